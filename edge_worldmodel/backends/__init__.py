@@ -1,0 +1,1 @@
+"""Network runtimes behind one Protocol (core.world_model.Backend)."""

@@ -1,0 +1,1 @@
+"""Pure logic: standard library, numpy, OpenCV and transforms3d; no ROS, no network runtime."""

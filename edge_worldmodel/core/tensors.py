@@ -1,0 +1,95 @@
+"""Every tensor of the world model: name, shape and dtype, written once.
+
+Allocation, engine profiles, ONNX export and run-time checks all read this table. A dimension of ``None``
+is the batch of imagined futures, maneuvers times futures per maneuver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.core.errors import TensorMismatchError
+
+GRID_CELLS = 64
+"""Cells along each side of the ego grid."""
+CELL_SIZE_M = 0.2
+"""Side of one cell."""
+HISTORY_FRAMES = 5
+"""Past frames, the present one included."""
+HISTORY_INTERVAL_S = 0.2
+"""Time between two frames of the history."""
+GRID_CHANNELS = 2
+"""Channels of one frame: occupied, observed free."""
+HORIZON_STEPS = 8
+"""Imagined frames."""
+HORIZON_STEP_S = 0.4
+"""Time between two imagined frames; the first lies one step ahead of the present."""
+HORIZON_S = HORIZON_STEPS * HORIZON_STEP_S
+LATENT_CELLS = 16
+"""Cells along each side of context and latent."""
+CONTEXT_CHANNELS = 64
+"""The first 32 are the present frame folded 4 x 4 (exact), the others are learned."""
+LATENT_CHANNELS = 8
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and dtype of one tensor; ``None`` in the shape is the batch of futures."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+
+    def with_batch(self, futures: int) -> tuple[int, ...]:
+        """Return the concrete shape for ``futures`` imagined futures."""
+        return tuple(futures if size is None else size for size in self.shape)
+
+    def check(self, array: NDArray[np.generic]) -> None:
+        """Raise TensorMismatchError unless ``array`` has this shape and dtype."""
+        matches = len(array.shape) == len(self.shape) and all(
+            want is None or want == have for want, have in zip(self.shape, array.shape, strict=True)
+        )
+        if not matches or array.dtype != np.dtype(self.dtype):
+            raise TensorMismatchError(
+                f"tensor '{self.name}': got {array.dtype} {array.shape}, expected {self.dtype} {self.shape}"
+                " (None is the batch of futures)"
+            )
+
+
+HISTORY = TensorSpec("history", (1, GRID_CHANNELS * HISTORY_FRAMES, GRID_CELLS, GRID_CELLS))
+"""Oldest frame first, (occupied, free) pairs, all in the present ego frame."""
+CONTEXT = TensorSpec("context", (1, CONTEXT_CHANNELS, LATENT_CELLS, LATENT_CELLS))
+MANEUVER = TensorSpec("maneuver", (None, HORIZON_STEPS, 3))
+"""Ego pose (x_m, y_m, yaw_rad) at each imagined time, in the present ego frame."""
+LATENT = TensorSpec("latent", (None, LATENT_CHANNELS, LATENT_CELLS, LATENT_CELLS))
+NOISE_LEVEL = TensorSpec("noise_level", (1,))
+"""0: data, 1: pure noise; a noisy latent is (1 - level) * data + level * noise."""
+VELOCITY = TensorSpec("velocity", LATENT.shape)
+"""d latent / d noise level, which is noise - data (rectified flow)."""
+FUTURE = TensorSpec("future", (None, HORIZON_STEPS, GRID_CELLS, GRID_CELLS))
+"""Occupancy probability, in the present ego frame."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Inputs and outputs of one network."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+NETWORKS: dict[str, NetworkSpec] = {
+    spec.name: spec
+    for spec in (
+        NetworkSpec("encoder", (HISTORY,), (CONTEXT,)),
+        NetworkSpec("denoiser", (LATENT, CONTEXT, MANEUVER, NOISE_LEVEL), (VELOCITY,)),
+        NetworkSpec("decoder", (LATENT, CONTEXT), (FUTURE,)),
+    )
+}
+"""The three networks of a model, by name."""

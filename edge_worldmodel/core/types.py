@@ -1,0 +1,132 @@
+"""The values that travel between the nodes, free of ROS types.
+
+Poses are float64 arrays (x_m, y_m, yaw_rad), twists float64 arrays (vx_mps, vy_mps, yaw_rate_radps) in the
+base frame (REP-103). Stamps are integer nanoseconds of the ROS clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Tensor = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LatentFrame:
+    """One encoded scene, or one solved clip latent on its way back to the cache.
+
+    ``tensor`` is the context (1, Cc, 16, 16) or, for a solution, the latents (futures, Cl, 16, 16).
+    """
+
+    stamp_ns: int
+    frame_id: str
+    child_frame_id: str
+    pose: Floats
+    twist: Floats
+    tensor: Tensor
+    entropy_bits: float
+    surprise: float
+    model_id: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Where denoising may start from; ``latents`` is (futures, Cl, 16, 16), empty when not valid."""
+
+    stamp_ns: int
+    sequence: int
+    valid: bool
+    reason: str
+    model_id: str
+    age_s: float
+    similarity: float
+    noise_level: float
+    latents: Tensor
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Poses (T, 3) and base twists (T, 3) every ``dt_s``, the first at the reference time."""
+
+    dt_s: float
+    poses: Floats
+    twists: Floats
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One candidate maneuver with its scores; see Rollout.msg for the terms."""
+
+    name: str
+    trajectory: Trajectory
+    arrival: float
+    risk: float
+    comfort: float
+    progress: float
+    cost: float
+    acceptable: bool
+
+
+@dataclass(frozen=True)
+class LatencyBreakdown:
+    """Where the time of one planner tick went; see LatencyBreakdown.msg."""
+
+    load_s: float = 0.0
+    preprocess_s: float = 0.0
+    compute_s: float = 0.0
+    postprocess_s: float = 0.0
+    communication_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class RolloutSet:
+    """Everything imagined in one tick; trajectories in ``frame_id``."""
+
+    stamp_ns: int
+    frame_id: str
+    rollouts: tuple[Rollout, ...]
+    selected: int
+    reason: str
+    latency: LatencyBreakdown
+    futures_per_maneuver: int
+    steps: int
+    warm_started: bool
+    noise_level: float
+    model_id: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A trajectory in ``frame_id`` that may be followed before ``valid_until_ns``."""
+
+    stamp_ns: int
+    frame_id: str
+    trajectory: Trajectory
+    valid_until_ns: int
+    risk: float
+    maneuver: str
+    reason: str
+    model_id: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the supervisor let through; ``state`` is a value of Verdict.msg's enumeration."""
+
+    stamp_ns: int
+    frame_id: str
+    state: int
+    reason: str
+    command: Floats
+    limits: tuple[str, ...] = field(default=())
+    clearance_margin_m: float = float("nan")
+    plan_age_s: float = float("nan")
+    sensor_age_s: float = float("nan")
+    risk: float = float("nan")

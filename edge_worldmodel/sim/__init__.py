@@ -1,0 +1,1 @@
+"""MuJoCo robots, worlds and crowds, without ROS."""

@@ -1,0 +1,1 @@
+"""Data sets, networks, training and export. Offline; needs torch."""
