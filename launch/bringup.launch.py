@@ -1,0 +1,77 @@
+"""The robot graph: perception, latent cache, rollout planner and safety supervisor, each its own process."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
+from launch_ros.actions import Node, PushRosNamespace
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare("edge_worldmodel")
+
+ARGUMENTS = (
+    ("namespace", "", "Namespace of this robot's nodes and topics."),
+    ("use_sim_time", "false", "Follow /clock instead of the system clock."),
+    ("params_file", PathJoinSubstitution([SHARE, "config", "params.yaml"]), "Parameters of all nodes."),
+    ("autostart", "true", "Lifecycle nodes configure and activate by themselves."),
+    ("use_respawn", "true", "Restart a node that ended unexpectedly, after one second."),
+    ("log_level", "info", "Log level of all nodes."),
+    ("robot", "generic_diff", "Robot preset: a file of config/robots, without .yaml."),
+    ("backend", "onnxruntime", "Network runtime: onnxruntime or deterministic."),
+    ("rviz", "false", "Open rviz with the package's view."),
+    ("record", "", "Folder for run.mcap and the statistics of this run; empty: do not record."),
+)
+LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")
+
+
+def generate_launch_description():
+    """Return the launch description."""
+    declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
+    return LaunchDescription([*declared, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes()])])
+
+
+def nodes():
+    """Return the node actions of the robot graph."""
+    return [
+        *(_node(name, {"autostart": _flag("autostart")}) for name in LIFECYCLE_NODES),
+        _node("safety_supervisor", {}),
+        _node(
+            "recorder",
+            {"output_dir": ParameterValue(LaunchConfiguration("record"), value_type=str)},
+            condition=IfCondition(PythonExpression(["'", LaunchConfiguration("record"), "' != ''"])),
+        ),
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", PathJoinSubstitution([SHARE, "config", "edge_worldmodel.rviz"])],
+            parameters=[{"use_sim_time": _flag("use_sim_time")}],
+            condition=IfCondition(LaunchConfiguration("rviz")),
+        ),
+    ]
+
+
+def _flag(name):
+    return ParameterValue(LaunchConfiguration(name), value_type=bool)
+
+
+def _node(name, parameters, condition=None):
+    """Return one of our nodes with the parameter files and the common arguments."""
+    uses_network = name in ("perception", "rollout_planner")
+    backend = {"backend": ParameterValue(LaunchConfiguration("backend"), value_type=str)} if uses_network else {}
+    return Node(
+        package="edge_worldmodel",
+        executable=name,
+        name=name,
+        output="screen",
+        respawn=LaunchConfiguration("use_respawn"),
+        respawn_delay=1.0,
+        sigterm_timeout="3",
+        arguments=["--ros-args", "--log-level", [name, ":=", LaunchConfiguration("log_level")]],
+        parameters=[
+            LaunchConfiguration("params_file"),
+            PathJoinSubstitution([SHARE, "config", "robots", [LaunchConfiguration("robot"), ".yaml"]]),
+            {"use_sim_time": _flag("use_sim_time"), **backend, **parameters},
+        ],
+        condition=condition,
+    )

@@ -1,0 +1,41 @@
+"""The robot graph in the MuJoCo simulator."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare("edge_worldmodel")
+
+
+def generate_launch_description():
+    """Return the launch description; arguments not declared here are bringup.launch.py's."""
+    bringup = PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "bringup.launch.py"]))
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("namespace", default_value="", description="Namespace of this robot."),
+            DeclareLaunchArgument("world", default_value="demo_room", description="World file, or the name of one in worlds/."),
+            DeclareLaunchArgument("seed", default_value="0", description="Seed of people and sensor noise."),
+            DeclareLaunchArgument("real_time_factor", default_value="1.0", description="Simulated seconds per second."),
+            IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),
+            Node(
+                package="edge_worldmodel",
+                executable="sim",
+                name="sim",
+                namespace=LaunchConfiguration("namespace"),
+                output="screen",
+                sigterm_timeout="3",
+                parameters=[
+                    LaunchConfiguration("params_file"),
+                    {
+                        "world": ParameterValue(LaunchConfiguration("world"), value_type=str),
+                        "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                        "real_time_factor": ParameterValue(LaunchConfiguration("real_time_factor"), value_type=float),
+                    },
+                ],
+            ),
+        ]
+    )

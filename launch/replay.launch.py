@@ -1,0 +1,38 @@
+"""The robot graph on a recording, played over real topics with /clock."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare("edge_worldmodel")
+
+
+def generate_launch_description():
+    """Return the launch description; arguments not declared here are bringup.launch.py's."""
+    bringup = PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "bringup.launch.py"]))
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("namespace", default_value="", description="Namespace of this robot."),
+            DeclareLaunchArgument("file", description="Recording: ROS 1 bag, ROS 2 bag or CARMEN log."),
+            DeclareLaunchArgument("rate", default_value="1.0", description="Recorded seconds per second."),
+            IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),
+            Node(
+                package="edge_worldmodel",
+                executable="player",
+                name="player",
+                namespace=LaunchConfiguration("namespace"),
+                output="screen",
+                sigterm_timeout="3",
+                parameters=[
+                    {
+                        "file": ParameterValue(LaunchConfiguration("file"), value_type=str),
+                        "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),
+                    }
+                ],
+            ),
+        ]
+    )
