@@ -1,0 +1,121 @@
+"""Sensor messages become arrays and sweeps: LaserScan, PointCloud2, depth image, imagined occupancy grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs_py import point_cloud2
+
+from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.geometry import compose
+from edge_worldmodel.core.grid import EGO_GRID, GridSpec
+from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.nodes.convert import pose_from_msg, pose_to_msg, stamp_from_msg, stamp_to_msg
+
+_DEPTH_ENCODINGS = {"16UC1": (np.uint16, 1e-3), "mono16": (np.uint16, 1e-3), "32FC1": (np.float32, 1.0)}
+_UNKNOWN = -1
+
+
+def sweep_from_scan_msg(message: LaserScan, sensor_pose: Floats) -> Sweep:
+    """Return the sweep of a scan; raises InputError when it is malformed."""
+    return sweep_from_scan(
+        stamp_from_msg(message.header.stamp),
+        np.asarray(message.ranges, dtype=np.float64),
+        message.angle_min,
+        message.angle_increment,
+        message.range_min,
+        message.range_max,
+        sensor_pose,
+    )
+
+
+def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> Floats:
+    """Return the finite points (n, 3) of a cloud in the base frame.
+
+    Args:
+        message: cloud with fields x, y and z.
+        mount: 4 x 4 pose of the sensor in the base frame.
+
+    Raises:
+        InputError: no x, y, z fields, or sizes that do not match.
+    """
+    if len(message.data) < message.row_step * message.height or message.point_step == 0:
+        raise InputError(f"cloud of {message.height} x {message.width} points has only {len(message.data)} bytes")
+    try:
+        points = point_cloud2.read_points_numpy(message, field_names=("x", "y", "z"), reshape_organized_cloud=False)
+    except (AssertionError, KeyError, ValueError) as error:
+        raise InputError(f"cloud cannot be read: {error}") from error
+    points = points.reshape(-1, 3).astype(np.float64)
+    points = points[np.isfinite(points).all(axis=1)]
+    return points @ mount[:3, :3].T + mount[:3, 3]
+
+
+def depth_from_msg(message: Image) -> NDArray[np.float32]:
+    """Return a depth image (rows, columns) in metres, 0 or NaN where nothing was measured.
+
+    Raises:
+        InputError: an encoding other than 16UC1 (mm), mono16 (mm) or 32FC1 (m), or sizes that do not match.
+    """
+    if message.encoding not in _DEPTH_ENCODINGS:
+        raise InputError(f"depth encoding '{message.encoding}': expected one of {', '.join(_DEPTH_ENCODINGS)}")
+    dtype, scale = _DEPTH_ENCODINGS[message.encoding]
+    pixel_type = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
+    width_bytes = message.width * pixel_type.itemsize
+    if message.step < width_bytes or len(message.data) < message.step * message.height or not width_bytes:
+        raise InputError(f"depth image {message.height} x {message.width}: {len(message.data)} bytes do not fit")
+    rows = np.frombuffer(message.data, np.uint8)[: message.step * message.height].reshape(message.height, message.step)
+    pixels = np.ascontiguousarray(rows[:, :width_bytes]).view(pixel_type)
+    return (pixels * scale).astype(np.float32)
+
+
+def intrinsics_from_msg(message: CameraInfo) -> tuple[float, float, float, float]:
+    """Return (fx, fy, cx, cy) in pixels; raises InputError when the focal lengths are not positive."""
+    fx, fy, cx, cy = (float(message.k[i]) for i in (0, 4, 2, 5))
+    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0.0 and fy > 0.0):
+        raise InputError(f"camera_info with focal lengths ({fx}, {fy}) px is not calibrated")
+    return fx, fy, cx, cy
+
+
+def occupancy_to_msg(
+    probability: NDArray[np.floating], known: NDArray[np.bool_], ego_pose: Floats, stamp_ns: int, frame_id: str,
+    spec: GridSpec = EGO_GRID,
+) -> OccupancyGrid:
+    """Return a grid message of occupancy in percent, -1 where not known.
+
+    Args:
+        probability: (rows y, columns x) in 0..1, in the ego frame.
+        known: (rows, columns).
+        ego_pose: pose of the ego frame in ``frame_id``.
+        stamp_ns: time the grid holds for.
+        frame_id: frame of the message.
+        spec: geometry of the grid.
+    """
+    message = OccupancyGrid()
+    message.header.stamp = stamp_to_msg(stamp_ns)
+    message.header.frame_id = frame_id
+    message.info.map_load_time = message.header.stamp
+    message.info.resolution = spec.cell_size_m
+    message.info.width = message.info.height = spec.cells
+    corner = np.array([-spec.extent_m / 2, -spec.extent_m / 2, 0.0])
+    message.info.origin = pose_to_msg(compose(ego_pose, corner))
+    cells = np.where(known, np.rint(np.clip(probability, 0.0, 1.0) * 100.0), _UNKNOWN).astype(np.int8)
+    message.data.frombytes(np.ascontiguousarray(cells).tobytes())
+    return message
+
+
+def occupancy_from_msg(message: OccupancyGrid, spec: GridSpec = EGO_GRID) -> tuple[NDArray[np.float32], Floats, int]:
+    """Return (probability, ego pose, stamp_ns) of a grid that ``occupancy_to_msg`` made; unknown cells are 0.5.
+
+    Raises:
+        InputError: other sizes than ``spec`` has.
+    """
+    size = (int(message.info.height), int(message.info.width))
+    if size != (spec.cells, spec.cells) or len(message.data) != spec.cells**2:
+        raise InputError(f"occupancy grid of {size} cells in {len(message.data)} bytes: expected {spec.cells} square")
+    cells = np.frombuffer(message.data, dtype=np.int8).reshape(size)
+    probability = np.where(cells == _UNKNOWN, 0.5, cells / 100.0).astype(np.float32)
+    centre = np.array([spec.extent_m / 2, spec.extent_m / 2, 0.0])
+    return probability, compose(pose_from_msg(message.info.origin), centre), stamp_from_msg(message.header.stamp)

@@ -1,0 +1,48 @@
+"""Opens the world model that a node was told to use, and says which one and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from rclpy.node import Node
+
+from edge_worldmodel.backends import open_backend
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.nodes.health import Health
+from edge_worldmodel.store.manifest import load_model
+
+DEFAULT_VARIANT = "small"
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """Which model runs on what."""
+
+    backend: str = param("onnxruntime", "Network runtime.", choices=("onnxruntime", "deterministic"), read_only=True)
+    model_dir: str = param("", "Folder of a model with its manifest.json; empty: the shipped default.", read_only=True)
+    threads: int = param(2, "Threads of the network runtime.", minimum=1, maximum=64, read_only=True)
+
+
+def open_world_model(node: Node, config: ModelConfig, health: Health) -> WorldModel:
+    """Verify and load the model, log the choice and show it in /diagnostics.
+
+    Raises:
+        ModelError: the model is damaged, foreign or of other shapes.
+        BackendError: the runtime cannot be used here.
+    """
+    backend = open_backend(config.backend, config.threads)
+    model_id = config.backend
+    if config.backend != "deterministic":
+        model = load_model(Path(config.model_dir) if config.model_dir else _shipped_model())
+        backend.load(model.networks)
+        model_id = model.model_id
+    health.figures.update(backend=backend.describe(), model_id=model_id)
+    node.get_logger().info(f"model '{model_id}' on {backend.describe()} (asked for: {config.backend})")
+    return WorldModel(backend, model_id)
+
+
+def _shipped_model() -> Path:
+    return Path(get_package_share_directory("edge_worldmodel")) / "models" / DEFAULT_VARIANT

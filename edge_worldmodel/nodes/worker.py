@@ -1,0 +1,51 @@
+"""A worker thread on which only the newest job waits: late work is dropped, counted, never queued."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+JobT = TypeVar("JobT")
+
+
+class LatestWorker(Generic[JobT]):
+    """Runs ``work(job)`` on one thread; a job not yet begun is replaced by a newer one.
+
+    Args:
+        work: called with each job that is run. It must handle its own errors.
+    """
+
+    def __init__(self, work: Callable[[JobT], None]) -> None:
+        self._work = work
+        self._pending: JobT | None = None
+        self._wake = threading.Condition()
+        self._closed = False
+        self.dropped = 0
+        # a daemon: a backend that hangs for ever must not keep the process from ending
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: JobT) -> None:
+        """Hand a job over and return at once."""
+        with self._wake:
+            self.dropped += self._pending is not None
+            self._pending = job
+            self._wake.notify()
+
+    def close(self, timeout_s: float = 0.5) -> None:
+        """Let the running job end, at most ``timeout_s``, and stop."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join(timeout_s)
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._closed or self._pending is not None)
+                if self._closed:
+                    return
+                job, self._pending = self._pending, None
+            if job is not None:
+                self._work(job)
