@@ -1,0 +1,120 @@
+"""Rigid motion in the plane (SE(2)), vectorised; poses are (..., 3) arrays of x_m, y_m, yaw_rad (REP-103).
+
+Every function broadcasts over the leading axes. Yaw angles that are returned lie in [-pi, pi].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_worldmodel.core.types import Trajectory
+
+Floats = NDArray[np.float64]
+
+
+def wrap_angle(angle_rad: ArrayLike) -> Floats:
+    """Return the same direction as an angle in [-pi, pi]."""
+    wrapped: Floats = np.remainder(np.asarray(angle_rad, dtype=np.float64) + np.pi, 2.0 * np.pi) - np.pi
+    return wrapped
+
+
+def _rotate(yaw_rad: Floats, xy: Floats) -> tuple[Floats, Floats]:
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    return cos * xy[..., 0] - sin * xy[..., 1], sin * xy[..., 0] + cos * xy[..., 1]
+
+
+def compose(a: ArrayLike, b: ArrayLike) -> Floats:
+    """Chain two poses.
+
+    Args:
+        a: pose (..., 3) of frame A in the parent frame.
+        b: pose (..., 3) given in frame A.
+
+    Returns:
+        ``b`` in the parent frame, (..., 3).
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    x, y = _rotate(a[..., 2], b)
+    return np.stack(np.broadcast_arrays(a[..., 0] + x, a[..., 1] + y, wrap_angle(a[..., 2] + b[..., 2])), axis=-1)
+
+
+def inverse(pose: ArrayLike) -> Floats:
+    """Return the pose (..., 3) of the parent frame as seen from ``pose``."""
+    pose = np.asarray(pose, dtype=np.float64)
+    x, y = _rotate(-pose[..., 2], pose)
+    return np.stack((-x, -y, wrap_angle(-pose[..., 2])), axis=-1)
+
+
+def relative(reference: ArrayLike, pose: ArrayLike) -> Floats:
+    """Return ``pose`` as seen from ``reference``, both (..., 3) in the same parent frame."""
+    return compose(inverse(reference), pose)
+
+
+def transform_points(pose: ArrayLike, points: ArrayLike) -> Floats:
+    """Move points from a frame to its parent frame.
+
+    Args:
+        pose: pose (..., 3) of the frame in its parent.
+        points: (..., n, 2) in metres, or a single point (2,) for a single pose.
+
+    Returns:
+        The points in the parent frame, in metres.
+    """
+    pose, points = np.asarray(pose, dtype=np.float64), np.asarray(points, dtype=np.float64)
+    if points.ndim > 1:
+        pose = pose[..., None, :]
+    x, y = _rotate(pose[..., 2], points)
+    return np.stack((pose[..., 0] + x, pose[..., 1] + y), axis=-1)
+
+
+def yaw_from_quaternion(x: ArrayLike, y: ArrayLike, z: ArrayLike, w: ArrayLike) -> Floats:
+    """Return the heading about z (rad) of a quaternion, which need not be normalised."""
+    x, y, z, w = (np.asarray(part, dtype=np.float64) for part in (x, y, z, w))
+    yaw: Floats = np.arctan2(2.0 * (w * z + x * y), w * w + x * x - y * y - z * z)
+    return yaw
+
+
+def quaternion_from_yaw(yaw_rad: float) -> tuple[float, float, float, float]:
+    """Return the unit quaternion (x, y, z, w) of a rotation about z."""
+    return 0.0, 0.0, float(np.sin(0.5 * yaw_rad)), float(np.cos(0.5 * yaw_rad))
+
+
+def interpolate_pose(a: ArrayLike, b: ArrayLike, fraction: ArrayLike) -> Floats:
+    """Interpolate linearly in position and along the shorter turn in yaw.
+
+    Args:
+        a: pose (..., 3) at fraction 0.
+        b: pose (..., 3) at fraction 1.
+        fraction: (...), may lie outside [0, 1] to extrapolate.
+
+    Returns:
+        Pose (..., 3) in the frame of ``a`` and ``b``.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    step = b - a
+    step[..., 2] = wrap_angle(step[..., 2])
+    pose: Floats = a + np.asarray(fraction, dtype=np.float64)[..., None] * step
+    pose[..., 2] = wrap_angle(pose[..., 2])
+    return pose
+
+
+def _bracket(trajectory: Trajectory, t_s: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    last = len(trajectory.poses) - 1
+    position = np.clip(np.asarray(t_s, dtype=np.float64) / trajectory.dt_s, 0.0, last)
+    before = np.floor(position).astype(np.intp)
+    return before, np.minimum(before + 1, last), position - before
+
+
+def pose_along(trajectory: Trajectory, t_s: ArrayLike) -> Floats:
+    """Return the pose (..., 3) at time ``t_s`` (...) after the trajectory's start, clamped at its ends."""
+    before, after, fraction = _bracket(trajectory, t_s)
+    return interpolate_pose(trajectory.poses[before], trajectory.poses[after], fraction)
+
+
+def twist_along(trajectory: Trajectory, t_s: ArrayLike) -> Floats:
+    """Return the base twist (..., 3) at time ``t_s`` (...) after the start, clamped at its ends."""
+    before, after, fraction = _bracket(trajectory, t_s)
+    start, end = trajectory.twists[before], trajectory.twists[after]
+    twist: Floats = start + fraction[..., None] * (end - start)
+    return twist

@@ -1,0 +1,114 @@
+"""The bird's-eye grid: where its cells lie, and rays drawn into it as occupied and free.
+
+Arrays are [iy, ix], like nav_msgs/OccupancyGrid; the frame's origin is the centre of the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.geometry import transform_points
+from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.tensors import CELL_SIZE_M, GRID_CELLS, GRID_CHANNELS
+
+Floats = NDArray[np.float64]
+
+_SUBCELL_BITS = 8
+# Fixed-point line drawing must stay inside int32, with room for the sub-cell bits.
+_FARTHEST_CELL = 2.0**15
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """A square grid centred on its frame's origin."""
+
+    cells: int
+    cell_size_m: float
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without area."""
+        if self.cells < 1 or not self.cell_size_m > 0.0:
+            raise ConfigError(f"grid of {self.cells} cells of {self.cell_size_m} m: both must be positive")
+
+    @property
+    def extent_m(self) -> float:
+        """Side of the whole grid; it spans [-extent / 2, extent / 2) in x and y."""
+        return self.cells * self.cell_size_m
+
+    def world_to_cell(self, points: ArrayLike) -> NDArray[np.intp]:
+        """Return the cells of points.
+
+        Args:
+            points: (..., 2) in metres in the grid frame, finite.
+
+        Returns:
+            (..., 2) of ix, iy; outside [0, cells) where a point lies outside of the grid.
+        """
+        position = self.fractional_cells(np.asarray(points, dtype=np.float64))
+        return np.floor(np.clip(position, -_FARTHEST_CELL, _FARTHEST_CELL)).astype(np.intp)
+
+    def contains(self, cells: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return (...) whether each cell (..., 2) lies inside the grid."""
+        inside: NDArray[np.bool_] = np.all((cells >= 0) & (cells < self.cells), axis=-1)
+        return inside
+
+    def cell_centres(self) -> Floats:
+        """Return (cells, cells, 2), the x, y in metres of the centre of each cell [iy, ix]."""
+        axis = (np.arange(self.cells) + 0.5) * self.cell_size_m - 0.5 * self.extent_m
+        return np.stack(np.meshgrid(axis, axis), axis=-1)
+
+    def fractional_cells(self, points: Floats) -> Floats:
+        """Return points (..., 2) as (x, y) in cells from the corner of cell (0, 0)."""
+        return points / self.cell_size_m + 0.5 * self.cells
+
+
+EGO_GRID = GridSpec(GRID_CELLS, CELL_SIZE_M)
+"""The grid of the world model, centred on the robot."""
+
+
+def render(sweeps: Sequence[Sweep], poses_in_grid: ArrayLike, spec: GridSpec = EGO_GRID) -> NDArray[np.float32]:
+    """Draw sweeps into one frame.
+
+    Args:
+        sweeps: looks to combine; none at all gives an unknown frame.
+        poses_in_grid: (len(sweeps), 3), the base pose in the grid frame at which each sweep was taken.
+        spec: where the cells lie.
+
+    Returns:
+        (2, cells, cells) of 0 and 1: occupied, observed free. Neither means unknown; a cell is never both.
+    """
+    masks = np.zeros((GRID_CHANNELS, spec.cells, spec.cells), dtype=np.uint8)
+    for sweep, pose in zip(sweeps, np.asarray(poses_in_grid, dtype=np.float64).reshape(-1, 3), strict=True):
+        _draw(sweep, pose, spec, masks)
+    masks[1] &= masks[0] ^ 1
+    return masks.astype(np.float32)
+
+
+def _draw(sweep: Sweep, pose: Floats, spec: GridSpec, masks: NDArray[np.uint8]) -> None:
+    origin = spec.fractional_cells(transform_points(pose, sweep.origin))
+    if len(sweep.endpoints) == 0 or not np.all(np.abs(origin) < _FARTHEST_CELL):
+        return
+    ends = spec.fractional_cells(transform_points(pose, sweep.endpoints))
+    _draw_free(origin, ends, masks[1])
+    cells = np.floor(ends[sweep.hit])
+    cells = cells[np.all((cells >= 0) & (cells < spec.cells), axis=1)].astype(np.intp)
+    masks[0, cells[:, 1], cells[:, 0]] = 1
+
+
+def _draw_free(origin: Floats, ends: Floats, free: NDArray[np.uint8]) -> None:
+    rays = ends - origin
+    lengths = np.hypot(rays[:, 0], rays[:, 1])
+    if lengths.max() > _FARTHEST_CELL:
+        rays = rays * np.minimum(1.0, _FARTHEST_CELL / np.maximum(lengths, 1.0))[:, None]
+    # One polyline origin, end, origin, end, ... draws all rays in one call; pixel centres are whole numbers in OpenCV.
+    line = np.empty((2 * len(rays), 1, 2))
+    line[0::2, 0] = origin - 0.5
+    line[1::2, 0] = origin - 0.5 + rays
+    line = np.rint(line * 2**_SUBCELL_BITS).astype(np.int32)
+    cv2.polylines(free, [line], isClosed=False, color=1, thickness=1, lineType=cv2.LINE_8, shift=_SUBCELL_BITS)
