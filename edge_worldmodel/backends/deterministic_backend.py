@@ -1,0 +1,76 @@
+"""A world model without weights: the observed world stays frozen, the unobserved one is noise.
+
+For tests, and to run the graph where no model is installed. It keeps the contract of the real networks: the
+context carries the present frame exactly, denoising from any level ends at the same clip, and what was never
+observed differs between the imagined futures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.errors import BackendError
+from edge_worldmodel.core.folding import BLOCK, FOLDED_CHANNELS, fold, present_frame, unfold
+
+MODEL_ID = "deterministic"
+"""The model id to announce with this backend."""
+_SPREAD = 0.25
+"""Share of the noise that survives denoising; it is what makes futures differ."""
+_UNKNOWN_PRIOR = 0.03
+_UNKNOWN_SPREAD = 0.1
+
+Frames = NDArray[np.float32]
+
+
+class DeterministicBackend:
+    """Encodes by folding, imagines the frozen world, decodes by unfolding; no state, no randomness."""
+
+    def load(self, networks: Mapping[str, bytes]) -> None:
+        """Accept any networks; none are needed."""
+
+    def run(self, network: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run one of the three networks on named tensors."""
+        if network not in tensors.NETWORKS:
+            raise BackendError(f"network '{network}' does not exist: {', '.join(tensors.NETWORKS)}")
+        spec = tensors.NETWORKS[network]
+        if set(inputs) != {tensor.name for tensor in spec.inputs}:
+            raise BackendError(f"network '{network}' takes {[t.name for t in spec.inputs]}, got {sorted(inputs)}")
+        if network == "encoder":
+            return {"context": self._encode(inputs["history"])}
+        if network == "denoiser":
+            return {"velocity": self._denoise(inputs["latent"], float(inputs["noise_level"][0]))}
+        return {"future": self._decode(inputs["latent"], inputs["context"])}
+
+    def describe(self) -> str:
+        """Say that no learned model is running."""
+        return "deterministic backend (frozen world, no learned model)"
+
+    def forecast(self, occupied: Frames, previous: Frames) -> Frames:
+        """Forecast observed occupancy (H, 64, 64) from the present frame and the one before; here it stays put."""
+        return np.repeat(occupied[None], tensors.HORIZON_STEPS, axis=0)
+
+    def _encode(self, history: Frames) -> Frames:
+        # Two newest frames, folded: 2 x 32 channels fill the context exactly.
+        frames = history[0].reshape(tensors.HISTORY_FRAMES, tensors.GRID_CHANNELS, *history.shape[2:])
+        return np.concatenate([fold(frames[-1]), fold(frames[-2])])[None]
+
+    def _denoise(self, latent: Frames, level: float) -> Frames:
+        # The clip of noise n is _SPREAD * n, so the latent at a level is (level + (1 - level) * _SPREAD) * n.
+        noise = latent / np.float32(level + (1.0 - level) * _SPREAD)
+        velocity: Frames = np.float32(1.0 - _SPREAD) * noise
+        return velocity
+
+    def _decode(self, latent: Frames, context: Frames) -> Frames:
+        occupied, free = present_frame(context)
+        previous = unfold(context[0, FOLDED_CHANNELS:])[0]
+        forecast = self.forecast(occupied, previous)[None]
+        unknown = ((occupied < 0.5) & (free < 0.5)).astype(np.float32)
+        # One latent channel per imagined frame; noise on what nobody has seen says so by its spread.
+        spread = np.repeat(np.repeat(np.abs(latent), BLOCK, axis=2), BLOCK, axis=3)
+        imagined = unknown * (_UNKNOWN_PRIOR + _UNKNOWN_SPREAD * spread)
+        return np.clip(np.maximum(forecast, imagined), 0.0, 1.0).astype(np.float32)

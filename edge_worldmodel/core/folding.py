@@ -1,0 +1,41 @@
+"""Folding a grid into latent cells and back, exactly: each 4 x 4 block of cells becomes 16 channels.
+
+The encoder hands the present frame on this way, so that the planner and the decoder read what was observed
+without a loss. Channel order is that of torch's ``pixel_unshuffle``: (frame channel, row in block, column in block).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.types import Tensor
+
+BLOCK = tensors.GRID_CELLS // tensors.LATENT_CELLS
+"""Grid cells along each side of one latent cell."""
+FOLDED_CHANNELS = tensors.GRID_CHANNELS * BLOCK * BLOCK
+"""Context channels that carry the present frame."""
+
+
+def fold(frame: Tensor) -> Tensor:
+    """Fold a frame (C, 64, 64) into (16 C, 16, 16)."""
+    channels = frame.shape[0]
+    blocks = frame.reshape(channels, tensors.LATENT_CELLS, BLOCK, tensors.LATENT_CELLS, BLOCK)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 4, 1, 3)).reshape(
+        channels * BLOCK * BLOCK, tensors.LATENT_CELLS, tensors.LATENT_CELLS
+    )
+
+
+def unfold(folded: Tensor) -> Tensor:
+    """Undo ``fold``: (16 C, 16, 16) to (C, 64, 64)."""
+    channels = folded.shape[0] // (BLOCK * BLOCK)
+    blocks = folded.reshape(channels, BLOCK, BLOCK, tensors.LATENT_CELLS, tensors.LATENT_CELLS)
+    return np.ascontiguousarray(blocks.transpose(0, 3, 1, 4, 2)).reshape(
+        channels, tensors.GRID_CELLS, tensors.GRID_CELLS
+    )
+
+
+def present_frame(context: Tensor) -> Tensor:
+    """Return the present frame (2, 64, 64), occupied and observed free, that a context (1, Cc, 16, 16) carries."""
+    tensors.CONTEXT.check(context)
+    return unfold(context[0, :FOLDED_CHANNELS])
