@@ -15,7 +15,7 @@ from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.convert import pose_from_msg, pose_to_msg, stamp_from_msg, stamp_to_msg
 
-_DEPTH_ENCODINGS = {"16UC1": (np.uint16, 1e-3), "mono16": (np.uint16, 1e-3), "32FC1": (np.float32, 1.0)}
+_DEPTH_ENCODINGS = {"16UC1": np.uint16, "mono16": np.uint16, "32FC1": np.float32}
 _UNKNOWN = -1
 
 
@@ -53,22 +53,21 @@ def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> F
     return points @ mount[:3, :3].T + mount[:3, 3]
 
 
-def depth_from_msg(message: Image) -> NDArray[np.float32]:
-    """Return a depth image (rows, columns) in metres, 0 or NaN where nothing was measured.
+def depth_from_msg(message: Image) -> NDArray[np.generic]:
+    """Return a depth image (rows, columns) as sent: floats in metres, or integers of the camera's depth unit.
 
     Raises:
-        InputError: an encoding other than 16UC1 (mm), mono16 (mm) or 32FC1 (m), or sizes that do not match.
+        InputError: an encoding other than 16UC1, mono16 or 32FC1, or sizes that do not match.
     """
     if message.encoding not in _DEPTH_ENCODINGS:
         raise InputError(f"depth encoding '{message.encoding}': expected one of {', '.join(_DEPTH_ENCODINGS)}")
-    dtype, scale = _DEPTH_ENCODINGS[message.encoding]
-    pixel_type = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
+    dtype = np.dtype(_DEPTH_ENCODINGS[message.encoding])
+    pixel_type = dtype.newbyteorder(">" if message.is_bigendian else "<")
     width_bytes = message.width * pixel_type.itemsize
     if message.step < width_bytes or len(message.data) < message.step * message.height or not width_bytes:
         raise InputError(f"depth image {message.height} x {message.width}: {len(message.data)} bytes do not fit")
     rows = np.frombuffer(message.data, np.uint8)[: message.step * message.height].reshape(message.height, message.step)
-    pixels = np.ascontiguousarray(rows[:, :width_bytes]).view(pixel_type)
-    return (pixels * scale).astype(np.float32)
+    return np.ascontiguousarray(rows[:, :width_bytes]).view(pixel_type).astype(dtype)
 
 
 def intrinsics_from_msg(message: CameraInfo) -> tuple[float, float, float, float]:

@@ -29,6 +29,7 @@ class Health:
     def __init__(self, node: Node, hardware_id: str = "none") -> None:
         self._node = node
         self.rejected: Counter[str] = Counter()
+        self.noted: Counter[str] = Counter()
         self.figures: dict[str, Any] = {}
         self._problems: dict[str, tuple[bytes, str]] = {}
         self._updater = Updater(node)
@@ -38,8 +39,13 @@ class Health:
     def reject(self, error: Exception) -> None:
         """Count one input that could not be used and warn, at most once every few seconds."""
         cause = getattr(error, "cause", None) or type(error).__name__
-        self.rejected[str(cause)] += 1
+        cause = str(getattr(cause, "name", cause)).lower()
+        self.rejected[cause] += 1
         self._node.get_logger().warning(f"input dropped ({cause}): {error}", throttle_duration_sec=_WARN_EVERY_S)
+
+    def note(self, cause: str) -> None:
+        """Count something remarkable about an input that was used all the same."""
+        self.noted[cause.lower()] += 1
 
     def problem(self, key: str, text: str, level: bytes = DiagnosticStatus.ERROR) -> None:
         """Show a problem under ``key`` until it is solved; the text says what to do."""
@@ -58,6 +64,8 @@ class Health:
         status.add("rejected_inputs", str(self.rejected.total()))
         for cause, count in sorted(self.rejected.items()):
             status.add(f"rejected_{cause}", str(count))
+        for cause, count in sorted(self.noted.items()):
+            status.add(f"noted_{cause}", str(count))
         for key, value in self.figures.items():
             status.add(key, f"{value:.6g}" if isinstance(value, float) else str(value))
         return status

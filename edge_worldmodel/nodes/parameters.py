@@ -61,12 +61,13 @@ def _declare_one(node: Node, name: str, default: Any, descriptor: ParameterDescr
 def describe(info: ParamInfo, default: Any, read_only: bool) -> ParameterDescriptor:
     """Return the ROS descriptor of one configuration field.
 
-    A number may be given in a parameter file as integer or float, so numeric types are left dynamic and
-    checked by the configuration itself.
+    A number may be given in a parameter file as integer or float, and an empty array has no type of its own,
+    so these are left dynamic and checked by the configuration itself.
     """
     number = isinstance(default, float)
+    dynamic = number or isinstance(default, tuple)
     text = info.description + (f" One of: {', '.join(info.choices)}." if info.choices else "")
-    descriptor = ParameterDescriptor(description=text, read_only=read_only, dynamic_typing=number)
+    descriptor = ParameterDescriptor(description=text, read_only=read_only, dynamic_typing=dynamic)
     low = -_UNBOUNDED if info.minimum is None else float(info.minimum)
     high = _UNBOUNDED if info.maximum is None else float(info.maximum)
     bounded = info.minimum is not None or info.maximum is not None

@@ -1,0 +1,206 @@
+"""Rollout planner node: LatentFrame and WarmStart in, Plan out; thinking happens on a worker thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import OccupancyGrid
+from rclpy.clock import Clock, ClockType
+from visualization_msgs.msg import MarkerArray
+
+from edge_worldmodel import msg
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.disturbances import DisturbanceConfig
+from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.geometry import compose
+from edge_worldmodel.core.maneuvers import RobotLimits
+from edge_worldmodel.core.planner import Planner, PlannerConfig, PlannerOutput
+from edge_worldmodel.core.types import Floats, LatentFrame, Plan, WarmStart
+from edge_worldmodel.nodes import convert
+from edge_worldmodel.nodes.convert_sensors import occupancy_to_msg
+from edge_worldmodel.nodes.frames import Frames
+from edge_worldmodel.nodes.health import guarded
+from edge_worldmodel.nodes.managed_node import ManagedNode, run
+from edge_worldmodel.nodes.markers import rollout_markers
+from edge_worldmodel.nodes.model import ModelConfig, open_world_model
+from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.qos import LATCHED, LATEST
+from edge_worldmodel.nodes.worker import LatestWorker
+
+
+@dataclass(frozen=True)
+class PlannerNodeConfig(Config):
+    """Timing of the node itself."""
+
+    heartbeat_hz: float = param(25.0, "Rate at which the still-valid plan is re-sent.", minimum=15.0, maximum=100.0, read_only=True)
+    budget_s: float = param(
+        0.08, "Time after which denoising takes the rest in one step.", minimum=0.001, maximum=1.0, read_only=True
+    )
+    seed: int = param(0, "Seed of the noise that futures start from.", minimum=0, maximum=2**31 - 1, read_only=True)
+    warm_start_wait_s: float = param(
+        0.02, "How long a frame waits for its warm start before it starts cold.", minimum=0.0, maximum=0.2, read_only=True
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One frame to plan on, with what is known about it at that moment."""
+
+    frame: LatentFrame
+    warm_start: WarmStart | None
+    goal: Floats | None
+    communication_s: float
+    load_s: float
+
+
+class RolloutPlannerNode(ManagedNode):
+    """Receives frames, plans on the newest, re-sends the plan while it is valid."""
+
+    def __init__(self) -> None:
+        super().__init__("rollout_planner")
+        self._timing = declare(self, PlannerNodeConfig)
+        self._model_config = declare(self, ModelConfig)
+        self._limits = declare(self, RobotLimits, "robot")
+        self._disturbances = declare(self, DisturbanceConfig, "disturbance")
+        self._config = declare(self, PlannerConfig)
+
+    def setup(self) -> None:
+        """Load the model and connect."""
+        model = open_world_model(self, self._model_config, self.health)
+        self._planner = Planner(model, self._limits, self._config, self._disturbances)
+        self._frames = Frames(self, self.common.base_frame)
+        self._waiting: LatentFrame | None = None
+        self._goal: PoseStamped | None = None
+        self._plan: Plan | None = None
+        self._ticks = self._warm = self._steps = 0
+        self._connect()
+        self._worker = LatestWorker(self._think)
+
+    def _connect(self) -> None:
+        self._plans = self.create_publisher(msg.Plan, "planner/plan", LATEST)
+        self._rollouts = self.create_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
+        self._solutions = self.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
+        self._imagined = self.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
+        self._markers = self.create_publisher(MarkerArray, "planner/markers", LATEST)
+        self._inputs = [
+            self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
+            self.create_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST),
+            self.create_subscription(PoseStamped, "goal_pose", self._on_goal, LATEST),
+        ]
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._patience = self.create_timer(self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False)
+        self._heartbeat = self.create_timer(1.0 / self._timing.heartbeat_hz, self._resend, clock=steady)
+
+    def teardown(self) -> None:
+        """Stop thinking and disconnect."""
+        if "_worker" in self.__dict__:
+            self.__dict__.pop("_worker").close()
+            for subscription in self._inputs:
+                self.destroy_subscription(subscription)
+            self.destroy_timer(self._patience)
+            self.destroy_timer(self._heartbeat)
+
+    @guarded
+    def _on_frame(self, message: msg.LatentFrame) -> None:
+        if not self.active:
+            return
+        self._received_s = time.perf_counter()
+        self._communication_s = (self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)) * 1e-9
+        frame = convert.latent_frame_from_msg(message)
+        tensors.CONTEXT.check(frame.tensor)
+        self._waiting = frame
+        self._patience.reset()
+
+    @guarded
+    def _on_warm_start(self, message: msg.WarmStart) -> None:
+        if self._waiting is not None and message.sequence == self._waiting.sequence:
+            self._submit(convert.warm_start_from_msg(message))
+
+    def _start_cold(self) -> None:
+        self._patience.cancel()
+        if self._waiting is not None:
+            self._submit(None)
+
+    @guarded
+    def _on_goal(self, message: PoseStamped) -> None:
+        convert.pose_from_msg(message.pose)
+        if not message.header.frame_id:
+            raise InputError("goal_pose without a frame_id: set header.frame_id, for example 'odom'")
+        self._goal = message
+        self.get_logger().info(f"goal ({message.pose.position.x:.2f}, {message.pose.position.y:.2f}) m in '{message.header.frame_id}'")
+
+    def _submit(self, warm_start: WarmStart | None) -> None:
+        frame, self._waiting = self._waiting, None
+        self._patience.cancel()
+        if frame is not None:
+            load_s = time.perf_counter() - self._received_s
+            self._worker.submit(Job(frame, warm_start, self._goal_in_odom(), self._communication_s, load_s))
+
+    def _goal_in_odom(self) -> Floats | None:
+        """The goal in the odometry frame as tf sees it now, so that a goal in `map` follows localisation."""
+        if self._goal is None:
+            return None
+        transform = self._frames.planar_transform(self.common.odom_frame, self._goal.header.frame_id)
+        return compose(transform, convert.pose_from_msg(self._goal.pose))
+
+    @guarded
+    def _think(self, job: Job) -> None:
+        """Plan on one frame; runs on the worker thread."""
+        begin_s = time.perf_counter()
+        budget_s = self._timing.budget_s
+        output = self._planner.plan(
+            job.frame,
+            goal=job.goal,
+            # seeded by the frame: the same recording gives the same plans
+            rng=np.random.default_rng([self._timing.seed, job.frame.sequence]),
+            warm_start=job.warm_start,
+            previous=self._plan,
+            keep_going=lambda _steps: time.perf_counter() - begin_s < budget_s,
+            clock_s=time.perf_counter,
+        )
+        self._publish(job, output)
+
+    def _publish(self, job: Job, output: PlannerOutput) -> None:
+        frame = job.frame
+        self._plan = output.plan
+        self._plans.publish(convert.plan_to_msg(output.plan))
+        latency = dataclasses.replace(
+            output.rollout_set.latency, load_s=job.load_s, communication_s=job.communication_s
+        )
+        rollouts = dataclasses.replace(output.rollout_set, latency=latency)
+        self._rollouts.publish(convert.rollout_set_to_msg(rollouts))
+        self._markers.publish(rollout_markers(rollouts, output.plan))
+        solution = dataclasses.replace(frame, tensor=output.solution)
+        self._solutions.publish(convert.latent_frame_to_msg(solution))
+        known = np.ones(output.imagined.shape[-2:], bool)
+        when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
+        self._imagined.publish(occupancy_to_msg(output.imagined[0], known, frame.pose, when_ns, frame.frame_id))
+        self._count(output)
+
+    def _count(self, output: PlannerOutput) -> None:
+        self._ticks += 1
+        self._warm += output.rollout_set.warm_started
+        self._steps += output.rollout_set.steps
+        self.health.figures.update(
+            plans=self._ticks,
+            warm_start_rate=self._warm / self._ticks,
+            denoise_steps_mean=self._steps / self._ticks,
+            compute_s=output.rollout_set.latency.compute_s,
+            frames_dropped=self._worker.dropped,
+        )
+
+    def _resend(self) -> None:
+        """Prove that the planner lives, for as long as the present plan may be followed."""
+        plan = self._plan
+        if self.active and plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
+            self._plans.publish(convert.plan_to_msg(plan))
+
+
+def main() -> None:
+    """Run the node."""
+    run(RolloutPlannerNode)
