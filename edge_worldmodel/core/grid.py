@@ -90,6 +90,27 @@ def render(sweeps: Sequence[Sweep], poses_in_grid: ArrayLike, spec: GridSpec = E
     return masks.astype(np.float32)
 
 
+def resample(
+    values: NDArray[np.float32], pose_in_values: ArrayLike, spec: GridSpec = EGO_GRID
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Look up a map, made around one pose, from the cells around another.
+
+    Args:
+        values: (cells, cells) map in its own grid frame.
+        pose_in_values: pose (3,) of the wanted grid in the frame of ``values``.
+        spec: where the cells lie, the same for both.
+
+    Returns:
+        The map at the wanted cells (bilinear), and (cells, cells) whether it reaches each of them.
+    """
+    centres = spec.cell_centres().reshape(-1, 2)
+    pixels = spec.fractional_cells(transform_points(pose_in_values, centres)).reshape(spec.cells, spec.cells, 2) - 0.5
+    inside = np.all((pixels >= -0.5) & (pixels < spec.cells - 0.5), axis=-1)
+    x, y = (np.clip(pixels[..., i], -1.0, spec.cells).astype(np.float32) for i in (0, 1))
+    moved = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, dtype=np.float32), inside
+
+
 def _draw(sweep: Sweep, pose: Floats, spec: GridSpec, masks: NDArray[np.uint8]) -> None:
     origin = spec.fractional_cells(transform_points(pose, sweep.origin))
     if len(sweep.endpoints) == 0 or not np.all(np.abs(origin) < _FARTHEST_CELL):

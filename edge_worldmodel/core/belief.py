@@ -1,0 +1,57 @@
+"""How sure perception is of the present, and how badly an imagined map explains it; both in bits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_worldmodel.core.geometry import relative
+from edge_worldmodel.core.grid import EGO_GRID, GridSpec, resample
+
+# One look says "occupied" or "free" with these odds; unknown is even.
+_LOG_ODDS_OCCUPIED = float(np.log(0.85 / 0.15))
+_LOG_ODDS_FREE = float(np.log(0.75 / 0.25))
+_SUREST = 0.01
+
+
+def entropy_bits(frames: NDArray[np.float32]) -> float:
+    """Return the mean binary entropy per cell of an occupancy belief.
+
+    Args:
+        frames: (frames, 2, cells, cells) of occupied and observed free, fused cell by cell as log odds.
+
+    Returns:
+        Bits per cell: 1 where nothing was ever seen, towards 0 where all frames agree.
+    """
+    odds = _LOG_ODDS_OCCUPIED * frames[:, 0].sum(axis=0) - _LOG_ODDS_FREE * frames[:, 1].sum(axis=0)
+    occupied = 1.0 / (1.0 + np.exp(-odds.astype(np.float64)))
+    free = 1.0 - occupied
+    return float(np.mean(-(occupied * np.log2(occupied) + free * np.log2(free))))
+
+
+def surprise_bits(
+    probability: NDArray[np.float32],
+    imagined_pose: ArrayLike,
+    grid: NDArray[np.float32],
+    pose: ArrayLike,
+    spec: GridSpec = EGO_GRID,
+) -> float:
+    """Return the mean cost of what is seen under what was imagined.
+
+    Args:
+        probability: (cells, cells) imagined occupancy around ``imagined_pose``.
+        imagined_pose: origin (3,) of the imagined map in the fixed frame.
+        grid: (2, cells, cells) occupied and observed free around ``pose``.
+        pose: origin (3,) of ``grid`` in the fixed frame.
+        spec: where the cells lie.
+
+    Returns:
+        Bits per observed cell that the imagined map reaches; NaN where it reaches none.
+    """
+    imagined, inside = resample(np.asarray(probability, np.float32), relative(imagined_pose, pose), spec)
+    imagined = np.clip(imagined, _SUREST, 1.0 - _SUREST)
+    occupied, free = (grid[0] > 0.5) & inside, (grid[1] > 0.5) & inside
+    observed = np.count_nonzero(occupied) + np.count_nonzero(free)
+    if observed == 0:
+        return float("nan")
+    return float(-(np.log2(imagined[occupied]).sum() + np.log2(1.0 - imagined[free]).sum()) / observed)
