@@ -1,0 +1,175 @@
+"""How far it still is to the goal from every cell, round the obstacles of the present frame.
+
+A wavefront of grey-scale erosions: each pass takes the cheapest of 16 neighbours for the whole grid at once.
+Straight, diagonal and knight's moves keep the distance within 3 % of the Euclidean one in free space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.grid import EGO_GRID
+from edge_worldmodel.core.local_map import LocalMap, cells_of
+from edge_worldmodel.core.types import Floats, Tensor
+
+_CELLS = EGO_GRID.cells
+_MOVES = np.array(
+    [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if np.gcd(dy, dx) == 1], dtype=np.intp
+)  # 16 moves: 4 straight, 4 diagonal, 8 like a knight's
+_KERNELS = tuple(
+    (kernel, np.float32(length))
+    for kernel, length in (
+        (np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8), 1.0),
+        (np.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], np.uint8), np.sqrt(2.0)),
+        (np.array([[0, 1, 0, 1, 0], [1, 0, 0, 0, 1], [0] * 5, [1, 0, 0, 0, 1], [0, 1, 0, 1, 0]], np.uint8), np.sqrt(5.0)),
+    )
+)
+_UNREACHED_M = np.float32(1e6)
+_MAX_PASSES = 192
+_PASSES_PER_CHECK = 8
+
+
+@dataclass(frozen=True)
+class CostToGoConfig(Config):
+    """What a metre costs, depending on where it is driven."""
+
+    unknown_factor: float = param(1.5, "cost of a metre through unobserved cells, relative to free ones", minimum=1.0)
+    blocked_factor: float = param(50.0, "cost of a metre through cells the footprint cannot enter", minimum=1.0)
+    near_factor: float = param(2.0, "cost of a metre right beside an obstacle, falling to 1", minimum=1.0)
+    near_distance_m: float = param(0.4, "distance beyond the footprint at which obstacles stop to cost", minimum=0.01)
+
+
+@dataclass(frozen=True)
+class CostToGo:
+    """Distance field (64, 64) in metres towards ``goal`` (2,), all in the present ego frame; no goal: zero."""
+
+    distance_m: Tensor
+    goal: Floats | None
+    following: NDArray[np.intp]
+    """(4096,) for each flat cell the next one on the way, itself where the way leaves the grid or ends."""
+
+    def at(self, points: ArrayLike) -> Floats:
+        """Return (...) the distance still to go from points (..., 2)."""
+        points = np.asarray(points, dtype=np.float64)
+        if self.goal is None:
+            return np.zeros(points.shape[:-1])
+        position = points / EGO_GRID.cell_size_m + 0.5 * _CELLS - 0.5
+        corner = np.clip(np.floor(position), 0, _CELLS - 2).astype(np.intp)
+        best = np.full(points.shape[:-1], np.inf)
+        for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            ix, iy = corner[..., 0] + dx, corner[..., 1] + dy
+            gap_m = np.hypot(position[..., 0] - ix, position[..., 1] - iy) * EGO_GRID.cell_size_m
+            best = np.minimum(best, self.distance_m[iy, ix] + gap_m)
+        # Close to the goal the cell centres are too coarse.
+        direct = np.hypot(points[..., 0] - self.goal[0], points[..., 1] - self.goal[1])
+        return np.where(direct < 2.0 * EGO_GRID.cell_size_m, direct, best)
+
+    def heading(self, points: ArrayLike, moves: int = 4) -> Floats:
+        """Return (...) the yaw in rad towards the way ahead of points (..., 2), ``moves`` grid moves on."""
+        points = np.asarray(points, dtype=np.float64)
+        if self.goal is None:
+            return np.zeros(points.shape[:-1])
+        iy, ix = cells_of(points)
+        cell = iy * _CELLS + ix
+        for _ in range(moves):
+            cell = self.following[cell]
+        target = np.where((self.following[cell] == cell)[..., None], self.goal, _centres(cell))
+        ahead = target - points
+        yaw: Floats = np.arctan2(ahead[..., 1], ahead[..., 0])
+        return yaw
+
+    def route(self) -> Floats:
+        """Return (n, 2) points from the robot along the cheapest way, the goal last; empty without a goal."""
+        if self.goal is None:
+            return np.zeros((0, 2))
+        iy, ix = cells_of(np.zeros(2))
+        cells = [int(iy * _CELLS + ix)]
+        while len(cells) < 2 * _CELLS and self.following[cells[-1]] != cells[-1]:
+            cells.append(int(self.following[cells[-1]]))
+        return np.concatenate([_centres(np.array(cells[1:], dtype=np.intp)), self.goal[None]])
+
+
+def cost_to_go(
+    surroundings: LocalMap, goal: ArrayLike | None, radius_m: float, config: CostToGoConfig | None = None
+) -> CostToGo:
+    """Measure the way to the goal from every cell.
+
+    Args:
+        surroundings: the present frame.
+        goal: (2,) in the present ego frame; outside the grid the straight remainder is added at its border.
+            None: there is no way to go, the field is zero.
+        radius_m: footprint radius with margin; cells with less clearance are blocked, but not infinitely, so
+            that a robot that stands in one finds the way out.
+    """
+    if goal is None:
+        cells = np.arange(_CELLS * _CELLS)
+        return CostToGo(np.zeros((_CELLS, _CELLS), np.float32), None, cells)
+    goal = np.asarray(goal, dtype=np.float64)[:2]
+    metre_cost = _metre_cost(surroundings, radius_m, config or CostToGoConfig())
+    sources, goal = _sources(surroundings, goal, radius_m)
+    distance = _spread(sources, metre_cost * np.float32(EGO_GRID.cell_size_m))
+    return CostToGo(distance, goal, _following(distance, sources))
+
+
+def _metre_cost(surroundings: LocalMap, radius_m: float, config: CostToGoConfig) -> Tensor:
+    beyond = np.clip((surroundings.clearance_m - radius_m) / config.near_distance_m, 0.0, 1.0)
+    cost = 1.0 + (config.near_factor - 1.0) * (1.0 - beyond) ** 2
+    cost = np.where(surroundings.unknown, cost * config.unknown_factor, cost)
+    return np.where(surroundings.clearance_m < radius_m, config.blocked_factor, cost).astype(np.float32)
+
+
+def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Tensor, Floats]:
+    """Return (64, 64) the distance where it is known at once, and the goal, moved out of an obstacle if in one."""
+    sources = np.full((_CELLS, _CELLS), _UNREACHED_M, np.float32)
+    centres = EGO_GRID.cell_centres()
+    if np.abs(goal).max() < 0.5 * EGO_GRID.extent_m:
+        if surroundings.clearance_at(goal) < radius_m and (surroundings.clearance_m >= radius_m).any():
+            away = np.hypot(*np.moveaxis(centres - goal, -1, 0))
+            away[surroundings.clearance_m < radius_m] = np.inf
+            goal = centres[np.unravel_index(np.argmin(away), away.shape)]
+        iy, ix = cells_of(goal)
+        sources[iy, ix] = np.hypot(*(centres[iy, ix] - goal))
+        return sources, goal
+    remainder = np.hypot(*np.moveaxis(centres - goal, -1, 0)).astype(np.float32)
+    border = np.ones((_CELLS, _CELLS), bool)
+    border[1:-1, 1:-1] = False
+    # A border cell that cannot be entered is no way out.
+    blocked = surroundings.clearance_m < radius_m
+    return np.where(border & ~blocked, remainder, sources), goal
+
+
+def _spread(sources: Tensor, cell_cost: Tensor) -> Tensor:
+    """Let the distance flow from the sources until nothing changes (or the longest maze is done)."""
+    distance = sources.copy()
+    costs = [(kernel, cell_cost * length) for kernel, length in _KERNELS]
+    for done in range(1, _MAX_PASSES + 1):
+        before = distance.copy() if done % _PASSES_PER_CHECK == 0 else None
+        for kernel, cost in costs:
+            distance = cv2.min(distance, cv2.add(cv2.erode(distance, kernel), cost))
+        if before is not None and np.array_equal(before, distance):
+            break
+    return distance
+
+
+def _following(distance: Tensor, sources: Tensor) -> NDArray[np.intp]:
+    """Return (4096,) the neighbour that each cell hands on to; sources that nothing improves hand on to themselves."""
+    padded = np.pad(distance, 2, constant_values=_UNREACHED_M)
+    window = [padded[2 + dy : 2 + dy + _CELLS, 2 + dx : 2 + dx + _CELLS] for dy, dx in _MOVES]
+    # Compare metres gained per metre driven, or knight's moves would win for being long.
+    lengths = np.hypot(_MOVES[:, 0], _MOVES[:, 1]).astype(np.float32)[:, None, None]
+    best = np.argmax((distance[None] - np.stack(window)) / lengths, axis=0)
+    offsets = _MOVES[:, 0] * _CELLS + _MOVES[:, 1]
+    cells = np.arange(_CELLS * _CELLS).reshape(_CELLS, _CELLS)
+    return np.where(distance < sources, cells + offsets[best], cells).reshape(-1)
+
+
+def _centres(cells: NDArray[np.intp]) -> Floats:
+    """Return (..., 2) the centres in metres of flat cells (...)."""
+    iy, ix = np.divmod(cells, _CELLS)
+    centres: Floats = (np.stack([ix, iy], axis=-1) + 0.5 - 0.5 * _CELLS) * EGO_GRID.cell_size_m
+    return centres

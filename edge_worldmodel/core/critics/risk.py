@@ -1,0 +1,85 @@
+"""Risk: CVaR of the collision probability over imagined futures and drawn disturbances.
+
+CVaR at tail q is the mean of the worst share q of all outcomes (Rockafellar and Uryasev, 2000), so a maneuver
+that is usually safe and sometimes fatal is not called safe.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.critics.scene import Scene
+from edge_worldmodel.core.grid import EGO_GRID
+from edge_worldmodel.core.local_map import cells_of
+from edge_worldmodel.core.maneuvers import DT_S
+from edge_worldmodel.core.types import Floats, Tensor
+
+
+def score(scene: Scene) -> Floats:
+    """Return (M,) the risk in 0..1."""
+    probability = collision_probability(scene)
+    return cvar(probability.reshape(len(probability), -1), scene.tail)
+
+
+def cvar(outcomes: Floats, tail: float) -> Floats:
+    """Return (M,) the mean of the worst share ``tail`` of outcomes (M, N), the last one counted in part."""
+    worst_first = -np.sort(-outcomes, axis=1)
+    share = np.clip(tail * outcomes.shape[1] - np.arange(outcomes.shape[1]), 0.0, 1.0)
+    if share.sum() == 0.0:
+        share[0] = 1.0
+    mean: Floats = worst_first @ (share / share.sum())
+    return mean
+
+
+def collision_probability(scene: Scene) -> Floats:
+    """Return (M, F, D) the highest probability, along the path, that something is where the robot is.
+
+    The imagined frame nearest in time counts, the present one at first. Where the robot already stands
+    closer to an obstacle than ``clear_m``, poses that do not get closer are not held against it.
+    """
+    points = scene.disturbed[..., :2]
+    iy, ix = cells_of(points)
+    times_s = np.arange(points.shape[2]) * DT_S
+    frame = np.minimum(np.floor(times_s / tensors.HORIZON_STEP_S + 0.5).astype(np.intp), tensors.HORIZON_STEPS)
+    kernel = footprint_kernel(scene.clear_m)
+    present = dilate(scene.surroundings.occupied[None].astype(np.float32), kernel)[0]
+    futures = scene.futures.shape[1]
+    grown = dilate(scene.futures.reshape(-1, *scene.futures.shape[-2:]), kernel).reshape(scene.futures.shape)
+    maneuver = np.arange(len(points))[:, None, None, None]
+    future = np.arange(futures)[None, :, None, None]
+    imagined = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
+    hit = np.where(frame == 0, present[iy, ix][:, None], imagined)
+    hit = np.where(_leaving(scene, points)[:, None], 0.0, hit)
+    worst: Floats = hit.max(axis=-1).astype(np.float64)
+    return worst
+
+
+def footprint_kernel(radius_m: float) -> NDArray[np.uint8]:
+    """Return the disc of cells whose near edge lies within ``radius_m`` of the centre of the middle cell."""
+    reach = int(np.ceil(radius_m / EGO_GRID.cell_size_m))
+    offset = np.arange(-reach, reach + 1) * EGO_GRID.cell_size_m
+    disc = np.hypot(*np.meshgrid(offset, offset)) <= radius_m + 0.5 * EGO_GRID.cell_size_m + 1e-9
+    return disc.astype(np.uint8)
+
+
+def dilate(frames: Tensor, kernel: NDArray[np.uint8]) -> Tensor:
+    """Grow occupancy (N, 64, 64) by the kernel, all frames in one call."""
+    margin = kernel.shape[0] // 2
+    count, rows, columns = frames.shape
+    # Frames are stacked into one tall image; empty rows between them keep neighbours apart.
+    tall = np.zeros((count, rows + margin, columns), np.float32)
+    tall[:, :rows] = frames
+    grown = cv2.dilate(tall.reshape(-1, columns), kernel)
+    return grown.reshape(count, rows + margin, columns)[:, :rows]
+
+
+def _leaving(scene: Scene, points: Floats) -> NDArray[np.bool_]:
+    """Return (M, D, T + 1) whether the path has only gained clearance since a start too close to something."""
+    clearance = scene.surroundings.clearance_at(points)
+    start = clearance[..., :1]
+    gaining = np.logical_and.accumulate(clearance >= start, axis=-1)
+    leaving: NDArray[np.bool_] = gaining & (start < scene.clear_m) & (clearance < scene.clear_m)
+    return leaving

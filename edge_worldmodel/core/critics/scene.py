@@ -1,0 +1,29 @@
+"""What every critic looks at: the maneuvers, what was imagined for them, and where they should lead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_worldmodel.core.cost_to_go import CostToGo
+from edge_worldmodel.core.local_map import LocalMap
+from edge_worldmodel.core.maneuvers import Candidates, RobotLimits
+from edge_worldmodel.core.types import Floats, Tensor
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One tick's candidates and their imagined futures, in the present ego frame.
+
+    ``disturbed`` is (M, D, T + 1, 3), the poses under drawn disturbances; ``futures`` (M, F, H, 64, 64) the
+    occupancy probability; ``clear_m`` the clearance a pose needs; ``tail`` the share of worst outcomes that risk
+    looks at.
+    """
+
+    candidates: Candidates
+    disturbed: Floats
+    futures: Tensor
+    surroundings: LocalMap
+    field: CostToGo
+    limits: RobotLimits
+    clear_m: float
+    tail: float
