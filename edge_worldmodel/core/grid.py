@@ -112,24 +112,27 @@ def resample(
 
 
 def _draw(sweep: Sweep, pose: Floats, spec: GridSpec, masks: NDArray[np.uint8]) -> None:
-    origin = spec.fractional_cells(transform_points(pose, sweep.origin))
+    # From the base frame to cells in one product: this runs for each sweep of each frame.
+    cos, sin = np.cos(pose[2]) / spec.cell_size_m, np.sin(pose[2]) / spec.cell_size_m
+    to_cells = np.array(((cos, sin), (-sin, cos)))
+    shift = spec.fractional_cells(pose[:2])
+    origin = sweep.origin @ to_cells + shift
     if len(sweep.endpoints) == 0 or not np.all(np.abs(origin) < _FARTHEST_CELL):
         return
-    ends = spec.fractional_cells(transform_points(pose, sweep.endpoints))
+    ends = sweep.endpoints @ to_cells + shift
     _draw_free(origin, ends, masks[1])
-    cells = np.floor(ends[sweep.hit])
-    cells = cells[np.all((cells >= 0) & (cells < spec.cells), axis=1)].astype(np.intp)
-    masks[0, cells[:, 1], cells[:, 0]] = 1
+    x, y = np.floor(ends[sweep.hit]).T
+    inside = (x >= 0) & (x < spec.cells) & (y >= 0) & (y < spec.cells)
+    masks[0, y[inside].astype(np.intp), x[inside].astype(np.intp)] = 1
 
 
 def _draw_free(origin: Floats, ends: Floats, free: NDArray[np.uint8]) -> None:
-    rays = ends - origin
-    lengths = np.hypot(rays[:, 0], rays[:, 1])
-    if lengths.max() > _FARTHEST_CELL:
-        rays = rays * np.minimum(1.0, _FARTHEST_CELL / np.maximum(lengths, 1.0))[:, None]
+    if np.abs(ends).max() > _FARTHEST_CELL:
+        rays = ends - origin
+        ends = origin + rays * np.minimum(1.0, _FARTHEST_CELL / np.maximum(np.abs(rays).max(axis=1), 1.0))[:, None]
     # One polyline origin, end, origin, end, ... draws all rays in one call; pixel centres are whole numbers in OpenCV.
-    line = np.empty((2 * len(rays), 1, 2))
-    line[0::2, 0] = origin - 0.5
-    line[1::2, 0] = origin - 0.5 + rays
-    line = np.rint(line * 2**_SUBCELL_BITS).astype(np.int32)
-    cv2.polylines(free, [line], isClosed=False, color=1, thickness=1, lineType=cv2.LINE_8, shift=_SUBCELL_BITS)
+    line = np.empty((len(ends), 2, 2), dtype=np.int32)
+    line[:, 0] = np.rint((origin - 0.5) * 2**_SUBCELL_BITS)
+    line[:, 1] = np.rint((ends - 0.5) * 2**_SUBCELL_BITS)
+    points = line.reshape(-1, 1, 2)
+    cv2.polylines(free, [points], isClosed=False, color=1, thickness=1, lineType=cv2.LINE_8, shift=_SUBCELL_BITS)
