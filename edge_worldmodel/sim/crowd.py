@@ -1,0 +1,134 @@
+"""People who move: straight through their waypoints, or as they were recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.sim.fields import WorldError
+from edge_worldmodel.sim.world import Person, Point, World
+
+_AREA_POINTS = 64
+_ARRIVED_M = 0.05
+
+
+@dataclass(frozen=True)
+class CrowdState:
+    """Positions (n, 2) in metres and velocities (n, 2) in m/s, world frame; NaN positions where absent."""
+
+    positions: Floats
+    velocities: Floats
+
+
+class Crowd(Protocol):
+    """People that are moved on by a simulation."""
+
+    @property
+    def state(self) -> CrowdState:
+        """Where everybody is now."""
+        ...
+
+    def step(self, dt_s: float, robots: Floats) -> CrowdState:
+        """Move on by dt_s, given the robots' positions and velocities (r, 4: x, y, vx, vy) in the world frame."""
+        ...
+
+
+class WaypointCrowd:
+    """People who walk straight from waypoint to waypoint, over and over, and heed nobody."""
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        """Place everybody at the start."""
+        self._routes = [np.array(route(world, person, rng)) for person in world.people]
+        self._next = [1 % len(points) for points in self._routes]
+        self._speeds = np.array([person.speed_mps for person in world.people])
+        starts = np.array([person.start for person in world.people]).reshape(-1, 2)
+        self.state = CrowdState(starts, np.zeros_like(starts))
+
+    def step(self, dt_s: float, robots: Floats) -> CrowdState:
+        """Move on by dt_s; the robots are ignored."""
+        moved = [self._walk(i, dt_s) for i in range(len(self._routes))]
+        positions = np.array(moved).reshape(-1, 2)
+        self.state = CrowdState(positions, (positions - self.state.positions) / dt_s)
+        return self.state
+
+    def _walk(self, person: int, dt_s: float) -> Floats:
+        position, points = self.state.positions[person], self._routes[person]
+        way_m = self._speeds[person] * dt_s
+        for _ in range(len(points)):  # several waypoints may lie within one step
+            offset = points[self._next[person]] - position
+            distance_m = float(np.hypot(*offset))
+            if distance_m > way_m:
+                return np.asarray(position + offset * (way_m / distance_m))
+            position, way_m = points[self._next[person]], way_m - distance_m
+            self._next[person] = (self._next[person] + 1) % len(points)
+        return position
+
+
+class ReplayedCrowd:
+    """People who move as they were recorded; after the last frame nobody is left."""
+
+    def __init__(self, positions: Floats, dt_s: float) -> None:
+        """Take tracks (T, n, 2) in the world frame, one frame every dt_s, NaN while a person is absent."""
+        if positions.ndim != 3 or positions.shape[2] != 2 or len(positions) < 2 or not dt_s > 0:
+            raise WorldError(f"tracks of shape {positions.shape} every {dt_s} s: expected (T >= 2, n, 2), dt_s > 0")
+        self._positions = np.asarray(positions, np.float64)
+        self._frame_s = dt_s
+        self._time_s = 0.0
+        self.state = self._at(0.0)
+
+    def step(self, dt_s: float, robots: Floats) -> CrowdState:
+        """Move on by dt_s; the robots are ignored."""
+        self._time_s += dt_s
+        self.state = self._at(self._time_s)
+        return self.state
+
+    def _at(self, time_s: float) -> CrowdState:
+        frame = time_s / self._frame_s
+        i = int(frame)
+        if i + 1 >= len(self._positions):
+            nobody = np.full_like(self._positions[0], np.nan)
+            return CrowdState(nobody, nobody)
+        change = self._positions[i + 1] - self._positions[i]
+        return CrowdState(self._positions[i] + (frame - i) * change, change / self._frame_s)
+
+
+def route(world: World, person: Person, rng: np.random.Generator) -> list[Point]:
+    """Return the points a person visits in turn: the start and the waypoints, or free random points of the area."""
+    if person.area is None:
+        return [person.start, *person.waypoints]
+    x0, y0, x1, y1 = person.area
+    candidates = rng.uniform((x0, y0), (x1, y1), size=(40 * _AREA_POINTS, 2))
+    free = candidates[world.clearance(candidates) > person.radius_m + _ARRIVED_M]
+    if len(free) < _AREA_POINTS:
+        raise WorldError(f"{world.name}: people area {list(person.area)}: hardly any room to walk in it")
+    return [person.start, *((float(x), float(y)) for x, y in free[:_AREA_POINTS])]
+
+
+def read_tracks(path: Path) -> ReplayedCrowd:
+    """Read recorded tracks: an .npz with positions (T, n, 2) in metres and dt_s.
+
+    Raises:
+        WorldError: the file cannot be read, or does not hold these two arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return ReplayedCrowd(arrays["positions"], float(arrays["dt_s"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorldError(f"{path}: expected an .npz with positions (T, n, 2) and dt_s: {error}") from error
+
+
+def make_crowd(world: World, rng: np.random.Generator) -> Crowd:
+    """Return the crowd that a world asks for."""
+    if world.crowd.model == "replay":
+        assert world.crowd.file is not None
+        return read_tracks(world.crowd.file)
+    if world.crowd.model == "jupedsim" and world.people:
+        # Imported here: a robot or a small machine runs the other crowds without JuPedSim.
+        from edge_worldmodel.sim.jupedsim_crowd import JuPedSimCrowd
+
+        return JuPedSimCrowd(world, rng)
+    return WaypointCrowd(world, rng)

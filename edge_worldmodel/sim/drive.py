@@ -1,0 +1,81 @@
+"""A differential-drive base: commands become wheel speeds within the limits; odometry measures them with errors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.sim.robots import OdometrySpec, RobotSpec
+
+
+class Drive:
+    """The motor controller: follows a command as fast as the acceleration limits allow."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        """Start at rest."""
+        self._spec = spec
+        self._wanted = (0.0, 0.0)
+        self._speed_mps = 0.0
+        self._yaw_rate_radps = 0.0
+
+    def command(self, forward_mps: float, yaw_rate_radps: float) -> None:
+        """Set the wanted speeds, cut to the limits of the base; a value that is not finite means stop."""
+        if not (math.isfinite(forward_mps) and math.isfinite(yaw_rate_radps)):
+            forward_mps = yaw_rate_radps = 0.0
+        spec = self._spec
+        self._wanted = (
+            min(max(forward_mps, -spec.max_reverse_mps), spec.max_speed_mps),
+            min(max(yaw_rate_radps, -spec.max_yaw_rate_radps), spec.max_yaw_rate_radps),
+        )
+
+    def advance(self, dt_s: float) -> tuple[float, float]:
+        """Return the speeds (forward_mps, yaw_rate_radps) that the motors shall hold for the next dt_s."""
+        spec = self._spec
+        forward, yaw_rate = self._wanted
+        change = forward - self._speed_mps
+        braking = self._speed_mps * change < 0
+        limit = (spec.max_deceleration_mps2 if braking else spec.max_acceleration_mps2) * dt_s
+        self._speed_mps += min(max(change, -limit), limit)
+        turn_limit = spec.max_yaw_acceleration_radps2 * dt_s
+        self._yaw_rate_radps += min(max(yaw_rate - self._yaw_rate_radps, -turn_limit), turn_limit)
+        return self._speed_mps, self._yaw_rate_radps
+
+
+class Odometry:
+    """Dead reckoning from the start pose on, in the odom frame."""
+
+    def __init__(self, spec: OdometrySpec, start: tuple[float, float, float], rng: np.random.Generator) -> None:
+        """Start at the origin of the odom frame, the base being at a true pose (world frame)."""
+        self._spec = spec
+        self._rng = rng
+        self._noisy = spec != OdometrySpec()
+        self._last = start
+        self._pose = (0.0, 0.0, 0.0)
+
+    @property
+    def pose(self) -> Floats:
+        """Where the base believes to be: (3,) in the odom frame, yaw not wrapped."""
+        return np.array(self._pose)
+
+    def update(self, x_m: float, y_m: float, yaw_rad: float) -> None:
+        """Take in that the base moved to a true pose (world frame); plain floats, as this runs every step."""
+        last_x, last_y, last_yaw = self._last
+        self._last = (x_m, y_m, yaw_rad)
+        forward, left = _rotated(x_m - last_x, y_m - last_y, -last_yaw)
+        turn = yaw_rad - last_yaw
+        if self._noisy:
+            # Errors of independent steps add up in variance: the spread over a way is noise * sqrt(way).
+            spec, errors = self._spec, self._rng.normal(size=3)
+            way, turned = math.sqrt(math.hypot(forward, left)), math.sqrt(abs(turn))
+            forward += spec.distance_noise * way * errors[0]
+            turn += spec.yaw_per_metre_rad * way * errors[1] + spec.yaw_noise * turned * errors[2]
+        x, y, yaw = self._pose
+        dx, dy = _rotated(forward, left, yaw)
+        self._pose = (x + dx, y + dy, yaw + turn)
+
+
+def _rotated(x: float, y: float, angle_rad: float) -> tuple[float, float]:
+    c, s = math.cos(angle_rad), math.sin(angle_rad)
+    return c * x - s * y, s * x + c * y

@@ -1,0 +1,132 @@
+"""What the simulator knows about a robot: body, limits, odometry and scanners, with a few presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ScannerSpec(Config):
+    """A planar scanner and where it sits in the base frame."""
+
+    beams: int = param(360, "Number of beams of one scan", minimum=1, maximum=10000)
+    fov_rad: float = param(2 * math.pi, "Field of view, centred on the mount's yaw", minimum=0.01, maximum=2 * math.pi)
+    range_min_m: float = param(0.1, "Shortest measurable range", minimum=0.0, maximum=10.0)
+    range_max_m: float = param(12.0, "Longest measurable range", minimum=0.1, maximum=500.0)
+    noise_m: float = param(0.01, "Standard deviation of the range noise", minimum=0.0, maximum=1.0)
+    dropout: float = param(0.002, "Probability that a beam brings no measurement (NaN)", minimum=0.0, maximum=1.0)
+    mount_x_m: float = param(0.0, "Mount position ahead of base_link", minimum=-5.0, maximum=5.0)
+    mount_y_m: float = param(0.0, "Mount position left of base_link", minimum=-5.0, maximum=5.0)
+    mount_yaw_rad: float = param(0.0, "Direction of the middle beam", minimum=-math.pi, maximum=math.pi)
+    mount_height_m: float = param(0.3, "Height of the scan plane above the floor", minimum=0.0, maximum=5.0)
+
+    def __post_init__(self) -> None:
+        """Check the range limits against each other."""
+        super().__post_init__()
+        if self.range_min_m >= self.range_max_m:
+            raise ConfigError(f"range_min_m = {self.range_min_m}: must be below range_max_m = {self.range_max_m}")
+
+    @property
+    def angle_min_rad(self) -> float:
+        """Angle of the first beam in the scanner's frame."""
+        return -self.fov_rad / 2
+
+    @property
+    def angle_increment_rad(self) -> float:
+        """Angle between beams; a full circle does not measure its first direction twice."""
+        full_circle = self.fov_rad > 2 * math.pi - 1e-6
+        return self.fov_rad / (self.beams if full_circle else max(self.beams - 1, 1))
+
+
+@dataclass(frozen=True)
+class OdometrySpec(Config):
+    """Random errors of the odometry, as shares of the motion (odometry model of Thrun, Burgard and Fox, ch. 5.4)."""
+
+    distance_noise: float = param(0.0, "Distance error per metre driven", minimum=0.0, maximum=1.0)
+    yaw_per_metre_rad: float = param(0.0, "Heading error per metre driven", minimum=0.0, maximum=1.0)
+    yaw_noise: float = param(0.0, "Heading error per radian turned", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class RobotSpec(Config):
+    """A differential-drive base: a round or rectangular body with limits that its motors keep."""
+
+    name: str = param("generic", "Name of the preset")
+    radius_m: float = param(0.25, "Radius of the circle around the footprint", minimum=0.01, maximum=5.0)
+    length_m: float = param(0.0, "Length of a rectangular footprint; 0 for a round one", minimum=0.0, maximum=10.0)
+    width_m: float = param(0.0, "Width of a rectangular footprint; 0 for a round one", minimum=0.0, maximum=10.0)
+    height_m: float = param(0.35, "Height of the body", minimum=0.05, maximum=3.0)
+    mass_kg: float = param(20.0, "Mass of the robot", minimum=0.1, maximum=1000.0)
+    max_speed_mps: float = param(1.0, "Highest forward speed", minimum=0.01, maximum=20.0)
+    max_reverse_mps: float = param(0.5, "Highest backward speed", minimum=0.0, maximum=20.0)
+    max_yaw_rate_radps: float = param(1.8, "Highest turning speed", minimum=0.01, maximum=20.0)
+    max_acceleration_mps2: float = param(1.0, "Highest acceleration", minimum=0.01, maximum=50.0)
+    max_deceleration_mps2: float = param(2.0, "Highest deceleration when braking", minimum=0.01, maximum=50.0)
+    max_yaw_acceleration_radps2: float = param(4.0, "Highest angular acceleration", minimum=0.01, maximum=100.0)
+    grip: float = param(0.7, "Friction of the wheels; pushing harder makes the base slide", minimum=0.05, maximum=2.0)
+    odometry: OdometrySpec = field(default_factory=OdometrySpec)
+    scanners: tuple[ScannerSpec, ...] = (ScannerSpec(),)
+
+    def __post_init__(self) -> None:
+        """Check that the footprint is round or a rectangle inside of the radius."""
+        super().__post_init__()
+        half_diagonal = math.hypot(self.length_m, self.width_m) / 2
+        if (self.length_m > 0) != (self.width_m > 0):
+            raise ConfigError(f"length_m = {self.length_m}, width_m = {self.width_m}: set both, or none of them")
+        if half_diagonal > self.radius_m + 1e-3:
+            raise ConfigError(f"radius_m = {self.radius_m}: the footprint reaches {half_diagonal:.3f} m")
+
+
+PRESETS: dict[str, RobotSpec] = {
+    "generic": RobotSpec(),
+    "turtlebot": RobotSpec(
+        name="turtlebot",
+        radius_m=0.18,
+        height_m=0.4,
+        mass_kg=6.3,
+        max_speed_mps=0.65,
+        max_reverse_mps=0.3,
+        max_yaw_rate_radps=3.1,
+        max_acceleration_mps2=0.8,
+        max_deceleration_mps2=1.2,
+        scanners=(ScannerSpec(range_min_m=0.15, range_max_m=8.0, mount_height_m=0.25),),
+    ),
+    "jackal": RobotSpec(
+        name="jackal",
+        radius_m=0.334,
+        length_m=0.508,
+        width_m=0.430,
+        height_m=0.25,
+        mass_kg=17.0,
+        max_speed_mps=2.0,
+        max_reverse_mps=2.0,
+        max_yaw_rate_radps=4.0,
+        max_acceleration_mps2=4.0,
+        max_deceleration_mps2=4.0,
+        max_yaw_acceleration_radps2=12.0,
+        scanners=(ScannerSpec(beams=720, fov_rad=1.5 * math.pi, range_max_m=30.0, mount_x_m=0.12),),
+    ),
+}
+
+
+def robot_spec(preset: str) -> RobotSpec:
+    """Return a preset by name.
+
+    Raises:
+        ConfigError: no preset has this name.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"robot preset {preset!r}: choose one of {', '.join(sorted(PRESETS))}")
+    return PRESETS[preset]
+
+
+def with_overrides(spec: RobotSpec, scanner: dict[str, object], odometry: dict[str, object]) -> RobotSpec:
+    """Return the robot with values of all its scanners and of its odometry replaced, checked again."""
+    scanners = tuple(dataclasses.replace(s, **scanner) for s in spec.scanners)  # type: ignore[arg-type]
+    changed = dataclasses.replace(spec.odometry, **odometry)  # type: ignore[arg-type]
+    return dataclasses.replace(spec, scanners=scanners, odometry=changed)

@@ -1,0 +1,179 @@
+"""The simulation: robots, people and physics of one world, step by step, the same for the same seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.sim.crowd import CrowdState, make_crowd
+from edge_worldmodel.sim.drive import Drive, Odometry
+from edge_worldmodel.sim.mjcf import KIND_NAMES, ROBOT, build_scene
+from edge_worldmodel.sim.scanner import Scan, Scanner
+from edge_worldmodel.sim.world import World
+
+START_NS = 1_000_000_000
+CROWD_PERIOD_S = 0.04
+_FAR_AWAY_M = 1000.0
+
+
+@dataclass(frozen=True)
+class ContactEvent:
+    """The beginning of a touch: who touched what (a person, a wall or another robot) and how fast it drove."""
+
+    stamp_ns: int
+    robot: int
+    kind: str
+    other: int
+    speed_mps: float
+
+
+@dataclass(frozen=True)
+class OdometryReading:
+    """Pose (3,) in the odom frame, whose origin is the start pose, and base twist (3,)."""
+
+    stamp_ns: int
+    pose: Floats
+    twist: Floats
+
+
+class Simulation:
+    """One world in motion.
+
+    Robots are addressed by their index in the world. All poses are (x_m, y_m, yaw_rad) in the world frame
+    unless a name says otherwise.
+    """
+
+    def __init__(self, world: World, seed: int | None = None) -> None:
+        """Build the world; ``seed`` replaces the world's own."""
+        self.world = world
+        self._scene = build_scene(world)
+        self._model = self._scene.model
+        self._data = mujoco.MjData(self._model)
+        seeds = np.random.SeedSequence(world.seed if seed is None else seed)
+        crowd_seed, *robot_seeds = seeds.spawn(1 + len(world.robots))
+        self._drives = [Drive(placement.spec) for placement in world.robots]
+        self._place_robots(robot_seeds)
+        self._crowd = make_crowd(world, np.random.default_rng(crowd_seed))
+        self._crowd_steps = max(round(CROWD_PERIOD_S / world.step_s), 1)
+        self._from = self._to = self._crowd.state
+        self._people_step = np.zeros_like(self._to.positions)
+        self._steps = 0
+        self._touching: set[tuple[int, int, int]] = set()
+        self.contact_events: list[ContactEvent] = []
+        self._move_people()
+        mujoco.mj_forward(self._model, self._data)
+
+    def _place_robots(self, seeds: Sequence[np.random.SeedSequence]) -> None:
+        self._scanners: list[list[Scanner]] = []
+        self._odometry: list[Odometry] = []
+        for i, (placement, seed) in enumerate(zip(self.world.robots, seeds, strict=True)):
+            self._data.qpos[3 * i : 3 * i + 3] = placement.start
+            odometry_seed, *scanner_seeds = seed.spawn(1 + len(placement.spec.scanners))
+            rng = np.random.default_rng(odometry_seed)
+            self._odometry.append(Odometry(placement.spec.odometry, placement.start, rng))
+            pairs = zip(placement.spec.scanners, scanner_seeds, strict=True)
+            body = self._scene.robot_body[i]
+            self._scanners.append([Scanner(spec, body, np.random.default_rng(s)) for spec, s in pairs])
+
+    @property
+    def stamp_ns(self) -> int:
+        """Simulated time in nanoseconds; starts at 1 s, because many programs take 0 for "no time yet"."""
+        return START_NS + self._steps * round(self.world.step_s * 1e9)
+
+    def command(self, forward_mps: float, yaw_rate_radps: float, robot: int = 0) -> None:
+        """Set the wanted speeds of a robot; they hold until the next command."""
+        self._drives[robot].command(forward_mps, yaw_rate_radps)
+
+    def step(self, command: Sequence[float] | None = None) -> None:
+        """Advance by one physics step; ``command`` (forward_mps, yaw_rate_radps) first goes to robot 0."""
+        if command is not None:
+            self.command(command[0], command[1])
+        if self._steps % self._crowd_steps == 0:
+            self._step_crowd()
+        self._steps += 1
+        self._move_people()
+        for i, drive in enumerate(self._drives):
+            self._data.ctrl[3 * i], self._data.ctrl[3 * i + 2] = drive.advance(self.world.step_s)
+        mujoco.mj_step(self._model, self._data)
+        for i, odometry in enumerate(self._odometry):
+            odometry.update(*self._data.qpos[3 * i : 3 * i + 3].tolist())
+        self._note_contacts()
+
+    def advance(self, duration_s: float) -> None:
+        """Take as many physics steps as come nearest to a duration."""
+        for _ in range(round(duration_s / self.world.step_s)):
+            self.step()
+
+    def pose(self, robot: int = 0) -> Floats:
+        """Return the true pose (3,) of a robot; yaw is not wrapped."""
+        return np.array(self._data.qpos[3 * robot : 3 * robot + 3])
+
+    def twist(self, robot: int = 0) -> Floats:
+        """Return the true twist (3,) of a robot in its base frame."""
+        yaw = self._data.qpos[3 * robot + 2]
+        vx, vy, yaw_rate = self._data.qvel[3 * robot : 3 * robot + 3]
+        c, s = math.cos(yaw), math.sin(yaw)
+        return np.array([c * vx + s * vy, c * vy - s * vx, yaw_rate])
+
+    def scan(self, robot: int = 0, scanner: int = 0) -> Scan:
+        """Look around with one of a robot's scanners."""
+        mujoco.mj_kinematics(self._model, self._data)  # a step leaves the bodies where it began
+        return self._scanners[robot][scanner].scan(self._model, self._data, self.pose(robot), self.stamp_ns)
+
+    def odom(self, robot: int = 0) -> OdometryReading:
+        """Read the odometry of a robot."""
+        return OdometryReading(self.stamp_ns, self._odometry[robot].pose, self.twist(robot))
+
+    def people(self) -> CrowdState:
+        """Return where the people are and how they move (world frame), NaN where absent."""
+        return CrowdState(self._people_positions(), self._people_step / self.world.step_s)
+
+    def in_contact(self, robot: int = 0) -> bool:
+        """Tell whether a robot touches anything now."""
+        return any(entry[0] == robot for entry in self._touching)
+
+    def goal_distance(self, robot: int = 0) -> float:
+        """Return the distance from a robot to its goal in metres, NaN where it has none."""
+        goal = self.world.robots[robot].goal
+        if goal is None:
+            return math.nan
+        return math.hypot(*(self._data.qpos[3 * robot : 3 * robot + 2] - goal[:2]))
+
+    def _step_crowd(self) -> None:
+        count = len(self._drives)
+        qpos, qvel = self._data.qpos.reshape(-1, 3)[:count], self._data.qvel.reshape(-1, 3)[:count]
+        robots = np.concatenate([qpos[:, :2], qvel[:, :2]], axis=1)
+        self._from = self._to
+        self._to = self._crowd.step(self._crowd_steps * self.world.step_s, robots)
+        self._people_step = (self._to.positions - self._from.positions) / self._crowd_steps
+
+    def _people_positions(self) -> Floats:
+        """Between two steps of the crowd, everybody moves evenly."""
+        since = (self._steps - 1) % self._crowd_steps + 1 if self._steps else 0
+        return self._from.positions + since * self._people_step
+
+    def _move_people(self) -> None:
+        if len(self._data.mocap_pos):
+            positions = self._people_positions()
+            self._data.mocap_pos[:, :2] = np.where(np.isnan(positions), _FAR_AWAY_M, positions)
+
+    def _note_contacts(self) -> None:
+        touching: set[tuple[int, int, int]] = set()
+        if self._data.ncon:
+            contact = self._data.contact
+            for a, b in contact.geom[contact.dist <= 0]:
+                touching.update(self._touches(int(a), int(b)))
+                touching.update(self._touches(int(b), int(a)))
+            for robot, kind, other in sorted(touching - self._touching):
+                speed_mps = float(np.hypot(*self._data.qvel[3 * robot : 3 * robot + 2]))
+                self.contact_events.append(ContactEvent(self.stamp_ns, robot, KIND_NAMES[kind], other, speed_mps))
+        self._touching = touching
+
+    def _touches(self, geom: int, other: int) -> list[tuple[int, int, int]]:
+        kinds, owners = self._scene.geom_kind, self._scene.geom_owner
+        return [(int(owners[geom]), int(kinds[other]), int(owners[other]))] if kinds[geom] == ROBOT else []

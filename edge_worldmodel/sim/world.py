@@ -1,0 +1,213 @@
+"""A world: what stands in it, who walks in it and which robots drive where; read from a small YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.sim.fields import Fields, WorldError
+from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
+from edge_worldmodel.sim.shapes import Box, Cylinder, Solid, clearance, enclosure, segment
+
+CROWD_MODELS = ("waypoints", "jupedsim", "replay")
+_WALL_KINDS = ("segment", "box", "cylinder")
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone who walks from start through the waypoints over and over, or between random points of an area."""
+
+    start: Point
+    waypoints: tuple[Point, ...] = ()
+    area: tuple[float, float, float, float] | None = None
+    speed_mps: float = 1.0
+    radius_m: float = 0.25
+
+
+@dataclass(frozen=True)
+class CrowdSpec:
+    """How the people move.
+
+    ``model`` is "waypoints" (straight on, blind), "jupedsim" (people heed walls, each other and, with
+    ``reacts_to_robot``, the robots) or "replay" (recorded tracks of ``file``, an .npz with positions (T, n, 2)
+    in metres, NaN while a person is absent, and dt_s).
+    """
+
+    model: str = "waypoints"
+    reacts_to_robot: bool = True
+    robot_margin_m: float = 0.1
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class RobotPlacement:
+    """A robot, where it starts and where it shall go (world frame: x_m, y_m, yaw_rad)."""
+
+    spec: RobotSpec
+    start: tuple[float, float, float]
+    goal: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a simulation starts from.
+
+    ``bounds`` is (x_min, y_min, x_max, y_max); ``solids`` includes the walls around them where there are any.
+    """
+
+    name: str
+    seed: int
+    bounds: tuple[float, float, float, float]
+    solids: tuple[Solid, ...] = ()
+    people: tuple[Person, ...] = ()
+    crowd: CrowdSpec = CrowdSpec()
+    robots: tuple[RobotPlacement, ...] = ()
+    step_s: float = 0.005
+
+    def __post_init__(self) -> None:
+        """Refuse worlds in which something starts outside, in a wall, or in one another."""
+        if not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
+            raise WorldError(f"{self.name}: bounds = {self.bounds}: expected x_min < x_max and y_min < y_max")
+        for i, placement in enumerate(self.robots):
+            self._check_free(f"robots[{i}].start", placement.start[:2], placement.spec.radius_m)
+            if placement.goal is not None:
+                self._check_free(f"robots[{i}].goal", placement.goal[:2], placement.spec.radius_m)
+        for i, person in enumerate(self.people):
+            self._check_free(f"people[{i}].start", person.start, person.radius_m)
+            for j, point in enumerate(person.waypoints):
+                self._check_free(f"people[{i}].waypoints[{j}]", point, person.radius_m)
+        self._check_apart()
+
+    def _check_free(self, what: str, point: Point, radius_m: float) -> None:
+        x0, y0, x1, y1 = self.bounds
+        if not (x0 <= point[0] <= x1 and y0 <= point[1] <= y1):
+            raise WorldError(f"{self.name}: {what} = {list(point)}: outside of the bounds {list(self.bounds)}")
+        free_m = float(clearance(self.solids, np.array(point)))
+        if free_m < radius_m:
+            raise WorldError(
+                f"{self.name}: {what} = {list(point)}: only {free_m:.2f} m from a wall, {radius_m} m are needed"
+            )
+
+    def _check_apart(self) -> None:
+        bodies = [(f"robots[{i}]", r.start[:2], r.spec.radius_m) for i, r in enumerate(self.robots)]
+        bodies += [(f"people[{i}]", p.start, p.radius_m) for i, p in enumerate(self.people)]
+        for i, (name_a, a, radius_a) in enumerate(bodies):
+            for name_b, b, radius_b in bodies[:i]:
+                if np.hypot(a[0] - b[0], a[1] - b[1]) < radius_a + radius_b:
+                    raise WorldError(f"{self.name}: {name_b} and {name_a} start inside of one another at {list(a)}")
+
+    def clearance(self, points: Floats) -> Floats:
+        """Return the signed distances (n,) of world points (n, 2) to the nearest solid."""
+        return clearance(self.solids, points)
+
+
+def load_world(path: Path) -> World:
+    """Read a world file.
+
+    Raises:
+        WorldError: names the file, the place in it, the value found and what is expected.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorldError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise WorldError(f"{path}: not valid YAML: {error}") from error
+    fields = Fields(tree, path.name)
+    try:
+        world = _world(fields, path)
+    except ConfigError as error:
+        raise WorldError(f"{path.name}: {error}") from error
+    fields.finish()
+    return world
+
+
+def _world(fields: Fields, path: Path) -> World:
+    bounds = fields.numbers("bounds", "x_min y_min x_max y_max")
+    solids = fields.each("walls", _solid)
+    if fields.flag("enclosed", True):
+        solids += enclosure(bounds, 0.2, fields.number("wall_height", 2.0, minimum=0.01))  # type: ignore[arg-type]
+    return World(
+        name=fields.text("name", path.stem),
+        seed=int(fields.number("seed", 0, minimum=0)),
+        bounds=bounds,  # type: ignore[arg-type]
+        solids=solids,
+        people=fields.each("people", _person),
+        crowd=_crowd(fields, path),
+        robots=fields.each("robots", _robot),
+        step_s=fields.number("step_s", 0.005, minimum=0.001, maximum=0.01),
+    )
+
+
+def _solid(value: object, place: str) -> Solid:
+    fields = Fields(value, place)
+    kinds = [kind for kind in _WALL_KINDS if kind in fields]
+    if len(kinds) != 1:
+        raise WorldError(f"{place}: expected exactly one of {', '.join(_WALL_KINDS)}")
+    height_m = fields.number("height", 2.0, minimum=0.01)
+    solid: Solid
+    if kinds == ["segment"]:
+        x0, y0, x1, y1 = fields.numbers("segment", "x0 y0 x1 y1")
+        solid = segment((x0, y0), (x1, y1), fields.number("thickness", 0.1, minimum=0.01), height_m)
+    elif kinds == ["box"]:
+        x, y, length_m, width_m = fields.numbers("box", "x y length width")
+        solid = Box(x, y, length_m, width_m, fields.number("yaw", 0.0), height_m)
+    else:
+        solid = Cylinder(*fields.numbers("cylinder", "x y radius"), height_m=height_m)
+    fields.finish()
+    sizes = (solid.radius_m,) if isinstance(solid, Cylinder) else (solid.length_m, solid.width_m)
+    if min(sizes) <= 0:
+        raise WorldError(f"{place}.{kinds[0]}: sizes {list(sizes)} must be above 0")
+    return solid
+
+
+def _person(value: object, place: str) -> Person:
+    fields = Fields(value, place)
+    person = Person(
+        start=fields.numbers("start", "x y"),  # type: ignore[arg-type]
+        waypoints=fields.number_lists("waypoints", "x y"),  # type: ignore[arg-type]
+        area=fields.optional_numbers("area", "x_min y_min x_max y_max"),  # type: ignore[arg-type]
+        speed_mps=fields.number("speed", 1.0, minimum=0.0, maximum=3.0),
+        radius_m=fields.number("radius", 0.25, minimum=0.05, maximum=1.0),
+    )
+    fields.finish()
+    if person.waypoints and person.area:
+        raise WorldError(f"{place}: give either waypoints or area, not both")
+    return person
+
+
+def _crowd(fields: Fields, path: Path) -> CrowdSpec:
+    crowd = Fields(fields.mapping("crowd"), fields.place("crowd"))
+    spec = CrowdSpec(
+        model=crowd.text("model", "waypoints", choices=CROWD_MODELS),
+        reacts_to_robot=crowd.flag("reacts_to_robot", True),
+        robot_margin_m=crowd.number("robot_margin", 0.1, minimum=0.0, maximum=1.0),
+        file=path.parent / crowd.text("file") if "file" in crowd else None,
+    )
+    crowd.finish()
+    if (spec.model == "replay") != (spec.file is not None):
+        raise WorldError(f"{crowd.place('file')}: goes with model: replay, and only with it")
+    return spec
+
+
+def _robot(value: object, place: str) -> RobotPlacement:
+    fields = Fields(value, place)
+    try:
+        preset = robot_spec(fields.text("preset"))
+        spec = with_overrides(preset, fields.mapping("scanner"), fields.mapping("odometry"))
+    except (ConfigError, TypeError) as error:
+        raise WorldError(f"{place}: {error}") from error
+    placement = RobotPlacement(
+        spec,
+        start=fields.numbers("start", "x y yaw"),  # type: ignore[arg-type]
+        goal=fields.optional_numbers("goal", "x y yaw"),  # type: ignore[arg-type]
+    )
+    fields.finish()
+    return placement
