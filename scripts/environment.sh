@@ -76,3 +76,20 @@ enter_wheels() {
     export PATH=$prefix/bin:$PATH
     unset CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_LOCALHOST_ONLY
 }
+
+# Print the first Python of the version given that runs, has its headers and can make environments.
+# Each candidate is run: a pyenv shim is on PATH even where its version is not selected.
+find_python() {
+    local version=$1 candidate
+    local check="import ensurepip, os, sys, sysconfig, venv
+headers = os.path.join(sysconfig.get_path('include'), 'Python.h')
+sys.exit('.'.join(map(str, sys.version_info[:2])) != '$version' or ('$version' == '3.12' and not os.path.exists(headers)))"
+    while read -r candidate; do
+        ! "$candidate" -c "$check" >/dev/null 2>&1 || { printf '%s\n' "$candidate"; return 0; }
+    done < <(
+        type -ap "python$version" python3 || true
+        ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version."*/bin/python3 2>/dev/null || true
+        uv python find "$version" 2>/dev/null || true
+    )
+    return 1
+}
