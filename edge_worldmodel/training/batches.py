@@ -1,0 +1,116 @@
+"""Training batches from packed clips: unpacked, mirrored and turned, the same for the same seed and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS
+
+ROTATED_SHARE = 0.25
+"""Share of the clips turned by 90 degrees; no robot drives sideways, so most stay as they were recorded."""
+DROPPED_SHARE = 0.1
+"""Share of the clips whose maneuver is withheld."""
+OFF_GRID_M = -100.0
+"""Where a withheld maneuver takes the ego: off the grid, so that it is drawn nowhere."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Packed clips: bits of grids along the last axis, as the shards hold them.
+
+    history (M, 10, 512), future, future_known and moving (M, 8, 512), present_moving (M, 512) uint8;
+    maneuver (M, 8, 3) float32.
+    """
+
+    history: NDArray[np.uint8]
+    future: NDArray[np.uint8]
+    future_known: NDArray[np.uint8]
+    moving: NDArray[np.uint8]
+    present_moving: NDArray[np.uint8]
+    maneuver: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Count the clips."""
+        return len(self.history)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Unpacked clips as float32 tensors.
+
+    history (B, 10, 64, 64), future, known, moving (B, 8, 64, 64), present_moving (B, 1, 64, 64), maneuver (B, 8, 3).
+    """
+
+    history: Tensor
+    future: Tensor
+    known: Tensor
+    moving: Tensor
+    present_moving: Tensor
+    maneuver: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """Return the present frame, (B, 2, 64, 64)."""
+        return self.history[:, -GRID_CHANNELS:]
+
+
+def unpack(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Unpack (..., 512) bits into (..., 64, 64) of 0 and 1."""
+    return np.unpackbits(bits, axis=-1).reshape(*bits.shape[:-1], GRID_CELLS, GRID_CELLS)
+
+
+def take(clips: Clips, indices: NDArray[np.intp]) -> Batch:
+    """Return the clips at ``indices`` as they are."""
+    grids, maneuver = _grids(clips, indices)
+    return _to_batch(grids, maneuver)
+
+
+def training_batch(clips: Clips, size: int, seed: tuple[int, ...]) -> Batch:
+    """Draw ``size`` clips and augment them.
+
+    Args:
+        clips: the training split.
+        size: clips in the batch.
+        seed: whole numbers such as (seed, stage, step); the same seed gives the same batch.
+    """
+    rng = np.random.default_rng(seed)
+    indices = rng.integers(0, len(clips), size)
+    grids, maneuver = _grids(clips, indices)
+    mirrored, turned = rng.random(size) < 0.5, rng.random(size) < ROTATED_SHARE
+    for clip in range(size):
+        if mirrored[clip]:
+            grids[clip], maneuver[clip] = mirror(grids[clip], maneuver[clip])
+        if turned[clip]:
+            grids[clip], maneuver[clip] = turn(grids[clip], maneuver[clip])
+    maneuver[rng.random(size) < DROPPED_SHARE] = (OFF_GRID_M, OFF_GRID_M, 0.0)
+    return _to_batch(grids, maneuver)
+
+
+def mirror(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Swap left and right: grids (C, iy, ix) and poses (H, 3) with y and yaw negated."""
+    return grids[:, ::-1].copy(), maneuver * np.array([1.0, -1.0, -1.0], np.float32)
+
+
+def turn(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Turn the scene by +90 degrees about the robot: what was ahead is now to the left."""
+    # Row is y and column is x: new[y, x] = old[-x, y].
+    turned = np.ascontiguousarray(grids.transpose(0, 2, 1)[:, :, ::-1])
+    poses = np.stack([-maneuver[:, 1], maneuver[:, 0], maneuver[:, 2] + np.float32(np.pi / 2)], axis=1)
+    return turned, poses
+
+
+def _grids(clips: Clips, indices: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    packed = [clips.history[indices], clips.future[indices], clips.future_known[indices]]
+    packed += [clips.moving[indices], clips.present_moving[indices][:, None]]
+    return unpack(np.concatenate(packed, axis=1)), clips.maneuver[indices].copy()
+
+
+def _to_batch(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> Batch:
+    sizes = [GRID_CHANNELS * HISTORY_FRAMES, HORIZON_STEPS, HORIZON_STEPS, HORIZON_STEPS, 1]
+    history, future, known, moving, present_moving = torch.from_numpy(grids).float().split(sizes, dim=1)
+    return Batch(history, future, known, moving, present_moving, torch.from_numpy(maneuver))

@@ -1,0 +1,83 @@
+"""Checkpoints: everything a killed training run needs to go on with the same result."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge_worldmodel.core.errors import ModelError
+from edge_worldmodel.training.networks import Architecture, WorldNetworks
+
+FORMAT = 1
+
+
+@dataclass
+class TrainingState:
+    """Networks, their running average, and where the run stands.
+
+    ``elapsed_s`` is the time spent in each stage, over all runs.
+    """
+
+    networks: WorldNetworks
+    average: WorldNetworks
+    stage: int = 0
+    step: int = 0
+    elapsed_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    optimizer_state: dict[str, Any] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def new_state(architecture: Architecture, seed: int) -> TrainingState:
+    """Return untrained networks, the same for the same seed."""
+    torch.manual_seed(seed)
+    networks, average = WorldNetworks(architecture), WorldNetworks(architecture)
+    average.load_state_dict(networks.state_dict())
+    return TrainingState(networks, average)
+
+
+def save(state: TrainingState, path: Path) -> None:
+    """Write the state so that a kill at any moment leaves the old file or the new one, never half of one."""
+    partial = path.with_suffix(".partial")
+    content = {
+        "format": FORMAT,
+        "architecture": state.networks.architecture.to_dict(),
+        "networks": state.networks.state_dict(),
+        "average": state.average.state_dict(),
+        "stage": state.stage,
+        "step": state.step,
+        "elapsed_s": state.elapsed_s,
+        "optimizer": state.optimizer_state,
+        "facts": state.facts,
+    }
+    with partial.open("wb") as stream:
+        torch.save(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def load(path: Path) -> TrainingState:
+    """Read a checkpoint, weights and plain values only.
+
+    Raises:
+        ModelError: there is no such file, or it is not a checkpoint of this program.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: train first with 'edge-worldmodel train --data DIR --out DIR'")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many classes for a damaged file
+        raise ModelError(f"{path} is not a checkpoint: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f"{path} is no checkpoint of format {FORMAT}; train again")
+    architecture = Architecture(**content["architecture"])
+    state = TrainingState(WorldNetworks(architecture), WorldNetworks(architecture))
+    state.networks.load_state_dict(content["networks"])
+    state.average.load_state_dict(content["average"])
+    state.stage, state.step = content["stage"], content["step"]
+    state.elapsed_s, state.optimizer_state, state.facts = content["elapsed_s"], content["optimizer"], content["facts"]
+    return state

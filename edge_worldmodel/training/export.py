@@ -1,0 +1,205 @@
+"""`edge-worldmodel export`: write a checkpoint's networks as ONNX with a manifest, proven equal to torch."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import statistics
+import subprocess
+import time
+import warnings
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge_worldmodel.backends import open_backend
+from edge_worldmodel.core.errors import ModelError
+from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec
+from edge_worldmodel.core.world_model import Backend
+from edge_worldmodel.store.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry
+from edge_worldmodel.training.checkpoints import load
+from edge_worldmodel.training.networks import Architecture, WorldNetworks, parameter_count
+
+OPSET = 17
+PARITY_TOLERANCE = 1e-4
+"""Largest difference allowed between ONNX Runtime and torch, for outputs of unit size."""
+_LATENCY_FUTURES = 32
+_LATENCY_THREADS = 2
+
+Inputs = dict[str, NDArray[np.float32]]
+
+
+def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the model directory ``out`` and return its manifest.
+
+    Raises:
+        ModelError: an exported network does not compute what torch computes.
+    """
+    networks.eval()
+    files = {name: _to_onnx(networks, spec) for name, spec in NETWORKS.items()}
+    backend = open_backend("onnxruntime", _LATENCY_THREADS)
+    backend.load(files)
+    parity = {name: check_parity(networks, backend, spec) for name, spec in NETWORKS.items()}
+    entries = {name: network_entry(name, f"{name}.onnx", data, 0) for name, data in files.items()}
+    for name, entry in entries.items():
+        module = getattr(networks, name)
+        entry |= {"parameters": parameter_count(module), "mflop": round(mflop(module, example_inputs(NETWORKS[name], 1)), 2)}
+        entry["parity"] = parity[name]
+    digest = hashlib.sha256("".join(entry["sha256"] for entry in entries.values()).encode()).hexdigest()
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model_id": f"{variant}-{digest[:12]}",
+        "variant": variant,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "precision": "fp32",
+        "networks": entries,
+        "architecture": networks.architecture.to_dict(),
+        "training": dict(facts),
+        "quality": {},
+        "latency_s": measure_latency(backend),
+    }
+    _write(out, files, manifest)
+    load_model(out)
+    return manifest
+
+
+def example_inputs(spec: NetworkSpec, futures: int, seed: int = 0) -> Inputs:
+    """Return plausible random inputs of a network for ``futures`` imagined futures."""
+    rng = np.random.default_rng(seed)
+    inputs = {}
+    for tensor in spec.inputs:
+        values = rng.standard_normal(tensor.with_batch(futures)).astype(np.float32)
+        if tensor.name == "history":
+            values = (values > 1.0).astype(np.float32)
+        elif tensor.name == "noise_level":
+            values = rng.uniform(0.2, 1.0, values.shape).astype(np.float32)
+        inputs[tensor.name] = values
+    return inputs
+
+
+def check_parity(networks: WorldNetworks, backend: Backend, spec: NetworkSpec) -> float:
+    """Return the largest difference between runtime and torch, for one future and for several.
+
+    Raises:
+        ModelError: it is above PARITY_TOLERANCE.
+    """
+    worst = 0.0
+    for futures in (1, 3):
+        inputs = example_inputs(spec, futures, seed=futures)
+        with torch.no_grad():
+            expected = getattr(networks, spec.name)(*(torch.from_numpy(value) for value in inputs.values())).numpy()
+        found = backend.run(spec.name, inputs)[spec.outputs[0].name]
+        worst = max(worst, float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max())))
+    if worst > PARITY_TOLERANCE:
+        raise ModelError(f"{spec.name}.onnx differs from torch by {worst:.2g}, more than {PARITY_TOLERANCE}; not written")
+    return worst
+
+
+def mflop(module: torch.nn.Module, inputs: Inputs) -> float:
+    """Return the million floating point operations of one call: two for each multiply-add of its layers."""
+    total = 0
+
+    def count(layer: torch.nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        nonlocal total
+        weight = layer.weight
+        assert isinstance(weight, torch.Tensor)
+        places = output.numel() // output.shape[1]
+        total += 2 * weight.numel() * places
+
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    hooks = [layer.register_forward_hook(count) for layer in module.modules() if isinstance(layer, kinds)]
+    with torch.no_grad():
+        module(*(torch.from_numpy(value) for value in inputs.values()))
+    for hook in hooks:
+        hook.remove()
+    return total / 1e6
+
+
+def measure_latency(backend: Backend, repeats: int = 11) -> dict[str, Any]:
+    """Return the median seconds of one call of each network, for the default batch of futures."""
+    medians: dict[str, Any] = {"futures": _LATENCY_FUTURES, "threads": _LATENCY_THREADS, "backend": backend.describe()}
+    for name, spec in NETWORKS.items():
+        inputs = example_inputs(spec, _LATENCY_FUTURES)
+        times = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            backend.run(name, inputs)
+            times.append(time.perf_counter() - started)
+        medians[name] = round(statistics.median(times), 5)
+    return medians
+
+
+def commit() -> str:
+    """Return the commit of the code that runs, "unknown" outside of a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Write manifest.json of the model directory ``out``."""
+    text = json.dumps(manifest, indent=2, sort_keys=False) + "\n"
+    (out / MANIFEST_NAME).write_text(text, encoding="utf-8")
+
+
+def _to_onnx(networks: WorldNetworks, spec: NetworkSpec) -> bytes:
+    inputs = example_inputs(spec, 2)
+    tensors = (*spec.inputs, *spec.outputs)
+    dynamic = {t.name: {axis: "futures" for axis, size in enumerate(t.shape) if size is None} for t in tensors}
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # The tracing exporter needs no extra package and writes the plain operators that TensorRT reads.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            getattr(networks, spec.name),
+            tuple(torch.from_numpy(value) for value in inputs.values()),
+            stream,
+            input_names=[tensor.name for tensor in spec.inputs],
+            output_names=[tensor.name for tensor in spec.outputs],
+            dynamic_axes={name: axes for name, axes in dynamic.items() if axes},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return stream.getvalue()
+
+
+def _write(out: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (out / f"{name}.onnx").write_bytes(data)
+    write_manifest(out, manifest)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `edge-worldmodel export`."""
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt written by training")
+    parser.add_argument("--out", type=Path, default=Path("models/small"), help="model directory to write")
+    parser.add_argument("--variant", default="small", help="name of the variant")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; returns the exit status."""
+    state = load(args.checkpoint)
+    facts = dict(state.facts)
+    facts["minutes"] = round(sum(state.elapsed_s) / 60.0, 1)
+    manifest = export_model(state.average, args.out, args.variant, facts)
+    size = sum(entry["bytes"] for entry in manifest["networks"].values())
+    print(f"wrote {args.out}: model {manifest['model_id']}, {size / 1e6:.2f} MB, latency {manifest['latency_s']}")
+    print(f"next: edge-worldmodel evaluate forecast --data DIR --json F --model {args.out} --card")
+    return 0
+
+
+def untrained(out: Path, seed: int = 0) -> dict[str, Any]:
+    """Export networks that learned nothing, to try the path to the runtime."""
+    torch.manual_seed(seed)
+    return export_model(WorldNetworks(Architecture()), out, "untrained", {"steps": 0})

@@ -1,0 +1,64 @@
+"""What the networks are trained to minimise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edge_worldmodel.core.tensors import HORIZON_STEPS
+from edge_worldmodel.training.batches import Batch
+
+MOVING_WEIGHT = 12.0
+"""Weight of cells on and next to something that moves when clips are reconstructed."""
+REACH_WEIGHT = 6.0
+"""Weight of cells that what moves now can reach, when the future is forecast."""
+UNSEEN_WEIGHT = 0.3
+"""Weight of cells that the present frame does not show; much of them cannot be known."""
+
+
+def grow(mask: Tensor, cells: int) -> Tensor:
+    """Grow the ones of (B, C, h, w) by ``cells`` to each side."""
+    return functional.max_pool2d(mask, 2 * cells + 1, stride=1, padding=cells)
+
+
+def reach(present_moving: Tensor) -> Tensor:
+    """Return which cells (B, H, 64, 64) the movers of (B, 1, 64, 64) reach by each horizon at 1.5 m/s.
+
+    It depends on the present only, never on what then happened: a weight by it leaves probabilities honest.
+    """
+    masks, mask = [], grow(present_moving, 1)
+    for _ in range(HORIZON_STEPS):
+        mask = grow(mask, 3)
+        masks.append(mask)
+    return torch.cat(masks, dim=1)
+
+
+def _seen_weight(batch: Batch) -> Tensor:
+    seen = batch.present.amax(dim=1, keepdim=True)
+    return batch.known * (UNSEEN_WEIGHT + (1.0 - UNSEEN_WEIGHT) * grow(seen, 1))
+
+
+def reconstruction_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the weighted binary cross entropy of a reconstructed clip, summed over cells, in nats per clip."""
+    near = grow(torch.maximum(batch.moving, batch.present_moving), 1)
+    weight = _seen_weight(batch) * (1.0 + (MOVING_WEIGHT - 1.0) * near)
+    return _cross_entropy(logits, batch.future, weight)
+
+
+def forecast_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the reach-weighted binary cross entropy of a forecast, summed over cells, one value per clip (B,)."""
+    weight = _seen_weight(batch) * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
+    cells = functional.binary_cross_entropy_with_logits(logits.float(), batch.future, reduction="none")
+    return (weight * cells).sum(dim=(1, 2, 3))
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the KL divergence from N(0, 1), summed over the latent, in nats per clip."""
+    mean, log_variance = mean.float(), log_variance.float()
+    return 0.5 * (mean * mean + log_variance.exp() - 1.0 - log_variance).sum() / len(mean)
+
+
+def _cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    cells = functional.binary_cross_entropy_with_logits(logits.float(), truth, reduction="none")
+    return (weight * cells).sum() / len(truth)

@@ -1,0 +1,101 @@
+"""The two stages of training: first learn to write a future clip as a latent, then to imagine latents.
+
+Stage 0 fits posterior and decoder as a variational auto-encoder with a light prior. Stage 1 keeps the posterior
+and fits encoder, denoiser and decoder: rectified flow in the latent, and at every noise level the decoded best
+estimate of the clip must be a good probability, so that the mean over futures is one as well.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edge_worldmodel.core.tensors import LATENT_CHANNELS
+from edge_worldmodel.training import losses
+from edge_worldmodel.training.batches import Batch, Clips, take
+from edge_worldmodel.training.networks import WorldNetworks
+
+DIVERGENCE_WEIGHT = 0.1
+FORECAST_WEIGHT = 0.004
+PURE_NOISE_SHARE = 0.3
+"""Share of clips trained at noise level 1, where every cold start begins."""
+
+
+def trained_modules(networks: WorldNetworks, stage: int) -> list[nn.Module]:
+    """Return the networks that a stage changes."""
+    if stage == 0:
+        return [networks.posterior, networks.decoder]
+    return [networks.encoder, networks.denoiser, networks.decoder]
+
+
+def stage_loss(
+    networks: WorldNetworks, stage: int, batch: Batch, random: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the loss of one batch and its parts for the log."""
+    if stage == 0:
+        return autoencoder_loss(networks, batch, random)
+    return flow_loss(networks, batch, random)
+
+
+def autoencoder_loss(
+    networks: WorldNetworks, batch: Batch, random: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """Reconstruct the future clip through a sampled latent."""
+    mean, log_variance = networks.posterior(batch.future, batch.present)
+    noise = torch.randn(mean.shape, generator=random)
+    latent = mean + torch.exp(0.5 * log_variance) * noise
+    logits = networks.decoder.logits(latent, folded_present(batch))
+    reconstruction = losses.reconstruction_loss(logits, batch)
+    divergence = losses.divergence(mean, log_variance)
+    parts = {"reconstruction": reconstruction.item(), "divergence": divergence.item()}
+    return (reconstruction + DIVERGENCE_WEIGHT * divergence) * 1e-2, parts
+
+
+def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    """Match the velocity of the rectified flow, and make its best estimate of the clip a good forecast."""
+    with torch.no_grad():
+        mean, _ = networks.posterior(batch.future, batch.present)
+        data = mean / networks.decoder.latent_scale
+    noise = torch.randn(data.shape, generator=random)
+    level = torch.rand(len(data), generator=random)
+    level = torch.where(torch.rand(len(data), generator=random) < PURE_NOISE_SHARE, torch.ones(()), level)
+    s = level[:, None, None, None]
+    noisy = (1.0 - s) * data + s * noise
+    context = networks.encoder(batch.history)
+    velocity = networks.denoiser(noisy, context, batch.maneuver, level)
+    flow = (velocity - (noise - data)).square().mean()
+    logits = networks.decoder.logits(noisy - s * velocity, context)
+    forecast = losses.forecast_loss(logits, batch).mean()
+    return flow + FORECAST_WEIGHT * forecast, {"flow": flow.item(), "forecast": forecast.item()}
+
+
+def folded_present(batch: Batch) -> Tensor:
+    """Return a context whose learned channels are missing: all that the decoder reads, (B, 32, 16, 16)."""
+    return nn.functional.pixel_unshuffle(batch.present, 4)
+
+
+@torch.no_grad()
+def measure_latent_scale(networks: WorldNetworks, clips: Clips) -> Tensor:
+    """Return the standard deviation of each latent channel over the first 1024 clips, (1, Cl, 1, 1)."""
+    sums, count = torch.zeros(2, LATENT_CHANNELS), 0
+    order = torch.arange(min(1024, len(clips)))
+    for indices in order.split(64):
+        batch = take(clips, indices.numpy())
+        mean, _ = networks.posterior(batch.future, batch.present)
+        sums += torch.stack([mean.sum(dim=(0, 2, 3)), mean.square().sum(dim=(0, 2, 3))])
+        count += mean[:, 0].numel()
+    average, square = sums / count
+    return (square - average.square()).clamp(min=0.01).sqrt().view(1, -1, 1, 1)
+
+
+@torch.no_grad()
+def reconstruction_quality(networks: WorldNetworks, clips: Clips, count: int = 256) -> dict[str, float]:
+    """Return how well moving cells survive the latent: their recall and IoU at 0.5 on the first clips."""
+    batch = take(clips, torch.arange(min(count, len(clips))).numpy())
+    mean, _ = networks.posterior(batch.future, batch.present)
+    logits = networks.decoder.logits(mean / networks.decoder.latent_scale, folded_present(batch))
+    near = losses.grow(torch.maximum(batch.moving, batch.present_moving), 1) * batch.known
+    guess, truth = (logits > 0).float() * near, batch.future * near
+    both, either = (guess * truth).sum(), torch.maximum(guess, truth).sum()
+    recall = (guess * batch.moving).sum() / batch.moving.sum().clamp(min=1)
+    return {"iou_near_moving": float(both / either.clamp(min=1)), "recall_moving": float(recall)}
