@@ -118,7 +118,15 @@ def _nearest(
     floor = (np.abs(heights_m) <= config.ground_tolerance_m) & np.isinf(nearest)[bins]
     farthest = np.full(config.azimuth_bins, -np.inf)
     np.maximum.at(farthest, bins[floor], ranges_m[floor])
-    ends_at_obstacle = obstacle & (ranges_m == nearest[bins])
-    ends_on_floor = floor & (ranges_m == farthest[bins])
-    endpoints = np.concatenate((xy[ends_at_obstacle], xy[ends_on_floor]))
-    return endpoints, np.arange(len(endpoints)) < np.count_nonzero(ends_at_obstacle)
+    at_obstacle = _one_each(bins, obstacle & (ranges_m == nearest[bins]), config.azimuth_bins)
+    on_floor = _one_each(bins, floor & (ranges_m == farthest[bins]), config.azimuth_bins)
+    endpoints = np.concatenate((xy[at_obstacle], xy[on_floor]))
+    return endpoints, np.arange(len(endpoints)) < len(at_obstacle)
+
+
+def _one_each(bins: NDArray[np.int_], chosen: NDArray[np.bool_], count: int) -> NDArray[np.int_]:
+    """Return one index per bin among the chosen points: many pixels of a wall are equally near."""
+    winner = np.full(count, -1)
+    indices = np.flatnonzero(chosen)
+    winner[bins[indices]] = indices
+    return winner[winner >= 0]

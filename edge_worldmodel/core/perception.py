@@ -126,11 +126,11 @@ class Perception:
         Args:
             source: the sensor; each has its own order of stamps.
             sweep: in the base frame at its stamp.
-            pose: base pose (3,) in the fixed frame at the stamp; without it the pose is looked up among
-                the poses when the sweep is used.
+            pose: base pose (3,) in the fixed frame at the stamp, kept among the poses too when it is the newest;
+                without it the pose is looked up among the poses when the sweep is used.
 
         Returns:
-            Notes: CLOCK_RESET, everything older was dropped; BEAMS_CHANGED.
+            Notes: CLOCK_RESET or POSE_JUMP, everything older was dropped; BEAMS_CHANGED.
 
         Raises:
             RejectedInputError: MALFORMED, EMPTY, POSE_NOT_FINITE, or a cause of StampGate.
@@ -145,6 +145,8 @@ class Perception:
             notes.append(Cause.CLOCK_RESET)
             self.reset()
             known.looks.clear()
+        if given is not None and sweep.stamp_ns > (self.poses.newest_ns or -1):
+            notes.extend(self.add_pose(sweep.stamp_ns, given))
         self._sources[source] = known
         if known.beams and sweep.beams != known.beams:
             notes.append(Cause.BEAMS_CHANGED)

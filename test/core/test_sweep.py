@@ -1,0 +1,116 @@
+"""Laser scans to sweeps: REP-117 readings, any field of view, every kind of bad scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.geometry import transform_points
+from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.sweep import Sweep, check_sweep, limit_range, sweep_from_scan
+
+
+def scan(ranges: Any, **changes: Any) -> Sweep:
+    values: dict[str, Any] = {
+        "angle_min_rad": 0.0, "angle_increment_rad": np.pi / 2, "range_min_m": 0.1, "range_max_m": 8.0,
+        "sensor_pose": np.zeros(3),
+    }  # fmt: skip
+    return sweep_from_scan(7, np.asarray(ranges), **(values | changes))
+
+
+def test_readings_become_endpoints() -> None:
+    sweep = scan([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(sweep.endpoints, [[1, 0], [0, 2], [-3, 0]], atol=1e-12)
+    assert sweep.hit.all()
+    assert (sweep.stamp_ns, sweep.beams) == (7, 3)
+
+
+def test_a_scanner_upside_down_counts_the_other_way() -> None:
+    np.testing.assert_allclose(scan([1.0, 2.0], angle_increment_rad=-np.pi / 2).endpoints, [[1, 0], [0, -2]], atol=1e-12)
+
+
+def test_rep_117() -> None:
+    sweep = scan([np.inf, 8.0, 9.0, 7.9, np.nan, -np.inf, 0.05, 0.0], angle_increment_rad=0.1)
+    assert sweep.hit.tolist() == [False, False, False, True]
+    np.testing.assert_allclose(np.hypot(*sweep.endpoints.T), [8.0, 8.0, 8.0, 7.9])
+    np.testing.assert_allclose(np.arctan2(*sweep.endpoints.T[::-1]), [0.0, 0.1, 0.2, 0.3], atol=1e-12)
+    assert sweep.beams == 8
+
+
+@given(st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.floats(-4, 4)), st.integers(0, 1000))
+def test_the_sensor_pose_moves_the_whole_sweep(pose: tuple[float, float, float], seed: int) -> None:
+    ranges = np.random.default_rng(seed).uniform(0.0, 10.0, 20)
+    ranges[0] = 5.0
+    plain, mounted = scan(ranges), scan(ranges, sensor_pose=np.array(pose))
+    np.testing.assert_allclose(mounted.endpoints, transform_points(np.array(pose), plain.endpoints), atol=1e-9)
+    np.testing.assert_allclose(mounted.origin, pose[:2])
+    np.testing.assert_array_equal(mounted.hit, plain.hit)
+
+
+def test_an_endless_scanner_is_free_far_out() -> None:
+    sweep = scan([np.inf, 30.0], range_max_m=np.inf)
+    assert sweep.hit.tolist() == [False, True]
+    assert np.isfinite(sweep.endpoints).all()
+
+
+@pytest.mark.parametrize(
+    ("ranges", "changes", "cause"),
+    [
+        ([], {}, Cause.EMPTY),
+        ([[1.0, 2.0]], {}, Cause.EMPTY),
+        ([np.nan, -np.inf, 0.01], {}, Cause.EMPTY),
+        (np.ones(200_000), {}, Cause.TOO_LARGE),
+        ([1.0, 2.0], {"angle_increment_rad": 0.0}, Cause.MALFORMED),
+        ([1.0, 2.0], {"angle_increment_rad": np.nan}, Cause.MALFORMED),
+        ([1.0, 2.0], {"angle_min_rad": np.inf}, Cause.MALFORMED),
+        ([1.0, 2.0], {"range_max_m": 0.1}, Cause.MALFORMED),
+        ([1.0, 2.0], {"range_min_m": np.nan}, Cause.MALFORMED),
+        ([1.0, 2.0], {"range_min_m": -1.0}, Cause.MALFORMED),
+        ([1.0, 2.0], {"sensor_pose": np.array([0.0, np.nan, 0.0])}, Cause.POSE_NOT_FINITE),
+        ([1.0, 2.0], {"sensor_pose": np.zeros(2)}, Cause.POSE_NOT_FINITE),
+    ],
+)
+def test_bad_scans_are_refused_by_name(ranges: Any, changes: dict[str, Any], cause: Cause) -> None:
+    with pytest.raises(RejectedInputError) as refused:
+        scan(ranges, **changes)
+    assert refused.value.cause is cause
+    assert isinstance(refused.value, InputError)
+
+
+@given(st.lists(st.floats(), max_size=30), st.floats(), st.floats(), st.floats(), st.floats())
+def test_any_numbers_give_a_sound_sweep_or_a_named_refusal(
+    ranges: list[float], start: float, step: float, near: float, far: float
+) -> None:
+    try:
+        sweep = sweep_from_scan(0, ranges, start, step, near, far, np.zeros(3))
+    except RejectedInputError:
+        return
+    check_sweep(sweep)
+
+
+def test_limit_range_turns_far_hits_into_free_rays() -> None:
+    sweep = scan([1.0, 5.0, np.inf], sensor_pose=np.array([1.0, 0.0, 0.0]))
+    near = limit_range(sweep, 4.0)
+    assert near.hit.tolist() == [True, False, False]
+    np.testing.assert_allclose(near.endpoints, [[2, 0], [1, 4], [-3, 0]], atol=1e-12)
+    assert limit_range(sweep, 20.0) is sweep
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        Sweep(0, np.zeros(2), np.zeros((3, 2)), np.ones(2, dtype=bool)),
+        Sweep(0, np.zeros(3), np.zeros((3, 2)), np.ones(3, dtype=bool)),
+        Sweep(0, np.zeros(2), np.full((3, 2), np.nan), np.ones(3, dtype=bool)),
+        Sweep(0, np.array([np.inf, 0.0]), np.zeros((3, 2)), np.ones(3, dtype=bool)),
+    ],
+)
+def test_unsound_sweeps_are_named(sweep: Sweep) -> None:
+    with pytest.raises(RejectedInputError) as refused:
+        check_sweep(sweep)
+    assert refused.value.cause is Cause.MALFORMED
