@@ -17,7 +17,7 @@ ARGUMENTS = (
     ("autostart", "true", "Lifecycle nodes configure and activate by themselves."),
     ("use_respawn", "true", "Restart a node that ended unexpectedly, after one second."),
     ("log_level", "info", "Log level of all nodes."),
-    ("robot", "generic_diff", "Robot preset: a file of config/robots, without .yaml."),
+    ("robot", "generic", "Robot preset: a file of config/robots, without .yaml."),
     ("backend", "onnxruntime", "Network runtime: onnxruntime or deterministic."),
     ("rviz", "false", "Open rviz with the package's view."),
     ("record", "", "Folder for run.mcap and the statistics of this run; empty: do not record."),
