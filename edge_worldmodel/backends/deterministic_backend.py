@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,16 +62,18 @@ class DeterministicBackend:
 
     def _denoise(self, latent: Frames, level: float) -> Frames:
         # The clip of noise n is _SPREAD * n, so the latent at a level is (level + (1 - level) * _SPREAD) * n.
-        noise = latent / np.float32(level + (1.0 - level) * _SPREAD)
+        noise: Frames = latent / np.float32(level + (1.0 - level) * _SPREAD)
         velocity: Frames = np.float32(1.0 - _SPREAD) * noise
         return velocity
 
     def _decode(self, latent: Frames, context: Frames) -> Frames:
         occupied, free = present_frame(context)
         previous = unfold(context[0, FOLDED_CHANNELS:])[0]
-        forecast = self.forecast(occupied, previous)[None]
+        forecast = self.forecast(occupied, previous).astype(np.float32)
         unknown = ((occupied < 0.5) & (free < 0.5)).astype(np.float32)
         # One latent channel per imagined frame; noise on what nobody has seen says so by its spread.
-        spread = np.repeat(np.repeat(np.abs(latent), BLOCK, axis=2), BLOCK, axis=3)
-        imagined = unknown * (_UNKNOWN_PRIOR + _UNKNOWN_SPREAD * spread)
-        return np.clip(np.maximum(forecast, imagined), 0.0, 1.0).astype(np.float32)
+        spread = np.minimum(_UNKNOWN_PRIOR + _UNKNOWN_SPREAD * np.abs(latent), 1.0)
+        tall = cv2.resize(spread.reshape(-1, tensors.LATENT_CELLS), None, None, BLOCK, BLOCK, cv2.INTER_NEAREST)
+        imagined: Frames = tall.reshape(-1, *forecast.shape)
+        imagined *= unknown
+        return np.maximum(imagined, forecast, out=imagined)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.local_map import LocalMap, cells_of
+from edge_worldmodel.core.local_map import LocalMap, cells_of, too_close
 from edge_worldmodel.core.types import Floats, Tensor
 
 _CELLS = EGO_GRID.cells
@@ -120,17 +120,18 @@ def _metre_cost(surroundings: LocalMap, radius_m: float, config: CostToGoConfig)
     beyond = np.clip((surroundings.clearance_m - radius_m) / config.near_distance_m, 0.0, 1.0)
     cost = 1.0 + (config.near_factor - 1.0) * (1.0 - beyond) ** 2
     cost = np.where(surroundings.unknown, cost * config.unknown_factor, cost)
-    return np.where(surroundings.clearance_m < radius_m, config.blocked_factor, cost).astype(np.float32)
+    return np.where(too_close(surroundings.clearance_m, radius_m), config.blocked_factor, cost).astype(np.float32)
 
 
 def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Tensor, Floats]:
     """Return (64, 64) the distance where it is known at once, and the goal, moved out of an obstacle if in one."""
     sources = np.full((_CELLS, _CELLS), _UNREACHED_M, np.float32)
     centres = EGO_GRID.cell_centres()
+    blocked = too_close(surroundings.clearance_m, radius_m)
     if np.abs(goal).max() < 0.5 * EGO_GRID.extent_m:
-        if surroundings.clearance_at(goal) < radius_m and (surroundings.clearance_m >= radius_m).any():
+        if blocked[cells_of(goal)] and not blocked.all():
             away = np.hypot(*np.moveaxis(centres - goal, -1, 0))
-            away[surroundings.clearance_m < radius_m] = np.inf
+            away[blocked] = np.inf
             goal = centres[np.unravel_index(np.argmin(away), away.shape)]
         iy, ix = cells_of(goal)
         sources[iy, ix] = np.hypot(*(centres[iy, ix] - goal))
@@ -139,7 +140,6 @@ def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Ten
     border = np.ones((_CELLS, _CELLS), bool)
     border[1:-1, 1:-1] = False
     # A border cell that cannot be entered is no way out.
-    blocked = surroundings.clearance_m < radius_m
     return np.where(border & ~blocked, remainder, sources), goal
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.types import Floats, Tensor
 
+_ROUNDING_M = 1e-4
 _FAR_M = 20.0
 """Clearance where the grid holds no obstacle at all."""
 
@@ -41,6 +42,12 @@ def clearance(occupied: NDArray[np.bool_]) -> Tensor:
     cells = cv2.distanceTransform((~occupied).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     metres: Tensor = np.maximum((cells - 0.5) * EGO_GRID.cell_size_m, 0.0).astype(np.float32)
     return metres
+
+
+def too_close(clearance_m: Floats | Tensor, needed_m: float | Floats) -> NDArray[np.bool_]:
+    """Return (...) whether a clearance is not more than what is needed; the same rule for maps, paths and kernels."""
+    close: NDArray[np.bool_] = clearance_m < needed_m + _ROUNDING_M
+    return close
 
 
 def cells_of(points: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -6,6 +6,7 @@ a unicycle model gives the trajectory, so nothing that is proposed is out of rea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.cost_to_go import CostToGo
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.geometry import wrap_angle
-from edge_worldmodel.core.local_map import LocalMap
+from edge_worldmodel.core.local_map import LocalMap, too_close
 from edge_worldmodel.core.types import Floats
 
 DT_S = 0.1
@@ -26,6 +27,7 @@ STEPS = round(tensors.HORIZON_S / DT_S)
 POSES_PER_FRAME = round(tensors.HORIZON_STEP_S / DT_S)
 MIN_CANDIDATES = 3
 
+_STOP_SHORT_M = 0.05
 _SWITCH_STEPS = (8, 16)
 """Two-segment maneuvers change their target after 0.8 s or 1.6 s."""
 
@@ -41,6 +43,15 @@ class RobotLimits(Config):
     max_decel_mps2: float = param(1.5, "highest deceleration", minimum=0.05, maximum=20.0)
     max_yaw_accel_radps2: float = param(3.0, "highest yaw acceleration", minimum=0.05, maximum=50.0)
     radius_m: float = param(0.25, "radius of the circle round base_link that holds the footprint", minimum=0.05)
+
+
+@dataclass(frozen=True)
+class ManeuverLibrary:
+    """Twist targets (N, T, 2) of many maneuvers of one robot, and their names."""
+
+    limits: RobotLimits
+    names: tuple[str, ...]
+    targets: Floats
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,10 @@ class Candidates:
 
 
 def propose(
+    library: ManeuverLibrary,
     twist: Floats,
     surroundings: LocalMap,
     field: CostToGo,
-    limits: RobotLimits,
     *,
     count: int,
     clear_m: float,
@@ -77,6 +88,7 @@ def propose(
     """Propose ``count`` different maneuvers; the first is always 'brake', the second 'previous' when there is one.
 
     Args:
+        library: what the robot can do.
         twist: (3,) present base twist.
         surroundings: the present frame; maneuvers through what is there now are proposed last, not never.
         field: cost-to-go towards the goal.
@@ -86,21 +98,18 @@ def propose(
     """
     if count < MIN_CANDIDATES:
         raise ConfigError(f"count = {count!r}: a choice needs at least {MIN_CANDIDATES} maneuvers")
-    names, targets = _library(limits)
-    kept = {"brake": np.zeros((STEPS, 2))}
+    limits = library.limits
+    first = {"brake": np.zeros((STEPS, 2))}
     if previous_targets is not None:
-        kept["previous"] = previous_targets
-    speeds = [limits.max_speed_mps, 0.5 * limits.max_speed_mps]
-    kept_poses, kept_twists = roll_out(twist, np.stack(list(kept.values())), limits)
-    poses, twists = roll_out(twist, targets, limits)
-    route_poses, route_twists = _follow(field, twist, speeds, limits)
-    everything = Candidates(
-        (*kept, "route_fast", "route_slow", *names),
-        np.concatenate([kept_poses, route_poses, poses]),
-        np.concatenate([kept_twists, route_twists, twists]),
-    )
+        first["previous"] = previous_targets
+    kept = len(first)
+    route = field.route()
+    first["route_fast"] = _pursue(route, twist, limits.max_speed_mps, limits)
+    first["route_slow"] = _pursue(route, twist, 0.5 * limits.max_speed_mps, limits)
+    poses, twists = roll_out(twist, np.concatenate([np.stack(list(first.values())), library.targets]), limits)
+    everything = Candidates((*first, *library.names), poses, twists)
     scores = _prefilter(everything, surroundings, field, clear_m, limits)
-    return everything.pick(_diverse(everything, scores, len(kept), count))
+    return everything.pick(_diverse(everything, scores, kept, count))
 
 
 def roll_out(twist: Floats, targets: Floats, limits: RobotLimits) -> tuple[Floats, Floats]:
@@ -113,28 +122,32 @@ def roll_out(twist: Floats, targets: Floats, limits: RobotLimits) -> tuple[Float
     Returns:
         Poses and twists, (N, T + 1, 3) each, the first at the origin.
     """
-    speed = np.full(len(targets), float(twist[0]))
-    turn = np.full(len(targets), float(twist[2]))
-    twists = np.zeros((len(targets), targets.shape[1] + 1, 3))
-    twists[:, 0, 0], twists[:, 0, 2] = speed, turn
-    for step in range(targets.shape[1]):
-        speed, turn = advance(speed, turn, targets[:, step], limits)
-        twists[:, step + 1, 0], twists[:, step + 1, 2] = speed, turn
+    lowest = np.array([limits.min_speed_mps, -limits.max_yaw_rate_radps])
+    wanted = np.clip(targets, lowest, [limits.max_speed_mps, limits.max_yaw_rate_radps]).transpose(1, 0, 2)
+    turn_step = limits.max_yaw_accel_radps2 * DT_S
+    faster = np.array([limits.max_accel_mps2 * DT_S, turn_step])
+    slower = np.array([limits.max_decel_mps2 * DT_S, turn_step])
+    states = np.empty((targets.shape[1] + 1, len(targets), 2))
+    states[0] = twist[0], twist[2]
+    reverses = bool(twist[0] < 0.0 or wanted[..., 0].min(initial=0.0) < 0.0)
+    for state, following, target in zip(states[:-1], states[1:], wanted, strict=True):
+        # Growing speed is limited by the acceleration, shrinking speed by the deceleration.
+        if reverses:
+            _advance_either_way(state, target, faster, slower, following)
+        else:
+            np.minimum(np.maximum(target - state, -slower), faster, out=following)
+            following += state
+    twists = np.zeros((len(targets), len(states), 3))
+    twists[..., 0], twists[..., 2] = states[..., 0].T, states[..., 1].T
     return integrate(twists), twists
 
 
-def advance(speed: Floats, turn: Floats, target: Floats, limits: RobotLimits) -> tuple[Floats, Floats]:
-    """Change speed and yaw rate (N,) towards the targets (N, 2) for one DT_S, within the limits."""
-    wanted = np.clip(target[:, 0], limits.min_speed_mps, limits.max_speed_mps)
-    faster, slower = limits.max_accel_mps2 * DT_S, limits.max_decel_mps2 * DT_S
-    # Growing speed is limited by the acceleration, shrinking speed by the deceleration, whichever the direction.
-    up = np.where(speed >= 0.0, faster, slower)
-    down = np.where(speed <= 0.0, faster, slower)
-    following = speed + np.clip(wanted - speed, -down, up)
-    following = np.where(following * speed < 0.0, 0.0, following)
-    yaw_step = limits.max_yaw_accel_radps2 * DT_S
-    wanted_turn = np.clip(target[:, 1], -limits.max_yaw_rate_radps, limits.max_yaw_rate_radps)
-    return following, turn + np.clip(wanted_turn - turn, -yaw_step, yaw_step)
+def _advance_either_way(state: Floats, target: Floats, faster: Floats, slower: Floats, following: Floats) -> None:
+    """Write into ``following`` the next speed and yaw rate (N, 2); backwards the limits swap, zero is not jumped."""
+    up = np.where(state[:, :1] >= 0.0, faster, slower)
+    down = np.where(state[:, :1] <= 0.0, faster, slower)
+    following[:] = state + np.minimum(np.maximum(target - state, -down), up)
+    following[following[:, 0] * state[:, 0] < 0.0, 0] = 0.0
 
 
 def integrate(twists: Floats) -> Floats:
@@ -148,8 +161,8 @@ def integrate(twists: Floats) -> Floats:
     return poses
 
 
-def _library(limits: RobotLimits) -> tuple[tuple[str, ...], Floats]:
-    """Return names and targets (N, T, 2) of about 170 maneuvers: arcs, turns in place, swerves, turn and go."""
+def library_of(limits: RobotLimits) -> ManeuverLibrary:
+    """Return about 130 maneuvers: arcs, turns in place, swerves, turn and go, and backing up where allowed."""
     speeds = limits.max_speed_mps * np.array([0.25, 0.5, 0.75, 1.0])
     turns = limits.max_yaw_rate_radps * np.array([-1.0, -0.7, -0.45, -0.25, -0.1, 0.0, 0.1, 0.25, 0.45, 0.7, 1.0])
     bends = limits.max_yaw_rate_radps * np.array([-1.0, -0.5, 0.5, 1.0])
@@ -171,7 +184,7 @@ def _library(limits: RobotLimits) -> tuple[tuple[str, ...], Floats]:
     for row, (_, parts) in zip(targets, segments, strict=True):
         for (_, _, begin), (v, w, end) in pairwise([(0.0, 0.0, 0), *parts]):
             row[begin:end] = v, w
-    return tuple(name for name, _ in segments), targets
+    return ManeuverLibrary(limits, tuple(name for name, _ in segments), targets)
 
 
 def _side(kind: str, yaw_rate: float) -> str:
@@ -184,41 +197,34 @@ def _pace(speed: float, limits: RobotLimits) -> str:
     return "fast" if speed > 0.6 * limits.max_speed_mps else "slow"
 
 
-def _follow(field: CostToGo, twist: Floats, speeds: list[float], limits: RobotLimits) -> tuple[Floats, Floats]:
-    """Pursue the cheapest route, one roll-out per speed; straight ahead where there is no goal."""
-    count = len(speeds)
-    cap, speed = np.array(speeds), np.full(count, float(twist[0]))
-    turn, pose = np.full(count, float(twist[2])), np.zeros((count, 3))
-    twists = np.zeros((count, STEPS + 1, 3))
-    twists[:, 0, 0], twists[:, 0, 2] = speed, turn
-    route = field.route()
-    for step in range(STEPS):
-        target = _pursue(route, pose, cap, limits)
-        before, before_turn = speed, turn
-        speed, turn = advance(speed, turn, target, limits)
-        middle = pose[:, 2] + 0.25 * (before_turn + turn) * DT_S
-        way = 0.5 * (before + speed) * DT_S
-        pose = pose + np.stack([way * np.cos(middle), way * np.sin(middle), 0.5 * (before_turn + turn) * DT_S], -1)
-        twists[:, step + 1, 0], twists[:, step + 1, 2] = speed, turn
-    return integrate(twists), twists
+def _pursue(route: Floats, twist: Floats, cap_mps: float, limits: RobotLimits) -> Floats:
+    """Return targets (T, 2) that steer along the route (n, 2): turn first, drive where it points ahead.
 
-
-def _pursue(route: Floats, pose: Floats, cap: Floats, limits: RobotLimits) -> Floats:
-    """Return targets (N, 2) that steer poses (N, 3) along the route: turn first, drive where it points ahead."""
+    Pure pursuit (Coulter, 1992), predicted with plain numbers: for one robot they are faster than arrays.
+    Straight ahead where there is no route.
+    """
+    targets = np.zeros((STEPS, 2))
     if len(route) == 0:
-        return np.stack([cap, np.zeros_like(cap)], axis=-1)
-    gap = np.hypot(route[None, :, 0] - pose[:, None, 0], route[None, :, 1] - pose[:, None, 1])
-    nearest = np.argmin(gap, axis=1)
-    lookahead_m = 0.3 + 0.4 * cap
-    # The first point beyond the look-ahead after the nearest one, else the goal.
-    beyond = (gap > lookahead_m[:, None]) & (np.arange(len(route)) >= nearest[:, None])
-    ahead = np.where(beyond.any(axis=1), np.argmax(beyond, axis=1), len(route) - 1)
-    error = wrap_angle(np.arctan2(*(route[ahead] - pose[:, :2]).T[::-1]) - pose[:, 2])
-    to_goal_m = gap[np.arange(len(pose)), -1]
-    stopping = np.sqrt(2.0 * 0.5 * limits.max_decel_mps2 * np.maximum(to_goal_m - 0.05, 0.0))
-    speed = np.minimum(cap, stopping) * np.clip(np.cos(error), 0.0, 1.0) ** 2
-    turn = np.where(to_goal_m > 0.05, 2.5 * error, 0.0)
-    return np.stack([speed, turn], axis=-1)
+        targets[:, 0] = cap_mps
+        return targets
+    points: list[list[float]] = route.tolist()
+    x, y, yaw, speed, turn, ahead = 0.0, 0.0, 0.0, float(twist[0]), float(twist[2]), 0
+    lookahead_m, yaw_step = 0.3 + 0.4 * cap_mps, limits.max_yaw_accel_radps2 * DT_S
+    for step in range(STEPS):
+        while ahead < len(points) - 1 and math.hypot(points[ahead][0] - x, points[ahead][1] - y) < lookahead_m:
+            ahead += 1
+        error = math.remainder(math.atan2(points[ahead][1] - y, points[ahead][0] - x) - yaw, 2.0 * math.pi)
+        to_goal_m = math.hypot(points[-1][0] - x, points[-1][1] - y)
+        # Half the deceleration leaves room to correct.
+        stopping_mps = math.sqrt(limits.max_decel_mps2 * max(to_goal_m - _STOP_SHORT_M, 0.0))
+        wanted = min(cap_mps, stopping_mps) * max(math.cos(error), 0.0) ** 2
+        wanted_turn = min(max(2.5 * error, -limits.max_yaw_rate_radps), limits.max_yaw_rate_radps)
+        targets[step] = wanted, wanted_turn if to_goal_m > _STOP_SHORT_M else 0.0
+        speed += min(max(wanted - speed, -limits.max_decel_mps2 * DT_S), limits.max_accel_mps2 * DT_S)
+        turn += min(max(targets[step, 1] - turn, -yaw_step), yaw_step)
+        yaw += turn * DT_S
+        x, y = x + speed * DT_S * math.cos(yaw), y + speed * DT_S * math.sin(yaw)
+    return targets
 
 
 def _prefilter(
@@ -227,7 +233,7 @@ def _prefilter(
     """Return (N,) a cheap cost against the present frame alone: metres to go, a turn's worth, blocked time."""
     clearance = surroundings.clearance_at(candidates.poses[..., :2])
     # Where the robot stands inside a margin, only getting closer counts as blocked.
-    blocked = clearance < min(clear_m, float(clearance[0, 0]))
+    blocked = too_close(clearance, clear_m) & (clearance < clearance[0, 0])
     blocked_share = np.logical_or.accumulate(blocked, axis=1).mean(axis=1)
     end = candidates.poses[:, -1]
     to_go = field.at(end[:, :2])

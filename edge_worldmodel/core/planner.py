@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.cost_to_go import CostToGo, cost_to_go
+from edge_worldmodel.core.cost_to_go import cost_to_go
 from edge_worldmodel.core.critics import arrival, comfort, progress, risk
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
@@ -18,7 +18,7 @@ from edge_worldmodel.core.errors import InputError, ModelError
 from edge_worldmodel.core.folding import present_frame
 from edge_worldmodel.core.geometry import compose, relative, twist_along
 from edge_worldmodel.core.local_map import local_map
-from edge_worldmodel.core.maneuvers import DT_S, STEPS, Candidates, RobotLimits, propose, targets_of
+from edge_worldmodel.core.maneuvers import DT_S, STEPS, Candidates, RobotLimits, library_of, propose, targets_of
 from edge_worldmodel.core.types import (
     Floats,
     LatencyBreakdown,
@@ -118,6 +118,7 @@ class Planner:
         self.limits = limits or RobotLimits()
         self.config = config or PlannerConfig()
         self.disturbances = disturbances or DisturbanceConfig()
+        self._library = library_of(self.limits)
 
     def plan(
         self,
@@ -153,8 +154,9 @@ class Planner:
         # Propose: from the commanded twist, so that a lagging drive does not slow the planning down.
         twist, targets = self._carry_on(frame, previous)
         candidates = propose(
-            twist, surroundings, field, self.limits, count=cfg.maneuvers, clear_m=clear_m, previous_targets=targets
-        )
+            self._library, twist, surroundings, field,
+            count=cfg.maneuvers, clear_m=clear_m, previous_targets=targets,
+        )  # fmt: skip
         proposed_s = clock_s()
         # Imagine: every maneuver under the same noise, in one batch.
         warm = warm_start if self._fits(warm_start, frame) else None
@@ -282,13 +284,8 @@ def choose(scene: Scene, scores: Scores, config: PlannerConfig) -> Choice:
 
 def _rollouts(frame: LatentFrame, candidates: Candidates, scores: Scores) -> tuple[Rollout, ...]:
     poses = compose(frame.pose, candidates.poses)
+    terms = np.stack([scores.arrival, scores.risk, scores.comfort, scores.progress, scores.cost], axis=-1).tolist()
     return tuple(
-        Rollout(
-            name, Trajectory(DT_S, poses[i], candidates.twists[i]), float(scores.arrival[i]), float(scores.risk[i]),
-            float(scores.comfort[i]), float(scores.progress[i]), float(scores.cost[i]), bool(scores.acceptable[i]),
-        )  # fmt: skip
+        Rollout(name, Trajectory(DT_S, poses[i], candidates.twists[i]), *terms[i], bool(scores.acceptable[i]))
         for i, name in enumerate(candidates.names)
     )
-
-
-__all__ = ["CostToGo", "Planner", "PlannerConfig", "PlannerOutput", "choose", "no_clock", "score"]

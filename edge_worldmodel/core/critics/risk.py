@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.local_map import cells_of
+from edge_worldmodel.core.local_map import cells_of, too_close
 from edge_worldmodel.core.maneuvers import DT_S
 from edge_worldmodel.core.types import Floats, Tensor
 
@@ -42,31 +42,41 @@ def collision_probability(scene: Scene) -> Floats:
     """
     points = scene.disturbed[..., :2]
     iy, ix = cells_of(points)
-    times_s = np.arange(points.shape[2]) * DT_S
-    frame = np.minimum(np.floor(times_s / tensors.HORIZON_STEP_S + 0.5).astype(np.intp), tensors.HORIZON_STEPS)
     kernel = footprint_kernel(scene.clear_m)
-    present = dilate(scene.surroundings.occupied[None].astype(np.float32), kernel)[0]
-    futures = scene.futures.shape[1]
-    grown = dilate(scene.futures.reshape(-1, *scene.futures.shape[-2:]), kernel).reshape(scene.futures.shape)
+    # Only the cells that some path comes near need to be looked at.
+    margin = kernel.shape[0] // 2
+    top, left = max(int(iy.min()) - margin, 0), max(int(ix.min()) - margin, 0)
+    window = np.s_[..., top : int(iy.max()) + margin + 1, left : int(ix.max()) + margin + 1]
+    iy, ix = iy - top, ix - left
+    present = dilate(scene.surroundings.occupied[None][window].astype(np.float32), kernel)[0]
+    imagined = scene.futures[window]
+    grown = dilate(imagined.reshape(-1, *imagined.shape[-2:]), kernel).reshape(imagined.shape)
+    frame = _nearest_frame(points.shape[2])
     maneuver = np.arange(len(points))[:, None, None, None]
-    future = np.arange(futures)[None, :, None, None]
-    imagined = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
-    hit = np.where(frame == 0, present[iy, ix][:, None], imagined)
+    future = np.arange(imagined.shape[1])[None, :, None, None]
+    hit = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
+    hit = np.where(frame == 0, present[iy, ix][:, None], hit)
     hit = np.where(_leaving(scene, points)[:, None], 0.0, hit)
     worst: Floats = hit.max(axis=-1).astype(np.float64)
     return worst
+
+
+def _nearest_frame(poses: int) -> NDArray[np.intp]:
+    """Return (poses,) the frame nearest in time to each pose: 0 the present one, k the k-th imagined one."""
+    frame = np.floor(np.arange(poses) * DT_S / tensors.HORIZON_STEP_S + 0.5).astype(np.intp)
+    return np.minimum(frame, tensors.HORIZON_STEPS)
 
 
 def footprint_kernel(radius_m: float) -> NDArray[np.uint8]:
     """Return the disc of cells whose near edge lies within ``radius_m`` of the centre of the middle cell."""
     reach = int(np.ceil(radius_m / EGO_GRID.cell_size_m))
     offset = np.arange(-reach, reach + 1) * EGO_GRID.cell_size_m
-    disc = np.hypot(*np.meshgrid(offset, offset)) <= radius_m + 0.5 * EGO_GRID.cell_size_m + 1e-9
-    return disc.astype(np.uint8)
+    disc = np.hypot(*np.meshgrid(offset, offset))  - 0.5 * EGO_GRID.cell_size_m
+    return too_close(disc, radius_m).astype(np.uint8)
 
 
 def dilate(frames: Tensor, kernel: NDArray[np.uint8]) -> Tensor:
-    """Grow occupancy (N, 64, 64) by the kernel, all frames in one call."""
+    """Grow occupancy (N, rows, columns) by the kernel, all frames in one call."""
     margin = kernel.shape[0] // 2
     count, rows, columns = frames.shape
     # Frames are stacked into one tall image; empty rows between them keep neighbours apart.
@@ -81,5 +91,5 @@ def _leaving(scene: Scene, points: Floats) -> NDArray[np.bool_]:
     clearance = scene.surroundings.clearance_at(points)
     start = clearance[..., :1]
     gaining = np.logical_and.accumulate(clearance >= start, axis=-1)
-    leaving: NDArray[np.bool_] = gaining & (start < scene.clear_m) & (clearance < scene.clear_m)
+    leaving: NDArray[np.bool_] = gaining & too_close(start, scene.clear_m) & too_close(clearance, scene.clear_m)
     return leaving
