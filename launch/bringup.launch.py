@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction
-from launch.conditions import IfCondition
+from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
@@ -20,6 +20,7 @@ ARGUMENTS = (
     ("robot", "generic", "Robot preset: a file of config/robots, without .yaml."),
     ("backend", "onnxruntime", "Network runtime: onnxruntime or deterministic."),
     ("rviz", "false", "Open rviz with the package's view."),
+    ("without", "", "Leave one node out, to run it elsewhere or in a debugger."),
     ("record", "", "Folder for run.mcap and the statistics of this run; empty: do not record."),
 )
 LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")
@@ -73,5 +74,5 @@ def _node(name, parameters, condition=None):
             PathJoinSubstitution([SHARE, "config", "robots", [LaunchConfiguration("robot"), ".yaml"]]),
             {"use_sim_time": _flag("use_sim_time"), **backend, **parameters},
         ],
-        condition=condition,
+        condition=condition or UnlessCondition(PythonExpression(["'", LaunchConfiguration("without"), f"' == '{name}'"])),
     )

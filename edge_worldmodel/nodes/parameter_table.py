@@ -1,0 +1,80 @@
+"""Writes docs/parameters.md from the configurations themselves: `python -m edge_worldmodel.nodes.parameter_table`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from edge_worldmodel.core.config import Config, ParamInfo, param_infos
+from edge_worldmodel.core.disturbances import DisturbanceConfig
+from edge_worldmodel.core.latent_cache import LatentCacheConfig
+from edge_worldmodel.core.maneuvers import RobotLimits
+from edge_worldmodel.core.perception_config import PerceptionConfig
+from edge_worldmodel.core.planner import PlannerConfig
+from edge_worldmodel.core.supervisor_config import SupervisorConfig
+from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
+from edge_worldmodel.nodes.model import ModelConfig
+from edge_worldmodel.nodes.perception_node import PerceptionTopics
+from edge_worldmodel.nodes.player_node import PlayerConfig
+from edge_worldmodel.nodes.rollout_planner_node import PlannerNodeConfig
+from edge_worldmodel.nodes.safety_supervisor_node import SupervisorNodeConfig
+from edge_worldmodel.nodes.sim_node import SimConfig
+
+NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
+    "perception": (("", ManagedNodeConfig), ("", PerceptionTopics), ("", PerceptionConfig), ("", ModelConfig)),
+    "latent_cache": (("", ManagedNodeConfig), ("", LatentCacheConfig)),
+    "rollout_planner": (
+        ("", ManagedNodeConfig),
+        ("robot.", RobotLimits),
+        ("", PlannerConfig),
+        ("disturbance.", DisturbanceConfig),
+        ("", PlannerNodeConfig),
+        ("", ModelConfig),
+    ),
+    "safety_supervisor": (("", SupervisorConfig), ("", SupervisorNodeConfig)),
+    "sim": (("", SimConfig),),
+    "player": (("", PlayerConfig),),
+}
+
+
+def table() -> str:
+    """Return the whole document."""
+    sections = "\n".join(_section(node, groups) for node, groups in NODES.items())
+    intro = (
+        "# Parameters\n\nEvery parameter of every node, written by `make docs` from the code that declares them."
+        " Units are suffixes of the names.\n"
+    )
+    return f"{intro}\n{sections}"
+
+
+def _section(node: str, groups: tuple[tuple[str, type[Config]], ...]) -> str:
+    rows = [row for prefix, config in groups for row in _rows(prefix, config)]
+    head = f"## {node}\n\n| parameter | default | range | meaning |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def _rows(prefix: str, config: type[Config]) -> Iterator[str]:
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name, info in param_infos(config).items():
+        yield f"| `{prefix}{name}` | {_shown(defaults[name])} | {_range(info)} | {info.description} |"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"`[{', '.join(str(item) for item in value)}]`"
+    return "`''`" if value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _range(info: ParamInfo) -> str:
+    if info.choices:
+        return ", ".join(info.choices)
+    if info.minimum is None and info.maximum is None:
+        return ""
+    low = "" if info.minimum is None else f"{info.minimum:g}"
+    high = "" if info.maximum is None else f"{info.maximum:g}"
+    return f"{low} .. {high}"
+
+
+if __name__ == "__main__":
+    print(table(), end="")
