@@ -77,6 +77,7 @@ class PlayerNode(Node):
         self._ego = EgoMotion(self._playback.ego)
         self._pose: Floats = np.zeros(3)
         self._goal: Floats | None = None
+        self._goal_listeners = 0
         self._odom_ns = 0
         self._now_ns = found.start_ns + self._playback.clock_shift_ns
         self._played = 0
@@ -134,13 +135,18 @@ class PlayerNode(Node):
     def _wait(self) -> None:
         """Let /clock stand still until the graph listens, so that nothing of the recording is missed."""
         end_s = time.monotonic() + self._config.wait_s
-        publisher = next(iter(self._sensors.values()))
-        while rclpy.ok() and publisher.get_subscription_count() < self._config.wait_for_subscribers:
+        while rclpy.ok() and not self._graph_listens():
             if time.monotonic() > end_s:
-                self.get_logger().warning(f"only {publisher.get_subscription_count()} subscribers, playing all the same")
+                self.get_logger().warning("the graph does not listen yet, playing all the same")
                 return
             self._publish_clock()
             rclpy.spin_once(self, timeout_sec=0.1)
+
+    def _graph_listens(self) -> bool:
+        wanted = self._config.wait_for_subscribers
+        listeners = next(iter(self._sensors.values())).get_subscription_count()
+        # the planner announces its plans once its model is loaded
+        return listeners >= wanted and (not wanted or self.count_publishers("planner/plan") > 0)
 
     def _play(self, now_ns: int, record: Record) -> None:
         motion = self._ego.update(record.topic, record.stamp_ns, record.value)
@@ -184,7 +190,12 @@ class PlayerNode(Node):
         if self._goal is not None:
             distance_m, _, _ = relative(self._pose, self._goal)
             far = float(np.hypot(*(self._goal - self._pose)[:2])) > 2.0 * ahead_m
-            if self._fixed_goal is not None or not (distance_m < _GOAL_REACHED_M or far):
+            done = self._fixed_goal is None and (distance_m < _GOAL_REACHED_M or far)
+            listeners = self._goals.get_subscription_count()
+            new_listeners, self._goal_listeners = listeners > self._goal_listeners, listeners
+            if not done:
+                if new_listeners:
+                    self._goals.publish(to_msg.goal_to_msg(self._now_ns, self._config.odom_frame, self._goal))
                 return
         fixed = self._fixed_goal
         self._goal = compose(self._pose, [ahead_m, 0.0, 0.0]) if fixed is None else np.array([*fixed, 0.0])

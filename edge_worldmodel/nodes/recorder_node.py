@@ -1,0 +1,215 @@
+"""Recorder node: writes what the graph says to run.mcap, and the run's figures to statistics.json.
+
+Messages are taken serialised and written as they came. Only the few that carry figures are read, and about
+twice a second one moment is looked at for the picture (moment.npz).
+
+How ``sensor_to_command_s`` is measured: from the time at which the scan with a plan's stamp was published to
+the time at which the first command after that plan was published, both as told by the middleware (source
+timestamps, the system clock of one machine). ROS time is not used, a simulated clock only moves in ticks.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rosidl_runtime_py.utilities import get_message
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.nodes.managed_node import run
+from edge_worldmodel.nodes.mcap_file import McapFile
+from edge_worldmodel.nodes.moments import Moments
+from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.run_statistics import RunStatistics
+from edge_worldmodel.nodes.snapshot import save
+
+_ABSOLUTE = ("/clock", "/tf", "/tf_static", "/diagnostics")
+_RELATIVE = (
+    "scan", "points", "odom", "goal_pose", "battery_state", "perception/grid", "perception/latent",
+    "latent_cache/warm_start", "planner/rollouts", "planner/plan", "planner/solution", "planner/imagined_occupancy",
+    "planner/markers", "cmd_vel", "supervisor/verdict", "sim/contact", "sim/goal_reached", "sim/people",
+)  # fmt: skip
+_LOOK_FOR_TOPICS_S = 0.2
+_WRITE_STATISTICS_S = 1.0
+_DEPTH = 200
+_WAITING_FOR_CLOCK = 500
+
+
+@dataclass(frozen=True)
+class RecorderConfig(Config):
+    """Where to record and what."""
+
+    output_dir: str = param("", "Folder for run.mcap, statistics.json and moment.npz.", read_only=True)
+    extra_topics: tuple[str, ...] = param((), "More topics to record, for example second scanners.", read_only=True)
+    base_frame: str = param("base_link", "Robot base frame (REP-105).", read_only=True)
+
+
+class RecorderNode(Node):
+    """Subscribes to topics as they appear, with whatever type and quality of service they have."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self._config = declare(self, RecorderConfig)
+        if not self._config.output_dir:
+            raise ConfigError("parameter 'output_dir' is empty: give the folder to record to")
+        self._folder = Path(self._config.output_dir)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file: McapFile | None = McapFile(self._folder / "run.mcap")
+        except OSError as error:
+            raise ConfigError(f"cannot record to '{self._folder}': {error.strerror}") from error
+        self._problem = ""
+        self._statistics = RunStatistics()
+        self._moments = Moments(self._config.base_frame)
+        names = (*_RELATIVE, *self._config.extra_topics)
+        self._wanted = set(_ABSOLUTE) | {self.resolve_topic_name(name) for name in names if name}
+        self._root = self.resolve_topic_name("scan").removesuffix("scan")
+        self._subscribed: dict[str, Any] = {}
+        self._early: list[tuple[str, str, bytes]] = []
+        self._readers = self._make_readers()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
+        self.create_timer(_WRITE_STATISTICS_S, self._write_statistics, clock=steady)
+        self.create_timer(0.5, self._moments.look, clock=steady)
+
+    def _make_readers(self) -> dict[str, Callable[[bytes, Any, int], None]]:
+        """Return what to do with the messages that carry figures, by relative topic name."""
+        statistics = self._statistics
+
+        def read(action: Callable[[Any, int], object]) -> Callable[[bytes, Any, int], None]:
+            return lambda data, kind, published_ns: action(deserialize_message(data, kind), published_ns) and None
+
+        return {
+            "planner/plan": read(
+                lambda m, at: statistics.on_plan(_nanoseconds(m.header.stamp), m.sequence, m.model_id, at)
+            ),
+            "cmd_vel": lambda data, kind, at: statistics.on_command(at),
+            "planner/rollouts": read(lambda m, at: statistics.on_rollouts(m.steps, m.warm_started)),
+            "supervisor/verdict": read(self._on_verdict),
+            "sim/contact": read(lambda m, at: statistics.on_contact(m.data)),
+            "sim/goal_reached": read(lambda m, at: statistics.on_goal_reached(m.data)),
+            "diagnostics": read(self._on_diagnostics),
+        }
+
+    def _look_for_topics(self) -> None:
+        for topic, types in self.get_topic_names_and_types():
+            wanted = topic in self._wanted or topic.startswith(self._root + "scan")
+            if not wanted or topic in self._subscribed or not self.count_publishers(topic):
+                continue
+            type_name, kind = types[0], get_message(types[0])
+            short = topic.removeprefix(self._root) if topic.startswith(self._root) else topic.lstrip("/")
+            self._subscribed[topic] = self.create_subscription(
+                kind, topic, self._receiver(topic, short, type_name, kind), self._quality(topic), raw=True
+            )
+
+    def _quality(self, topic: str) -> QoSProfile:
+        """Ask for the best that every publisher of the topic offers."""
+        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
+        reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in offered)
+        latched = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in offered)
+        return QoSProfile(
+            depth=_DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        )
+
+    def _receiver(self, topic: str, short: str, type_name: str, kind: Any) -> Callable[[bytes, Any], None]:
+        reader = self._readers.get(short)
+        if reader is None and short.startswith("scan"):
+            reader = lambda data, _, at: self._statistics.on_scan(_header_stamp_ns(data), at)  # noqa: E731
+
+        def receive(data: bytes, info: Any) -> None:
+            self._write(topic, type_name, data)
+            published_ns = info["source_timestamp"] or time.time_ns()
+            try:
+                if reader is not None:
+                    reader(data, kind, published_ns)
+                self._moments.keep(short, data, kind)
+            except (EdgeWorldModelError, ValueError, struct.error) as error:
+                self.get_logger().warning(f"'{topic}' has a message without use: {error}", throttle_duration_sec=5.0)
+
+        return receive
+
+    def _write(self, topic: str, type_name: str, data: bytes) -> None:
+        """Write a message at the present ROS time, those before the first /clock at the first one."""
+        now_ns = self.get_clock().now().nanoseconds
+        if not now_ns and len(self._early) < _WAITING_FOR_CLOCK:
+            self._early.append((topic, type_name, data))
+            return
+        for early in self._early:
+            self._append(*early, now_ns)
+        self._early.clear()
+        self._append(topic, type_name, data, now_ns)
+
+    def _append(self, topic: str, type_name: str, data: bytes, now_ns: int) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(topic, type_name, bytes(data), now_ns)
+        except (OSError, LookupError) as error:
+            self._stop_writing(error)
+
+    def _stop_writing(self, error: Exception) -> None:
+        """Go on without a file: the figures are still worth having."""
+        self._problem = f"run.mcap is incomplete: {error}"
+        self.get_logger().error(self._problem)
+        self._file = None
+
+    def _on_verdict(self, message: Any, published_ns: int) -> None:
+        stamp_ns = _nanoseconds(message.header.stamp)
+        if self._statistics.on_verdict(message.state, message.reason, stamp_ns):
+            self._moments.note_stop()
+
+    def _on_diagnostics(self, message: Any, published_ns: int) -> None:
+        for status in message.status:
+            self._statistics.on_diagnostics(status.name, {item.key: item.value for item in status.values})
+
+    def _write_statistics(self) -> None:
+        summary = self._statistics.summary()
+        summary["messages_recorded"] = self._file.messages if self._file is not None else 0
+        if self._problem:
+            summary["recording_problem"] = self._problem
+        temporary = self._folder / ".statistics.json.part"
+        try:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(self._folder / "statistics.json")
+        except OSError as error:
+            self.get_logger().error(f"statistics.json cannot be written: {error}", throttle_duration_sec=10.0)
+
+    def destroy_node(self) -> None:
+        """Finish all files."""
+        try:
+            self._moments.look()
+            save(self._folder / "moment.npz", self._moments.best, self._moments.journey)
+            if self._file is not None:
+                self._file.close()
+        except OSError as error:
+            self._stop_writing(error)
+        self._write_statistics()
+        super().destroy_node()
+
+
+def _nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def _header_stamp_ns(data: bytes) -> int:
+    """Read the stamp of a serialised message that begins with a header: four bytes of CDR, then two numbers."""
+    order = "<" if data[1] & 1 else ">"
+    seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def main() -> None:
+    """Run the node."""
+    run(RecorderNode)
