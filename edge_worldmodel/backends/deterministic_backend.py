@@ -74,6 +74,6 @@ class DeterministicBackend:
         # One latent channel per imagined frame; noise on what nobody has seen says so by its spread.
         spread = np.minimum(_UNKNOWN_PRIOR + _UNKNOWN_SPREAD * np.abs(latent), 1.0)
         tall = cv2.resize(spread.reshape(-1, tensors.LATENT_CELLS), None, None, BLOCK, BLOCK, cv2.INTER_NEAREST)
-        imagined: Frames = tall.reshape(-1, *forecast.shape)
+        imagined: Frames = tall.astype(np.float32, copy=False).reshape(-1, *forecast.shape)
         imagined *= unknown
         return np.maximum(imagined, forecast, out=imagined)

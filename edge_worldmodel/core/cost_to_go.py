@@ -21,13 +21,12 @@ _CELLS = EGO_GRID.cells
 _MOVES = np.array(
     [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if np.gcd(dy, dx) == 1], dtype=np.intp
 )  # 16 moves: 4 straight, 4 diagonal, 8 like a knight's
+_STRAIGHT = [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
+_DIAGONAL = [[1, 0, 1], [0, 0, 0], [1, 0, 1]]
+_KNIGHT = [[0, 1, 0, 1, 0], [1, 0, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1], [0, 1, 0, 1, 0]]
 _KERNELS = tuple(
-    (kernel, np.float32(length))
-    for kernel, length in (
-        (np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8), 1.0),
-        (np.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], np.uint8), np.sqrt(2.0)),
-        (np.array([[0, 1, 0, 1, 0], [1, 0, 0, 0, 1], [0] * 5, [1, 0, 0, 0, 1], [0, 1, 0, 1, 0]], np.uint8), np.sqrt(5.0)),
-    )
+    (np.array(kernel, np.uint8), np.float32(np.sqrt(squared)))
+    for kernel, squared in ((_STRAIGHT, 1.0), (_DIAGONAL, 2.0), (_KNIGHT, 5.0))
 )
 _UNREACHED_M = np.float32(1e6)
 _MAX_PASSES = 192
@@ -105,6 +104,7 @@ def cost_to_go(
             None: there is no way to go, the field is zero.
         radius_m: footprint radius with margin; cells with less clearance are blocked, but not infinitely, so
             that a robot that stands in one finds the way out.
+        config: what a metre costs where.
     """
     if goal is None:
         cells = np.arange(_CELLS * _CELLS)
@@ -145,12 +145,12 @@ def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Ten
 
 def _spread(sources: Tensor, cell_cost: Tensor) -> Tensor:
     """Let the distance flow from the sources until nothing changes (or the longest maze is done)."""
-    distance = sources.copy()
+    distance: Tensor = sources.copy()
     costs = [(kernel, cell_cost * length) for kernel, length in _KERNELS]
     for done in range(1, _MAX_PASSES + 1):
         before = distance.copy() if done % _PASSES_PER_CHECK == 0 else None
         for kernel, cost in costs:
-            distance = cv2.min(distance, cv2.add(cv2.erode(distance, kernel), cost))
+            cv2.min(distance, cv2.add(cv2.erode(distance, kernel), cost), dst=distance)
         if before is not None and np.array_equal(before, distance):
             break
     return distance

@@ -21,7 +21,7 @@ class DisturbanceConfig(Config):
 
     delay_mean_s: float = param(0.05, "mean actuation delay", minimum=0.0, maximum=1.0)
     delay_std_s: float = param(0.03, "spread of the actuation delay", minimum=0.0, maximum=1.0)
-    slip_std: float = param(0.05, "relative spread of speed and yaw rate that the wheels deliver", maximum=0.5, minimum=0.0)
+    slip_std: float = param(0.05, "relative spread of the speed and yaw rate delivered", minimum=0.0, maximum=0.5)
     localisation_std_m: float = param(0.03, "spread of the position in x and y", minimum=0.0, maximum=1.0)
     heading_std_rad: float = param(0.02, "spread of the heading", minimum=0.0, maximum=1.0)
 
@@ -33,6 +33,7 @@ def disturb(twists: Floats, normals: Floats, config: DisturbanceConfig) -> Float
         twists: (M, T + 1, 3) base twists every DT_S.
         normals: (D, NORMALS_PER_DRAW) standard normal draws, the same for all maneuvers. A row of zeros is the
             undisturbed drive, apart from the mean delay.
+        config: how strong the disturbances are.
 
     Returns:
         Poses (M, D, T + 1, 3) in the present ego frame.

@@ -141,6 +141,10 @@ class LatentCache:
         self._scenes: OrderedDict[int, Tensor] = OrderedDict()
         self._last: LatentFrame | None = None
 
+    def __len__(self) -> int:
+        """Return the number of solutions remembered."""
+        return len(self.store)
+
     @property
     def hit_rate(self) -> float:
         """Return the share of frames that got a valid warm start, NaN before the first."""
@@ -153,6 +157,7 @@ class LatentCache:
         self._last = frame
         scene = embed(frame.tensor)
         self._scenes[frame.sequence] = scene
+        self._scenes.move_to_end(frame.sequence)
         while len(self._scenes) > _PENDING:
             self._scenes.popitem(last=False)
         if jump:
@@ -250,7 +255,7 @@ class LatentCache:
 
     def _refuse(self, frame: LatentFrame, kind: str, reason: str) -> WarmStart:
         self.answers[kind] += 1
-        nothing = np.zeros((0, *tensors.LATENT.shape[1:]), np.float32)
+        nothing = np.zeros(tensors.LATENT.with_batch(0), np.float32)
         nan = float("nan")
         return WarmStart(frame.stamp_ns, frame.sequence, False, reason, frame.model_id, nan, 0.0, 1.0, nothing)
 

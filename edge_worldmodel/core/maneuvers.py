@@ -118,6 +118,7 @@ def roll_out(twist: Floats, targets: Floats, limits: RobotLimits) -> tuple[Float
     Args:
         twist: (3,) base twist to start from; sideways speed is taken as zero.
         targets: (N, T, 2) wanted speed and yaw rate during each step.
+        limits: what the robot can do.
 
     Returns:
         Poses and twists, (N, T + 1, 3) each, the first at the origin.
@@ -130,24 +131,25 @@ def roll_out(twist: Floats, targets: Floats, limits: RobotLimits) -> tuple[Float
     states = np.empty((targets.shape[1] + 1, len(targets), 2))
     states[0] = twist[0], twist[2]
     reverses = bool(twist[0] < 0.0 or wanted[..., 0].min(initial=0.0) < 0.0)
-    for state, following, target in zip(states[:-1], states[1:], wanted, strict=True):
+    for step, target in enumerate(wanted):
+        state = states[step]
         # Growing speed is limited by the acceleration, shrinking speed by the deceleration.
         if reverses:
-            _advance_either_way(state, target, faster, slower, following)
+            states[step + 1] = _advance_either_way(state, target, faster, slower)
         else:
-            np.minimum(np.maximum(target - state, -slower), faster, out=following)
-            following += state
+            states[step + 1] = state + np.minimum(np.maximum(target - state, -slower), faster)
     twists = np.zeros((len(targets), len(states), 3))
     twists[..., 0], twists[..., 2] = states[..., 0].T, states[..., 1].T
     return integrate(twists), twists
 
 
-def _advance_either_way(state: Floats, target: Floats, faster: Floats, slower: Floats, following: Floats) -> None:
-    """Write into ``following`` the next speed and yaw rate (N, 2); backwards the limits swap, zero is not jumped."""
+def _advance_either_way(state: Floats, target: Floats, faster: Floats, slower: Floats) -> Floats:
+    """Return the next speed and yaw rate (N, 2); backwards the limits swap, and zero is not jumped."""
     up = np.where(state[:, :1] >= 0.0, faster, slower)
     down = np.where(state[:, :1] <= 0.0, faster, slower)
-    following[:] = state + np.minimum(np.maximum(target - state, -down), up)
+    following: Floats = state + np.minimum(np.maximum(target - state, -down), up)
     following[following[:, 0] * state[:, 0] < 0.0, 0] = 0.0
+    return following
 
 
 def integrate(twists: Floats) -> Floats:
@@ -248,7 +250,7 @@ def _prefilter(
 
 
 def _diverse(candidates: Candidates, scores: Floats, kept: int, count: int) -> list[int]:
-    """Pick ``count`` indices: the kept first, the route, a left, a right and a slow one, then by score, one per name."""
+    """Pick ``count`` indices, one per name: the kept, the route, a left, a right and a slow one, then by score."""
     order = [int(i) for i in np.argsort(scores, kind="stable") if i >= kept]
     best: dict[str, int] = {}
     for index in order:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
@@ -58,7 +58,7 @@ class PlannerConfig(Config):
     goal_tolerance_m: float = param(0.3, "distance at which the goal counts as reached", minimum=0.05, maximum=5.0)
     validity_s: float = param(0.6, "how long a plan may be followed after its stamp", minimum=0.1, maximum=3.2)
     tracking_tolerance: float = param(
-        0.4, "largest gap between planned and measured twist [m/s, rad/s] at which planning goes on from the planned one",
+        0.4, "gap between planned and measured twist up to which the planned one is carried on [m/s, rad/s]",
         minimum=0.0, maximum=2.0,
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ class Scores:
     comfort: Floats
     progress: Floats
     cost: Floats
-    acceptable: Floats
+    acceptable: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -284,8 +284,13 @@ def choose(scene: Scene, scores: Scores, config: PlannerConfig) -> Choice:
 
 def _rollouts(frame: LatentFrame, candidates: Candidates, scores: Scores) -> tuple[Rollout, ...]:
     poses = compose(frame.pose, candidates.poses)
-    terms = np.stack([scores.arrival, scores.risk, scores.comfort, scores.progress, scores.cost], axis=-1).tolist()
+    terms = {name: getattr(scores, name).tolist() for name in ("arrival", "risk", "comfort", "progress", "cost")}
     return tuple(
-        Rollout(name, Trajectory(DT_S, poses[i], candidates.twists[i]), *terms[i], bool(scores.acceptable[i]))
+        Rollout(
+            name=name,
+            trajectory=Trajectory(DT_S, poses[i], candidates.twists[i]),
+            acceptable=bool(scores.acceptable[i]),
+            **{term: values[i] for term, values in terms.items()},
+        )
         for i, name in enumerate(candidates.names)
     )

@@ -82,7 +82,7 @@ def dilate(frames: Tensor, kernel: NDArray[np.uint8]) -> Tensor:
     # Frames are stacked into one tall image; empty rows between them keep neighbours apart.
     tall = np.zeros((count, rows + margin, columns), np.float32)
     tall[:, :rows] = frames
-    grown = cv2.dilate(tall.reshape(-1, columns), kernel)
+    grown: Tensor = cv2.dilate(tall.reshape(-1, columns), kernel).astype(np.float32, copy=False)
     return grown.reshape(count, rows + margin, columns)[:, :rows]
 
 
