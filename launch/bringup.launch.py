@@ -1,12 +1,13 @@
 """The robot graph: perception, latent cache, rollout planner and safety supervisor, each its own process."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction
 from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 SHARE = FindPackageShare("edge_worldmodel")
 
@@ -74,5 +75,6 @@ def _node(name, parameters, condition=None):
             PathJoinSubstitution([SHARE, "config", "robots", [LaunchConfiguration("robot"), ".yaml"]]),
             {"use_sim_time": _flag("use_sim_time"), **backend, **parameters},
         ],
-        condition=condition or UnlessCondition(PythonExpression(["'", LaunchConfiguration("without"), f"' == '{name}'"])),
+        condition=condition
+        or UnlessCondition(PythonExpression(["'", LaunchConfiguration("without"), f"' == '{name}'"])),
     )

@@ -1,12 +1,13 @@
 """The robot graph in the MuJoCo simulator."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 SHARE = FindPackageShare("edge_worldmodel")
 
@@ -17,7 +18,9 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of this robot."),
-            DeclareLaunchArgument("world", default_value="demo_room", description="World file, or the name of one in worlds/."),
+            DeclareLaunchArgument(
+                "world", default_value="demo_room", description="World file, or the name of one in worlds/."
+            ),
             DeclareLaunchArgument("seed", default_value="0", description="Seed of people and sensor noise."),
             DeclareLaunchArgument("real_time_factor", default_value="1.0", description="Simulated seconds per second."),
             IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),

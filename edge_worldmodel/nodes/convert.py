@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, Twist
 from numpy.typing import NDArray
 
-from edge_worldmodel import msg
+import edge_worldmodel.msg as msg
 from edge_worldmodel.core import types
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import quaternion_from_yaw, yaw_from_quaternion

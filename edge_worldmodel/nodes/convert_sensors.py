@@ -79,7 +79,11 @@ def intrinsics_from_msg(message: CameraInfo) -> tuple[float, float, float, float
 
 
 def occupancy_to_msg(
-    probability: NDArray[np.floating], known: NDArray[np.bool_], ego_pose: Floats, stamp_ns: int, frame_id: str,
+    probability: NDArray[np.floating],
+    known: NDArray[np.bool_],
+    ego_pose: Floats,
+    stamp_ns: int,
+    frame_id: str,
     spec: GridSpec = EGO_GRID,
 ) -> OccupancyGrid:
     """Return a grid message of occupancy in percent, -1 where not known.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from edge_worldmodel import msg
+import edge_worldmodel.msg as msg
 from edge_worldmodel.core.latent_cache import LatentCache, LatentCacheConfig
 from edge_worldmodel.nodes.convert import latent_frame_from_msg, warm_start_to_msg
 from edge_worldmodel.nodes.health import guarded
@@ -23,8 +23,6 @@ class LatentCacheNode(ManagedNode):
     def setup(self) -> None:
         """Open the cache and connect it."""
         self._cache = LatentCache(self._config)
-        self._answers = 0
-        self._hits = 0
         self._publisher = self.create_publisher(msg.WarmStart, "latent_cache/warm_start", LATEST)
         self._inputs = [
             self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
@@ -43,10 +41,8 @@ class LatentCacheNode(ManagedNode):
         begin_s = time.perf_counter()
         warm_start = self._cache.warm_start(latent_frame_from_msg(message))
         self._publisher.publish(warm_start_to_msg(warm_start, message.header.frame_id))
-        self._answers += 1
-        self._hits += warm_start.valid
         self.health.figures.update(
-            hit_rate=self._hits / self._answers,
+            hit_rate=self._cache.hit_rate,
             last_answer=warm_start.reason,
             last_answer_s=time.perf_counter() - begin_s,
             remembered=len(self._cache),

@@ -41,7 +41,9 @@ class ManagedNode(LifecycleNode):
         self.active = False
         if self.common.autostart:
             # a steady clock: with use_sim_time the node must come up before the first /clock message
-            self._autostart = self.create_timer(0.0, self._configure_and_activate, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self._autostart = self.create_timer(
+                0.0, self._configure_and_activate, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
 
     def setup(self) -> None:
         """Load and create everything; called on configure."""

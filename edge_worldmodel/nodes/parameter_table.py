@@ -15,9 +15,9 @@ from edge_worldmodel.core.planner import PlannerConfig
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
 from edge_worldmodel.nodes.model import ModelConfig
-from edge_worldmodel.nodes.perception_node import PerceptionTopics
+from edge_worldmodel.nodes.perception_topics import PerceptionTopics
+from edge_worldmodel.nodes.planning_job import PlannerNodeConfig
 from edge_worldmodel.nodes.player_node import PlayerConfig
-from edge_worldmodel.nodes.rollout_planner_node import PlannerNodeConfig
 from edge_worldmodel.nodes.safety_supervisor_node import SupervisorNodeConfig
 from edge_worldmodel.nodes.sim_node import SimConfig
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
-from edge_worldmodel import msg
+import edge_worldmodel.msg as msg
 from edge_worldmodel.core.cloud import sweep_from_cloud
-from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.depth import sweep_from_depth
-from edge_worldmodel.core.errors import ConfigError, InputError
+from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.perception import Observation, Perception
 from edge_worldmodel.core.perception_config import PerceptionConfig
 from edge_worldmodel.core.sweep import Sweep
@@ -27,28 +27,8 @@ from edge_worldmodel.nodes.health import guarded
 from edge_worldmodel.nodes.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.perception_topics import PerceptionTopics
 from edge_worldmodel.nodes.qos import LATCHED, LATEST, SENSOR
-
-
-@dataclass(frozen=True)
-class PerceptionTopics(Config):
-    """What perception listens to."""
-
-    scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics.", read_only=True)
-    cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics.", read_only=True)
-    depth_topics: tuple[str, ...] = param((), "Depth image topics; camera_info is expected beside each.", read_only=True)
-    pose_topic: str = param("pose", "PoseStamped topic, used when ego_motion is 'pose'.", read_only=True)
-    sensor_pose: tuple[float, ...] = param(
-        (), "x [m], y [m], yaw [rad] of every sensor in the base frame; empty: ask tf.", read_only=True
-    )
-
-    def __post_init__(self) -> None:
-        """Check the fields and that there is something to look with."""
-        super().__post_init__()
-        if len(self.sensor_pose) not in (0, 3):
-            raise ConfigError(f"sensor_pose = {self.sensor_pose!r}: give x, y and yaw, or nothing")
-        if not any((*self.scan_topics, *self.cloud_topics, *self.depth_topics)):
-            raise ConfigError("perception has no sensor: name a topic in scan_topics, cloud_topics or depth_topics")
 
 
 class PerceptionNode(ManagedNode):
@@ -85,20 +65,22 @@ class PerceptionNode(ManagedNode):
             self._perception.configure(config)
 
     def _listen_to_sensors(self) -> list[object]:
-        def listen(kind: type, topics: tuple[str, ...], callback: object) -> list[object]:
-            return [self.create_subscription(kind, t, partial(callback, t), SENSOR) for t in topics if t]  # type: ignore[operator]
-
-        depth = self._topics.depth_topics
-        infos = tuple(f"{topic.rsplit('/', 1)[0]}/camera_info" if "/" in topic else "camera_info" for topic in depth)
-        return [
-            *listen(LaserScan, self._topics.scan_topics, self._on_scan),
-            *listen(PointCloud2, self._topics.cloud_topics, self._on_cloud),
-            *listen(Image, depth, self._on_depth),
-            *(
-                self.create_subscription(CameraInfo, info, partial(self._on_camera_info, topic), SENSOR)
-                for info, topic in zip(infos, depth, strict=True)
-                if topic
-            ),
+        """Subscribe; every callback gets the topic as the name of its source."""
+        topics = self._topics
+        kinds: tuple[tuple[Any, tuple[str, ...], Callable[..., None]], ...] = (
+            (LaserScan, topics.scan_topics, self._on_scan),
+            (PointCloud2, topics.cloud_topics, self._on_cloud),
+            (Image, topics.depth_topics, self._on_depth),
+        )
+        infos = [
+            self.create_subscription(CameraInfo, info, partial(self._on_camera_info, source), SENSOR)
+            for source, info in topics.camera_infos.items()
+        ]
+        return infos + [
+            self.create_subscription(kind, topic, partial(callback, topic), SENSOR)
+            for kind, names, callback in kinds
+            for topic in names
+            if topic
         ]
 
     def _listen_to_motion(self) -> list[object]:
@@ -129,7 +111,10 @@ class PerceptionNode(ManagedNode):
             raise InputError(f"depth image on '{source}' before its camera_info: publish both")
         mount = self._frames.mount(message.header.frame_id)
         stamp_ns = convert.stamp_from_msg(message.header.stamp)
-        self._take(source, sweep_from_depth(stamp_ns, sensors.depth_from_msg(message), *self._intrinsics[source], mount, self._config))
+        self._take(
+            source,
+            sweep_from_depth(stamp_ns, sensors.depth_from_msg(message), *self._intrinsics[source], mount, self._config),
+        )
 
     @guarded
     def _on_camera_info(self, source: str, message: CameraInfo) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -12,9 +11,8 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import Clock, ClockType
 from visualization_msgs.msg import MarkerArray
 
-from edge_worldmodel import msg
+import edge_worldmodel.msg as msg
 from edge_worldmodel.core import tensors
-from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
@@ -29,33 +27,9 @@ from edge_worldmodel.nodes.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.markers import rollout_markers
 from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
 from edge_worldmodel.nodes.qos import LATCHED, LATEST
 from edge_worldmodel.nodes.worker import LatestWorker
-
-
-@dataclass(frozen=True)
-class PlannerNodeConfig(Config):
-    """Timing of the node itself."""
-
-    heartbeat_hz: float = param(25.0, "Rate at which the still-valid plan is re-sent.", minimum=15.0, maximum=100.0, read_only=True)
-    budget_s: float = param(
-        0.08, "Time after which denoising takes the rest in one step.", minimum=0.001, maximum=1.0, read_only=True
-    )
-    seed: int = param(0, "Seed of the noise that futures start from.", minimum=0, maximum=2**31 - 1, read_only=True)
-    warm_start_wait_s: float = param(
-        0.02, "How long a frame waits for its warm start before it starts cold.", minimum=0.0, maximum=0.2, read_only=True
-    )
-
-
-@dataclass(frozen=True)
-class Job:
-    """One frame to plan on, with what is known about it at that moment."""
-
-    frame: LatentFrame
-    warm_start: WarmStart | None
-    goal: Floats | None
-    communication_s: float
-    load_s: float
 
 
 class RolloutPlannerNode(ManagedNode):
@@ -93,7 +67,9 @@ class RolloutPlannerNode(ManagedNode):
             self.create_subscription(PoseStamped, "goal_pose", self._on_goal, LATEST),
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._patience = self.create_timer(self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False)
+        self._patience = self.create_timer(
+            self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False
+        )
         self._heartbeat = self.create_timer(1.0 / self._timing.heartbeat_hz, self._resend, clock=steady)
 
     def teardown(self) -> None:
@@ -110,7 +86,9 @@ class RolloutPlannerNode(ManagedNode):
         if not self.active:
             return
         self._received_s = time.perf_counter()
-        self._communication_s = (self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)) * 1e-9
+        self._communication_s = (
+            self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)
+        ) * 1e-9
         frame = convert.latent_frame_from_msg(message)
         tensors.CONTEXT.check(frame.tensor)
         self._waiting = frame
@@ -132,7 +110,9 @@ class RolloutPlannerNode(ManagedNode):
         if not message.header.frame_id:
             raise InputError("goal_pose without a frame_id: set header.frame_id, for example 'odom'")
         self._goal = message
-        self.get_logger().info(f"goal ({message.pose.position.x:.2f}, {message.pose.position.y:.2f}) m in '{message.header.frame_id}'")
+        self.get_logger().info(
+            f"goal ({message.pose.position.x:.2f}, {message.pose.position.y:.2f}) m in '{message.header.frame_id}'"
+        )
 
     def _submit(self, warm_start: WarmStart | None) -> None:
         frame, self._waiting = self._waiting, None

@@ -66,7 +66,9 @@ def launched(recording: Path, without: str | None):
     command = ["ros2", "launch", "edge_worldmodel", "replay.launch.py", f"file:={recording}", "use_respawn:=false"]
     if without:
         command.append(f"without:={without}")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
         yield process
     finally:

@@ -63,7 +63,9 @@ def running(executable: str, **parameters: object) -> Iterator[subprocess.Popen]
     """Run one of our nodes as users do, with parameters; ended by SIGINT as by Ctrl-C."""
     settings = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
     command = ["ros2", "run", "edge_worldmodel", executable, "--ros-args", *settings]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
         yield process
     finally:

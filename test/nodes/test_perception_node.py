@@ -26,7 +26,9 @@ FIXED = {"backend": "deterministic", "ego_motion": "fixed", "sensor_pose": "[0.0
 
 
 def scan(stamp_ns: int, ranges: np.ndarray, frame: str = "laser") -> LaserScan:
-    message = LaserScan(range_min=0.1, range_max=10.0, angle_min=-math.pi, angle_increment=2 * math.pi / max(len(ranges), 1))
+    message = LaserScan(
+        range_min=0.1, range_max=10.0, angle_min=-math.pi, angle_increment=2 * math.pi / max(len(ranges), 1)
+    )
     message.header = Header(stamp=convert.stamp_to_msg(stamp_ns), frame_id=frame)
     message.ranges.frombytes(ranges.astype(np.float32).tobytes())
     return message
