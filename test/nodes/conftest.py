@@ -13,6 +13,9 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
+from lifecycle_msgs.msg import State  # noqa: E402
+from lifecycle_msgs.srv import GetState  # noqa: E402
+
 
 class Probe:
     """A node of the test: publishes, records what it hears, calls services."""
@@ -46,6 +49,15 @@ class Probe:
         future = client.call_async(request)
         self.wait(future.done, timeout_s)
         return future.result() if future.done() else None
+
+    def wait_active(self, node: str, timeout_s: float = 20.0) -> None:
+        """Wait until a lifecycle node is active."""
+
+        def active() -> bool:
+            answer = self.call(GetState, f"{node}/get_state", GetState.Request(), timeout_s)
+            return answer is not None and answer.current_state.id == State.PRIMARY_STATE_ACTIVE
+
+        assert self.wait(active, timeout_s), f"{node} did not become active"
 
 
 @pytest.fixture
