@@ -1,13 +1,12 @@
 """The robot graph on a recording, played over real topics with /clock."""
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
-
-from launch import LaunchDescription
 
 SHARE = FindPackageShare("edge_worldmodel")
 
@@ -29,6 +28,7 @@ def generate_launch_description():
                 output="screen",
                 sigterm_timeout="3",
                 parameters=[
+                    LaunchConfiguration("params_file"),
                     {
                         "file": ParameterValue(LaunchConfiguration("file"), value_type=str),
                         "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),

@@ -122,7 +122,9 @@ class Moments:
             scan_points=points,
             people=people[near],
             reason=rollouts.reason or plan.reason,
-            verdict="" if verdict is None else f"{_STATES[verdict.state % len(_STATES)]}: {verdict.reason or 'free to go'}",
+            verdict=""
+            if verdict is None
+            else f"{_STATES[verdict.state % len(_STATES)]}: {verdict.reason or 'free to go'}",
         )
 
     def _scan_points(self, rollouts: RolloutSet) -> Floats:

@@ -63,14 +63,13 @@ class CarmenRecording:
     def records(self) -> Iterator[Record]:
         """Yield the records; unreadable lines of a sound log raise, so nothing is lost in silence."""
         reader = _LineReader()
-        number = 0
         try:
             with self._opener(self.path, "rt", encoding="ascii", errors="replace") as file:
-                for number, line in enumerate(file, start=1):
+                for line in file:
                     yield from reader.read(line)
         except (OSError, EOFError, ValueError, IndexError) as error:
             raise RecordingError(
-                f"'{self.path}' is damaged after line {number}, {reader.scans} scans could be read: {error}"
+                f"'{self.path}' is damaged after line {reader.lines}, {reader.scans} scans could be read: {error}"
             ) from error
 
 
@@ -78,13 +77,14 @@ class _LineReader:
     """Turns lines into records; remembers mounts, the last odometry and the time reached."""
 
     def __init__(self) -> None:
-        self.scans = 0
+        self.lines = self.scans = 0
         self._range_max_m = _RANGE_MAX_M
         self._mounted: set[str] = set()
         self._log_ns = 0
         self._odometry: tuple[int, Floats] | None = None
 
     def read(self, line: str) -> Iterator[Record]:
+        self.lines += 1
         words = line.split()
         keyword = words[0] if words else ""
         if keyword == "PARAM" and words[1].endswith("front_laser_max"):

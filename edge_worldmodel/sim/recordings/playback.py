@@ -122,7 +122,9 @@ def _find_ego(found: Description) -> EgoSource:
         return EgoSource("pose", name, name, f"poses of '{name}', neither odometry nor tf of a base recorded")
     if chosen:
         names = ", ".join(topic.name for topic in chosen)
-        return EgoSource("fixed", "", "", f"a fixed base: it is not clear which of {names} is the robot (--ego pose:TOPIC)")
+        return EgoSource(
+            "fixed", "", "", f"a fixed base: it is not clear which of {names} is the robot (--ego pose:TOPIC)"
+        )
     return EgoSource("fixed", "", "", "a fixed base: no odometry, tf of a base or pose recorded")
 
 
@@ -139,7 +141,8 @@ def _named_ego(found: Description, choice: str) -> EgoSource:
     if kind in kinds and topic is not None and topic.kind == kinds[kind]:
         return EgoSource(kind, name, topic.child_frame_id or name, reason)
     raise RecordingError(
-        f"ego '{choice}': give auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC of\n" + "\n".join(found.lines())
+        f"ego '{choice}': give auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC of\n"
+        + "\n".join(found.lines())
     )
 
 
@@ -202,7 +205,9 @@ def _sane(pose: Floats, twist: Floats) -> tuple[Floats, Floats] | None:
     return (pose, twist) if np.isfinite(pose).all() and np.isfinite(twist).all() else None
 
 
-def scheduled(records: Iterator[Record], shift_ns: int, start_s: float, duration_s: float) -> Iterator[tuple[int, Record]]:
+def scheduled(
+    records: Iterator[Record], shift_ns: int, start_s: float, duration_s: float
+) -> Iterator[tuple[int, Record]]:
     """Yield (time_ns, record): when /clock should reach which time for a record to be published.
 
     The time never goes back and is never before the record's stamp; parts before ``start_s`` and after

@@ -45,8 +45,15 @@ def _messages(types, ros1, lag_ns):
         yield "/wheels/odom", "nav_msgs/msg/Odometry", stamp_ns + lag_ns, odometry
         scan = types["sensor_msgs/msg/LaserScan"](
             header=_header(types, stamp_ns, "/laser" if ros1 else "laser", ros1),
-            angle_min=-1.0, angle_max=1.0, angle_increment=0.25, time_increment=0.0, scan_time=0.1,
-            range_min=0.1, range_max=10.0, ranges=scan_ranges(index), intensities=np.array([], dtype=np.float32),
+            angle_min=-1.0,
+            angle_max=1.0,
+            angle_increment=0.25,
+            time_increment=0.0,
+            scan_time=0.1,
+            range_min=0.1,
+            range_max=10.0,
+            ranges=scan_ranges(index),
+            intensities=np.array([], dtype=np.float32),
         )
         yield "/scan", "sensor_msgs/msg/LaserScan", stamp_ns + lag_ns, scan
 
@@ -93,8 +100,14 @@ def write_carmen(path: Path, beams: int = 181) -> Path:
 def samples():
     """Writers of sample recordings, and what is in them."""
     return SimpleNamespace(
-        write_ros1=write_ros1, write_ros2=write_ros2, write_carmen=write_carmen, scan_ranges=scan_ranges,
-        SCANS=SCANS, PERIOD_NS=PERIOD_NS, BEGIN_NS=BEGIN_NS, SPEED_MPS=SPEED_MPS,
+        write_ros1=write_ros1,
+        write_ros2=write_ros2,
+        write_carmen=write_carmen,
+        scan_ranges=scan_ranges,
+        SCANS=SCANS,
+        PERIOD_NS=PERIOD_NS,
+        BEGIN_NS=BEGIN_NS,
+        SPEED_MPS=SPEED_MPS,
     )
 
 

@@ -17,7 +17,9 @@ def _of(path, kind):
 
 def test_every_bag_format_gives_the_same_scans(bag, samples):
     scans = _of(bag, Scan)
-    assert [record.stamp_ns for record in scans] == [samples.BEGIN_NS + i * samples.PERIOD_NS for i in range(samples.SCANS)]
+    assert [record.stamp_ns for record in scans] == [
+        samples.BEGIN_NS + i * samples.PERIOD_NS for i in range(samples.SCANS)
+    ]
     assert {record.topic for record in scans} == {"scan"}
     for index, record in enumerate(scans):
         np.testing.assert_array_equal(record.value.ranges_m, samples.scan_ranges(index))
@@ -30,7 +32,9 @@ def test_every_bag_format_gives_the_same_odometry(bag, samples):
     odometry = _of(bag, Odometry)
     assert len(odometry) == samples.SCANS
     assert odometry[-1].topic == "wheels/odom"
-    np.testing.assert_allclose(odometry[-1].value.pose.planar(), [samples.SPEED_MPS * 0.1 * (samples.SCANS - 1), 0.0, 0.0])
+    np.testing.assert_allclose(
+        odometry[-1].value.pose.planar(), [samples.SPEED_MPS * 0.1 * (samples.SCANS - 1), 0.0, 0.0]
+    )
     assert odometry[-1].value.twist == (samples.SPEED_MPS, 0.0, 0.0)
 
 

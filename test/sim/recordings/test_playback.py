@@ -49,7 +49,9 @@ def test_poses_that_could_all_be_the_robot_are_not_guessed_from():
     assert "a, b" in ego.reason
 
 
-@pytest.mark.parametrize(("choice", "kind"), [("fixed", "fixed"), ("pose:/red_pose", "pose"), ("odometry:odom", "odometry")])
+@pytest.mark.parametrize(
+    ("choice", "kind"), [("fixed", "fixed"), ("pose:/red_pose", "pose"), ("odometry:odom", "odometry")]
+)
 def test_ego_motion_can_be_chosen(choice, kind):
     found = _found(_topic("scan", "Scan"), _topic("odom", "Odometry"), _topic("red_pose", "Pose"))
     assert prepare(found, choice).ego.kind == kind

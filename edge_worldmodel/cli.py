@@ -1,0 +1,132 @@
+"""The command `edge-worldmodel VERB`: finds the verb's module, which reads its own options and does the work.
+
+Modules are imported only when their verb is used, so that a missing library costs only the verbs that need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_worldmodel import __version__
+from edge_worldmodel.core.errors import EdgeWorldModelError
+
+NEEDS_ROS = (
+    "this verb needs ROS 2: run it through scripts/with-ros, or source your ROS and this package's install space"
+)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb, or a group of verbs.
+
+    ``module`` offers ``add_arguments(parser)`` and ``run(arguments) -> exit status``.
+    """
+
+    summary: str
+    module: str = ""
+    needs_ros: bool = False
+    verbs: dict[str, Verb] = field(default_factory=dict)
+
+
+VERBS: dict[str, Verb] = {
+    "demo": Verb("drive a robot through a simulated room of people", "edge_worldmodel.evaluation.demo", needs_ros=True),
+    "replay": Verb("play a recording through the running graph", "edge_worldmodel.evaluation.replay", needs_ros=True),
+    "generate": Verb("make training data", "edge_worldmodel.training.generate"),
+    "train": Verb("train the networks", "edge_worldmodel.training.train"),
+    "evaluate": Verb(
+        "measure what was trained",
+        verbs={
+            "forecast": Verb("imagined against real futures, open loop", "edge_worldmodel.evaluation.forecast"),
+        },
+    ),
+    "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit status: 0 done, 1 not achieved, 2 wrong usage or something is missing.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb, path, rest = _find(words)
+    parser = argparse.ArgumentParser(prog=" ".join(["edge-worldmodel", *path]), description=verb.summary)
+    if verb.verbs:
+        parser.add_argument("--version", action="version", version=__version__)
+        _list_verbs(parser, verb)
+        parser.parse_args(rest)
+        parser.print_help()
+        return 2
+    try:
+        return _run(verb, parser, rest)
+    except EdgeWorldModelError as error:
+        print(f"edge-worldmodel: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _find(words: list[str]) -> tuple[Verb, list[str], list[str]]:
+    """Follow the words to a verb; return it, the words used and the rest."""
+    verb, path = Verb("imagine before moving: run, train and measure the world model", verbs=VERBS), []
+    while verb.verbs and words and words[0] in verb.verbs:
+        path.append(words[0])
+        verb, words = verb.verbs[words[0]], words[1:]
+    return verb, path, words
+
+
+def _list_verbs(parser: argparse.ArgumentParser, group: Verb) -> None:
+    actions = parser.add_subparsers(title="verbs", metavar="VERB")
+    for name, verb in group.verbs.items():
+        actions.add_parser(name, help=verb.summary + (" (needs ROS 2)" if verb.needs_ros else ""))
+
+
+def _run(verb: Verb, parser: argparse.ArgumentParser, words: list[str]) -> int:
+    module = _load(verb)
+    module.add_arguments(parser)
+    options = parser.parse_args(words)
+    if verb.needs_ros and not ros_is_here():
+        print(f"edge-worldmodel: {NEEDS_ROS}", file=sys.stderr)
+        return 2
+    return int(module.run(options))
+
+
+def _load(verb: Verb) -> Any:
+    """Import the verb's module.
+
+    Raises:
+        MissingLibraryError: a library that the verb needs is not installed.
+    """
+    try:
+        return importlib.import_module(verb.module)
+    except ModuleNotFoundError as error:
+        name = (error.name or "").split(".")[0]
+        what = f"module '{error.name}' of this package" if name == "edge_worldmodel" else f"'{error.name}'"
+        raise MissingLibraryError(f"this verb needs {what}, which is not installed here") from error
+
+
+class MissingLibraryError(EdgeWorldModelError):
+    """A library that a verb needs is not installed."""
+
+
+def ros_is_here() -> bool:
+    """Tell whether ROS 2 and this package's messages can be imported."""
+    return all(_importable(name) for name in ("rclpy", "launch", "edge_worldmodel.msg"))
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
