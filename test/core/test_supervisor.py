@@ -1,0 +1,503 @@
+"""The supervisor passes commands on while everything holds, and stops in the same tick when anything does not."""
+
+import math
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_worldmodel.core import supervisor as supervisor_module
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.faults import Cause
+from edge_worldmodel.core.intake import Clock
+from edge_worldmodel.core.limits import MotionLimits
+from edge_worldmodel.core.supervisor import Supervisor
+from edge_worldmodel.core.supervisor_config import SupervisorConfig
+from edge_worldmodel.core.supervisor_states import PASSING, State
+from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.types import Trajectory
+
+from .supervised_robot import RAYS, TICK_NS, SupervisedRobot, spoil
+
+SECOND_NS = 1_000_000_000
+CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "500"))
+"""Cases of each property; the long run takes 10000."""
+NAN9 = np.full((9, 3), np.nan)
+INF9 = np.full((9, 3), np.inf)
+HUGE9 = np.full((9, 3), 1e300)
+ZERO9 = np.zeros((9, 3))
+POINTS = Trajectory(0.4, ZERO9[:, :2], ZERO9[:, :2])
+DRONE = SupervisorConfig(vehicle="drone", max_lateral_mps=1.0)
+FENCE = SupervisorConfig(geofence_m=(-1.0, -1.0, 2.0, -1.0, 2.0, 1.0, -1.0, 1.0))
+
+
+def driving(config=None, **world):
+    """A robot that has reached its planned speed."""
+    robot = SupervisedRobot(config, **world)
+    robot.run(2.0)
+    assert robot.supervisor.state in PASSING
+    return robot
+
+
+def test_a_good_plan_is_followed():
+    robot = SupervisedRobot()
+    verdicts = robot.run(2.0)
+    assert verdicts[-1].state == State.ACTIVE and verdicts[-1].reason == ""
+    assert verdicts[-1].command[0] == pytest.approx(0.5, abs=0.01)
+    assert verdicts[-1].risk == pytest.approx(0.1)
+    assert 0.0 <= verdicts[-1].plan_age_s < 0.1 and 0.0 <= verdicts[-1].sensor_age_s < 0.2
+    assert verdicts[-1].frame_id == "base_link"
+
+
+def test_before_the_first_inputs_it_waits_at_zero_and_says_for_what():
+    supervisor = Supervisor(SupervisorConfig())
+    verdict = supervisor.supervise(Clock(SECOND_NS, SECOND_NS))
+    assert verdict.state == State.STARTING and not verdict.command.any()
+    assert "nothing received yet" in verdict.reason
+    assert math.isnan(verdict.sensor_age_s) and math.isnan(verdict.plan_age_s) and math.isnan(verdict.risk)
+    causes = {fault.cause for fault in supervisor.faults}
+    assert causes == {Cause.SENSOR, Cause.ODOMETRY, Cause.PLAN}
+
+
+SPOILED = {
+    "plan frame": ("plan", spoil("frame_id", "map")),
+    "plan from the future": ("plan", spoil("stamp_ns", lambda ns: ns + SECOND_NS)),
+    "plan stamped back": ("plan", spoil("stamp_ns", lambda ns: ns - SECOND_NS // 2)),
+    "plan without validity": ("plan", spoil("valid_until_ns", 0)),
+    "plan valid for too long": ("plan", spoil("valid_until_ns", lambda ns: ns + 60 * SECOND_NS)),
+    "plan poses NaN": ("plan", spoil("trajectory.poses", NAN9)),
+    "plan twists NaN": ("plan", spoil("trajectory.twists", NAN9)),
+    "plan twists inf": ("plan", spoil("trajectory.twists", INF9)),
+    "plan twists absurd": ("plan", spoil("trajectory.twists", HUGE9)),
+    "plan lengths differ": ("plan", spoil("trajectory.twists", ZERO9[:5])),
+    "plan of one pose": ("plan", lambda plan: replace(plan, trajectory=Trajectory(0.4, ZERO9[:1], ZERO9[:1]))),
+    "plan of flat arrays": ("plan", lambda plan: replace(plan, trajectory=Trajectory(0.4, ZERO9[0], ZERO9[0]))),
+    "plan of planar points": ("plan", lambda plan: replace(plan, trajectory=POINTS)),
+    "plan time step 0": ("plan", spoil("trajectory.dt_s", 0.0)),
+    "plan time step NaN": ("plan", spoil("trajectory.dt_s", math.nan)),
+    "plan risk NaN": ("plan", spoil("risk", math.nan)),
+    "plan risk negative": ("plan", spoil("risk", -0.1)),
+    "plan risk too high": ("plan", spoil("risk", 0.9)),
+    "plan somewhere else": ("plan", spoil("trajectory.poses", ZERO9 + [50.0, 0.0, 0.0])),
+    "scan all NaN": ("scan", lambda s: replace(s, endpoints=s.endpoints + np.nan)),
+    "scan endpoint inf": ("scan", lambda s: replace(s, endpoints=s.endpoints + np.inf)),
+    "scan without hits array": ("scan", lambda s: replace(s, hit=s.hit[:3])),
+    "scan empty": ("scan", lambda s: Sweep(s.stamp_ns, s.origin, np.empty((0, 2)), np.empty(0, dtype=bool))),
+    "scan stamped back": ("scan", spoil("stamp_ns", lambda ns: ns - SECOND_NS // 2)),
+    "scan old": ("scan", spoil("stamp_ns", lambda ns: ns - 10 * SECOND_NS)),
+    "scan from the future": ("scan", spoil("stamp_ns", lambda ns: ns + SECOND_NS)),
+    "odometry NaN": ("odometry", spoil("pose", np.full(3, np.nan))),
+    "odometry twist inf": ("odometry", spoil("twist", np.full(3, np.inf))),
+    "odometry frame": ("odometry", spoil("frame_id", "map")),
+    "odometry child frame": ("odometry", spoil("child_frame_id", "laser")),
+    "odometry stamped back": ("odometry", spoil("stamp_ns", lambda ns: ns - SECOND_NS // 2)),
+    "odometry jumped": ("odometry", spoil("pose", np.array([30.0, 0.0, 0.0]))),
+    "clock jumped back": ("clock", lambda now_ns: now_ns - 5 * SECOND_NS),
+    "clock jumped ahead": ("clock", lambda now_ns: now_ns + 5 * SECOND_NS),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_spoiled_input_stops_in_the_same_tick_and_going_on_is_quick(name):
+    channel, change = SPOILED[name]
+    robot = driving()
+    while robot.tick % 10:  # to a tick in which every input arrives
+        robot.step()
+    robot.before[channel] = change
+    verdict = robot.step()
+    if name == "clock jumped ahead":  # plan and scan arrived with it: what came before is old, what came is good
+        robot.before = {"clock": change, "plan": lambda _: None, "scan": lambda _: None}
+        verdict = robot.step()
+    assert verdict.state in (State.STOPPING, State.STOPPED)
+    assert not verdict.command.any() and verdict.reason
+    robot.before.clear()
+    resumed = [verdict.state in PASSING for verdict in robot.run(0.6)]
+    assert any(resumed)
+    assert all(resumed[resumed.index(True) :])
+
+
+@pytest.mark.parametrize(
+    ("channel", "limit_s"), [("plan", 0.1), ("scan", 0.2), ("odometry", 0.2), ("clock", 0.2)]
+)
+def test_silence_stops_as_soon_as_its_limit_is_over(channel, limit_s):
+    robot = driving()
+    while robot.tick % 10 != 1:
+        robot.step()
+    robot.before[channel] = (lambda now_ns: now_ns) if channel == "clock" else (lambda _: None)
+    states = [robot.step().state for _ in range(15)]
+    stopped = next(i for i, state in enumerate(states) if state not in PASSING)
+    assert stopped * 0.02 <= limit_s + 0.02
+    assert all(state not in PASSING for state in states[stopped:])
+    robot.before.clear()
+    assert any(verdict.state in PASSING for verdict in robot.run(0.6))
+
+
+def test_a_plan_that_is_resent_but_expired_stops():
+    robot = driving()
+    old = robot.plan()
+    robot.before["plan"] = lambda _: old
+    verdicts = robot.run(0.7)
+    passed_s = 0.02 * sum(verdict.state in PASSING for verdict in verdicts)
+    assert 0.55 <= passed_s <= 0.6
+    assert "expired" in verdicts[-1].reason
+
+
+def test_a_sensor_that_repeats_itself_is_frozen():
+    robot = driving()
+    frozen = robot.scan()
+    robot.before["scan"] = lambda _: frozen
+    verdicts = robot.run(0.4)
+    assert verdicts[-1].state not in PASSING
+    assert robot.supervisor.sensors["scan"].rejected["duplicate"] > 0
+
+
+def test_each_sensor_is_required_and_has_its_own_timeout():
+    silent = {"front": 0.2, "rear": 0.5, "points": 1.0}
+    robot = driving(
+        SupervisorConfig(
+            scan_topics=("front", "rear"), cloud_topics=("points",), sensor_timeouts_s=tuple(silent.values())
+        )
+    )
+    receive = robot.supervisor.receive_sweep
+    for topic, limit_s in silent.items():
+        robot.supervisor.receive_sweep = lambda name, *rest, t=topic: None if name == t else receive(name, *rest)
+        verdicts = robot.run(limit_s + 0.2)
+        assert topic in verdicts[-1].reason and verdicts[-1].state not in PASSING
+        assert verdicts[round(limit_s / 0.02) - 10].state in PASSING
+        robot.supervisor.receive_sweep = receive
+        robot.run(1.0)
+
+
+def test_a_blind_scan_stops():
+    robot = driving()
+    sweep = robot.scan()
+    few = Sweep(robot.ros_ns, sweep.origin, sweep.endpoints[:10], sweep.hit[:10])
+    robot.supervisor.receive_sweep("scan", few, RAYS, robot.clock)
+    verdict = robot.supervisor.supervise(robot.clock)
+    assert "blind" in verdict.reason and verdict.state not in PASSING
+
+
+def test_messages_rejected_before_the_core_stop_too():
+    robot = driving()
+    robot.supervisor.sensors["scan"].reject("ranges do not fit the angles")
+    assert "ranges do not fit" in robot.supervisor.supervise(robot.clock).reason
+
+
+def test_risk_over_the_limit_is_told():
+    robot = driving()
+    robot.before["plan"] = spoil("risk", 0.6)
+    assert "risk 0.60 is over the limit" in robot.run(0.04)[-1].reason
+
+
+def test_a_wall_ahead_slows_down_first_and_stops_before_it():
+    wall = [(3.0, y) for y in np.linspace(-2.0, 2.0, 81)]
+    robot = SupervisedRobot(twist=(1.0, 0.0, 0.0), obstacles=wall)
+    verdicts = robot.run(8.0)
+    states = [verdict.state for verdict in verdicts]
+    assert State.LIMITING in states
+    assert states.index(State.LIMITING) < states.index(State.STOPPED)
+    assert any("braking_path" in verdict.limits for verdict in verdicts)
+    gap_m = 3.0 - robot.pose[0] - 0.25
+    assert 0.05 < gap_m < 0.4
+    assert robot.moves[0] == 0.0
+    slower = np.diff([verdict.command[0] for verdict in verdicts]) / 0.02
+    assert np.abs(slower[: states.index(State.STOPPED) - 2]).max() <= 2.0 + 1e-6
+
+
+def test_something_that_appears_too_close_stops_at_once():
+    robot = driving(twist=(1.0, 0.0, 0.0))
+    while robot.tick % 5:
+        robot.step()
+    robot.obstacles = np.array([[robot.pose[0] + 0.7, 0.0]])
+    verdict = robot.step()
+    assert not verdict.command.any()
+    assert verdict.state == State.STOPPING
+    assert Cause.OBSTACLE in {fault.cause for fault in robot.supervisor.faults}
+
+
+def test_something_not_far_away_asks_for_more_than_gentle_slowing():
+    robot = driving(twist=(1.0, 0.0, 0.0))
+    while robot.tick % 5:
+        robot.step()
+    robot.obstacles = np.array([[robot.pose[0] + 1.05, 0.0]])
+    assert "too close to slow down gently" in robot.step().reason
+
+
+def test_a_wall_that_the_plan_stops_at_is_no_trip():
+    """Intent: the plan brakes by itself, so nothing has to be limited or stopped."""
+    robot = SupervisedRobot(obstacles=[(3.0, y) for y in np.linspace(-2.0, 2.0, 81)])
+
+    def braking_plan(_):
+        left_m = max(3.0 - 0.25 - 0.5 - robot.pose[0], 0.0)
+        robot.twist = np.array([min(0.8, math.sqrt(2.0 * 0.25 * left_m)), 0.0, 0.0])
+        robot.twist[0] = 0.0 if left_m < 0.01 else robot.twist[0]
+        return robot.plan()
+
+    robot.before["plan"] = braking_plan
+    verdicts = robot.run(12.0)
+    began = [verdict.state in PASSING for verdict in verdicts].index(True)
+    assert {verdict.state for verdict in verdicts[began:]} == {int(State.ACTIVE)}
+    assert robot.pose[0] > 2.0 and robot.moves[0] < 0.08
+
+
+def test_a_robot_faster_than_commanded_has_its_real_braking_path_checked():
+    robot = driving(twist=(0.2, 0.0, 0.0))
+    robot.obstacles = np.array([[robot.pose[0] + 1.2, 0.0]])
+    robot.run(0.2)
+    assert robot.supervisor.state in PASSING
+    robot.before["odometry"] = spoil("twist", np.array([1.5, 0.0, 0.0]))
+    assert "faster than commanded" in robot.step().reason
+    robot.obstacles = robot.obstacles[:0]
+    robot.run(0.6)
+    assert robot.supervisor.state in PASSING
+
+
+def test_where_no_sensor_looks_it_goes_slowly():
+    robot = SupervisedRobot(twist=(-0.4, 0.0, 0.0))
+
+    def front_only(sweep):
+        ahead = sweep.endpoints[:, 0] > 0.0
+        return replace(sweep, endpoints=sweep.endpoints[ahead], hit=sweep.hit[ahead])
+
+    robot.before["scan"] = front_only
+    verdicts = robot.run(2.0)
+    assert verdicts[-1].command[0] == pytest.approx(-0.15, abs=1e-3)
+    assert verdicts[-1].state == State.LIMITING and "unseen" in verdicts[-1].limits
+
+
+def test_a_plan_beyond_the_velocity_limit_is_slowed():
+    verdicts = SupervisedRobot(twist=(5.0, 0.0, 0.0)).run(3.0)
+    assert max(verdict.command[0] for verdict in verdicts) == pytest.approx(1.5)
+    assert any("velocity" in verdict.limits for verdict in verdicts)
+
+
+def test_without_odometry_only_by_an_unsafe_parameter():
+    robot = SupervisedRobot(SupervisorConfig(unsafe_without_odometry=True))
+    robot.before["odometry"] = lambda _: None
+    assert robot.run(1.0)[-1].state == State.ACTIVE
+    robot.before["plan"] = lambda _: None
+    states = [verdict.state for verdict in robot.run(4.0)]
+    assert State.STOPPING in states  # nobody measures the speed: it may still move for as long as braking takes
+    assert states[-1] == State.STOPPED
+
+
+def test_without_odometry_and_never_moved_it_stands():
+    robot = SupervisedRobot(SupervisorConfig(unsafe_without_odometry=True), twist=(0.0, 0.0, 0.0))
+    robot.before["odometry"] = lambda _: None
+    robot.run(1.0)
+    robot.before["plan"] = lambda _: None
+    assert {verdict.state for verdict in robot.run(1.0)[6:]} == {int(State.STOPPED)}
+
+
+def test_without_sensors_only_by_an_unsafe_parameter():
+    config = SupervisorConfig(scan_topics=(), unsafe_without_sensors=True)
+    verdict = driving(config).step()
+    assert verdict.state == State.ACTIVE and math.isnan(verdict.sensor_age_s)
+    assert config.unsafe == ("unsafe_without_sensors",)
+
+
+def test_emergency_stop_waits_for_release_and_reset():
+    robot = driving()
+    robot.supervisor.press_estop(True)
+    verdict = robot.step()
+    assert verdict.state == State.ESTOP and not verdict.command.any() and "emergency stop" in verdict.reason
+    accepted, text = robot.supervisor.reset(robot.clock)
+    assert not accepted and "emergency stop is pressed" in text
+    robot.supervisor.press_estop(False)
+    verdicts = robot.run(1.0)
+    assert {verdict.state for verdict in verdicts} == {int(State.LATCHED)}
+    assert "emergency stop was pressed" in verdicts[-1].reason
+    accepted, _ = robot.supervisor.reset(robot.clock)
+    assert accepted
+    verdicts = robot.run(1.0)
+    assert verdicts[0].state == State.STARTING and verdicts[-1].state == State.ACTIVE
+
+
+def test_reset_right_after_the_release_is_enough():
+    robot = driving()
+    robot.supervisor.press_estop(True)
+    robot.step()
+    robot.supervisor.press_estop(False)
+    assert robot.supervisor.reset(robot.clock)[0]
+    assert robot.run(1.0)[-1].state == State.ACTIVE
+
+
+def test_there_is_nothing_to_reset_while_all_is_well():
+    robot = driving()
+    accepted, text = robot.supervisor.reset(robot.clock)
+    assert accepted and "ACTIVE" in text
+    assert robot.step().state == State.ACTIVE
+
+
+def test_a_defect_of_our_own_latches():
+    robot = driving()
+    verdict = robot.supervisor.fail("division by zero", robot.clock)
+    assert verdict.state == State.LATCHED and not verdict.command.any()
+    verdicts = robot.run(0.5)
+    assert {verdict.state for verdict in verdicts} == {int(State.LATCHED)}
+    assert "division by zero" in verdicts[-1].reason
+    assert robot.supervisor.reset(robot.clock)[0]
+    assert robot.run(1.0)[-1].state == State.ACTIVE
+
+
+def test_a_command_that_is_not_a_number_is_never_passed(monkeypatch):
+    robot = driving()
+    monkeypatch.setattr(supervisor_module, "follow", lambda *_: (np.array([np.nan, 0.0, 0.0]), 0.0))
+    verdict = robot.step()
+    assert verdict.state == State.LATCHED and not verdict.command.any()
+
+
+def test_the_geofence_stops_before_it_and_latches_outside():
+    robot = SupervisedRobot(FENCE)
+    verdicts = robot.run(6.0)
+    assert Cause.GEOFENCE_AHEAD in {fault.cause for fault in robot.supervisor.faults} or robot.pose[0] < 2.0
+    assert any("leaves the geofence" in verdict.reason for verdict in verdicts)
+    assert robot.pose[0] < 2.0
+    robot.pose = np.array([2.5, 0.0, 0.0])
+    assert robot.step().state == State.LATCHED
+    accepted, text = robot.supervisor.reset(robot.clock)
+    assert not accepted and "outside the geofence" in text
+    robot.pose = np.array([0.0, 0.0, 0.0])
+    robot.run(0.5)
+    assert robot.supervisor.state == State.LATCHED
+    assert robot.supervisor.reset(robot.clock)[0]
+    assert any(verdict.state == State.ACTIVE for verdict in robot.run(1.0))
+
+
+def test_a_drone_holds_then_lands_and_stays_down():
+    robot = driving(DRONE)
+    robot.before["plan"] = lambda _: None
+    states = [verdict.state for verdict in robot.run(4.0)]
+    assert State.HOLD in states and states[-1] == State.LANDING
+    held_s = 0.02 * states.count(State.HOLD)
+    assert held_s == pytest.approx(3.0, abs=0.1)
+    robot.before.clear()
+    verdicts = robot.run(1.0)
+    assert {verdict.state for verdict in verdicts} == {int(State.LANDING)}
+    assert not any(verdict.command.any() for verdict in verdicts)
+    assert "landing" in verdicts[-1].reason
+    assert robot.supervisor.reset(robot.clock)[0]
+    assert robot.run(1.0)[-1].state == State.ACTIVE
+
+
+def test_a_drone_that_held_goes_on():
+    robot = driving(DRONE)
+    robot.before["plan"] = lambda _: None
+    assert robot.run(1.0)[-1].state == State.HOLD
+    robot.before.clear()
+    assert robot.run(0.6)[-1].state == State.ACTIVE
+
+
+def test_a_paused_simulation_is_survived():
+    robot = driving()
+    robot.before = {name: lambda _: None for name in ("plan", "scan", "odometry")}
+    robot.before["clock"] = lambda now_ns: now_ns
+    verdicts = robot.run(30.0)
+    assert verdicts[-1].state in (State.STOPPING, State.STOPPED) and not verdicts[-1].command.any()
+    assert "clock stands still" in verdicts[-1].reason
+    robot.before.clear()
+    assert robot.run(1.0)[-1].state == State.ACTIVE
+
+
+def test_before_the_first_clock_message_it_waits():
+    supervisor = Supervisor(SupervisorConfig())
+    assert "clock" in supervisor.supervise(Clock(0, 50_000_000)).reason
+
+
+def test_a_clock_that_slews_is_no_jump():
+    robot = driving()
+    robot.before = {name: lambda _: None for name in ("plan", "scan", "odometry")}
+    robot.before["clock"] = lambda now_ns: now_ns - 2_000_000
+    assert robot.step().state in PASSING
+
+
+def test_a_late_tick_earns_no_larger_step():
+    robot = SupervisedRobot(twist=(1.0, 0.0, 0.0))
+    while robot.supervisor.state not in PASSING:
+        robot.step()
+    before = robot.moves[0]
+    robot.steady_ns += 60_000_000
+    robot.ros_ns += 60_000_000
+    assert abs(robot.step().command[0] - before) <= 2.0 * 0.02 + 1e-9
+
+
+def test_a_pushed_robot_is_said_to_move():
+    robot = driving()
+    robot.before["plan"] = lambda _: None
+    robot.run(1.0)
+    assert robot.supervisor.state == State.STOPPED
+    robot.before["odometry"] = spoil("twist", np.array([0.3, 0.0, 0.0]))
+    assert robot.step().state == State.STOPPING
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"scan_topics": ()},
+        {"scan_topics": ("scan", "scan")},
+        {"sensor_timeouts_s": (0.2, 0.2, 0.2)},
+        {"sensor_timeouts_s": (0.0,)},
+        {"plan_timeout_s": 0.0},
+        {"footprint_m": (0.0, 1.0)},
+        {"geofence_m": (0.0, 0.0, 1.0, 0.0, 1.0)},
+        {"geofence_m": FENCE.geofence_m, "unsafe_without_odometry": True},
+    ],
+)
+def test_no_value_switches_a_check_off(values):
+    with pytest.raises(ConfigError):
+        SupervisorConfig(**values)
+
+
+def test_a_polygon_may_replace_the_circle():
+    config = SupervisorConfig(footprint_m=(0.6, 0.2, -0.2, 0.2, -0.2, -0.2, 0.6, -0.2))
+    robot = SupervisedRobot(config, obstacles=[(2.0, 0.15)])
+    robot.run(8.0)
+    assert 0.05 < 2.0 - robot.pose[0] - 0.6 < 0.4
+
+
+FAULT = st.sampled_from([*SPOILED.values(), *((name, lambda _: None) for name in ("plan", "scan", "odometry"))])
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(
+    st.lists(st.tuples(FAULT, st.integers(1, 8), st.booleans()), max_size=3),
+    st.tuples(st.floats(-3, 3), st.floats(-1, 1), st.floats(-4, 4)),
+    st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), max_size=4),
+)
+def test_whatever_happens_commands_stay_within_all_limits_and_zero_while_not_passing(episodes, twist, obstacles):
+    robot = SupervisedRobot(twist=twist, obstacles=obstacles)
+    limits = MotionLimits.from_config(robot.config)
+    verdicts = robot.run(0.26)
+    for (channel, change), ticks, keep_moving in episodes:
+        robot.drives = not keep_moving
+        robot.before = {channel: change}
+        verdicts += [robot.step() for _ in range(ticks)]
+        robot.before, robot.drives = {}, True
+        verdicts += robot.run(0.26)
+    last = np.zeros(3)
+    for verdict in verdicts:
+        assert np.isfinite(verdict.command).all()
+        assert np.all(verdict.command <= limits.upper + 1e-9) and np.all(verdict.command >= limits.lower - 1e-9)
+        if verdict.state in PASSING:
+            assert np.all(np.abs(verdict.command - last) <= limits.acceleration * TICK_NS * 1e-9 + 1e-9)
+        else:
+            assert not verdict.command.any() and verdict.reason
+        last = verdict.command
+
+
+@settings(max_examples=CASES // 5, deadline=None)
+@given(
+    st.tuples(st.floats(-1, 1.5), st.just(0.0), st.floats(-2, 2)),
+    st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=12),
+)
+def test_no_command_drives_into_what_is_seen(twist, obstacles):
+    """A robot that does as told, wherever the plan wants to go, touches nothing that it sees."""
+    obstacles = [point for point in obstacles if math.hypot(*point) > 0.4]
+    robot = SupervisedRobot(twist=twist, obstacles=obstacles)
+    for _ in range(120):
+        robot.step()
+        away = robot.obstacles - robot.pose[:2]
+        assert len(away) == 0 or np.hypot(*away.T).min() > 0.25
