@@ -138,7 +138,7 @@ class LatentCache:
         self.config = config or LatentCacheConfig()
         self.store: LatentStore = store if store is not None else WindowStore(self.config.capacity)
         self.answers: Counter[str] = Counter()
-        self._scenes: OrderedDict[int, Tensor] = OrderedDict()
+        self._scenes: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self._last: LatentFrame | None = None
 
     def __len__(self) -> int:
@@ -156,13 +156,14 @@ class LatentCache:
         jump = self._jump(frame)
         self._last = frame
         scene = embed(frame.tensor)
-        self._scenes[frame.sequence] = scene
-        self._scenes.move_to_end(frame.sequence)
+        if jump:
+            # Poses before and after the jump cannot be compared, nor what is still being imagined.
+            self.store.clear()
+            self._scenes.clear()
+        self._scenes[frame.stamp_ns, frame.sequence] = scene
         while len(self._scenes) > _PENDING:
             self._scenes.popitem(last=False)
         if jump:
-            # Poses before and after the jump cannot be compared.
-            self.store.clear()
             return self._refuse(frame, "jump", jump)
         self.store.drop_before(frame.stamp_ns - round(self.config.window_s * 1e9))
         return self._answer(frame, scene)
@@ -170,7 +171,7 @@ class LatentCache:
     def remember(self, solution: LatentFrame) -> bool:
         """Keep the planner's solution (futures, Cl, 16, 16); False when its scene is unknown or from before a jump."""
         tensors.LATENT.check(solution.tensor)
-        scene = self._scenes.pop(solution.sequence, None)
+        scene = self._scenes.pop((solution.stamp_ns, solution.sequence), None)
         newest = self.store.newest()
         if scene is None or (newest is not None and newest.stamp_ns >= solution.stamp_ns):
             return False
