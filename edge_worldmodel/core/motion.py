@@ -19,6 +19,8 @@ _DIFFERENCE_NS = _NANOSECONDS // 10
 # Farther than any robot moves between two poses: a relocalisation, not a motion.
 _JUMP_M, _JUMP_RAD = 0.5, 0.8
 _FASTEST_MPS, _FASTEST_RADPS = 20.0, 12.0
+# Wider than any map; beyond, finite numbers would become infinite on the way.
+_FARTHEST = 1e9
 
 
 class PoseBuffer:
@@ -152,6 +154,8 @@ def extrapolate(pose: ArrayLike, twist: ArrayLike, time_s: float) -> Floats:
 
 def _finite_triple(name: str, values: ArrayLike) -> Floats:
     triple = np.array(values, dtype=np.float64)
-    if triple.shape != (3,) or not np.isfinite(triple).all():
-        raise RejectedInputError(Cause.POSE_NOT_FINITE, f"{name} {triple.tolist()}: expected three finite numbers")
+    if triple.shape != (3,) or not np.all(np.abs(triple) < _FARTHEST):  # false for NaN
+        raise RejectedInputError(
+            Cause.POSE_NOT_FINITE, f"{name} {triple.tolist()}: expected three numbers within {_FARTHEST:g}"
+        )
     return triple

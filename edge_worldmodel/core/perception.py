@@ -170,8 +170,8 @@ class Perception:
         origin = np.array(pose, dtype=np.float64)
         if origin.shape != (3,) or not np.isfinite(origin).all():
             raise RejectedInputError(Cause.POSE_NOT_FINITE, f"imagined map at {origin.tolist()}")
-        if probability.shape != (GRID_CELLS, GRID_CELLS) or not np.isfinite(probability).all():
-            raise RejectedInputError(Cause.MALFORMED, f"imagined map of shape {probability.shape}")
+        if probability.shape != (GRID_CELLS, GRID_CELLS) or not np.all((probability >= 0.0) & (probability <= 1.0)):
+            raise RejectedInputError(Cause.MALFORMED, f"imagined map {probability.shape}: expected 64 x 64 within 0..1")
         self._imagined.append(_Imagined(stamp_ns, origin, np.asarray(probability, np.float32)))
 
     def due(self, stamp_ns: int) -> bool:

@@ -105,7 +105,8 @@ def _check_scan(distances: Floats, angles_rad: tuple[float, float], range_min_m:
         raise RejectedInputError(Cause.EMPTY, f"scan with ranges of shape {distances.shape}: no beams")
     if distances.size > _MAX_BEAMS:
         raise RejectedInputError(Cause.TOO_LARGE, f"scan of {distances.size} beams: at most {_MAX_BEAMS} are taken")
-    if not np.isfinite(angles_rad).all() or (angles_rad[1] == 0.0 and distances.size > 1):
+    believable = np.all(np.abs(angles_rad) <= 2.0 * np.pi)  # false for NaN
+    if not believable or (angles_rad[1] == 0.0 and distances.size > 1):
         raise RejectedInputError(Cause.MALFORMED, f"scan with angle_min, angle_increment {angles_rad} rad")
     if not 0.0 <= range_min_m < range_max_m:
         raise RejectedInputError(Cause.MALFORMED, f"scan with range limits {range_min_m}..{range_max_m} m")

@@ -22,7 +22,7 @@ def test_entropy_is_one_bit_before_anything_is_seen_and_falls_with_each_look() -
         frames[i, 1] = 1.0
         bits.append(entropy_bits(frames))
     assert bits[0] == pytest.approx(1.0)
-    assert all(later < earlier for earlier, later in zip(bits, bits[1:]))
+    assert all(later < earlier for earlier, later in zip(bits, bits[1:], strict=False))
     assert 0.0 < bits[-1] < 0.1
 
 

@@ -65,6 +65,20 @@ def test_a_crowded_room_does_not_lift_the_floor() -> None:
     ) + hits_near(sweep, 4.0)
 
 
+def test_low_clutter_on_one_side_does_not_tilt_the_floor() -> None:
+    random = np.random.default_rng(4)
+    side = np.stack(
+        (random.uniform(1.0, 7.0, 3000), random.uniform(1.0, 7.0, 3000), random.uniform(0.3, 0.9, 3000)), axis=-1
+    )
+    ground = floor(random)
+    ground = ground[(ground[:, 0] < 0.9) | (ground[:, 1] < 0.9)]
+    sweep = sweep_from_cloud(0, np.concatenate((ground, side)), SENSOR, CONFIG)
+    ends = sweep.endpoints[sweep.hit]
+    assert len(ends) > 100
+    assert (ends > 0.9).all(), "nothing but the clutter is an obstacle"
+    assert np.median(np.hypot(*sweep.endpoints[~sweep.hit].T)) > 5.0
+
+
 def test_slab() -> None:
     ground = floor(np.random.default_rng(1))
     overhead = sweep_from_cloud(0, np.concatenate((ground, wall(3.0, 2.2, 2.6))), SENSOR, CONFIG)

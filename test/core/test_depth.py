@@ -16,7 +16,7 @@ CONFIG = PerceptionConfig(depth_stride=2)
 ROWS, COLUMNS, FOCAL = 120, 160, 120.0
 CAMERA_M = np.array([0.2, 0.1, 0.5])
 # x right, y down, z forward, seen from a base with x forward, y left, z up
-LEVEL = np.block([[np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]]), CAMERA_M[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]])
+LEVEL = np.array([[0, 0, 1, CAMERA_M[0]], [-1, 0, 0, CAMERA_M[1]], [0, -1, 0, CAMERA_M[2]], [0, 0, 0, 1]])
 
 
 def room(wall_m: float) -> np.ndarray:

@@ -24,7 +24,8 @@ def cause_at(buffer: PoseBuffer, stamp_ns: int) -> Cause:
 def driven(twist: np.ndarray, *, with_twist: bool, period_ms: int = 20, count: int = 60) -> PoseBuffer:
     buffer = PoseBuffer()
     for i in range(count):
-        buffer.add(S + i * period_ms * MS, extrapolate([1, 2, 3], twist, i * period_ms / 1000), twist if with_twist else None)
+        pose = extrapolate([1, 2, 3], twist, i * period_ms / 1000)
+        buffer.add(S + i * period_ms * MS, pose, twist if with_twist else None)
     return buffer
 
 
@@ -76,6 +77,7 @@ def test_what_is_not_known_is_refused() -> None:
     [
         (2 * S, [np.nan, 0, 0], None, Cause.POSE_NOT_FINITE),
         (2 * S, [0, 0, np.inf], None, Cause.POSE_NOT_FINITE),
+        (2 * S, [1e300, 0, 0], None, Cause.POSE_NOT_FINITE),
         (2 * S, [0, 0], None, Cause.POSE_NOT_FINITE),
         (2 * S, [0, 0, 0], [np.nan, 0, 0], Cause.POSE_NOT_FINITE),
         (S, [0, 0, 0], None, Cause.DUPLICATE_STAMP),
@@ -83,7 +85,9 @@ def test_what_is_not_known_is_refused() -> None:
         (100 * S, [0, 0, 0], None, Cause.CLOCK_JUMP),
     ],
 )
-def test_bad_poses_are_refused_by_name(stamp_ns: int, pose: list[float], twist: list[float] | None, cause: Cause) -> None:
+def test_bad_poses_are_refused_by_name(
+    stamp_ns: int, pose: list[float], twist: list[float] | None, cause: Cause
+) -> None:
     buffer = PoseBuffer()
     buffer.add(S, [1, 2, 3])
     with pytest.raises(RejectedInputError) as refused:

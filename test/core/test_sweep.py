@@ -31,7 +31,8 @@ def test_readings_become_endpoints() -> None:
 
 
 def test_a_scanner_upside_down_counts_the_other_way() -> None:
-    np.testing.assert_allclose(scan([1.0, 2.0], angle_increment_rad=-np.pi / 2).endpoints, [[1, 0], [0, -2]], atol=1e-12)
+    sweep = scan([1.0, 2.0], angle_increment_rad=-np.pi / 2)
+    np.testing.assert_allclose(sweep.endpoints, [[1, 0], [0, -2]], atol=1e-12)
 
 
 def test_rep_117() -> None:
@@ -68,6 +69,7 @@ def test_an_endless_scanner_is_free_far_out() -> None:
         ([1.0, 2.0], {"angle_increment_rad": 0.0}, Cause.MALFORMED),
         ([1.0, 2.0], {"angle_increment_rad": np.nan}, Cause.MALFORMED),
         ([1.0, 2.0], {"angle_min_rad": np.inf}, Cause.MALFORMED),
+        ([1.0, 2.0], {"angle_increment_rad": 1e300}, Cause.MALFORMED),
         ([1.0, 2.0], {"range_max_m": 0.1}, Cause.MALFORMED),
         ([1.0, 2.0], {"range_min_m": np.nan}, Cause.MALFORMED),
         ([1.0, 2.0], {"range_min_m": -1.0}, Cause.MALFORMED),
