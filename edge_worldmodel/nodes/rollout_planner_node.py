@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 
 import numpy as np
@@ -51,6 +52,7 @@ class RolloutPlannerNode(ManagedNode):
         self._waiting: LatentFrame | None = None
         self._goal: PoseStamped | None = None
         self._plan: Plan | None = None
+        self._sending = threading.Lock()
         self._ticks = self._warm = self._steps = 0
         self._connect()
         self._worker = LatestWorker(self._think)
@@ -147,8 +149,10 @@ class RolloutPlannerNode(ManagedNode):
 
     def _publish(self, job: Job, output: PlannerOutput) -> None:
         frame = job.frame
-        self._plan = output.plan
-        self._plans.publish(convert.plan_to_msg(output.plan))
+        message = convert.plan_to_msg(output.plan)
+        with self._sending:
+            self._plan = output.plan
+            self._plans.publish(message)
         latency = dataclasses.replace(
             output.rollout_set.latency, load_s=job.load_s, communication_s=job.communication_s
         )
@@ -176,9 +180,10 @@ class RolloutPlannerNode(ManagedNode):
 
     def _resend(self) -> None:
         """Prove that the planner lives, for as long as the present plan may be followed."""
-        plan = self._plan
-        if self.active and plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
-            self._plans.publish(convert.plan_to_msg(plan))
+        with self._sending:  # or an old plan could follow a new one
+            plan = self._plan
+            if self.active and plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
+                self._plans.publish(convert.plan_to_msg(plan))
 
 
 def main() -> None:
