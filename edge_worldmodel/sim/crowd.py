@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.fields import WorldError
+from edge_worldmodel.sim.tracks import Tracks, load_tracks
 from edge_worldmodel.sim.world import Person, Point, World
 
 _AREA_POINTS = 64
@@ -71,12 +71,9 @@ class WaypointCrowd:
 class ReplayedCrowd:
     """People who move as they were recorded; after the last frame nobody is left."""
 
-    def __init__(self, positions: Floats, dt_s: float) -> None:
-        """Take tracks (T, n, 2) in the world frame, one frame every dt_s, NaN while a person is absent."""
-        if positions.ndim != 3 or positions.shape[2] != 2 or len(positions) < 2 or not dt_s > 0:
-            raise WorldError(f"tracks of shape {positions.shape} every {dt_s} s: expected (T >= 2, n, 2), dt_s > 0")
-        self._positions = np.asarray(positions, np.float64)
-        self._frame_s = dt_s
+    def __init__(self, tracks: Tracks) -> None:
+        """Begin with the first frame."""
+        self._positions, self._frame_s = tracks.positions, tracks.dt_s
         self._time_s = 0.0
         self.state = self._at(0.0)
 
@@ -108,24 +105,14 @@ def route(world: World, person: Person, rng: np.random.Generator) -> list[Point]
     return [person.start, *((float(x), float(y)) for x, y in free[:_AREA_POINTS])]
 
 
-def read_tracks(path: Path) -> ReplayedCrowd:
-    """Read recorded tracks: an .npz with positions (T, n, 2) in metres and dt_s.
-
-    Raises:
-        WorldError: the file cannot be read, or does not hold these two arrays.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return ReplayedCrowd(arrays["positions"], float(arrays["dt_s"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorldError(f"{path}: expected an .npz with positions (T, n, 2) and dt_s: {error}") from error
-
-
 def make_crowd(world: World, rng: np.random.Generator) -> Crowd:
     """Return the crowd that a world asks for."""
     if world.crowd.model == "replay":
         assert world.crowd.file is not None
-        return read_tracks(world.crowd.file)
+        tracks = load_tracks(world.crowd.file)
+        if tracks.positions.shape[1] != len(world.people):
+            raise WorldError(f"{world.crowd.file}: {tracks.positions.shape[1]} tracks for {len(world.people)} people")
+        return ReplayedCrowd(tracks)
     if world.crowd.model == "jupedsim" and world.people:
         # Imported here: a robot or a small machine runs the other crowds without JuPedSim.
         from edge_worldmodel.sim.jupedsim_crowd import JuPedSimCrowd

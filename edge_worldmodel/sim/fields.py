@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.core.errors import ConfigError
 
 T = TypeVar("T")
 _REQUIRED: Any = object()
 
 
-class WorldError(EdgeWorldModelError):
+class WorldError(ConfigError):
     """A world file cannot be used; the message names the file, the place and what is expected there."""
 
 

@@ -13,6 +13,7 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 from edge_worldmodel.sim.shapes import Box, Cylinder, Solid, clearance, enclosure, segment
+from edge_worldmodel.sim.tracks import load_tracks
 
 CROWD_MODELS = ("waypoints", "jupedsim", "replay")
 _WALL_KINDS = ("segment", "box", "cylinder")
@@ -36,14 +37,14 @@ class CrowdSpec:
     """How the people move.
 
     ``model`` is "waypoints" (straight on, blind), "jupedsim" (people heed walls, each other and, with
-    ``reacts_to_robot``, the robots) or "replay" (recorded tracks of ``file``, an .npz with positions (T, n, 2)
-    in metres, NaN while a person is absent, and dt_s).
+    ``reacts_to_robot``, the robots) or "replay" (the recorded tracks of ``file``, see tracks.py).
     """
 
     model: str = "waypoints"
     reacts_to_robot: bool = True
     robot_margin_m: float = 0.1
     file: Path | None = None
+    replay_radius_m: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class World:
             self._check_free(f"robots[{i}].start", placement.start[:2], placement.spec.radius_m)
             if placement.goal is not None:
                 self._check_free(f"robots[{i}].goal", placement.goal[:2], placement.spec.radius_m)
+        if self.crowd.model == "replay":
+            return  # recorded people were where they were
         for i, person in enumerate(self.people):
             self._check_free(f"people[{i}].start", person.start, person.radius_m)
             for j, point in enumerate(person.waypoints):
@@ -121,10 +124,7 @@ def load_world(path: Path) -> World:
     except yaml.YAMLError as error:
         raise WorldError(f"{path}: not valid YAML: {error}") from error
     fields = Fields(tree, path.name)
-    try:
-        world = _world(fields, path)
-    except ConfigError as error:
-        raise WorldError(f"{path.name}: {error}") from error
+    world = _world(fields, path)
     fields.finish()
     return world
 
@@ -134,13 +134,20 @@ def _world(fields: Fields, path: Path) -> World:
     solids = fields.each("walls", _solid)
     if fields.flag("enclosed", True):
         solids += enclosure(bounds, 0.2, fields.number("wall_height", 2.0, minimum=0.01))  # type: ignore[arg-type]
+    crowd = _crowd(fields, path)
+    people = fields.each("people", _person)
+    if crowd.file is not None:
+        if people:
+            raise WorldError(f"{fields.place('people')}: the people of a replay are those of {crowd.file.name}")
+        recorded = load_tracks(crowd.file).positions.shape[1]
+        people = (Person(start=bounds[:2], radius_m=crowd.replay_radius_m),) * recorded  # type: ignore[arg-type]
     return World(
         name=fields.text("name", path.stem),
         seed=int(fields.number("seed", 0, minimum=0)),
         bounds=bounds,  # type: ignore[arg-type]
         solids=solids,
-        people=fields.each("people", _person),
-        crowd=_crowd(fields, path),
+        people=people,
+        crowd=crowd,
         robots=fields.each("robots", _robot),
         step_s=fields.number("step_s", 0.005, minimum=0.001, maximum=0.01),
     )
@@ -190,6 +197,7 @@ def _crowd(fields: Fields, path: Path) -> CrowdSpec:
         reacts_to_robot=crowd.flag("reacts_to_robot", True),
         robot_margin_m=crowd.number("robot_margin", 0.1, minimum=0.0, maximum=1.0),
         file=path.parent / crowd.text("file") if "file" in crowd else None,
+        replay_radius_m=crowd.number("radius", 0.25, minimum=0.05, maximum=1.0),
     )
     crowd.finish()
     if (spec.model == "replay") != (spec.file is not None):

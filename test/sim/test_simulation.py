@@ -1,0 +1,196 @@
+"""The simulation keeps its limits, touches what it touches, and is the same for the same seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_worldmodel.sim.robots import PRESETS, OdometrySpec, ScannerSpec
+from edge_worldmodel.sim.shapes import Box, Cylinder
+from edge_worldmodel.sim.simulation import Simulation
+from edge_worldmodel.sim.world import Person, RobotPlacement, load_world
+
+from .rooms import room
+
+WORLDS = Path(__file__).parents[2] / "worlds"
+
+
+def drive(simulation: Simulation, forward_mps: float, yaw_rate_radps: float, duration_s: float) -> np.ndarray:
+    """Drive with one command and return the twists (steps, 3) on the way."""
+    twists = []
+    for _ in range(round(duration_s / simulation.world.step_s)):
+        simulation.step((forward_mps, yaw_rate_radps))
+        twists.append(simulation.twist())
+    return np.array(twists)
+
+
+def trace(seed: int | None) -> bytes:
+    """Everything that can be seen of six seconds in the demo room, as bytes."""
+    simulation = Simulation(load_world(WORLDS / "demo_room.yaml"), seed)
+    seen = b""
+    for i in range(1200):
+        simulation.step((0.6, 0.3 * np.sin(i / 50)))
+        if i % 20 == 0:
+            seen += simulation.scan().ranges.tobytes() + simulation.odom().pose.tobytes()
+            seen += simulation.people().positions.tobytes() + simulation.pose().tobytes()
+    return seen
+
+
+def test_the_same_seed_gives_the_same_bits():
+    pytest.importorskip("jupedsim")
+    first = trace(3)
+    assert trace(3) == first
+    assert trace(4) != first
+
+
+def test_time_starts_at_one_second_and_keeps_its_step():
+    simulation = Simulation(room())
+    assert simulation.stamp_ns == 1_000_000_000
+    simulation.advance(0.5)
+    assert simulation.stamp_ns == 1_500_000_000
+
+
+def test_driving_straight_covers_the_distance():
+    simulation = Simulation(room(start=(-3.0, 1.0, 0.0)))
+    drive(simulation, 0.5, 0.0, 4.0)
+    # 0.5 s of acceleration at 1 m/s2 cost 0.125 m, the lag of the motors some 2 cm
+    assert simulation.pose() == pytest.approx([-1.125 - 0.02, 1.0, 0.0], abs=0.01)
+    assert simulation.odom().pose[:2] == pytest.approx([simulation.pose()[0] + 3.0, 0.0], abs=1e-9)
+
+
+def test_driving_a_circle_stays_on_it():
+    simulation = Simulation(room())
+    drive(simulation, 0.5, 0.5, 1.0)
+    poses = []
+    for _ in range(2400):
+        simulation.step()
+        poses.append(simulation.pose())
+    xy = np.array(poses)[:, :2]
+    assert np.ptp(xy, axis=0) == pytest.approx([2.0, 2.0], abs=0.06)
+    assert abs(simulation.twist()[1]) < 0.02
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+@settings(max_examples=10, deadline=None)
+@given(commands=st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=5))
+def test_limits_of_the_base_are_kept(preset, commands):
+    spec = PRESETS[preset]
+    simulation = Simulation(room(preset=preset, enclosed=False))
+    twists = np.concatenate([drive(simulation, *command, 0.7) for command in commands])
+    assert twists[:, 0].max() <= spec.max_speed_mps * 1.01 + 0.01
+    assert twists[:, 0].min() >= -spec.max_reverse_mps * 1.01 - 0.01
+    assert np.abs(twists[:, 2]).max() <= spec.max_yaw_rate_radps * 1.01 + 0.01
+    change = np.diff(twists, axis=0) / simulation.world.step_s
+    # turning at speed needs a force sideways, which leaks a little into the forward axis
+    assert np.abs(change[:, 0]).max() <= max(spec.max_acceleration_mps2, spec.max_deceleration_mps2) * 1.3 + 0.1
+    assert np.abs(change[:, 2]).max() <= spec.max_yaw_acceleration_radps2 * 1.3 + 0.1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_command_that_is_no_number_stops_the_base(bad):
+    simulation = Simulation(room())
+    drive(simulation, 0.8, 0.0, 1.5)
+    drive(simulation, bad, 0.0, 1.0)
+    assert np.abs(simulation.twist()).max() < 1e-3
+
+
+@pytest.mark.parametrize("solid", [Box(2.0, 0.0, 1.0, 2.0), Cylinder(2.0, 0.1, 0.5), Box(2.0, 0.0, 1.0, 1.0, 0.5)])
+def test_a_wall_stops_the_robot_and_is_a_contact(solid):
+    simulation = Simulation(room(solid))
+    drive(simulation, 1.0, 0.0, 4.0)
+    free_m = solid.distance(simulation.pose()[:2])
+    assert free_m == pytest.approx(0.25, abs=0.01)
+    first = simulation.contact_events[0]
+    assert (first.robot, first.kind, first.other) == (0, "wall", 0)
+    assert first.speed_mps > 0.3
+
+
+def test_a_person_in_the_way_is_a_contact():
+    simulation = Simulation(room(people=(Person(start=(1.5, 0.0), radius_m=0.3),)))
+    drive(simulation, 0.5, 0.0, 1.5)
+    assert not simulation.contact_events and not simulation.in_contact()
+    drive(simulation, 0.5, 0.0, 1.5)
+    assert simulation.in_contact()
+    assert simulation.contact_events[0].kind == "person"
+    assert np.hypot(*(simulation.pose()[:2] - simulation.people().positions[0])) == pytest.approx(0.55, abs=0.02)
+    drive(simulation, -0.5, 0.0, 2.0)
+    assert not simulation.in_contact()
+    assert len(simulation.contact_events) == 1
+
+
+def test_a_person_who_walks_into_a_standing_robot_touches_and_pushes_it():
+    walker = Person(start=(2.0, 0.0), waypoints=((-4.0, 0.0),), speed_mps=0.8)
+    simulation = Simulation(room(people=(walker,)))
+    simulation.advance(4.0)
+    assert simulation.contact_events[0].kind == "person"
+    assert simulation.pose()[0] < -0.5
+
+
+def test_robots_touch_each_other():
+    spec = room().robots[0].spec
+    robots = (RobotPlacement(spec, (0.0, 0.0, 0.0)), RobotPlacement(spec, (1.5, 0.0, np.pi)))
+    simulation = Simulation(dataclasses.replace(room(), robots=robots))
+    simulation.command(0.5, 0.0, robot=0)
+    simulation.command(0.5, 0.0, robot=1)
+    simulation.advance(3.0)
+    assert {(e.robot, e.kind, e.other) for e in simulation.contact_events} == {(0, "robot", 1), (1, "robot", 0)}
+
+
+def test_standing_a_centimetre_apart_is_no_contact():
+    world = room(Box(1.26 + 0.5, 0.0, 1.0, 2.0), people=(Person(start=(0.49, 0.0)),), start=(1.0, 0.0, 0.0))
+    simulation = Simulation(dataclasses.replace(world, people=(Person(start=(0.49, 0.0)),)))
+    simulation.advance(2.0)
+    assert not simulation.contact_events
+
+
+def test_a_rectangular_robot_passes_where_its_circle_would_not():
+    # 0.43 m wide, 0.67 m across its diagonal, in a gap of 0.5 m
+    solids = (Box(1.5, 1.25, 1.0, 2.0), Box(1.5, -1.25, 1.0, 2.0))
+    simulation = Simulation(room(*solids, preset="jackal"))
+    drive(simulation, 0.8, 0.0, 4.0)
+    assert simulation.pose()[0] > 2.5 and not simulation.contact_events
+
+
+def test_noisy_odometry_drifts_with_the_distance():
+    spec = OdometrySpec(distance_noise=0.05, yaw_per_metre_rad=0.02, yaw_noise=0.02)
+    placement = room(start=(-3.0, 0.0, 0.0)).robots[0]
+    noisy = dataclasses.replace(placement, spec=dataclasses.replace(placement.spec, odometry=spec))
+    world = dataclasses.replace(room(), robots=(noisy,))
+    errors = []
+    for seed in range(30):
+        simulation = Simulation(world, seed)
+        drive(simulation, 1.0, 0.0, 4.5)
+        errors.append(simulation.odom().pose[0] - (simulation.pose()[0] + 3.0))
+        assert not simulation.contact_events
+    assert 0.05 < np.std(errors) < 0.2
+    standing = Simulation(world)
+    standing.advance(2.0)
+    assert np.abs(standing.odom().pose).max() < 1e-6
+
+
+def test_sensor_noise_does_not_depend_on_other_sensors():
+    scanner = ScannerSpec(noise_m=0.02)
+    one, both = Simulation(room(scanner=scanner)), None
+    spec = dataclasses.replace(room().robots[0].spec, scanners=(scanner, scanner))
+    both = Simulation(dataclasses.replace(room(), robots=(RobotPlacement(spec, (0.0, 0.0, 0.0)),)))
+    second = both.scan(scanner=1).ranges
+    assert np.array_equal(one.scan().ranges, both.scan().ranges)
+    assert not np.array_equal(second, one.scan().ranges)
+
+
+def test_it_runs_far_faster_than_real_time():
+    pytest.importorskip("jupedsim")
+    simulation = Simulation(load_world(WORLDS / "demo_room.yaml"))
+    begin_s = time.process_time()
+    for i in range(2000):
+        simulation.step((0.3, 0.0))
+        if i % 20 == 0:
+            simulation.scan()
+    # about 50 on an idle core; CPU time, so that other load does not fail it
+    assert 10.0 / (time.process_time() - begin_s) > 20.0
