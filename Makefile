@@ -1,6 +1,6 @@
 # Every command here works on a fresh machine and asks nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train build demo test lint clean
+.PHONY: help setup setup-train build demo test lint docs clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ lint: build ## ruff and mypy
 
 test: lint ## everything: lint, types, import contracts, pure tests, the live graph
 	@scripts/test
+
+docs: build ## write docs/parameters.md from the code
+	@scripts/with-ros python -m edge_worldmodel.nodes.parameter_table > docs/parameters.md
 
 clean: ## remove what was built and measured; the environments stay
 	rm -rf build install log out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -57,7 +57,11 @@ def _section(node: str, groups: tuple[tuple[str, type[Config]], ...]) -> str:
 def _rows(prefix: str, config: type[Config]) -> Iterator[str]:
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name, info in param_infos(config).items():
-        yield f"| `{prefix}{name}` | {_shown(defaults[name])} | {_range(info)} | {info.description} |"
+        yield f"| `{prefix}{name}` | {_shown(defaults[name])} | {_range(info)} | {_sentence(info.description)} |"
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:].rstrip(".") + "."
 
 
 def _shown(value: Any) -> str:
