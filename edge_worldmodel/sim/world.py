@@ -167,7 +167,8 @@ def _solid(value: object, place: str) -> Solid:
         x, y, length_m, width_m = fields.numbers("box", "x y length width")
         solid = Box(x, y, length_m, width_m, fields.number("yaw", 0.0), height_m)
     else:
-        solid = Cylinder(*fields.numbers("cylinder", "x y radius"), height_m=height_m)
+        x, y, radius_m = fields.numbers("cylinder", "x y radius")
+        solid = Cylinder(x, y, radius_m, height_m)
     fields.finish()
     sizes = (solid.radius_m,) if isinstance(solid, Cylinder) else (solid.length_m, solid.width_m)
     if min(sizes) <= 0:
