@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"demo: {ended}, {summary['contacts']} contacts, {extra['duration_s']} s")
     run_report.show(summary, folder, graph.exits())
     if not summary["plans"]:
-        print(f"  nothing was planned; the nodes' last words:\n{run_report.last_lines(folder)}")
+        print(f"  nothing was planned; {run_report.complaints(folder)}")
     return 0 if good else 1
 
 

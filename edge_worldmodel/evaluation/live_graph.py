@@ -62,7 +62,8 @@ class LiveGraph:
         pairs = [f"{name}:={value}" for name, value in {**arguments, "record": str(folder)}.items()]
         self._command = [
             *(sys.executable, "-m", "edge_worldmodel.evaluation.graph_process"),
-            *(str(share() / "launch" / launch_file), "--exits", str(folder / "exits.json"), "--until", until, *pairs),
+            *("--exits", str(folder / "exits.json"), "--until", until),
+            *(str(share() / "launch" / launch_file), *pairs),
         ]
         self._verbose = verbose
 

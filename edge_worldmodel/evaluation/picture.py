@@ -39,9 +39,11 @@ def draw(source: Path, target: Path, summary: Mapping[str, Any]) -> None:
         summary: the run's figures, under the names of summary.json.
     """
     moment, journey = load(source)
-    figure = Figure(figsize=(15.0, 8.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(15.0, 8.4), dpi=110)
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
+    # fixed places: both views square, figures above them and legends below
+    left = figure.add_axes((0.04, 0.145, 0.4075, 0.7275))
+    right = figure.add_axes((0.575, 0.145, 0.4075, 0.7275))
     if moment is None:
         left.set_title("No plan was made in this run")
         left.set_axis_off()
@@ -68,7 +70,7 @@ def _draw_moment(figure: Figure, axes: Axes, moment: Moment) -> None:
     axes.set(xlabel="ahead of the robot [m]", ylabel="left of the robot [m]")
     axes.set_title(_headline(moment), fontsize=12, loc="left")
     axes.legend(
-        handles=_legend(moment), loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=5, fontsize=8, frameon=False
+        handles=_legend(moment), loc="upper center", bbox_to_anchor=(0.53, -0.065), ncols=4, fontsize=8.5, frameon=False
     )
 
 
@@ -126,7 +128,7 @@ def _draw_candidates(figure: Figure, axes: Axes, moment: Moment) -> None:
     plan = transform_points(to_robot, moment.plan[:, :2])
     axes.plot(plan[:, 0], plan[:, 1], color="white", lw=8.5, zorder=8, solid_capstyle="round")
     axes.plot(plan[:, 0], plan[:, 1], color=_CHOSEN, lw=5.0, zorder=8, solid_capstyle="round")
-    bar = figure.colorbar(colours, ax=axes, location="right", shrink=0.8, aspect=40, pad=0.01)
+    bar = figure.colorbar(colours, cax=figure.add_axes((0.455, 0.2, 0.011, 0.62)))
     bar.set_label("risk: imagined collision probability, mean of the worst futures")
 
 
@@ -216,7 +218,7 @@ def _draw_journey(axes: Axes, journey: Mapping[str, Floats], moment: Moment | No
     axes.set_title(_figures(summary), fontsize=11, loc="left")
     if handles:
         axes.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=3, fontsize=8.5, frameon=False
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.065), ncols=3, fontsize=8.5, frameon=False
         )
 
 
@@ -231,8 +233,8 @@ def _frame(axes: Axes, path: Floats, moment: Moment | None) -> None:
         return
     everything = np.concatenate(points)
     low, high = everything.min(axis=0), everything.max(axis=0)
-    margin_m = max(4.0, 0.15 * float((high - low).max()))
-    axes.set(xlim=(low[0] - margin_m, high[0] + margin_m), ylim=(low[1] - margin_m, high[1] + margin_m))
+    centre, half_m = (low + high) / 2.0, max(_HALF_VIEW_M, 0.6 * float((high - low).max()))
+    axes.set(xlim=(centre[0] - half_m, centre[0] + half_m), ylim=(centre[1] - half_m, centre[1] + half_m))
 
 
 def _figures(summary: Mapping[str, Any]) -> str:
@@ -247,5 +249,6 @@ def _figures(summary: Mapping[str, Any]) -> str:
         if reached is None
         else ["goal reached" if reached else "goal NOT reached", f"{summary['contacts']} contacts"]
     )
-    outcome.append(f"{len(summary.get('stops', []))} stops")
+    stops = len(summary.get("stops", []))
+    outcome.append(f"{stops} stop{'' if stops == 1 else 's'}")
     return f"The whole run: {', '.join(outcome)}\n{', '.join(told)}"

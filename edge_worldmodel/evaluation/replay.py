@@ -23,6 +23,14 @@ _SENSOR_TIMEOUT_S = 0.2
 _EXIT_DAMAGED = 3
 
 
+class _PlainDumper(yaml.SafeDumper):
+    """Writes no aliases, which ROS parameter files do not know."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Say so for every value."""
+        return True
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("file", type=Path, help="ROS 1 bag, ROS 2 bag (sqlite3, MCAP) or CARMEN log")
@@ -58,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     _say(options, found, playback, rate)
     params = folder / "params.yaml"
     base = options.params_file or share() / "config" / "params.yaml"
-    params.write_text(yaml.safe_dump(parameters(base, options, playback, rate)), encoding="utf-8")
+    text = yaml.dump(parameters(base, options, playback, rate), Dumper=_PlainDumper)
+    params.write_text(text, encoding="utf-8")
     rviz = rviz_is_possible() if options.rviz is None else options.rviz
     arguments = {
         "file": str(options.file.resolve()), "rate": str(rate), "params_file": str(params), "robot": options.robot,
@@ -75,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"replay: {ended}, {extra['duration_s']} s")
     run_report.show(summary, folder, graph.exits())
     if not summary["plans"]:
-        print(f"  nothing was planned; the nodes' last words:\n{run_report.last_lines(folder)}")
+        print(f"  nothing was planned; {run_report.complaints(folder)}")
     return 0 if summary["plans"] and not summary["crashed_nodes"] and ended == "played to the end" else 1
 
 

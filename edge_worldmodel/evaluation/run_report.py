@@ -20,7 +20,7 @@ _EMPTY: dict[str, Any] = {
     "scans": 0, "plans": 0, "sensor_to_command_s": {"p50": None, "p95": None, "p99": None}, "contacts": 0, "stops": [],
     "rejected_inputs": 0, "backend": "", "model_id": "",
 }  # fmt: skip
-_LAST_LINES = 15
+_LINES = 8
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
@@ -81,13 +81,14 @@ def show(summary: Mapping[str, Any], folder: Path, exits: Sequence[ProcessExit])
     print(f"  {folder}/: run.mcap, summary.json, rollouts.png")
 
 
-def last_lines(folder: Path) -> str:
-    """Return the end of what the nodes said, for the case that nothing works."""
+def complaints(folder: Path) -> str:
+    """Return what the nodes complained about first, for the case that nothing works."""
     try:
         lines = (folder / "graph.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(f"    {line}" for line in lines[-_LAST_LINES:])
+    told = [line for line in lines if "rror" in line or "ERROR" in line or "refused" in line][:_LINES]
+    return "what the nodes said:\n" + "\n".join(f"    {line[:300]}" for line in told or lines[-_LINES:])
 
 
 def commit() -> str:

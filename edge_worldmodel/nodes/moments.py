@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
+import struct
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.geometry import transform_points
-from edge_worldmodel.core.sweep import Sweep
-from edge_worldmodel.core.types import Floats, Plan, RolloutSet
+from edge_worldmodel.core.tensors import HORIZON_STEP_S
+from edge_worldmodel.core.types import Floats, RolloutSet
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.convert_sensors import sweep_from_scan_msg
 from edge_worldmodel.nodes.snapshot import Journey, Moment
 from edge_worldmodel.sim.recordings.playback import chain
 from edge_worldmodel.sim.recordings.records import Pose3D, Transform
 
-_KEPT = (
-    "odom", "goal_pose", "perception/grid", "planner/rollouts", "planner/plan", "planner/imagined_occupancy",
-    "supervisor/verdict", "sim/people",
-)  # fmt: skip
-_SCANS_KEPT = 6
+_KEPT = ("odom", "goal_pose", "supervisor/verdict", "sim/people")
+_STAMPED = ("perception/grid", "planner/rollouts", "planner/plan", "planner/imagined_occupancy")
+_SCANS = "scan"
+_STAMPS_KEPT = 12
+_ODOMETRY_SKIPPED = 10
+_IMAGINED_AHEAD_NS = round(HORIZON_STEP_S * 1e9)
 _STATES = ("starting", "active", "limiting", "stopping", "stopped", "hold", "landing", "latched", "estop")
+_NEAR_M = 6.4
 _NOTHING = np.zeros((0, 2))
 
 
@@ -35,18 +39,26 @@ class Moments:
         self.journey = Journey()
         self._base_frame = base_frame
         self._latest: dict[str, tuple[bytes, Any]] = {}
-        self._scans: deque[tuple[bytes, Any]] = deque(maxlen=_SCANS_KEPT)
+        # by stamp: a picture shows what belongs together, however late each part came
+        self._stamped: dict[str, OrderedDict[int, tuple[bytes, Any]]] = {}
+        self._odometry_count = 0
         self._mounts: dict[str, Transform] = {}
         self._begin_ns: int | None = None
-        self._looked_at: int = -1
+        self._looked_at_ns = -1
         self._stop_noted = False
 
     def keep(self, topic: str, data: bytes, kind: Any) -> None:
         """Remember a message of a topic (relative name) if the picture needs it."""
         if topic in _KEPT:
             self._latest[topic] = (data, kind)
-        elif topic.startswith("scan"):
-            self._scans.append((data, kind))
+            self._odometry_count += topic == "odom"
+            if topic == "odom" and self._odometry_count % _ODOMETRY_SKIPPED == 1:
+                self._note_pose(deserialize_message(data, kind))
+        elif topic in _STAMPED or topic == _SCANS:
+            by_stamp = self._stamped.setdefault(topic, OrderedDict())
+            by_stamp[header_stamp_ns(data)] = (data, kind)
+            if len(by_stamp) > _STAMPS_KEPT:
+                by_stamp.popitem(last=False)
         elif topic == "tf_static":
             for item in deserialize_message(data, kind).transforms:
                 t, q = item.transform.translation, item.transform.rotation
@@ -58,85 +70,83 @@ class Moments:
         self._stop_noted = True
 
     def look(self) -> None:
-        """Note the way so far and keep the present moment if it beats the best one."""
-        odometry = self._message("odom")
-        if odometry is None:
-            return
+        """Note what stands around, and keep the present moment if it beats the best one."""
         try:
-            self._look(odometry)
+            people = self._people()
+            self.journey.add_people(people)
+            moment = self._newest(people)
         except (EdgeWorldModelError, ValueError, IndexError):
-            # a picture is not worth more than a malformed message deserves
+            # a malformed message is somebody else's business, and no reason to stop recording
             return
+        if moment is None:
+            return
+        self.journey.add_hits(moment.scan_points)
+        if self.best is None or moment.interest() > self.best.interest():
+            self.best = moment
 
-    def _look(self, odometry: Any) -> None:
+    def _note_pose(self, odometry: Any) -> None:
         pose = convert.pose_from_msg(odometry.pose.pose)
-        speed_mps = float(np.hypot(odometry.twist.twist.linear.x, odometry.twist.twist.linear.y))
         now_ns = convert.stamp_from_msg(odometry.header.stamp)
         self._begin_ns = now_ns if self._begin_ns is None else self._begin_ns
         self.journey.add_pose((now_ns - self._begin_ns) * 1e-9, float(pose[0]), float(pose[1]))
         if self._stop_noted:
             self.journey.stops.append((float(pose[0]), float(pose[1])))
             self._stop_noted = False
-        people = self._people()
-        self.journey.add_people(people)
-        rollouts = self._message("planner/rollouts")
-        if rollouts is None or int(rollouts.sequence) == self._looked_at or not rollouts.rollouts:
-            return
-        self._looked_at = int(rollouts.sequence)
-        rollout_set = convert.rollout_set_from_msg(rollouts)
-        points = self._scan_points(rollout_set)
-        self.journey.add_hits(points)
-        moment = self._moment(rollout_set, speed_mps, points, people)
-        if moment is not None and (self.best is None or moment.interest() > self.best.interest()):
-            self.best = moment
 
-    def _moment(self, rollouts: RolloutSet, speed_mps: float, points: Floats, people: Floats) -> Moment | None:
-        grid, imagined, plan_message = (
-            self._message(t) for t in ("perception/grid", "planner/imagined_occupancy", "planner/plan")
-        )
-        if grid is None or imagined is None or plan_message is None:
-            return None
-        plan: Plan = convert.plan_from_msg(plan_message)
+    def _newest(self, people: Floats) -> Moment | None:
+        """Return the newest moment of which every part is there and that was not looked at before."""
+        for stamp_ns in reversed(self._stamped.get("planner/rollouts", {})):
+            if stamp_ns <= self._looked_at_ns:
+                return None
+            rollouts, grid = self._at("planner/rollouts", stamp_ns), self._at("perception/grid", stamp_ns)
+            imagined = self._at("planner/imagined_occupancy", stamp_ns + _IMAGINED_AHEAD_NS)
+            if grid is not None and imagined is not None and rollouts.rollouts:
+                self._looked_at_ns = stamp_ns
+                return self._moment(convert.rollout_set_from_msg(rollouts), grid, imagined, people)
+        return None
+
+    def _moment(self, rollouts: RolloutSet, grid: Any, imagined: Any, people: Floats) -> Moment:
         candidates = np.array([rollout.trajectory.poses for rollout in rollouts.rollouts])
         ego = candidates[0, 0]
-        goal, verdict = self._message("goal_pose"), self._message("supervisor/verdict")
-        imagined_ns = convert.stamp_from_msg(imagined.header.stamp)
-        near = np.hypot(*(people - ego[:2]).T) < 6.4 if len(people) else np.zeros(0, bool)
+        plan_message = self._at("planner/plan", rollouts.stamp_ns)
+        plan = None if plan_message is None else convert.plan_from_msg(plan_message)
+        chosen = max(rollouts.selected, 0)
+        odometry, goal, verdict = (self._message(t) for t in ("odom", "goal_pose", "supervisor/verdict"))
+        speed = (0.0, 0.0) if odometry is None else (odometry.twist.twist.linear.x, odometry.twist.twist.linear.y)
+        near = np.hypot(*(people - ego[:2]).T) < _NEAR_M
         return Moment(
-            time_s=(rollouts.stamp_ns - (self._begin_ns or 0)) * 1e-9,
+            time_s=(rollouts.stamp_ns - (self._begin_ns or rollouts.stamp_ns)) * 1e-9,
             ego=ego,
-            speed_mps=speed_mps,
+            speed_mps=float(np.hypot(*speed)),
             grid=_cells(grid),
-            grid_pose=_grid_pose(grid),
+            grid_pose=convert.pose_from_msg(grid.info.origin),
             imagined=_cells(imagined),
-            imagined_pose=_grid_pose(imagined),
-            imagined_after_s=(imagined_ns - rollouts.stamp_ns) * 1e-9,
+            imagined_pose=convert.pose_from_msg(imagined.info.origin),
+            imagined_after_s=_IMAGINED_AHEAD_NS * 1e-9,
             cell_size_m=float(grid.info.resolution),
             candidates=candidates,
             risks=np.array([rollout.risk for rollout in rollouts.rollouts]),
             names=np.array([rollout.name for rollout in rollouts.rollouts]),
             selected=rollouts.selected,
-            plan=plan.trajectory.poses,
-            plan_risk=plan.risk,
+            plan=candidates[chosen] if plan is None else plan.trajectory.poses,
+            plan_risk=rollouts.rollouts[chosen].risk if plan is None else plan.risk,
             goal=np.zeros(0) if goal is None else convert.pose_from_msg(goal.pose),
-            scan_points=points,
+            scan_points=self._scan_points(rollouts.stamp_ns, ego),
             people=people[near],
-            reason=rollouts.reason or plan.reason,
+            reason=rollouts.reason,
             verdict=""
             if verdict is None
             else f"{_STATES[verdict.state % len(_STATES)]}: {verdict.reason or 'free to go'}",
         )
 
-    def _scan_points(self, rollouts: RolloutSet) -> Floats:
-        """Return where the scans of the imagined moment ended, in the odom frame."""
-        ego, points = rollouts.rollouts[0].trajectory.poses[0], [_NOTHING]
-        for data, kind in self._scans:
-            message = deserialize_message(data, kind)
-            if convert.stamp_from_msg(message.header.stamp) == rollouts.stamp_ns:
-                mount = chain(self._mounts, self._base_frame, message.header.frame_id)
-                sweep: Sweep = sweep_from_scan_msg(message, np.zeros(3) if mount is None else mount.planar())
-                points.append(transform_points(ego, sweep.endpoints[sweep.hit]))
-        return np.concatenate(points)
+    def _scan_points(self, stamp_ns: int, ego: Floats) -> Floats:
+        """Return where the scan of a moment ended, in the odom frame."""
+        message = self._at(_SCANS, stamp_ns)
+        if message is None:
+            return _NOTHING
+        mount = chain(self._mounts, self._base_frame, message.header.frame_id)
+        sweep = sweep_from_scan_msg(message, np.zeros(3) if mount is None else mount.planar())
+        return transform_points(ego, sweep.endpoints[sweep.hit])
 
     def _people(self) -> Floats:
         message = self._message("sim/people")
@@ -147,13 +157,19 @@ class Moments:
         kept = self._latest.get(topic)
         return None if kept is None else deserialize_message(*kept)
 
+    def _at(self, topic: str, stamp_ns: int) -> Any:
+        kept = self._stamped.get(topic, {}).get(stamp_ns)
+        return None if kept is None else deserialize_message(*kept)
 
-def _cells(message: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+
+def header_stamp_ns(data: bytes) -> int:
+    """Read the stamp of a serialised message that begins with a header: four bytes of CDR, then two numbers."""
+    order = "<" if data[1] & 1 else ">"
+    seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _cells(message: Any) -> NDArray[np.float32]:
     """Return occupancy in 0..1, NaN where unknown."""
     cells = np.frombuffer(message.data, dtype=np.int8).reshape(message.info.height, message.info.width)
     return np.where(cells < 0, np.nan, cells / 100.0).astype(np.float32)
-
-
-def _grid_pose(message: Any) -> Floats:
-    """Return the pose of the grid's lower corner."""
-    return convert.pose_from_msg(message.info.origin)

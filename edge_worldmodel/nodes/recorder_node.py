@@ -28,7 +28,7 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.mcap_file import McapFile
-from edge_worldmodel.nodes.moments import Moments
+from edge_worldmodel.nodes.moments import Moments, header_stamp_ns
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.run_statistics import RunStatistics
 from edge_worldmodel.nodes.snapshot import save
@@ -126,7 +126,7 @@ class RecorderNode(Node):
     def _receiver(self, topic: str, short: str, type_name: str, kind: Any) -> Callable[[bytes, Any], None]:
         reader = self._readers.get(short)
         if reader is None and short.startswith("scan"):
-            reader = lambda data, _, at: self._statistics.on_scan(_header_stamp_ns(data), at)  # noqa: E731
+            reader = lambda data, _, at: self._statistics.on_scan(header_stamp_ns(data), at)  # noqa: E731
 
         def receive(data: bytes, info: Any) -> None:
             self._write(topic, type_name, data)
@@ -201,13 +201,6 @@ class RecorderNode(Node):
 
 def _nanoseconds(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def _header_stamp_ns(data: bytes) -> int:
-    """Read the stamp of a serialised message that begins with a header: four bytes of CDR, then two numbers."""
-    order = "<" if data[1] & 1 else ">"
-    seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def main() -> None:
