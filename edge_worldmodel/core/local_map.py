@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.types import Floats, Tensor
 
-_ROUNDING_M = 1e-4
+ROUNDING_M = 1e-4
+"""Clearances are compared to within this."""
 _FAR_M = 20.0
 """Clearance where the grid holds no obstacle at all."""
 
@@ -46,7 +47,7 @@ def clearance(occupied: NDArray[np.bool_]) -> Tensor:
 
 def too_close(clearance_m: Floats | Tensor, needed_m: float | Floats) -> NDArray[np.bool_]:
     """Return (...) whether a clearance is not more than what is needed; the same rule for maps, paths and kernels."""
-    close: NDArray[np.bool_] = clearance_m < needed_m + _ROUNDING_M
+    close: NDArray[np.bool_] = clearance_m < needed_m + ROUNDING_M
     return close
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.local_map import cells_of, too_close
+from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, too_close
 from edge_worldmodel.core.maneuvers import DT_S
 from edge_worldmodel.core.types import Floats, Tensor
 
@@ -37,12 +37,27 @@ def cvar(outcomes: Floats, tail: float) -> Floats:
 def collision_probability(scene: Scene) -> Floats:
     """Return (M, F, D) the highest probability, along the path, that something is where the robot is.
 
-    The imagined frame nearest in time counts, the present one at first. Where the robot already stands
-    closer to an obstacle than ``clear_m``, poses that do not get closer are not held against it.
+    The imagined frame nearest in time counts, the present one at first. Where the robot already stands closer to
+    something than ``clear_m``, poses that do not get closer only count what comes closer than it is now: it
+    must be able to leave, and to see that it has to.
     """
     points = scene.disturbed[..., :2]
+    clearance = scene.surroundings.clearance_at(points)
+    hit = _hits(scene, points, scene.clear_m)
+    nearest_m = float(clearance[..., 0].min())
+    if too_close(clearance[..., 0], scene.clear_m).any():
+        leaving = _leaving(clearance, scene.clear_m)
+        hit = np.where(leaving[:, None], _hits(scene, points, nearest_m - 2.0 * ROUNDING_M), hit)
+    worst: Floats = hit.max(axis=-1).astype(np.float64)
+    return worst
+
+
+def _hits(scene: Scene, points: Floats, clear_m: float) -> Tensor:
+    """Return (M, F, D, T + 1) the probability that something is within ``clear_m`` of points (M, D, T + 1, 2)."""
+    if clear_m < 0.0:
+        return np.zeros((*points.shape[:1], scene.futures.shape[1], *points.shape[1:3]), np.float32)
     iy, ix = cells_of(points)
-    kernel = footprint_kernel(scene.clear_m)
+    kernel = footprint_kernel(clear_m)
     # Only the cells that some path comes near need to be looked at.
     margin = kernel.shape[0] // 2
     top, left = max(int(iy.min()) - margin, 0), max(int(ix.min()) - margin, 0)
@@ -55,10 +70,7 @@ def collision_probability(scene: Scene) -> Floats:
     maneuver = np.arange(len(points))[:, None, None, None]
     future = np.arange(imagined.shape[1])[None, :, None, None]
     hit = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
-    hit = np.where(frame == 0, present[iy, ix][:, None], hit)
-    hit = np.where(_leaving(scene, points)[:, None], 0.0, hit)
-    worst: Floats = hit.max(axis=-1).astype(np.float64)
-    return worst
+    return np.where(frame == 0, present[iy, ix][:, None], hit)
 
 
 def _nearest_frame(poses: int) -> NDArray[np.intp]:
@@ -86,10 +98,9 @@ def dilate(frames: Tensor, kernel: NDArray[np.uint8]) -> Tensor:
     return grown.reshape(count, rows + margin, columns)[:, :rows]
 
 
-def _leaving(scene: Scene, points: Floats) -> NDArray[np.bool_]:
-    """Return (M, D, T + 1) whether the path has only gained clearance since a start too close to something."""
-    clearance = scene.surroundings.clearance_at(points)
+def _leaving(clearance: Floats, clear_m: float) -> NDArray[np.bool_]:
+    """Return (M, D, T + 1) whether a path has only gained present clearance since a start too close to something."""
     start = clearance[..., :1]
     gaining = np.logical_and.accumulate(clearance >= start, axis=-1)
-    leaving: NDArray[np.bool_] = gaining & too_close(start, scene.clear_m) & too_close(clearance, scene.clear_m)
+    leaving: NDArray[np.bool_] = gaining & too_close(start, clear_m) & too_close(clearance, clear_m)
     return leaving

@@ -114,6 +114,18 @@ def test_leaving_a_margin_is_free_and_going_deeper_is_not() -> None:
     assert risk.score(replace(scene, disturbed=back))[0] == 1.0
 
 
+def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
+    occupied = np.zeros((64, 64), np.float32)
+    occupied[31:33, 34] = 1.0  # 0.3 m clear ahead, closer than wanted
+    surroundings = _map(occupied)
+    still = np.broadcast_to(occupied, (1, 1, 8, 64, 64)).astype(np.float32)
+    scene = replace(_scene(still, 0.0, ONE, surroundings), clear_m=0.4)
+    stand = replace(scene, disturbed=0.0 * scene.disturbed)
+    assert risk.score(stand)[0] == 0.0
+    coming = np.roll(still, -1, axis=-1)
+    assert risk.score(replace(stand, futures=coming))[0] == 1.0
+
+
 def test_dilation_keeps_frames_apart() -> None:
     frames = np.zeros((3, 64, 64), np.float32)
     frames[1, 0] = frames[1, -1] = 1.0
