@@ -15,8 +15,12 @@ _MAX_POINTS = 5_000_000
 # The floor is fitted through the lowest point of each patch of this polar raster.
 _SECTORS = 36
 _RING_M = 0.5
-_FIT_ROUNDS = 6
 _MIN_PATCHES = 6
+# Every tilt and height of a coarse raster is tried before the best few are refined.
+_TILTS = 7
+_OFFSETS = 5
+_PROMISING = 8
+_REFINEMENTS = 3
 
 
 def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config: PerceptionConfig) -> Sweep:
@@ -74,27 +78,41 @@ def fit_floor(cloud: Floats, azimuths: Floats, ranges_m: Floats, config: Percept
     lowest = np.full(patch.max(initial=0) + 1, np.inf)
     np.minimum.at(lowest, patch, low[:, 2])
     seeds = low[low[:, 2] == lowest[patch]]
-    plane = _trimmed_plane(seeds, config.ground_tolerance_m)
-    if plane is None:
+    if len(seeds) < _MIN_PATCHES:
         return np.zeros(3)
-    # The lowest points of noise lie below the floor: fit once more through everything close to it.
-    close = low[np.abs(low[:, 2] - _plane_z(plane, low)) <= config.ground_tolerance_m]
-    plane = _least_squares(close) if len(close) >= _MIN_PATCHES else plane
-    believable = np.hypot(plane[0], plane[1]) <= slope and abs(plane[2]) <= 4.0 * config.ground_tolerance_m
-    return plane if believable else np.zeros(3)
+    planes = [_refined(plane, seeds, config) for plane in _coarse_planes(seeds, slope, config.ground_tolerance_m)]
+    plane = max(planes, key=lambda plane: _support(plane, seeds, config.ground_tolerance_m))
+    plane = _least_squares(_close_to(plane, low, config))  # the lowest points of noise lie a little under the floor
+    believable = np.hypot(plane[0], plane[1]) <= 1.5 * slope and abs(plane[2]) <= 6.0 * config.ground_tolerance_m
+    return plane if believable and len(_close_to(plane, seeds, config)) >= _MIN_PATCHES else np.zeros(3)
 
 
-def _trimmed_plane(seeds: Floats, tolerance_m: float) -> Floats | None:
-    kept, plane = seeds, None
-    for _ in range(_FIT_ROUNDS):
-        if len(kept) < _MIN_PATCHES:
-            return None
-        plane = _least_squares(kept)
-        errors_m = seeds[:, 2] - _plane_z(plane, seeds)
-        # Obstacles only ever stand above the floor: shave from the top, fast while far, down to the tolerance.
-        limit_m = max(tolerance_m, float(np.percentile(errors_m, 60)))
-        kept = seeds[(errors_m <= limit_m) & (errors_m >= -4.0 * tolerance_m)]
+def _coarse_planes(seeds: Floats, slope: float, tolerance_m: float) -> Floats:
+    """Return the level plane and the most promising ones (n, 3) of a raster of tilts and heights."""
+    tilts = np.linspace(-slope, slope, _TILTS)
+    offsets = np.linspace(-4.0, 4.0, _OFFSETS) * tolerance_m
+    planes = np.stack(np.meshgrid(tilts, tilts, offsets), axis=-1).reshape(-1, 3)
+    band_m = tolerance_m + slope / (_TILTS - 1) * np.hypot(seeds[:, 0], seeds[:, 1])
+    best = np.argsort(_support(planes, seeds, band_m), kind="stable")[-_PROMISING:]
+    return np.concatenate((np.zeros((1, 3)), planes[best]))
+
+
+def _support(planes: Floats, seeds: Floats, band_m: ArrayLike) -> NDArray[np.int_]:
+    """Return per plane (..., 3) the seeds on it less those under it: nothing lies under a floor."""
+    errors_m = seeds[:, 2] - (planes[..., :2] @ seeds[:, :2].T + planes[..., 2:])
+    on_it, under_it = np.abs(errors_m) <= band_m, errors_m < -np.asarray(band_m)
+    support: NDArray[np.int_] = on_it.sum(axis=-1) - under_it.sum(axis=-1)
+    return support
+
+
+def _refined(plane: Floats, seeds: Floats, config: PerceptionConfig) -> Floats:
+    for _ in range(_REFINEMENTS):
+        plane = _least_squares(_close_to(plane, seeds, config))
     return plane
+
+
+def _close_to(plane: Floats, points: Floats, config: PerceptionConfig) -> Floats:
+    return points[np.abs(points[:, 2] - _plane_z(plane, points)) <= 1.5 * config.ground_tolerance_m]
 
 
 def _least_squares(points: Floats) -> Floats:

@@ -32,6 +32,7 @@ def look(depth: Any, config: PerceptionConfig = CONFIG, pose: Any = LEVEL, fx: f
     return sweep_from_depth(3, np.asarray(depth), fx, FOCAL, COLUMNS / 2, ROWS / 2, pose, config)
 
 
+@pytest.mark.filterwarnings("error")
 def test_wall_on_the_left_floor_on_the_right() -> None:
     sweep = look(room(2.0).astype(np.float32))
     assert sweep.stamp_ns == 3

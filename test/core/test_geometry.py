@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core import geometry as g
@@ -21,6 +21,7 @@ def assert_same_pose(a: np.ndarray, b: np.ndarray) -> None:
 
 
 @given(angles)
+@settings(deadline=None)
 def test_wrapped_angle_points_the_same_way(angle: float) -> None:
     wrapped = g.wrap_angle(angle)
     assert -np.pi <= wrapped <= np.pi
@@ -28,6 +29,7 @@ def test_wrapped_angle_points_the_same_way(angle: float) -> None:
 
 
 @given(poses, poses)
+@settings(deadline=None)
 def test_compose_and_inverse_undo_each_other(a: np.ndarray, b: np.ndarray) -> None:
     assert_same_pose(g.compose(a, g.inverse(a)), np.zeros(3))
     assert_same_pose(g.compose(g.inverse(a), g.compose(a, b)), b)
@@ -35,11 +37,13 @@ def test_compose_and_inverse_undo_each_other(a: np.ndarray, b: np.ndarray) -> No
 
 
 @given(poses, poses, poses)
+@settings(deadline=None)
 def test_compose_is_associative(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
     assert_same_pose(g.compose(g.compose(a, b), c), g.compose(a, g.compose(b, c)))
 
 
 @given(poses, poses, metres, metres)
+@settings(deadline=None)
 def test_points_move_like_poses(a: np.ndarray, b: np.ndarray, x: float, y: float) -> None:
     point = np.array([x, y])
     np.testing.assert_allclose(
@@ -64,12 +68,14 @@ def test_everything_broadcasts_over_leading_axes() -> None:
 
 
 @given(angles, st.floats(0.1, 5.0))
+@settings(deadline=None)
 def test_quaternions_go_round(yaw: float, length: float) -> None:
     x, y, z, w = (length * part for part in g.quaternion_from_yaw(yaw))
     np.testing.assert_allclose(g.wrap_angle(g.yaw_from_quaternion(x, y, z, w) - yaw), 0.0, atol=1e-9)
 
 
 @given(poses, poses, st.floats(0.0, 1.0))
+@settings(deadline=None)
 def test_interpolation_stays_between(a: np.ndarray, b: np.ndarray, fraction: float) -> None:
     assert_same_pose(g.interpolate_pose(a, b, 0.0), a)
     assert_same_pose(g.interpolate_pose(a, b, 1.0), b)
@@ -80,6 +86,7 @@ def test_interpolation_stays_between(a: np.ndarray, b: np.ndarray, fraction: flo
 
 
 @given(st.floats(0.01, 1.5), st.floats(0.0, 1.0))
+@settings(deadline=None)
 def test_interpolation_takes_the_short_way_across_pi(half_turn: float, fraction: float) -> None:
     a, b = np.array([0, 0, np.pi - half_turn]), np.array([0, 0, -np.pi + half_turn])
     middle = g.interpolate_pose(a, b, fraction)

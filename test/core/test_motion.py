@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose, wrap_angle
@@ -33,6 +33,7 @@ twists = st.tuples(st.floats(-2, 2), st.floats(-1, 1), st.floats(-2, 2)).map(np.
 
 
 @given(twists, st.booleans(), st.integers(0, 1180))
+@settings(deadline=None)
 def test_place_and_twist_on_an_arc(twist: np.ndarray, with_twist: bool, elapsed_ms: int) -> None:
     pose, found = driven(twist, with_twist=with_twist).at(S + elapsed_ms * MS)
     expected = extrapolate([1, 2, 3], twist, elapsed_ms / 1000)
@@ -42,6 +43,7 @@ def test_place_and_twist_on_an_arc(twist: np.ndarray, with_twist: bool, elapsed_
 
 
 @given(twists)
+@settings(deadline=None)
 def test_a_little_ahead_follows_the_arc_and_no_farther(twist: np.ndarray) -> None:
     buffer = driven(twist, with_twist=True)
     newest_ns = S + 59 * 20 * MS
@@ -53,6 +55,7 @@ def test_a_little_ahead_follows_the_arc_and_no_farther(twist: np.ndarray) -> Non
 
 
 @given(twists, st.floats(0.0, 0.5))
+@settings(deadline=None)
 def test_extrapolation_is_many_small_steps(twist: np.ndarray, time_s: float) -> None:
     pose = np.array([1.0, -2.0, 0.5])
     for _ in range(500):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.rejection import Cause, RejectedInputError
@@ -46,6 +46,7 @@ def test_a_clock_that_moved_is_followed_from_the_second_stamp(start_ns: int) -> 
 
 
 @given(st.lists(st.integers(-5, 200 * S), max_size=40))
+@settings(deadline=None)
 def test_admitted_stamps_rise_between_resets(stamps: list[int]) -> None:
     gate, last = StampGate(), -1
     for stamp_ns in stamps:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.errors import InputError
@@ -44,6 +44,7 @@ def test_rep_117() -> None:
 
 
 @given(st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.floats(-4, 4)), st.integers(0, 1000))
+@settings(deadline=None)
 def test_the_sensor_pose_moves_the_whole_sweep(pose: tuple[float, float, float], seed: int) -> None:
     ranges = np.random.default_rng(seed).uniform(0.0, 10.0, 20)
     ranges[0] = 5.0
@@ -85,6 +86,7 @@ def test_bad_scans_are_refused_by_name(ranges: Any, changes: dict[str, Any], cau
 
 
 @given(st.lists(st.floats(), max_size=30), st.floats(), st.floats(), st.floats(), st.floats())
+@settings(deadline=None)
 def test_any_numbers_give_a_sound_sweep_or_a_named_refusal(
     ranges: list[float], start: float, step: float, near: float, far: float
 ) -> None:
