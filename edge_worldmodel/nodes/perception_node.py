@@ -143,10 +143,9 @@ class PerceptionNode(ManagedNode):
     def _take(self, source: str, sweep: Sweep) -> None:
         """Keep a sweep and, when a frame is due, observe, encode and publish."""
         begin_s = time.perf_counter()
-        if self._config.ego_motion == "tf":
-            pose = self._frames.base_pose(self.common.odom_frame, sweep.stamp_ns)
-            self._note(self._perception.add_pose(sweep.stamp_ns, pose))
-        self._note(self._perception.add_sweep(source, sweep))
+        from_tf = self._config.ego_motion == "tf"
+        pose = self._frames.base_pose(self.common.odom_frame, sweep.stamp_ns) if from_tf else None
+        self._note(self._perception.add_sweep(source, sweep, pose))
         if not self._perception.due(sweep.stamp_ns):
             return
         observation = self._perception.observe(sweep.stamp_ns)
