@@ -5,7 +5,7 @@ A kinematic robot with a simulated scanner, the real grid rendering and the dete
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.geometry import compose, relative, transform_points, twist_along
 from edge_worldmodel.core.grid import render
+from edge_worldmodel.core.latent_cache import LatentCache
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig
 from edge_worldmodel.core.sweep import Sweep
@@ -88,8 +89,9 @@ def observe(
 
 
 def drive(
-    planner: Planner, world: World, pose: np.ndarray, goal: np.ndarray, seed: int, limit_s: float = 30.0
-) -> Drive:
+    planner: Planner, world: World, pose: np.ndarray, goal: np.ndarray, seed: int, limit_s: float = 30.0,
+    cache: LatentCache | None = None,
+) -> Drive:  # fmt: skip
     """Drive until the goal is reached and the robot stands, something is touched, or the time is up."""
     rng = np.random.default_rng(seed)
     twist, plan, names = np.zeros(3), None, []
@@ -101,7 +103,12 @@ def drive(
         poses.append(pose)
         sweeps.append(look(world, pose, now_ns))
         frame = observe(planner.world_model, sweeps, poses, twist, tick)
-        new_plan = planner.plan(frame, goal=goal, rng=rng, previous=plan).plan
+        warm_start = cache.warm_start(frame) if cache is not None else None
+        output = planner.plan(frame, goal=goal, rng=rng, previous=plan, warm_start=warm_start)
+        if cache is not None:
+            assert cache.remember(replace(frame, tensor=output.solution))
+            assert output.rollout_set.warm_started == (warm_start is not None and warm_start.valid)
+        new_plan = output.plan
         names.append(new_plan.maneuver)
         for substep in range(round(TICK_S / SUBSTEP_S)):
             since_s = (substep + 1) * SUBSTEP_S
@@ -159,6 +166,14 @@ def test_stays_where_every_way_is_blocked() -> None:
     walls = [(0.7, -0.9, 0.9, 0.9), (-0.9, -0.9, -0.7, 0.9), (-0.9, 0.7, 0.9, 0.9), (-0.9, -0.9, 0.9, -0.7)]
     result = drive(make_planner(), World(np.array(walls)), np.zeros(3), np.array([5.0, 0.0]), seed=0, limit_s=5.0)
     assert not result.reached and result.closest_m > RobotLimits().radius_m
+
+
+def test_warm_starts_carry_a_drive() -> None:
+    cache = LatentCache()
+    world = World(np.array([*ROOM, (2.5, -0.8, 3.5, 0.6)]))
+    result = drive(make_planner(), world, np.zeros(3), np.array([7.0, 0.0]), seed=3, cache=cache)
+    assert result.reached and result.closest_m > RobotLimits().radius_m
+    assert cache.hit_rate > 0.9, cache.answers
 
 
 def test_points_in_the_robot_frame_match_the_world() -> None:

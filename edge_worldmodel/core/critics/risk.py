@@ -69,8 +69,9 @@ def _hits(scene: Scene, points: Floats, clear_m: float) -> Tensor:
     frame = _nearest_frame(points.shape[2])
     maneuver = np.arange(len(points))[:, None, None, None]
     future = np.arange(imagined.shape[1])[None, :, None, None]
-    hit = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
-    return np.where(frame == 0, present[iy, ix][:, None], hit)
+    hit: Tensor = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
+    hit = np.where(frame == 0, present[iy, ix][:, None], hit)
+    return hit.astype(np.float32, copy=False)
 
 
 def _nearest_frame(poses: int) -> NDArray[np.intp]:
