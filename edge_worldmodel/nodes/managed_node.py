@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
@@ -16,6 +17,8 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.nodes.health import Health
 from edge_worldmodel.nodes.parameters import declare
+
+RCLError = rclpy_implementation.RCLError
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ def run(make_node: Callable[[], Node]) -> None:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        if rclpy.ok():
+            raise
+        # rclpy's signal handler ended the context while a callback was publishing: that is no error
     finally:
         if isinstance(node, ManagedNode):
             node.teardown()

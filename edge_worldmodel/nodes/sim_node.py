@@ -35,7 +35,9 @@ class SimConfig(Config):
     world: str = param("demo_room", "World file, or the name of one that is shipped.")
     seed: int = param(-1, "Seed of people and sensor noise; -1: the world's own.", minimum=-1)
     real_time_factor: float = param(1.0, "Simulated seconds per second.", minimum=0.01, maximum=50.0)
-    clock_rate_hz: float = param(100.0, "Rate of /clock in simulated time.", minimum=1.0, maximum=200.0)
+    clock_rate_hz: float = param(
+        50.0, "Rate of /clock in simulated time; wakes every node of the graph.", minimum=1.0, maximum=200.0
+    )
     scan_rate_hz: float = param(10.0, "Rate of each scanner in simulated time.", minimum=0.1, maximum=100.0)
     odom_rate_hz: float = param(50.0, "Rate of odometry and tf in simulated time.", minimum=1.0, maximum=200.0)
     command_timeout_s: float = param(0.5, "The base brakes without a command for so long.", minimum=0.05, maximum=10.0)
