@@ -26,6 +26,8 @@ class SupervisorConfig(Config):
     clock_timeout_s: float = param(0.2, "Longest standstill of the ROS clock.", minimum=0.05, maximum=1.0)
     scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics, each one required.")
     cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics, each one required.")
+    cloud_low_m: float = param(0.08, "Lowest point of a cloud that counts.", minimum=-5.0, maximum=1.0)
+    cloud_high_m: float = param(2.0, "Highest point of a cloud that counts.", minimum=0.1, maximum=10.0)
     sensor_timeouts_s: tuple[float, ...] = param(
         (0.2,),
         "Longest silence, and oldest stamp, of each sensor: one value for all, or one per topic, scans first.",
@@ -43,7 +45,7 @@ class SupervisorConfig(Config):
     max_tracking_error_m: float = param(1.0, "Largest distance between robot and plan.", minimum=0.05, maximum=5.0)
     actuation_delay_s: float = param(0.1, "How far ahead the plan's twist is read.", minimum=0.0, maximum=0.5)
     max_correction_mps: float = param(0.2, "Bound of the speed added to catch up.", minimum=0.0, maximum=1.0)
-    max_correction_radps: float = param(0.6, "Bound of the yaw rate added to get back to the plan.", minimum=0.0, maximum=2.0)
+    max_correction_radps: float = param(0.6, "Bound of the yaw rate added for it.", minimum=0.0, maximum=2.0)
 
     max_forward_mps: float = param(1.5, "Highest forward speed.", minimum=0.05, maximum=20.0)
     max_reverse_mps: float = param(0.5, "Highest reverse speed.", minimum=0.0, maximum=20.0)
@@ -76,6 +78,8 @@ class SupervisorConfig(Config):
                 raise ConfigError(f"SupervisorConfig.{name} = {numbers!r}: give at least three x, y pairs")
         if self.geofence_m and self.unsafe_without_odometry:
             raise ConfigError("SupervisorConfig: geofence_m cannot be kept with unsafe_without_odometry")
+        if self.cloud_high_m <= self.cloud_low_m:
+            raise ConfigError(f"SupervisorConfig.cloud_high_m = {self.cloud_high_m}: must be above cloud_low_m")
         if not self.sources and not self.unsafe_without_sensors:
             raise ConfigError("SupervisorConfig: neither scan_topics nor cloud_topics names a sensor to brake with")
         if len(set(self.sources)) != len(self.sources):

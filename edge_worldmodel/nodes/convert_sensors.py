@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import Odometry as OdometryMsg
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from sensor_msgs_py import point_cloud2
@@ -11,9 +12,17 @@ from sensor_msgs_py import point_cloud2
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.grid import EGO_GRID, GridSpec
+from edge_worldmodel.core.intake import Odometry
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.nodes.convert import pose_from_msg, pose_to_msg, stamp_from_msg, stamp_to_msg
+from edge_worldmodel.nodes.convert import (
+    pose_from_msg,
+    pose_to_msg,
+    stamp_from_msg,
+    stamp_to_msg,
+    twist_from_msg,
+    twist_to_msg,
+)
 
 _DEPTH_ENCODINGS = {"16UC1": np.uint16, "mono16": np.uint16, "32FC1": np.float32}
 _UNKNOWN = -1
@@ -30,6 +39,27 @@ def sweep_from_scan_msg(message: LaserScan, sensor_pose: Floats) -> Sweep:
         message.range_max,
         sensor_pose,
     )
+
+
+def odometry_from_msg(message: OdometryMsg) -> Odometry:
+    """Return pose, twist and frames; raises InputError where a number is not finite."""
+    return Odometry(
+        stamp_ns=stamp_from_msg(message.header.stamp),
+        frame_id=message.header.frame_id,
+        child_frame_id=message.child_frame_id,
+        pose=pose_from_msg(message.pose.pose),
+        twist=twist_from_msg(message.twist.twist),
+    )
+
+
+def odometry_to_msg(odometry: Odometry) -> OdometryMsg:
+    """Odometry to its message, covariances left empty."""
+    message = OdometryMsg(child_frame_id=odometry.child_frame_id)
+    message.header.stamp = stamp_to_msg(odometry.stamp_ns)
+    message.header.frame_id = odometry.frame_id
+    message.pose.pose = pose_to_msg(odometry.pose)
+    message.twist.twist = twist_to_msg(odometry.twist)
+    return message
 
 
 def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> Floats:

@@ -442,6 +442,7 @@ def test_a_pushed_robot_is_said_to_move():
         {"sensor_timeouts_s": (0.0,)},
         {"plan_timeout_s": 0.0},
         {"footprint_m": (0.0, 1.0)},
+        {"cloud_low_m": 1.0, "cloud_high_m": 0.5},
         {"geofence_m": (0.0, 0.0, 1.0, 0.0, 1.0)},
         {"geofence_m": FENCE.geofence_m, "unsafe_without_odometry": True},
     ],

@@ -1,0 +1,200 @@
+"""Safety supervisor node: plan, raw sensors and both clocks in, Verdict and cmd_vel out, at every tick.
+
+A plain node, alive from its first line to its last. One thread, a steady-clock timer, no network.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry as OdometryMsg
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import LaserScan, PointCloud2
+from std_srvs.srv import SetBool, Trigger
+
+from edge_worldmodel import msg
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.intake import Clock, Intake
+from edge_worldmodel.core.raw_cloud import sweep_from_points
+from edge_worldmodel.core.supervisor import Supervisor
+from edge_worldmodel.core.supervisor_config import SupervisorConfig
+from edge_worldmodel.core.supervisor_states import PASSING, State
+from edge_worldmodel.core.ticks import TickTimes
+from edge_worldmodel.core.types import Verdict
+from edge_worldmodel.nodes import convert
+from edge_worldmodel.nodes.convert_sensors import odometry_from_msg, points_from_cloud_msg, sweep_from_scan_msg
+from edge_worldmodel.nodes.frames import Frames
+from edge_worldmodel.nodes.health import Health
+from edge_worldmodel.nodes.managed_node import run
+from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.qos import LATEST, SENSOR
+
+
+@dataclass(frozen=True)
+class SupervisorNodeConfig(Config):
+    """Parameters of the node around the supervisor."""
+
+    stamped_cmd_vel: bool = param(False, "Publish cmd_vel as TwistStamped instead of Twist.")
+    sensor_pose: tuple[float, ...] = param((), "x, y, yaw of every sensor in the base frame instead of tf.")
+    realtime_priority: int = param(0, "SCHED_FIFO priority; 0: normal scheduling.", minimum=0, maximum=99)
+    drive_base_timeout_s: float = param(
+        0.0, "Command timeout that was set on the drive base (docs/safety.md); 0: not known.", minimum=0.0, maximum=5.0
+    )
+
+
+class SafetySupervisorNode(Node):
+    """Converts messages, asks the supervisor at every tick, publishes what it says."""
+
+    def __init__(self) -> None:
+        super().__init__("safety_supervisor")
+        self._config = declare(self, SupervisorConfig)
+        self._setup = declare(self, SupervisorNodeConfig)
+        self._supervisor = Supervisor(self._config)
+        self._frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None)
+        self._ticks = TickTimes(1.0 / self._config.rate_hz)
+        self.health = Health(self)
+        self._told: tuple[Any, ...] = ()
+        self._connect()
+        self._check_surroundings()
+        self._timer = self.create_timer(
+            1.0 / self._config.rate_hz, self._tick, clock=RosClock(clock_type=ClockType.STEADY_TIME)
+        )
+        gc.collect()
+        gc.freeze()  # what lives now lives on: collections need not walk it, so ticks stay on time
+
+    def _connect(self) -> None:
+        """Create publishers, subscriptions and services."""
+        kind = TwistStamped if self._setup.stamped_cmd_vel else Twist
+        self._commands = self.create_publisher(kind, "cmd_vel", LATEST)
+        self._verdicts = self.create_publisher(msg.Verdict, "supervisor/verdict", LATEST)
+        self.create_subscription(msg.Plan, "planner/plan", self._on_plan, LATEST)
+        self.create_subscription(OdometryMsg, "odom", self._on_odometry, SENSOR)
+        for topics, message_type, callback in (
+            (self._config.scan_topics, LaserScan, self._on_scan),
+            (self._config.cloud_topics, PointCloud2, self._on_cloud),
+        ):
+            for topic in filter(None, topics):
+                self.create_subscription(message_type, topic, functools.partial(callback, topic), SENSOR)
+        self.create_service(Trigger, "supervisor/reset", self._on_reset)
+        self.create_service(SetBool, "supervisor/estop", self._on_estop)
+
+    def _check_surroundings(self) -> None:
+        """Report what the supervisor itself cannot make safe."""
+        for name in self._config.unsafe:
+            text = f"{name} is set: a safety check is off. Remove the parameter before anyone is near the robot."
+            self.health.problem(name, text, DiagnosticStatus.WARN)
+        if not self._setup.drive_base_timeout_s:
+            text = "Does the drive base stop when commands end? See docs/safety.md, then set drive_base_timeout_s."
+            self.health.problem("drive_base", text, DiagnosticStatus.WARN)
+        if self._setup.realtime_priority:
+            try:
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self._setup.realtime_priority))
+            except OSError as error:
+                text = f"SCHED_FIFO refused ({error}): allow it with 'rtprio' in /etc/security/limits.conf."
+                self.health.problem("scheduler", text)
+
+    def _now(self) -> Clock:
+        return Clock(self.get_clock().now().nanoseconds, time.monotonic_ns())
+
+    def _take(self, intake: Intake[Any], receive: Callable[[], None]) -> None:
+        """Let a message in; whatever is wrong with it, the stream is distrusted and the node lives on."""
+        try:
+            receive()
+        except Exception as error:  # a message must never be able to end the supervisor
+            intake.reject(str(error))
+            self.health.reject(error)
+
+    def _on_plan(self, message: msg.Plan) -> None:
+        supervisor, now = self._supervisor, self._now()
+        self._take(supervisor.plan, lambda: supervisor.receive_plan(convert.plan_from_msg(message), now))
+
+    def _on_odometry(self, message: OdometryMsg) -> None:
+        supervisor, now = self._supervisor, self._now()
+        self._take(supervisor.odometry, lambda: supervisor.receive_odometry(odometry_from_msg(message), now))
+
+    def _on_scan(self, topic: str, message: LaserScan) -> None:
+        def receive() -> None:
+            sweep = sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
+            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), now)
+
+        now = self._now()
+        self._take(self._supervisor.sensors[topic], receive)
+
+    def _on_cloud(self, topic: str, message: PointCloud2) -> None:
+        def receive() -> None:
+            mount, stamp_ns = self._frames.mount(message.header.frame_id), convert.stamp_from_msg(message.header.stamp)
+            points = points_from_cloud_msg(message, mount)
+            slab = (self._config.cloud_low_m, self._config.cloud_high_m)
+            sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], *slab)
+            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), now)
+
+        now = self._now()
+        self._take(self._supervisor.sensors[topic], receive)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._supervisor.reset(self._now())
+        self.get_logger().warning(f"reset: {response.message}")
+        return response
+
+    def _on_estop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._supervisor.press_estop(request.data)
+        self._tick()
+        response.success = True
+        response.message = "Stopped." if request.data else "Released. Call supervisor/reset to go on."
+        return response
+
+    def _tick(self) -> None:
+        """Supervise and publish; a defect of our own still ends in a zero command."""
+        now = self._now()
+        try:
+            verdict = self._supervisor.supervise(now)
+        except Exception as error:  # the robot must stop whatever is wrong in here
+            self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
+            verdict = self._supervisor.fail(repr(error), now)
+        self._commands.publish(self._command_to_msg(verdict))
+        self._verdicts.publish(convert.verdict_to_msg(verdict))
+        self._ticks.add(now.steady_ns)
+        self._tell(verdict)
+
+    def _command_to_msg(self, verdict: Verdict) -> Twist | TwistStamped:
+        twist = convert.twist_to_msg(verdict.command)
+        if not self._setup.stamped_cmd_vel:
+            return twist
+        message = TwistStamped(twist=twist)
+        message.header.stamp = convert.stamp_to_msg(verdict.stamp_ns)
+        message.header.frame_id = verdict.frame_id
+        return message
+
+    def _tell(self, verdict: Verdict) -> None:
+        """Keep /diagnostics up to date: the state, and what to do about it in plain words."""
+        supervisor = self._supervisor
+        told = (supervisor.state, supervisor.faults[0].cause if supervisor.faults else None)
+        if told != self._told:
+            self._told = told
+            if supervisor.state in PASSING:
+                self.health.solved("stop")
+            else:
+                level = DiagnosticStatus.WARN if supervisor.state is State.STARTING else DiagnosticStatus.ERROR
+                todo = supervisor.faults[0].cause.value if supervisor.faults else "Call supervisor/reset."
+                self.health.problem("stop", f"{supervisor.state.name}: {verdict.reason}. {todo}", level)
+        if self._ticks.due():
+            intakes: list[Intake[Any]] = [supervisor.plan, supervisor.odometry, *supervisor.sensors.values()]
+            rejected = {f"rejected_{intake.name}": intake.rejected.total() for intake in intakes}
+            self.health.figures.update(
+                state=supervisor.state.name, reason=verdict.reason or "none", **rejected, **self._ticks.figures()
+            )
+
+
+def main() -> None:
+    """Run the node."""
+    run(SafetySupervisorNode)
