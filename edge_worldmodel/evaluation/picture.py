@@ -121,7 +121,7 @@ def _draw_candidates(figure: Figure, axes: Axes, moment: Moment) -> None:
     colours = ScalarMappable(Normalize(0.0, max(0.5, float(np.nanmax(moment.risks, initial=0.0)))), _RISK)
     for index in np.argsort(-moment.risks):
         points = transform_points(to_robot, moment.candidates[index][:, :2])
-        colour = colours.to_rgba(float(moment.risks[index]))
+        colour = colours.to_rgba(moment.risks[index : index + 1])[0]
         axes.plot(points[:, 0], points[:, 1], color="black", lw=4.6, alpha=0.55, zorder=6, solid_capstyle="round")
         axes.plot(points[:, 0], points[:, 1], color=colour, lw=3.2, zorder=7, solid_capstyle="round")
         axes.plot(points[-1, 0], points[-1, 1], "o", color=colour, markeredgecolor="black", markersize=6, zorder=7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,6 +129,8 @@ def run(make_node: Callable[[], Node]) -> None:
 
     A configuration that is refused ends it with a one-line message and exit status 1.
     """
+    # rclpy's own handler ends the context; a KeyboardInterrupt in the middle of a conversion would end us with a trace
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init()
     try:
         node = make_node()

@@ -33,7 +33,8 @@ def message_schema(type_name: str, find: FindDefinition = installed_definition) 
     The form is the one of the MCAP registry (https://mcap.dev/spec/registry#ros2msg).
     """
     package, _, name = type_name.split("/")
-    todo, parts, seen = [(package, name)], [], {(package, name)}
+    todo, seen = [(package, name)], {(package, name)}
+    parts: list[str] = []
     while todo:
         package, name = todo.pop(0)
         text = find(package, name)

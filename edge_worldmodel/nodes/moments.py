@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from edge_worldmodel.nodes.snapshot import Journey, Moment
 from edge_worldmodel.sim.recordings.playback import chain
 from edge_worldmodel.sim.recordings.records import Pose3D, Transform
 
-_KEPT = ("odom", "goal_pose", "supervisor/verdict", "sim/people")
+_KEPT = ("odom", "goal_pose", "supervisor/verdict")
+_PEOPLE = "sim/people"
 _STAMPED = ("perception/grid", "planner/rollouts", "planner/plan", "planner/imagined_occupancy")
 _SCANS = "scan"
 _STAMPS_KEPT = 12
@@ -41,6 +42,7 @@ class Moments:
         self._latest: dict[str, tuple[bytes, Any]] = {}
         # by stamp: a picture shows what belongs together, however late each part came
         self._stamped: dict[str, OrderedDict[int, tuple[bytes, Any]]] = {}
+        self._people_seen: deque[tuple[bytes, Any]] = deque(maxlen=_STAMPS_KEPT)
         self._odometry_count = 0
         self._mounts: dict[str, Transform] = {}
         self._begin_ns: int | None = None
@@ -54,6 +56,8 @@ class Moments:
             self._odometry_count += topic == "odom"
             if topic == "odom" and self._odometry_count % _ODOMETRY_SKIPPED == 1:
                 self._note_pose(deserialize_message(data, kind))
+        elif topic == _PEOPLE:
+            self._people_seen.append((data, kind))
         elif topic in _STAMPED or topic == _SCANS:
             by_stamp = self._stamped.setdefault(topic, OrderedDict())
             by_stamp[header_stamp_ns(data)] = (data, kind)
@@ -72,9 +76,8 @@ class Moments:
     def look(self) -> None:
         """Note what stands around, and keep the present moment if it beats the best one."""
         try:
-            people = self._people()
-            self.journey.add_people(people)
-            moment = self._newest(people)
+            self.journey.add_people(self._people(None))
+            moment = self._newest()
         except (EdgeWorldModelError, ValueError, IndexError):
             # a malformed message is somebody else's business, and no reason to stop recording
             return
@@ -93,7 +96,7 @@ class Moments:
             self.journey.stops.append((float(pose[0]), float(pose[1])))
             self._stop_noted = False
 
-    def _newest(self, people: Floats) -> Moment | None:
+    def _newest(self) -> Moment | None:
         """Return the newest moment of which every part is there and that was not looked at before."""
         for stamp_ns in reversed(self._stamped.get("planner/rollouts", {})):
             if stamp_ns <= self._looked_at_ns:
@@ -102,10 +105,10 @@ class Moments:
             imagined = self._at("planner/imagined_occupancy", stamp_ns + _IMAGINED_AHEAD_NS)
             if grid is not None and imagined is not None and rollouts.rollouts:
                 self._looked_at_ns = stamp_ns
-                return self._moment(convert.rollout_set_from_msg(rollouts), grid, imagined, people)
+                return self._moment(convert.rollout_set_from_msg(rollouts), grid, imagined)
         return None
 
-    def _moment(self, rollouts: RolloutSet, grid: Any, imagined: Any, people: Floats) -> Moment:
+    def _moment(self, rollouts: RolloutSet, grid: Any, imagined: Any) -> Moment:
         candidates = np.array([rollout.trajectory.poses for rollout in rollouts.rollouts])
         ego = candidates[0, 0]
         plan_message = self._at("planner/plan", rollouts.stamp_ns)
@@ -113,6 +116,7 @@ class Moments:
         chosen = max(rollouts.selected, 0)
         odometry, goal, verdict = (self._message(t) for t in ("odom", "goal_pose", "supervisor/verdict"))
         speed = (0.0, 0.0) if odometry is None else (odometry.twist.twist.linear.x, odometry.twist.twist.linear.y)
+        people = self._people(rollouts.stamp_ns)
         near = np.hypot(*(people - ego[:2]).T) < _NEAR_M
         return Moment(
             time_s=(rollouts.stamp_ns - (self._begin_ns or rollouts.stamp_ns)) * 1e-9,
@@ -148,17 +152,20 @@ class Moments:
         sweep = sweep_from_scan_msg(message, np.zeros(3) if mount is None else mount.planar())
         return transform_points(ego, sweep.endpoints[sweep.hit])
 
-    def _people(self) -> Floats:
-        message = self._message("sim/people")
-        markers = [] if message is None else [marker for marker in message.markers if marker.action == marker.ADD]
-        return np.array([(m.pose.position.x, m.pose.position.y) for m in markers]).reshape(-1, 2)
+    def _people(self, stamp_ns: int | None) -> Floats:
+        """Return where people are, (n, 2): at a time, or newest."""
+        for data, kind in reversed(self._people_seen):
+            markers = [marker for marker in deserialize_message(data, kind).markers if marker.action == marker.ADD]
+            if markers and (stamp_ns is None or convert.stamp_from_msg(markers[0].header.stamp) <= stamp_ns):
+                return np.array([(m.pose.position.x, m.pose.position.y) for m in markers])
+        return _NOTHING
 
     def _message(self, topic: str) -> Any:
         kept = self._latest.get(topic)
         return None if kept is None else deserialize_message(*kept)
 
     def _at(self, topic: str, stamp_ns: int) -> Any:
-        kept = self._stamped.get(topic, {}).get(stamp_ns)
+        kept = self._stamped[topic].get(stamp_ns) if topic in self._stamped else None
         return None if kept is None else deserialize_message(*kept)
 
 

@@ -6,6 +6,7 @@ of the robot to ``goal_pose`` so that the planner has something to want.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -26,6 +28,7 @@ from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes import recorded_messages as to_msg
 from edge_worldmodel.nodes.convert import stamp_to_msg
+from edge_worldmodel.nodes.managed_node import RCLError
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.qos import LATCHED, SENSOR
 from edge_worldmodel.sim.recordings import open_recording
@@ -204,6 +207,7 @@ class PlayerNode(Node):
 
 def main() -> None:
     """Run the node to the end of the recording; exit status 1: refused to start, 3: recording damaged."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # rclpy's own handler ends the context, and with it the playing
     rclpy.init()
     node: PlayerNode | None = None
     status = 1
@@ -214,7 +218,9 @@ def main() -> None:
         status = 0
     except EdgeWorldModelError as error:
         print(f"player: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
+    except (ExternalShutdownException, RCLError):
+        if rclpy.ok():
+            raise
         status = 0
     finally:
         if node is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,5 +125,5 @@ def load(path: Path) -> tuple[Moment | None, dict[str, Floats]]:
     return Moment(**{name: _plain(value) for name, value in values.items()}), journey
 
 
-def _plain(value: NDArray[np.generic]) -> object:
+def _plain(value: NDArray[np.generic]) -> Any:
     return value.item() if value.ndim == 0 else value
