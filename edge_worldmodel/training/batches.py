@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS
+from edge_worldmodel.training.shards import unpack
+from edge_worldmodel.training.splits import Clips
 
 ROTATED_SHARE = 0.25
 """Share of the clips turned by 90 degrees; no robot drives sideways, so most stay as they were recorded."""
@@ -17,26 +19,6 @@ DROPPED_SHARE = 0.1
 """Share of the clips whose maneuver is withheld."""
 OFF_GRID_M = -100.0
 """Where a withheld maneuver takes the ego: off the grid, so that it is drawn nowhere."""
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Packed clips: bits of grids along the last axis, as the shards hold them.
-
-    history (M, 10, 512), future, future_known and moving (M, 8, 512), present_moving (M, 512) uint8;
-    maneuver (M, 8, 3) float32.
-    """
-
-    history: NDArray[np.uint8]
-    future: NDArray[np.uint8]
-    future_known: NDArray[np.uint8]
-    moving: NDArray[np.uint8]
-    present_moving: NDArray[np.uint8]
-    maneuver: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        """Count the clips."""
-        return len(self.history)
 
 
 @dataclass(frozen=True)
@@ -57,11 +39,6 @@ class Batch:
     def present(self) -> Tensor:
         """Return the present frame, (B, 2, 64, 64)."""
         return self.history[:, -GRID_CHANNELS:]
-
-
-def unpack(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Unpack (..., 512) bits into (..., 64, 64) of 0 and 1."""
-    return np.unpackbits(bits, axis=-1).reshape(*bits.shape[:-1], GRID_CELLS, GRID_CELLS)
 
 
 def take(clips: Clips, indices: NDArray[np.intp]) -> Batch:
@@ -107,7 +84,7 @@ def turn(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> tuple[NDArr
 def _grids(clips: Clips, indices: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     packed = [clips.history[indices], clips.future[indices], clips.future_known[indices]]
     packed += [clips.moving[indices], clips.present_moving[indices][:, None]]
-    return unpack(np.concatenate(packed, axis=1)), clips.maneuver[indices].copy()
+    return unpack(np.concatenate(packed, axis=1)).view(np.uint8), clips.maneuver[indices].copy()
 
 
 def _to_batch(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> Batch:

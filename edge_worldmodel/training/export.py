@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import statistics
-import subprocess
 import time
 import warnings
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec
 from edge_worldmodel.core.world_model import Backend
+from edge_worldmodel.evaluation.run_report import commit
 from edge_worldmodel.store.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry
 from edge_worldmodel.training.checkpoints import load
 from edge_worldmodel.training.networks import Architecture, WorldNetworks, parameter_count
@@ -50,8 +50,8 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
     entries = {name: network_entry(name, f"{name}.onnx", data, 0) for name, data in files.items()}
     for name, entry in entries.items():
         module = getattr(networks, name)
-        entry |= {"parameters": parameter_count(module), "mflop": round(mflop(module, example_inputs(NETWORKS[name], 1)), 2)}
-        entry["parity"] = parity[name]
+        entry |= {"parameters": parameter_count(module), "parity": parity[name]}
+        entry["mflop"] = round(mflop(module, example_inputs(NETWORKS[name], 1)), 2)
     digest = hashlib.sha256("".join(entry["sha256"] for entry in entries.values()).encode()).hexdigest()
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
@@ -99,7 +99,9 @@ def check_parity(networks: WorldNetworks, backend: Backend, spec: NetworkSpec) -
         found = backend.run(spec.name, inputs)[spec.outputs[0].name]
         worst = max(worst, float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max())))
     if worst > PARITY_TOLERANCE:
-        raise ModelError(f"{spec.name}.onnx differs from torch by {worst:.2g}, more than {PARITY_TOLERANCE}; not written")
+        raise ModelError(
+            f"{spec.name}.onnx differs from torch by {worst:.2g} > {PARITY_TOLERANCE}; nothing was written"
+        )
     return worst
 
 
@@ -135,15 +137,6 @@ def measure_latency(backend: Backend, repeats: int = 11) -> dict[str, Any]:
             times.append(time.perf_counter() - started)
         medians[name] = round(statistics.median(times), 5)
     return medians
-
-
-def commit() -> str:
-    """Return the commit of the code that runs, "unknown" outside of a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from edge_worldmodel.core.tensors import LATENT_CHANNELS
 from edge_worldmodel.training import losses
-from edge_worldmodel.training.batches import Batch, Clips, take
+from edge_worldmodel.training.batches import Batch, take
 from edge_worldmodel.training.networks import WorldNetworks
+from edge_worldmodel.training.splits import Clips
 
 DIVERGENCE_WEIGHT = 0.1
 FORECAST_WEIGHT = 0.004
@@ -37,9 +38,7 @@ def stage_loss(
     return flow_loss(networks, batch, random)
 
 
-def autoencoder_loss(
-    networks: WorldNetworks, batch: Batch, random: torch.Generator
-) -> tuple[Tensor, dict[str, float]]:
+def autoencoder_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Reconstruct the future clip through a sampled latent."""
     mean, log_variance = networks.posterior(batch.future, batch.present)
     noise = torch.randn(mean.shape, generator=random)

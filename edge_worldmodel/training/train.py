@@ -16,10 +16,10 @@ import torch
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.training import losses, stages
-from edge_worldmodel.training.batches import Clips, take, training_batch
+from edge_worldmodel.training.batches import take, training_batch
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
 from edge_worldmodel.training.networks import Architecture, WorldNetworks
-from edge_worldmodel.training.splits import dataset_facts, load_split
+from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.csv"
@@ -63,10 +63,12 @@ class TrainConfig(Config):
 class Trainer:
     """Runs the stages of one training run and keeps its checkpoint and log."""
 
-    def __init__(self, config: TrainConfig, state: TrainingState, training: Clips, validation: Clips, out: Path) -> None:
-        """Go on from ``state``; files are written to the folder ``out``."""
+    def __init__(self, config: TrainConfig, state: TrainingState, clips: tuple[Clips, Clips], out: Path) -> None:
+        """Go on from ``state`` with training and validation ``clips``; files are written to the folder ``out``."""
         self._config, self._state = config, state
-        self._training, self._validation = training, validation
+        # Convolutions on CPUs are faster this way; the values stay the same.
+        state.networks.to(memory_format=torch.channels_last)
+        self._training, self._validation = clips
         self._out = out
         self._last_save = time.monotonic()
 
@@ -203,7 +205,7 @@ def run(args: argparse.Namespace) -> int:
     state = load(path) if path.exists() else new_state(Architecture(), config.seed)
     state.facts["data"] = dataset_facts(args.data)
     state.facts["config"] = {name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate")}
-    trainer = Trainer(config, state, load_split(args.data, "train"), load_split(args.data, "val"), args.out)
-    trainer.run(lambda line: print(line, flush=True))
+    clips = load_split(args.data, "train"), load_split(args.data, "val")
+    Trainer(config, state, clips, args.out).run(lambda line: print(line, flush=True))
     print(f"trained: {path}; next: edge-worldmodel export --checkpoint {path} --out models/small")
     return 0

@@ -1,0 +1,136 @@
+"""The model card: README.md of a model directory, written from its manifest and a forecast report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_SHOWN_STEPS = (0, 1, 3, 5, 7)
+
+_INTRODUCTION = """# Model card: {variant}
+
+`{model_id}`, precision {precision}, exported {created} from commit `{commit}`.
+This file is written by `edge-worldmodel evaluate forecast --card`; do not edit it by hand.
+
+## What it does
+From the last second of ego-centric occupancy grids (5 frames, 64 x 64 cells of 0.2 m) and a maneuver of the robot
+it draws futures of the next 3.2 s (8 frames) as occupancy probabilities. Each future is one way things may go; the
+mean over futures is the probability that a cell will be occupied.
+
+## How
+Rectified flow in a latent of 8 x 16 x 16 numbers for the whole clip. Three small convolutional networks without
+normalisation layers (3 x 3 convolutions, ReLU):
+"""
+
+_LIMITS = """
+## Limits
+- Planar: it knows what a grid of one height slab shows. Nothing about glass, drop-offs or overhanging things.
+- People, carts and cars at up to about 2 m/s, at up to 6.4 m, seen by a scanner at 5 Hz or more. Faster ones are
+  imagined too slow.
+- What was never observed is imagined from what is common in the training data; its spread says so, but a place
+  unlike all of them may be imagined wrongly with confidence.
+- Futures of one scene differ less than real outcomes do where a choice is to be made (compare best_of_n, each_of_n).
+- People react to the maneuver as far as the simulated ones do. It is no evidence of how a person will react.
+- The probabilities are not recalibrated; the table shows the calibration error. No safety function may rest on them:
+  the supervisor checks the raw sensors on its own.
+
+## Licence
+Apache-2.0 like the project. Trained on simulated crowds (JuPedSim, LGPL, a tool and not a part of the weights), on
+pedestrian tracks of ETH (Pellegrini et al. 2009) and UCY (Lerner et al. 2007, free with credit), and on building
+maps of bwi_common (BSD).
+"""
+
+
+def write_card(directory: Path, manifest: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    """Write README.md into a model directory."""
+    text = _INTRODUCTION.format(**{k: manifest[k] for k in ("variant", "model_id", "precision", "created", "commit")})
+    text += _networks(manifest) + _training(manifest["training"]) + _figures(report) + _LIMITS
+    (directory / "README.md").write_text(text, encoding="utf-8")
+
+
+def _networks(manifest: Mapping[str, Any]) -> str:
+    lines = ["", "| network | parameters | MFLOP, one call for one future | file |", "|---|---|---|---|"]
+    for name, entry in manifest["networks"].items():
+        lines.append(f"| {name} | {entry['parameters']:,} | {entry['mflop']} | {entry['bytes'] / 1e6:.2f} MB |")
+    latency = manifest["latency_s"]
+    if latency:
+        parts = ", ".join(f"{name} {1e3 * latency[name]:.1f} ms" for name in manifest["networks"])
+        lines += [
+            "",
+            f"Measured for {latency['futures']} futures with {latency['threads']} threads, median of one call: ",
+        ]
+        lines[-1] += f"{parts} ({latency['backend']}; a shared machine, so rather too slow than too fast)."
+    return "\n".join(lines) + "\n"
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    data = training.get("data", {})
+    clips = ", ".join(f"{count:,} {split}" for split, count in data.get("clips", {}).items()) or "unknown"
+    tracks = data.get("recordings", {})
+    lines = [
+        "",
+        "## Training data",
+        f"Clips: {clips}. Hash of the training shards: `{data.get('sha256', 'unknown')[:16]}`.",
+    ]
+    for split, names in tracks.items():
+        lines.append(f"Recordings for {split}: {', '.join(names['tracks'] + names['maps']) or 'none'}.")
+    steps = ", ".join(f"{k.removeprefix('steps_')} {v} steps" for k, v in training.items() if k.startswith("steps_"))
+    lines.append(f"Training: {steps or 'none'}, {training.get('minutes', 0)} minutes on two shared CPU cores,")
+    lines.append(f"settings {training.get('config', {})}.")
+    if "reconstruction" in training:
+        lines.append(f"The latent keeps of moving things (validation): {training['reconstruction']}.")
+    return "\n".join(lines) + "\n"
+
+
+def _figures(report: Mapping[str, Any]) -> str:
+    lines = [
+        "",
+        "## Forecast quality",
+        f"{report['futures']} futures, commit `{report['commit']}`, seed {report['seed']}.",
+    ]
+    lines += [
+        "`ours` takes 4 denoising steps. Moving cells: known cells that something moving occupies at that horizon or "
+        "occupies now. Reach: known cells within 1.5 m/s of what moves now, a mask that does not know the outcome. "
+        "Brackets: 95 % bootstrap interval over scenes. Calibrated baselines: blur and logistic regression, fitted on "
+        "validation clips.",
+    ]
+    for data, methods in report["results"].items():
+        lines += [
+            "",
+            f"### {data} ({report['clips'][data]} clips)",
+            "Brier score on moving cells (lower is better)",
+            "",
+        ]
+        lines += _table(methods, report["horizons_s"], "brier_moving", 3)
+        lines += ["", "Mean over 0.8 to 3.2 s", "", *_means(methods)]
+    command = " ".join(f"--data {name}" for name in report["results"])
+    lines += [
+        "",
+        f"Command: `edge-worldmodel evaluate forecast {command} --json out/forecast.json --card`",
+        "(folders by name)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(methods: Mapping[str, Any], horizons_s: list[float], metric: str, digits: int) -> list[str]:
+    head = " | ".join(f"{horizons_s[step]} s" for step in _SHOWN_STEPS)
+    lines = [f"| method | {head} |", "|---|" + "---|" * len(_SHOWN_STEPS)]
+    for method, metrics in methods.items():
+        cells = []
+        for step in _SHOWN_STEPS:
+            low, high = metrics[f"{metric}_low"][step], metrics[f"{metric}_high"][step]
+            cells.append(f"{metrics[metric][step]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _means(methods: Mapping[str, Any]) -> list[str]:
+    names = ("brier_moving", "nll_moving", "brier_reach", "brier_all", "iou", "ap", "ece", "best_of_n", "each_of_n")
+    lines = ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    for method, metrics in methods.items():
+        values = [f"{np.nanmean(metrics[name][1:]):.4f}" if name in metrics else "" for name in names]
+        lines.append(f"| {method} | " + " | ".join(values) + " |")
+    return lines
