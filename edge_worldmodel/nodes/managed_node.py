@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
+from rclpy.experimental import EventsExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -138,7 +139,7 @@ def run(make_node: Callable[[], Node]) -> None:
         print(f"refused to start: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         sys.exit(1)
-    executor = SingleThreadedExecutor()
+    executor = EventsExecutor()
     executor.add_node(node)
     try:
         executor.spin()
