@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     }  # fmt: skip
     summary = run_report.write(graph, extra)
     print(f"replay: {ended}, {extra['duration_s']} s")
-    run_report.show(summary, folder, graph.exits())
+    run_report.show(summary, graph)
     if not summary["plans"]:
         print(f"  nothing was planned; {run_report.complaints(folder)}")
     return 0 if summary["plans"] and not summary["crashed_nodes"] and ended == "played to the end" else 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import edge_worldmodel
-from edge_worldmodel.evaluation.live_graph import LiveGraph, ProcessExit
+from edge_worldmodel.evaluation.live_graph import LiveGraph
 
 KEYS = (
     "scans", "plans", "plan_rate_hz", "sensor_to_command_s", "goal_reached", "contacts", "stops", "warm_start_rate",
@@ -53,13 +53,13 @@ def write(graph: LiveGraph, extra: Mapping[str, Any]) -> dict[str, Any]:
 
         draw(moment, graph.folder / "rollouts.png", summary)
         moment.unlink()
-    for name in ("statistics.json", "exits.json"):
-        (graph.folder / name).unlink(missing_ok=True)
+    (graph.folder / "statistics.json").unlink(missing_ok=True)
     return summary
 
 
-def show(summary: Mapping[str, Any], folder: Path, exits: Sequence[ProcessExit]) -> None:
+def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
     """Print what happened, for people."""
+    folder = graph.folder
     latency = summary["sensor_to_command_s"]
     print(f"  {summary['plans']} plans for {summary['scans']} scans, {_number(summary['plan_rate_hz'], '.1f')} plans/s")
     print(
@@ -76,7 +76,7 @@ def show(summary: Mapping[str, Any], folder: Path, exits: Sequence[ProcessExit])
     print(f"  {len(summary['stops'])} stops, {summary['rejected_inputs']} inputs rejected")
     for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:4]:
         print(f"    {count} x {reason}")
-    for crash in (e for e in exits if e.crashed):
+    for crash in (e for e in graph.exits() if e.crashed):
         print(f"  {crash.name} crashed with status {crash.status}; see {folder / 'graph.log'}")
     print(f"  {folder}/: run.mcap, summary.json, rollouts.png")
 

@@ -20,15 +20,16 @@ from typing import Any, TypeAlias
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message
 from rosidl_runtime_py.utilities import get_message
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
-from edge_worldmodel.nodes.managed_node import RCLError, run
+from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.mcap_file import McapFile
+from edge_worldmodel.nodes.message_reader import MessageReader
 from edge_worldmodel.nodes.moments import Moments, header_stamp_ns
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.run_statistics import RunStatistics
@@ -43,13 +44,14 @@ _RELATIVE = (
 )
 _TAKE_S = 0.05
 _LOOK_FOR_TOPICS_S = 0.2
+_LOOK_S = 0.7
 _WRITE_STATISTICS_S = 1.0
 _DEPTH = 200
 _WAITING_FOR_CLOCK = 500
 
 
-Reader: TypeAlias = Callable[[bytes, Any, int], object]
-"""Takes a serialised message, its class and when it was published."""
+Reader: TypeAlias = Callable[[str, bytes, int], object]
+"""Takes the type of a message, its bytes and when it was published."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ class RecorderConfig(Config):
 class _Unscheduled(CallbackGroup):
     """Subscriptions that the executor leaves alone.
 
-    rclpy's executor looks at every subscription for every message, a third of a millisecond each time; taking
-    some hundred messages a second in turns costs a fifth of that. Arrival times do not matter here: the
-    middleware tells when a message was published.
+    The events executor cannot take serialised messages, and the other one looks at every subscription for every
+    message. Some hundred messages a second are cheaper taken in turns; when they arrive does not matter here,
+    the middleware tells when they were published.
     """
 
     def can_execute(self, entity: Any) -> bool:
@@ -91,7 +93,8 @@ class RecorderNode(Node):
         self._problem = ""
         self._plan_stamp_ns = -1
         self._statistics = RunStatistics()
-        self._moments = Moments(self._config.base_frame)
+        self._messages = MessageReader()
+        self._moments = Moments(self._config.base_frame, self._messages.read)
         names = (*_RELATIVE, *self._config.extra_topics)
         self._wanted = set(_ABSOLUTE) | {self.resolve_topic_name(name) for name in names if name}
         self._root = self.resolve_topic_name("scan").removesuffix("scan")
@@ -103,18 +106,18 @@ class RecorderNode(Node):
         self.create_timer(_TAKE_S, self._take_all, clock=steady)
         self.create_timer(_LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
         self.create_timer(_WRITE_STATISTICS_S, self._write_statistics, clock=steady)
-        self.create_timer(0.5, self._moments.look, clock=steady)
+        self.create_timer(_LOOK_S, self._moments.look, clock=steady)
 
     def _make_readers(self) -> dict[str, Reader]:
         """Return what to do with the messages that carry figures, by relative topic name."""
         statistics = self._statistics
 
         def read(action: Callable[[Any, int], object]) -> Reader:
-            return lambda data, kind, published_ns: action(deserialize_message(data, kind), published_ns)
+            return lambda type_name, data, published_ns: action(self._messages.read(type_name, data), published_ns)
 
         return {
             "planner/plan": self._read_plan,
-            "cmd_vel": lambda data, kind, at: statistics.on_command(at),
+            "cmd_vel": lambda type_name, data, at: statistics.on_command(at),
             "planner/rollouts": read(lambda m, at: statistics.on_rollouts(m.steps, m.warm_started)),
             "supervisor/verdict": read(self._on_verdict),
             "sim/contact": read(lambda m, at: statistics.on_contact(m.data)),
@@ -122,11 +125,11 @@ class RecorderNode(Node):
             "diagnostics": read(self._on_diagnostics),
         }
 
-    def _read_plan(self, data: bytes, kind: Any, published_ns: int) -> None:
+    def _read_plan(self, type_name: str, data: bytes, published_ns: int) -> None:
         stamp_ns = header_stamp_ns(data)
         if stamp_ns != self._plan_stamp_ns:  # most are repetitions, and reading one costs two milliseconds
             self._plan_stamp_ns = stamp_ns
-            message = deserialize_message(data, kind)
+            message = self._messages.read(type_name, data)
             self._statistics.on_plan(stamp_ns, message.sequence, message.model_id, published_ns)
 
     def _look_for_topics(self) -> None:
@@ -136,7 +139,7 @@ class RecorderNode(Node):
                 continue
             type_name, kind = types[0], get_message(types[0])
             short = topic.removeprefix(self._root) if topic.startswith(self._root) else topic.lstrip("/")
-            receive, quality = self._receiver(topic, short, type_name, kind), self._quality(topic)
+            receive, quality = self._receiver(topic, short, type_name), self._quality(topic)
             self._subscribed[topic] = self.create_subscription(
                 kind, topic, receive, quality, raw=True, callback_group=self._unscheduled
             )
@@ -162,18 +165,19 @@ class RecorderNode(Node):
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
 
-    def _receiver(self, topic: str, short: str, type_name: str, kind: Any) -> Callable[[bytes, Any], None]:
+    def _receiver(self, topic: str, short: str, type_name: str) -> Callable[[bytes, Any], None]:
         reader = self._readers.get(short)
         if reader is None and short.startswith("scan"):
-            reader = lambda data, _, at: self._statistics.on_scan(header_stamp_ns(data), at)  # noqa: E731
+            reader = lambda _, data, at: self._statistics.on_scan(header_stamp_ns(data), at)  # noqa: E731
 
         def receive(data: bytes, info: Any) -> None:
+            data = bytes(data)
             self._write(topic, type_name, data)
             published_ns = info["source_timestamp"] or time.time_ns()
             try:
                 if reader is not None:
-                    reader(data, kind, published_ns)
-                self._moments.keep(short, data, kind)
+                    reader(type_name, data, published_ns)
+                self._moments.keep(short, type_name, data)
             except (EdgeWorldModelError, ValueError, struct.error) as error:
                 self.get_logger().warning(f"'{topic}' has a message without use: {error}", throttle_duration_sec=5.0)
 
@@ -194,7 +198,7 @@ class RecorderNode(Node):
         if self._file is None:
             return
         try:
-            self._file.write(topic, type_name, bytes(data), now_ns)
+            self._file.write(topic, type_name, data, now_ns)
         except (OSError, LookupError) as error:
             self._stop_writing(error)
 
@@ -227,11 +231,8 @@ class RecorderNode(Node):
 
     def destroy_node(self) -> None:
         """Take what is still there and finish all files."""
-        try:
-            self._take_all()
-            self._moments.look()
-        except RCLError as error:
-            self.get_logger().warning(f"the last messages are lost: {error}")
+        self._take_all()
+        self._moments.look()
         try:
             save(self._folder / "moment.npz", self._moments.best, self._moments.journey)
             if self._file is not None:
@@ -248,4 +249,4 @@ def _nanoseconds(stamp: Any) -> int:
 
 def main() -> None:
     """Run the node."""
-    run(RecorderNode)
+    run(RecorderNode, SingleThreadedExecutor)
