@@ -61,7 +61,7 @@ class Supervisor:
             "plan", Cause.PLAN, config.plan_timeout_s, config.plan_max_age_s, tolerance_s, repeats=True
         )
         self.sensors: dict[str, Intake[Sweep]] = {
-            topic: Intake(f"sensor '{topic}'", Cause.SENSOR, timeout_s, timeout_s, tolerance_s, repeats=False)
+            topic: Intake(f"sensor {topic}", Cause.SENSOR, timeout_s, timeout_s, tolerance_s, repeats=False)
             for topic, timeout_s in config.timeouts_s.items()
         }
         timeout_s = config.odometry_timeout_s
