@@ -274,6 +274,15 @@ def test_a_plan_beyond_the_velocity_limit_is_slowed():
     assert any("velocity" in verdict.limits for verdict in verdicts)
 
 
+def test_catching_up_at_top_speed_is_not_limiting():
+    robot = driving(twist=(1.45, 0.0, 0.0))
+    behind = robot.plan()
+    behind.trajectory.poses[:, 0] += 0.3
+    robot.before["plan"] = lambda _: behind
+    verdict = robot.run(0.04)[-1]
+    assert verdict.state == State.ACTIVE and verdict.command[0] <= 1.5
+
+
 def test_without_odometry_only_by_an_unsafe_parameter():
     robot = SupervisedRobot(SupervisorConfig(unsafe_without_odometry=True))
     robot.before["odometry"] = lambda _: None
