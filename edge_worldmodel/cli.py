@@ -43,6 +43,11 @@ VERBS: dict[str, Verb] = {
         "measure what was trained",
         verbs={
             "forecast": Verb("imagined against real futures, open loop", "edge_worldmodel.evaluation.forecast"),
+            "faults": Verb(
+                "break the running graph in every way we know and time the stop",
+                "edge_worldmodel.evaluation.faults",
+                needs_ros=True,
+            ),
         },
     ),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),

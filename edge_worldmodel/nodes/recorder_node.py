@@ -32,7 +32,7 @@ from edge_worldmodel.nodes.mcap_file import McapFile
 from edge_worldmodel.nodes.message_reader import MessageReader
 from edge_worldmodel.nodes.moments import Moments, header_stamp_ns
 from edge_worldmodel.nodes.parameters import declare
-from edge_worldmodel.nodes.run_statistics import RunStatistics
+from edge_worldmodel.nodes.run_statistics import RunStatistics, Times
 from edge_worldmodel.nodes.snapshot import save
 
 _ABSOLUTE = ("/clock", "/tf", "/tf_static", "/diagnostics")
@@ -102,6 +102,7 @@ class RecorderNode(Node):
         self._early: list[tuple[str, str, bytes]] = []
         self._readers = self._make_readers()
         self._unscheduled = _Unscheduled()
+        self._times = Times()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_TAKE_S, self._take_all, clock=steady)
         self.create_timer(_LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
@@ -146,6 +147,7 @@ class RecorderNode(Node):
 
     def _take_all(self) -> None:
         """Take what every subscription has received."""
+        self._times.tick(self.get_clock().now().nanoseconds, time.time_ns())
         for subscription in self._subscribed.values():
             for _ in range(_DEPTH):
                 with subscription.handle:
@@ -172,8 +174,8 @@ class RecorderNode(Node):
 
         def receive(data: bytes, info: Any) -> None:
             data = bytes(data)
-            self._write(topic, type_name, data)
             published_ns = info["source_timestamp"] or time.time_ns()
+            self._write(topic, type_name, data, published_ns)
             try:
                 if reader is not None:
                     reader(type_name, data, published_ns)
@@ -183,16 +185,16 @@ class RecorderNode(Node):
 
         return receive
 
-    def _write(self, topic: str, type_name: str, data: bytes) -> None:
-        """Write a message at the present ROS time, those before the first /clock at the first one."""
-        now_ns = self.get_clock().now().nanoseconds
-        if not now_ns and len(self._early) < _WAITING_FOR_CLOCK:
+    def _write(self, topic: str, type_name: str, data: bytes, published_ns: int) -> None:
+        """Write a message at the ROS time at which it was published, those before the first /clock at the first one."""
+        log_ns = self._times.ros_ns(published_ns)
+        if not log_ns and len(self._early) < _WAITING_FOR_CLOCK:
             self._early.append((topic, type_name, data))
             return
         for early in self._early:
-            self._append(*early, now_ns)
+            self._append(*early, log_ns)
         self._early.clear()
-        self._append(topic, type_name, data, now_ns)
+        self._append(topic, type_name, data, log_ns)
 
     def _append(self, topic: str, type_name: str, data: bytes, now_ns: int) -> None:
         if self._file is None:

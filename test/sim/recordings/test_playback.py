@@ -1,8 +1,5 @@
 """How a recording is played: ego motion, sensor places, clock."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +13,6 @@ from edge_worldmodel.sim.recordings.options import parse_goal, parse_sensor_pose
 from edge_worldmodel.sim.recordings.playback import IDENTITY, EgoMotion, EgoSource, chain, prepare, scheduled
 from edge_worldmodel.sim.recordings.records import NANOSECONDS, Pose, Pose3D, Record, Scan, Transform
 
-DATA = Path(os.environ.get("EDGE_WORLDMODEL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 BEGIN_NS, SPEED_MPS = 1_700_000_000_000_000_000, 0.5
 SCAN = Scan("laser", -1.0, 0.1, 0.1, 10.0, np.ones(3, dtype=np.float32))
 
@@ -172,9 +168,7 @@ def test_carmen_log_is_played_with_known_mounts(tmp_path, samples):
         ("lidar_static/fr079.clf.bz2", "odometry", 4.7),
     ],
 )
-def test_recorded_data_is_understood(name, ego, rate_hz):
-    if not (DATA / name).is_file():
-        pytest.skip(f"no recorded data in '{DATA}' (set EDGE_WORLDMODEL_DATA)")
-    playback = prepare(describe(open_recording(DATA / name)))
+def test_recorded_data_is_understood(name, shared_data, ego, rate_hz):
+    playback = prepare(describe(open_recording(shared_data / name)))
     assert playback.ego.kind == ego
     assert playback.scan_rate_hz == pytest.approx(rate_hz, abs=0.2)
