@@ -11,10 +11,12 @@ import pytest
 pytest.importorskip("jupedsim")
 pytest.importorskip("shapely")
 
+import shapely
+
 from edge_worldmodel.core.errors import ConfigError, RecordingError
 from edge_worldmodel.training import generate
 from edge_worldmodel.training.crowds import simulate_crowd
-from edge_worldmodel.training.layouts import KINDS, draw_layout
+from edge_worldmodel.training.layouts import KINDS, disc_polygon, draw_layout
 from edge_worldmodel.training.maps import FREE, OCCUPIED, UNKNOWN, crop, read_map
 from edge_worldmodel.training.shards import ShardSet, unpack
 
@@ -144,6 +146,9 @@ def test_every_floor_plan_can_be_walked_and_driven(kind):
         assert layout.walkable.is_valid
         assert (np.asarray(statics.clearance_m.values) > 0.4).any()
         assert (statics.clearance_m.at(layout.goals, 0.0) > 0.0).mean() > 0.9
+        # Behind the walls there is nothing: nobody could ever have seen it.
+        pillars = [disc_polygon(pillar) for pillar in layout.pillars]
+        assert isinstance(shapely.union_all([layout.walkable.buffer(0.01), *layout.boxes, *pillars]), shapely.Polygon)
 
 
 def test_people_walk_within_the_floor_and_robots_mind_nobody():
