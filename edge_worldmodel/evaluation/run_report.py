@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,12 @@ def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
         f"  warm starts {_number(summary['warm_start_rate'], '.0%')}, {_number(summary['denoise_steps_mean'], '.1f')}"
         f" denoising steps, model '{summary['model_id']}' on {summary['backend'] or 'nothing'}"
     )
-    reasons: dict[str, int] = {}
-    for stop in summary["stops"]:
-        reasons[stop["reason"]] = reasons.get(stop["reason"], 0) + 1
+    reasons = Counter(stop["reason"] for stop in summary["stops"])
     print(f"  {len(summary['stops'])} stops, {summary['rejected_inputs']} inputs rejected")
-    for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:4]:
+    for reason, count in reasons.most_common(4):
         print(f"    {count} x {reason}")
-    for crash in (e for e in graph.exits() if e.crashed):
-        print(f"  {crash.name} crashed with status {crash.status}; see {folder / 'graph.log'}")
+    for (name, status), count in Counter((e.name, e.status) for e in graph.exits() if e.crashed).items():
+        print(f"  {name} crashed {count} times with status {status}; see {folder / 'graph.log'}")
     print(f"  {folder}/: run.mcap, summary.json, rollouts.png")
 
 

@@ -50,6 +50,8 @@ def test_a_run_without_a_plan_has_no_moment(tmp_path):
 def test_there_is_more_to_see_where_risks_differ_and_the_world_changes():
     dull = moment(risks=np.array([0.1, 0.1]), people=np.zeros((0, 2)), imagined=np.zeros((64, 64), np.float32))
     assert moment().interest() > dull.interest()
+    assert moment().interest() > moment(verdict="stopped: plan expired").interest()
+    assert moment(plan=moment().candidates[0]).interest() > moment().interest()
     assert np.isfinite(moment(risks=np.array([np.nan, np.nan]), selected=-1).interest())
 
 
