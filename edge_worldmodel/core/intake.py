@@ -31,13 +31,18 @@ class Clock:
 
 @dataclass(frozen=True)
 class Odometry:
-    """Base pose (3,) in ``frame_id`` and base twist (3,) in ``child_frame_id`` at a ROS time."""
+    """Base pose (3,) in ``frame_id`` and base twist (3,) in ``child_frame_id`` at a ROS time.
+
+    Height and vertical speed matter to drones only.
+    """
 
     stamp_ns: int
     frame_id: str
     child_frame_id: str
     pose: Floats
     twist: Floats
+    height_m: float = 0.0
+    climb_mps: float = 0.0
 
 
 class Intake(Generic[ValueT]):
@@ -159,6 +164,8 @@ def odometry_problem(odometry: Odometry, config: SupervisorConfig) -> str:
         return f"child frame is '{odometry.child_frame_id}', expected '{config.base_frame}'"
     if not (_within(odometry.pose, _MAX_COORDINATE) and _within(odometry.twist, _MAX_TWIST)):
         return "pose or twist is not a usable number"
+    if not (abs(odometry.height_m) <= _MAX_COORDINATE and abs(odometry.climb_mps) <= _MAX_TWIST):
+        return "height or vertical speed is not a usable number"
     return ""
 
 

@@ -49,6 +49,8 @@ def odometry_from_msg(message: OdometryMsg) -> Odometry:
         child_frame_id=message.child_frame_id,
         pose=pose_from_msg(message.pose.pose),
         twist=twist_from_msg(message.twist.twist),
+        height_m=message.pose.pose.position.z,
+        climb_mps=message.twist.twist.linear.z,
     )
 
 
@@ -59,6 +61,8 @@ def odometry_to_msg(odometry: Odometry) -> OdometryMsg:
     message.header.frame_id = odometry.frame_id
     message.pose.pose = pose_to_msg(odometry.pose)
     message.twist.twist = twist_to_msg(odometry.twist)
+    message.pose.pose.position.z = float(odometry.height_m)
+    message.twist.twist.linear.z = float(odometry.climb_mps)
     return message
 
 

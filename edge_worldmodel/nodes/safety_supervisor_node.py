@@ -34,6 +34,7 @@ from edge_worldmodel.nodes.convert_sensors import odometry_from_msg, points_from
 from edge_worldmodel.nodes.frames import Frames
 from edge_worldmodel.nodes.health import Health
 from edge_worldmodel.nodes.managed_node import run
+from edge_worldmodel.nodes.operator_topics import OperatorTopics
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.polling import Polled
 from edge_worldmodel.nodes.qos import LATEST, SENSOR
@@ -87,6 +88,7 @@ class SafetySupervisorNode(Node):
         ):
             for topic in filter(None, topics):
                 self._inputs.subscribe(message_type, topic, functools.partial(callback, topic), SENSOR)
+        OperatorTopics(self._inputs, self._supervisor, self._now)
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
         self.create_service(SetBool, "supervisor/estop", self._on_estop)
 

@@ -33,10 +33,12 @@ class SupervisorReport:
             self._told = told
             self._tell_state(verdict)
         if self._ticks.due():
-            intakes: list[Intake[Any]] = [supervisor.plan, supervisor.odometry, *supervisor.sensors.values()]
+            intakes: list[Intake[Any]] = [supervisor.plan, supervisor.odometry]
+            intakes += [*supervisor.sensors.values(), *supervisor.guards.intakes]
             self._health.figures.update(
                 state=supervisor.state.name,
                 reason=verdict.reason or "none",
+                not_watched=", ".join(supervisor.config.unwatched) or "none",
                 **{f"rejected_{intake.name.replace(' ', '_')}": intake.rejected.total() for intake in intakes},
                 **self._ticks.figures(),
             )
