@@ -14,26 +14,24 @@ import json
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rosidl_runtime_py.utilities import get_message
 
-from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.nodes.convert import stamp_from_msg
 from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.mcap_file import McapFile
 from edge_worldmodel.nodes.message_reader import MessageReader
 from edge_worldmodel.nodes.moments import Moments, header_stamp_ns
 from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.recorder_config import RecorderConfig
 from edge_worldmodel.nodes.run_statistics import RunStatistics, Times
 from edge_worldmodel.nodes.snapshot import save
+from edge_worldmodel.nodes.topic_taps import TopicTaps
 
 _ABSOLUTE = ("/clock", "/tf", "/tf_static", "/diagnostics")
 _RELATIVE = (
@@ -46,34 +44,11 @@ _TAKE_S = 0.05
 _LOOK_FOR_TOPICS_S = 0.2
 _LOOK_S = 0.7
 _WRITE_STATISTICS_S = 1.0
-_DEPTH = 200
 _WAITING_FOR_CLOCK = 500
 
 
 Reader: TypeAlias = Callable[[str, bytes, int], object]
 """Takes the type of a message, its bytes and when it was published."""
-
-
-@dataclass(frozen=True)
-class RecorderConfig(Config):
-    """Where to record and what."""
-
-    output_dir: str = param("", "Folder for run.mcap, statistics.json and moment.npz.", read_only=True)
-    extra_topics: tuple[str, ...] = param((), "More topics to record, for example second scanners.", read_only=True)
-    base_frame: str = param("base_link", "Robot base frame (REP-105).", read_only=True)
-
-
-class _Unscheduled(CallbackGroup):
-    """Subscriptions that the executor leaves alone.
-
-    The events executor cannot take serialised messages, and the other one looks at every subscription for every
-    message. Some hundred messages a second are cheaper taken in turns; when they arrive does not matter here,
-    the middleware tells when they were published.
-    """
-
-    def can_execute(self, entity: Any) -> bool:
-        """Never."""
-        return False
 
 
 class RecorderNode(Node):
@@ -98,16 +73,18 @@ class RecorderNode(Node):
         names = (*_RELATIVE, *self._config.extra_topics)
         self._wanted = set(_ABSOLUTE) | {self.resolve_topic_name(name) for name in names if name}
         self._root = self.resolve_topic_name("scan").removesuffix("scan")
-        self._subscribed: dict[str, Any] = {}
         self._early: list[tuple[str, str, bytes]] = []
         self._readers = self._make_readers()
-        self._unscheduled = _Unscheduled()
+        self._taps = TopicTaps(self, self._is_wanted, self._receive)
         self._times = Times()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_TAKE_S, self._take_all, clock=steady)
-        self.create_timer(_LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
+        self.create_timer(_LOOK_FOR_TOPICS_S, self._taps.look_for_topics, clock=steady)
         self.create_timer(_WRITE_STATISTICS_S, self._write_statistics, clock=steady)
         self.create_timer(_LOOK_S, self._moments.look, clock=steady)
+
+    def _is_wanted(self, topic: str) -> bool:
+        return topic in self._wanted or topic.startswith(self._root + "scan")
 
     def _make_readers(self) -> dict[str, Reader]:
         """Return what to do with the messages that carry figures, by relative topic name."""
@@ -133,63 +110,28 @@ class RecorderNode(Node):
             message = self._messages.read(type_name, data)
             self._statistics.on_plan(stamp_ns, message.sequence, message.model_id, published_ns)
 
-    def _look_for_topics(self) -> None:
-        for topic, types in self.get_topic_names_and_types():
-            wanted = topic in self._wanted or topic.startswith(self._root + "scan")
-            if not wanted or topic in self._subscribed or not self.count_publishers(topic):
-                continue
-            type_name, kind = types[0], get_message(types[0])
-            short = topic.removeprefix(self._root) if topic.startswith(self._root) else topic.lstrip("/")
-            receive, quality = self._receiver(topic, short, type_name), self._quality(topic)
-            self._subscribed[topic] = self.create_subscription(
-                kind, topic, receive, quality, raw=True, callback_group=self._unscheduled
-            )
-
     def _take_all(self) -> None:
-        """Take what every subscription has received."""
         self._times.tick(self.get_clock().now().nanoseconds, time.time_ns())
-        for subscription in self._subscribed.values():
-            for _ in range(_DEPTH):
-                with subscription.handle:
-                    taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-                if taken is None:
-                    break
-                subscription.callback(*taken)
+        self._taps.take_all()
 
-    def _quality(self, topic: str) -> QoSProfile:
-        """Ask for the best that every publisher of the topic offers."""
-        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
-        reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in offered)
-        latched = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in offered)
-        return QoSProfile(
-            depth=_DEPTH,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-        )
-
-    def _receiver(self, topic: str, short: str, type_name: str) -> Callable[[bytes, Any], None]:
-        reader = self._readers.get(short)
-        if reader is None and short.startswith("scan"):
-            reader = lambda _, data, at: self._statistics.on_scan(header_stamp_ns(data), at)  # noqa: E731
-
-        def receive(data: bytes, info: Any) -> None:
-            data = bytes(data)
-            published_ns = info["source_timestamp"] or time.time_ns()
-            self._write(topic, type_name, data, published_ns)
-            try:
-                if reader is not None:
-                    reader(type_name, data, published_ns)
-                self._moments.keep(short, type_name, data)
-            except (EdgeWorldModelError, ValueError, struct.error) as error:
-                self.get_logger().warning(f"'{topic}' has a message without use: {error}", throttle_duration_sec=5.0)
-
-        return receive
+    def _receive(self, topic: str, type_name: str, data: bytes, published_ns: int) -> None:
+        self._write(topic, type_name, data, published_ns)
+        short = topic.removeprefix(self._root) if topic.startswith(self._root) else topic.lstrip("/")
+        try:
+            if short.startswith("scan"):
+                self._statistics.on_scan(header_stamp_ns(data), published_ns)
+            elif short in self._readers:
+                self._readers[short](type_name, data, published_ns)
+            self._moments.keep(short, type_name, data)
+        except (EdgeWorldModelError, ValueError, struct.error) as error:
+            self.get_logger().warning(f"'{topic}' has a message without use: {error}", throttle_duration_sec=5.0)
 
     def _write(self, topic: str, type_name: str, data: bytes, published_ns: int) -> None:
         """Write a message at the ROS time at which it was published, those before the first /clock at the first one."""
         log_ns = self._times.ros_ns(published_ns)
-        if not log_ns and len(self._early) < _WAITING_FOR_CLOCK:
-            self._early.append((topic, type_name, data))
+        if not log_ns:
+            if len(self._early) < _WAITING_FOR_CLOCK:
+                self._early.append((topic, type_name, data))
             return
         for early in self._early:
             self._append(*early, log_ns)
@@ -211,7 +153,7 @@ class RecorderNode(Node):
         self._file = None
 
     def _on_verdict(self, message: Any, published_ns: int) -> None:
-        stamp_ns = _nanoseconds(message.header.stamp)
+        stamp_ns = stamp_from_msg(message.header.stamp)
         if self._statistics.on_verdict(message.state, message.reason, stamp_ns):
             self._moments.note_stop()
 
@@ -243,10 +185,6 @@ class RecorderNode(Node):
             self._stop_writing(error)
         self._write_statistics()
         super().destroy_node()
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def main() -> None:
