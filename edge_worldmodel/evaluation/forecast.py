@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.errors import RecordingError
-from edge_worldmodel.core.tensors import HORIZON_STEP_S, HORIZON_STEPS, LATENT
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS, LATENT
 from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.evaluation.forecast_baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.evaluation.forecast_card import write_card
@@ -154,7 +154,7 @@ def _made(recordings: Recordings, split: str, clips: int) -> Clips:
 def _first(clips: Clips, count: int) -> Clips:
     # Evenly through the split, so that every scene and source is in.
     index = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int))
-    return Clips(*(getattr(clips, name)[index] for name in Clips.__dataclass_fields__))
+    return _at(clips, index)
 
 
 def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
@@ -167,13 +167,13 @@ def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel evaluate forecast`."""
-    parser.add_argument("--data", required=True, action="append",
-                        help="'sim', a folder of shards, or a folder or file of ETH/UCY tracks; may be repeated")  # fmt: skip
+    what = "'sim', a folder of shards, a folder or file of ETH/UCY tracks; may be repeated"
+    parser.add_argument("--data", required=True, action="append", help=what)
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
     parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
-    parser.add_argument("--validate-tracks", type=Path, help="folder of tracks on which baselines are calibrated "
-                        "when --data is tracks; simulated clips by default")  # fmt: skip
+    parser.add_argument("--validate-tracks", type=Path, help="folder of tracks to calibrate the baselines on where "
+                        "--data is tracks; simulated clips by default")  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of the imagined futures")
     parser.add_argument("--card", action="store_true", help="write the figures into the model's manifest and card")
@@ -225,17 +225,21 @@ def quality(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pick(clips: Clips, count: int = 3) -> list[Example]:
-    """Choose clips in which much moves, of different scenes."""
-    amount = np.array([np.unpackbits(bits).sum() for bits in clips.moving])
+def _pick(clips: Clips, count: int = 2) -> list[Example]:
+    """Choose clips of different scenes in which much of what moves is seen."""
+    seen_movers = clips.present_moving & clips.history[:, -GRID_CHANNELS]
+    amount = np.unpackbits(seen_movers, axis=-1).sum(axis=-1)
     chosen: list[int] = []
-    for index in np.argsort(-amount, kind="stable"):
+    for index in np.argsort(-amount.astype(int), kind="stable"):
         if all(clips.group[index] != clips.group[other] for other in chosen):
             chosen.append(int(index))
         if len(chosen) == count:
             break
-    one = {name: getattr(clips, name)[chosen] for name in Clips.__dataclass_fields__}
-    return list(examples(Clips(**one)))
+    return list(examples(_at(clips, np.array(chosen))))
+
+
+def _at(clips: Clips, index: NDArray[np.intp]) -> Clips:
+    return Clips(**{name: getattr(clips, name)[index] for name in Clips.__dataclass_fields__})
 
 
 def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:
