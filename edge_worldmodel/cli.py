@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 not achieved, 2 wrong usage or something is missing.
     """
+    # or a run that is told to end would leave its graph running
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb, path, rest = _find(words)
     parser = argparse.ArgumentParser(prog=" ".join(["edge-worldmodel", *path]), description=verb.summary)

@@ -167,7 +167,8 @@ class PlayerNode(Node):
     def _publish_goal(self) -> None:
         """Give a new goal, or the old one again to those who came late."""
         listeners = self._goals.get_subscription_count()
-        if self._goal.update(self._pose) or listeners > self._goal_listeners:
+        is_new = self._goal.update(self._pose)
+        if is_new or listeners > self._goal_listeners:
             self._goals.publish(to_msg.goal_to_msg(self._now_ns, self._config.odom_frame, self._goal.goal))
         self._goal_listeners = listeners
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import statistics
 import time
 
 import pytest
@@ -20,9 +23,9 @@ from edge_worldmodel.nodes.qos import LATCHED, LATEST  # noqa: E402
 from edge_worldmodel.sim.recordings import open_recording  # noqa: E402
 from edge_worldmodel.sim.recordings.records import Scan  # noqa: E402
 
-from .conftest import running, stop  # noqa: E402
+from .conftest import running  # noqa: E402
 
-START_S = 30.0
+START_S = 60.0
 
 
 def speak(probe, count):
@@ -57,8 +60,9 @@ def speak(probe, count):
 def test_messages_are_recorded_and_figures_found(probe, tmp_path):
     with running("recorder", output_dir=tmp_path) as process:
         speak(probe, 20)
-        assert stop(process) < 3.0
-        assert process.returncode in (0, -2), process.stdout.read()
+        os.killpg(process.pid, signal.SIGINT)
+        assert probe.wait(lambda: process.poll() is not None, START_S)
+        assert process.returncode == 0, process.stdout.read()
     summary = json.loads((tmp_path / "statistics.json").read_text())
     assert (summary["scans"], summary["plans"], summary["model_id"]) == (20, 20, "tried")
     assert 0.04 < summary["sensor_to_command_s"]["p50"] < 0.3
@@ -68,7 +72,7 @@ def test_messages_are_recorded_and_figures_found(probe, tmp_path):
     scans = [record for record in open_recording(tmp_path / "run.mcap").records() if isinstance(record.value, Scan)]
     assert len(scans) == 20
     lags_s = [(record.log_ns - record.stamp_ns) * 1e-9 for record in scans]
-    assert max(abs(lag_s) for lag_s in lags_s) < 0.6  # of the test itself, on a busy machine
+    assert abs(statistics.median(lags_s)) < 0.1
     assert (tmp_path / "moment.npz").is_file()
 
 

@@ -22,12 +22,14 @@ class GoalAhead:
     def __init__(self, ahead_m: float, fixed: tuple[float, float] | None = None) -> None:
         self._ahead_m = ahead_m
         self._fixed = fixed
-        self.goal: Floats | None = None
+        self.goal: Floats = np.zeros(3)
+        self._given = False
 
     def update(self, pose: Floats) -> bool:
-        """Follow the base; returns whether the goal is a new one."""
-        if self.goal is not None and (self._fixed is not None or not self._is_done(pose, self.goal)):
+        """Follow the base; returns whether ``goal`` (x_m, y_m, yaw_rad) is a new one."""
+        if self._given and (self._fixed is not None or not self._is_done(pose, self.goal)):
             return False
+        self._given = True
         fixed = self._fixed
         self.goal = compose(pose, [self._ahead_m, 0.0, 0.0]) if fixed is None else np.array([*fixed, 0.0])
         return True
