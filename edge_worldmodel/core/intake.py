@@ -79,8 +79,8 @@ class Intake(Generic[ValueT]):
         self._stamp_ns: int | None = None
         self._received_ns = 0
 
-    def offer(self, value: ValueT, stamp_ns: int, problem: str, clock: Clock) -> None:
-        """Take a value unless ``problem`` or its stamp speaks against it."""
+    def offer(self, value: ValueT, stamp_ns: int, problem: str, clock: Clock, *, frozen: bool = False) -> None:
+        """Take a value unless ``problem`` or its stamp speaks against it; a ``frozen`` one is no sign of life."""
         if not problem and stamp_ns > clock.ros_ns + self._future_ns:
             problem = f"stamp lies {(stamp_ns - clock.ros_ns) / 1e9:.2f} s in the future"
         if not problem and self._stamp_ns is not None and stamp_ns < self._stamp_ns:
@@ -89,6 +89,8 @@ class Intake(Generic[ValueT]):
             problem = f"stamp is {(clock.ros_ns - stamp_ns) / 1e9:.2f} s old, the limit is {self._max_age_s:g} s"
         if problem:
             self.reject(problem)
+        elif frozen:
+            self.rejected["frozen"] += 1
         elif stamp_ns != self._stamp_ns or self._repeats or self.value is None:
             self.value, self._stamp_ns, self._received_ns, self._problem = value, stamp_ns, clock.steady_ns, ""
         else:

@@ -19,6 +19,7 @@ import numpy as np
 
 from edge_worldmodel.core.braking import Brakes, Footprint, PathCheck, allowed_share, check_path, is_seen, moved
 from edge_worldmodel.core.faults import LANDING_AT_ONCE, LATCHING, Cause, Fault
+from edge_worldmodel.core.frozen import is_moving, is_same_look, is_same_place
 from edge_worldmodel.core.geometry import compose, inverse, transform_points
 from edge_worldmodel.core.intake import Clock, Intake, Odometry, odometry_problem, plan_problem, sweep_problem
 from edge_worldmodel.core.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
@@ -81,6 +82,7 @@ class Supervisor:
         self._ros_ns = 0
         self._ros_moved_ns = 0
         self._clock_jumped = False
+        self._frozen: set[str] = set()
         self._tick_ns: int | None = None
         self._moved_ns: int | None = None
         self._fault_ns: int | None = None
@@ -95,12 +97,18 @@ class Supervisor:
     def receive_sweep(self, topic: str, sweep: Sweep, rays: int, clock: Clock) -> None:
         """Take what a sensor sees; ``rays`` is how many it sent, usable or not."""
         self._watch_clock(clock)
-        self.sensors[topic].offer(sweep, sweep.stamp_ns, sweep_problem(sweep, rays, self.config), clock)
+        sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self.config)
+        if not is_same_look(sensor.value, sweep):
+            self._frozen.discard(topic)
+        elif is_moving(self._measured(clock)):
+            self._frozen.add(topic)  # until it shows something else, even when the robot has stopped
+        sensor.offer(sweep, sweep.stamp_ns, problem, clock, frozen=topic in self._frozen)
 
     def receive_odometry(self, odometry: Odometry, clock: Clock) -> None:
         """Take where the robot is and how it moves."""
         self._watch_clock(clock)
-        self.odometry.offer(odometry, odometry.stamp_ns, odometry_problem(odometry, self.config), clock)
+        problem, frozen = odometry_problem(odometry, self.config), is_same_place(self.odometry.value, odometry)
+        self.odometry.offer(odometry, odometry.stamp_ns, problem, clock, frozen=frozen)
 
     def press_estop(self, pressed: bool, source: str = "service") -> None:
         """Press or release the emergency stop by one of its sources; after a release a reset is still needed."""
