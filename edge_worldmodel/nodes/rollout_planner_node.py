@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 
@@ -52,6 +53,7 @@ class RolloutPlannerNode(ManagedNode):
         self._waiting: LatentFrame | None = None
         self._goal: PoseStamped | None = None
         self._plan: Plan | None = None
+        self._received_s = -math.inf
         self._sending = threading.Lock()
         self._ticks = self._warm = self._steps = 0
         self._connect()
@@ -87,7 +89,7 @@ class RolloutPlannerNode(ManagedNode):
     def _on_frame(self, message: msg.LatentFrame) -> None:
         if not self.active:
             return
-        self._received_s = time.perf_counter()
+        unseen_s, self._received_s = time.perf_counter() - self._received_s, time.perf_counter()
         self._communication_s = (
             self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)
         ) * 1e-9
@@ -95,6 +97,8 @@ class RolloutPlannerNode(ManagedNode):
         tensors.CONTEXT.check(frame.tensor)
         self._waiting = frame
         self._patience.reset()
+        if unseen_s > self._timing.frame_timeout_s:
+            self._resend()
 
     @guarded
     def _on_warm_start(self, message: msg.WarmStart) -> None:
@@ -179,7 +183,9 @@ class RolloutPlannerNode(ManagedNode):
         )
 
     def _resend(self) -> None:
-        """Prove that the planner lives, for as long as the present plan may be followed."""
+        """Prove that the planner lives and sees, for as long as the present plan may be followed."""
+        if time.perf_counter() - self._received_s > self._timing.frame_timeout_s:
+            return  # nobody looks any more: let the supervisor stop the robot
         with self._sending:  # or an old plan could follow a new one
             plan = self._plan
             if self.active and plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
