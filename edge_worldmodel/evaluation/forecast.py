@@ -129,7 +129,7 @@ def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationD
     Args:
         where: "sim", a folder of shards, or a folder of (or one file of) tracks in the ETH/UCY format.
         clips: how many test clips to use at most.
-        tracks: unused scenes for validation when ``where`` is a track file; simulated ones serve otherwise.
+        tracks: scenes to calibrate baselines on when ``where`` is tracks; simulated ones serve otherwise.
 
     Raises:
         RecordingError: there is nothing of the kind.
@@ -140,13 +140,17 @@ def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationD
     if (path / "test").is_dir():
         test, validation = load_split(path, "test"), load_split(path, "val")
         return EvaluationData(path.name, _first(test, clips), _first(validation, _VALIDATION_CLIPS))
-    files = (path,) if path.is_file() else tuple(sorted(path.glob("*.txt")))
-    if not files:
-        raise RecordingError(f"{where}: neither 'sim' nor a folder of shards or of tracks (*.txt)")
-    test = make_split(Recordings(tracks=files), "test", clips, _TEST_SEED, only_tracks=True)
-    others = Recordings(tracks=tuple(sorted(tracks.glob("*.txt")))) if tracks else Recordings()
+    test = make_split(Recordings(tracks=_track_files(path)), "test", clips, _TEST_SEED, only_tracks=True)
+    others = Recordings(tracks=_track_files(tracks)) if tracks else Recordings()
     validation = make_split(others, "val", _VALIDATION_CLIPS, _TEST_SEED, only_tracks=tracks is not None)
     return EvaluationData(path.stem, test, validation)
+
+
+def _track_files(path: Path) -> tuple[Path, ...]:
+    files = (path,) if path.is_file() else tuple(sorted(path.glob("*.txt")))
+    if not files:
+        raise RecordingError(f"{path}: neither 'sim' nor a folder of shards or of tracks (*.txt)")
+    return files
 
 
 def _made(recordings: Recordings, split: str, clips: int) -> Clips:
@@ -174,8 +178,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
     parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
-    parser.add_argument("--validate-tracks", type=Path, help="folder of tracks to calibrate the baselines on where "
-                        "--data is tracks; simulated clips by default")  # fmt: skip
+    where = "folder or file of tracks to calibrate baselines on when --data is tracks; simulated clips by default"
+    parser.add_argument("--validate-tracks", type=Path, help=where)
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of the imagined futures")
     parser.add_argument("--card", action="store_true", help="write the figures into the model's manifest and card")

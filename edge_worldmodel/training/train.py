@@ -89,16 +89,15 @@ class Trainer:
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
         if state.optimizer_state is not None:
             optimizer.load_state_dict(state.optimizer_state)
-        sums: dict[str, float] = {}
+        recent: list[dict[str, float]] = []
         while config.progress(state) < 1.0:
             started = time.monotonic()
-            for name, value in self._step(optimizer, parameters).items():
-                sums[name] = sums.get(name, 0.0) + value / _REPORT_EVERY
+            recent.append(self._step(optimizer, parameters))
             state.step += 1
             state.elapsed_s[state.stage] += time.monotonic() - started
             if state.step % _REPORT_EVERY == 0:
-                self._log(sums, report)
-                sums = {}
+                self._log({name: sum(parts[name] for parts in recent) / len(recent) for name in recent[0]}, report)
+                recent.clear()
             if time.monotonic() - self._last_save > config.save_every_s:
                 state.optimizer_state = optimizer.state_dict()
                 save(state, self._out / CHECKPOINT_NAME)
