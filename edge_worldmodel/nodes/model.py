@@ -46,5 +46,5 @@ def open_world_model(node: Node, config: ModelConfig, health: Health) -> WorldMo
 
 def _shipped_model() -> Path:
     shipped = Path(get_package_share_directory("edge_worldmodel")) / "models" / DEFAULT_VARIANT
-    # `colcon build --symlink-install` installs links, which the store refuses with good reason: give it the folder behind
+    # `colcon build --symlink-install` installs links, which the store refuses: give it the folder behind them
     return (shipped / "manifest.json").resolve().parent
