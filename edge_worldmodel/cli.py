@@ -117,7 +117,8 @@ def _load(verb: Verb) -> Any:
     except ModuleNotFoundError as error:
         name = (error.name or "").split(".")[0]
         what = f"module '{error.name}' of this package" if name == "edge_worldmodel" else f"'{error.name}'"
-        raise MissingLibraryError(f"this verb needs {what}, which is not installed here") from error
+        hint = ": run `make setup-train`, then `.venv-train/bin/python -m edge_worldmodel.cli`" if name == "torch" else ""
+        raise MissingLibraryError(f"this verb needs {what}, which is not installed here{hint}") from error
 
 
 class MissingLibraryError(EdgeWorldModelError):
