@@ -21,6 +21,8 @@ NEEDS_ROS = (
     "this verb needs ROS 2: run it through scripts/with-ros, or source your ROS and this package's install space"
 )
 
+GET_TORCH = "run `make setup-train`, then `.venv-train/bin/python -m edge_worldmodel.cli`"
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -117,7 +119,7 @@ def _load(verb: Verb) -> Any:
     except ModuleNotFoundError as error:
         name = (error.name or "").split(".")[0]
         what = f"module '{error.name}' of this package" if name == "edge_worldmodel" else f"'{error.name}'"
-        hint = ": run `make setup-train`, then `.venv-train/bin/python -m edge_worldmodel.cli`" if name == "torch" else ""
+        hint = f": {GET_TORCH}" if name == "torch" else ""
         raise MissingLibraryError(f"this verb needs {what}, which is not installed here{hint}") from error
 
 
