@@ -107,13 +107,17 @@ class Intake(Generic[ValueT]):
             return float("nan")
         return (clock.ros_ns - self._stamp_ns) * 1e-9
 
+    def silence_s(self, clock: Clock) -> float:
+        """Return how long ago the newest value arrived, on the steady clock."""
+        return (clock.steady_ns - self._received_ns) * 1e-9
+
     def fault(self, clock: Clock) -> Fault | None:
         """Return why this stream cannot be trusted now, None when it can."""
         if self._problem:
             return Fault(self._cause, f"{self.name}: {self._problem}")
         if self.value is None:
             return Fault(self._cause, f"{self.name}: nothing received yet")
-        silence_s = (clock.steady_ns - self._received_ns) * 1e-9
+        silence_s = self.silence_s(clock)
         if silence_s > self._timeout_s:
             return Fault(self._cause, f"{self.name}: silent for {silence_s:.2f} s, the limit is {self._timeout_s:g} s")
         if self.age_s(clock) > self._max_age_s:

@@ -17,10 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.braking import Brakes, Footprint, PathCheck, allowed_share, check_path, is_seen, moved
+from edge_worldmodel.core.braking import (
+    Brakes,
+    Footprint,
+    PathCheck,
+    allowed_share,
+    as_seen_from,
+    check_path,
+    is_seen,
+    moved,
+)
 from edge_worldmodel.core.faults import LANDING_AT_ONCE, LATCHING, Cause, Fault
 from edge_worldmodel.core.frozen import is_moving, is_same_look, is_same_place
-from edge_worldmodel.core.geometry import compose, inverse, transform_points
+from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.intake import Clock, Intake, Odometry, odometry_problem, plan_problem, sweep_problem
 from edge_worldmodel.core.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
 from edge_worldmodel.core.polygon import signed_distance
@@ -260,7 +269,7 @@ class Supervisor:
         for sensor in self.sensors.values():
             assert sensor.value is not None
             base_now = moved(twist, max(sensor.age_s(clock), 0.0))
-            endpoints = transform_points(inverse(base_now), sensor.value.endpoints)
+            endpoints = as_seen_from(base_now, sensor.value.endpoints)
             ends.append(endpoints)
             hits.append(endpoints[sensor.value.hit])
         return np.concatenate(hits), np.concatenate(ends)

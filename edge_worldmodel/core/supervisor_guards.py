@@ -51,8 +51,12 @@ class Guards:
     def intakes(self) -> tuple[Intake[Any], ...]:
         """Those that are watched."""
         config = self._config
-        watched = ((config.battery_min, self.battery), (config.operator_link, self.link), (config.deadman, self.deadman))
-        return tuple(intake for on, intake in watched if on)
+        on_and_intake = (
+            (config.battery_min, self.battery),
+            (config.operator_link, self.link),
+            (config.deadman, self.deadman),
+        )
+        return tuple(intake for on, intake in on_and_intake if on)
 
     def receive_deadman(self, held: bool, clock: Clock) -> None:
         """Take the state of the deadman switch."""

@@ -30,7 +30,7 @@ from edge_worldmodel.nodes.markers import rollout_markers
 from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
-from edge_worldmodel.nodes.qos import LATCHED, LATEST
+from edge_worldmodel.nodes.qos import LATCHED, LATEST, PROMISED
 from edge_worldmodel.nodes.worker import LatestWorker
 
 
@@ -60,7 +60,7 @@ class RolloutPlannerNode(ManagedNode):
         self._worker = LatestWorker(self._think)
 
     def _connect(self) -> None:
-        self._plans = self.create_publisher(msg.Plan, "planner/plan", LATEST)
+        self._plans = self.create_publisher(msg.Plan, "planner/plan", PROMISED)
         self._rollouts = self.create_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
         self._solutions = self.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
         self._imagined = self.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)

@@ -37,6 +37,7 @@ from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.operator_topics import OperatorTopics
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.polling import Polled
+from edge_worldmodel.nodes.promise_watch import PromiseWatch
 from edge_worldmodel.nodes.qos import LATEST, SENSOR
 from edge_worldmodel.nodes.supervisor_report import SupervisorReport
 
@@ -64,6 +65,8 @@ class SafetySupervisorNode(Node):
         self._frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None)
         self.health = Health(self)
         self._report = SupervisorReport(self.health, self._supervisor)
+        self._plan_message: msg.Plan | None = None
+        self._look_at_clocks()
         self._connect()
         self._check_surroundings()
         self._timer = self.create_timer(
@@ -79,8 +82,9 @@ class SafetySupervisorNode(Node):
         kind = TwistStamped if self._setup.stamped_cmd_vel else Twist
         self._commands = self.create_publisher(kind, "cmd_vel", LATEST)
         self._verdicts = self.create_publisher(msg.Verdict, "supervisor/verdict", LATEST)
-        self._inputs = Polled(self)
-        self._inputs.subscribe(msg.Plan, "planner/plan", self._on_plan, LATEST)
+        self._verdict_message = msg.Verdict()
+        self._inputs = Polled(self, self._on_unreadable)
+        self._inputs.subscribe(msg.Plan, "planner/plan", self._on_plan, LATEST, repeats=True)
         self._inputs.subscribe(OdometryMsg, "odom", self._on_odometry, SENSOR)
         for topics, message_type, callback in (
             (self._config.scan_topics, LaserScan, self._on_scan),
@@ -88,7 +92,8 @@ class SafetySupervisorNode(Node):
         ):
             for topic in filter(None, topics):
                 self._inputs.subscribe(message_type, topic, functools.partial(callback, topic), SENSOR)
-        OperatorTopics(self._inputs, self._supervisor, self._now)
+        self._watch = PromiseWatch(self, msg.Plan, "planner/plan", self._on_broken_promise)
+        OperatorTopics(self._inputs, self._supervisor, lambda: self._moment)
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
         self.create_service(SetBool, "supervisor/estop", self._on_estop)
 
@@ -110,6 +115,26 @@ class SafetySupervisorNode(Node):
     def _now(self) -> Clock:
         return Clock(self.get_clock().now().nanoseconds, time.monotonic_ns())
 
+    def _look_at_clocks(self) -> None:
+        self._moment = self._now()
+
+    def _on_unreadable(self, topic: str, error: Exception) -> None:
+        """Distrust the stream that a damaged message came from."""
+        supervisor = self._supervisor
+        streams: dict[str, Intake[Any]] = {"planner/plan": supervisor.plan, "odom": supervisor.odometry}
+        for name, intake in {**streams, **supervisor.sensors}.items():
+            if self.resolve_topic_name(name) == topic:
+                intake.reject(f"unreadable message: {error}")
+        self.health.reject(error)
+
+    def _on_broken_promise(self, what: str) -> None:
+        """Stop between two ticks on the middleware's word, unless a plan has come in the meantime."""
+        self._inputs.take_all(self._look_at_clocks)
+        plan = self._supervisor.plan
+        if plan.value is not None and plan.silence_s(self._moment) > 0.5 * self._config.plan_timeout_s:
+            plan.reject(what)
+            self._tick()
+
     def _take(self, intake: Intake[Any], receive: Callable[[], None]) -> None:
         """Let a message in; whatever is wrong with it, the stream is distrusted and the node lives on."""
         try:
@@ -119,20 +144,23 @@ class SafetySupervisorNode(Node):
             self.health.reject(error)
 
     def _on_plan(self, message: msg.Plan) -> None:
-        supervisor, now = self._supervisor, self._now()
-        self._take(supervisor.plan, lambda: supervisor.receive_plan(convert.plan_from_msg(message), now))
+        def receive() -> None:
+            if message is not self._plan_message:
+                self._plan, self._plan_message = convert.plan_from_msg(message), message
+            self._supervisor.receive_plan(self._plan, self._moment)
+
+        self._take(self._supervisor.plan, receive)
 
     def _on_odometry(self, message: OdometryMsg) -> None:
-        supervisor, now = self._supervisor, self._now()
+        supervisor, now = self._supervisor, self._moment
         self._take(supervisor.odometry, lambda: supervisor.receive_odometry(odometry_from_msg(message), now))
 
     def _on_scan(self, topic: str, message: LaserScan) -> None:
         def receive() -> None:
             sweep = sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
             self._frames.release(len(self._supervisor.sensors))
-            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), now)
+            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), self._moment)
 
-        now = self._now()
         self._take(self._supervisor.sensors[topic], receive)
 
     def _on_cloud(self, topic: str, message: PointCloud2) -> None:
@@ -141,9 +169,8 @@ class SafetySupervisorNode(Node):
             points = points_from_cloud_msg(message, mount)
             slab = (self._config.cloud_low_m, self._config.cloud_high_m)
             sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], *slab)
-            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), now)
+            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), self._moment)
 
-        now = self._now()
         self._take(self._supervisor.sensors[topic], receive)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -161,15 +188,15 @@ class SafetySupervisorNode(Node):
     def _tick(self) -> None:
         """Read what came, supervise and publish; a defect of our own still ends in a zero command."""
         try:
-            self._inputs.take_all()
-            now = self._now()
+            self._inputs.take_all(self._look_at_clocks)
+            now = self._moment
             verdict = self._supervisor.supervise(now)
         except Exception as error:  # the robot must stop whatever is wrong in here
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
             now = self._now()
             verdict = self._supervisor.fail(repr(error), now)
         self._commands.publish(self._command_to_msg(verdict))
-        self._verdicts.publish(convert.verdict_to_msg(verdict))
+        self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
         self._report.tell(verdict, now.steady_ns)
 
     def _command_to_msg(self, verdict: Verdict) -> Twist | TwistStamped:
