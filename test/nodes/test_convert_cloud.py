@@ -30,8 +30,9 @@ def cloud(kind="f4", big=False, height=1, padding=0):
     rows = records.view(np.uint8).reshape(height, -1)
     message = PointCloud2(height=height, width=width, point_step=point["itemsize"], is_bigendian=big)
     message.row_step = rows.shape[1] + padding
-    message.fields = [PointField(name="intensity", offset=0, datatype=PointField.FLOAT32, count=1)]
-    message.fields += [PointField(name=n, offset=o, datatype=TYPES[kind], count=1) for n, o in zip(names, offsets, strict=True)]
+    message.fields.append(PointField(name="intensity", offset=0, datatype=PointField.FLOAT32, count=1))
+    for name, offset in zip(names, offsets, strict=True):
+        message.fields.append(PointField(name=name, offset=offset, datatype=TYPES[kind], count=1))
     message.data.frombytes(np.pad(rows, ((0, 0), (0, padding))).tobytes())
     return message
 
