@@ -82,8 +82,9 @@ def _content() -> list[Case]:
     """Messages that come, but are wrong."""
     bad, on = Begin.FIRST_BAD, Expected.GO_ON
     return [
-        *_spoil("reorder", (SCAN, ODOM, PLAN), "reorder", begin=bad),
-        *_spoil("reorder", (CLOCK, LATENT), "reorder", expected=Expected.EITHER),
+        *_spoil("reorder", (SCAN, ODOM), "reorder", begin=bad),
+        # of these only the newest is kept by the listener, so it may never see that the order was wrong
+        *_spoil("reorder", (CLOCK, PLAN, LATENT), "reorder", expected=Expected.EITHER),
         *_spoil("reorder", (WARM_START,), "reorder", expected=on),
         *_spoil("corrupt", (SCAN, ODOM, PLAN, LATENT), "corrupt", settings={"seed": 1}),
         *_spoil("corrupt", (WARM_START,), "corrupt", expected=on, settings={"seed": 1}),
