@@ -12,7 +12,7 @@ from edge_worldmodel.core.supervisor_states import PASSING, State
 
 from .supervised_robot import SupervisedRobot, driving, spoil
 
-SECOND_NS = 1_000_000_000
+FENCE = SupervisorConfig(geofence_m=(-1.0, -1.0, 2.0, -1.0, 2.0, 1.0, -1.0, 1.0))
 
 
 def test_a_paused_simulation_is_survived():
