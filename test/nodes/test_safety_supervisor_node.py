@@ -188,7 +188,7 @@ def test_stamped_commands_and_parameters(probe):
     assert watch.commands[-1][1].header.stamp.sec > 0
 
 
-@pytest.mark.xfail(strict=False, reason="does not always drive again in time after the clock starts over; under investigation")
+@pytest.mark.xfail(strict=False, reason="does not always drive again in time after the clock restarts")
 def test_a_paused_and_a_restarted_simulation_stop_it_and_are_survived(probe):
     clock, watch = probe.node.create_publisher(ClockMsg, "/clock", 10), Watch(probe)
     simulated = {"ns": 50 * 10**9, "step": 10_000_000}
