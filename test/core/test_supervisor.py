@@ -166,6 +166,18 @@ def test_standing_still_the_same_look_again_is_fine():
     assert not robot.supervisor.sensors["scan"].rejected["frozen"]
 
 
+@pytest.mark.parametrize("phase", range(5))
+def test_without_odometry_nobody_knows_whether_the_same_look_again_is_frozen(phase):
+    robot = SupervisedRobot(obstacles=RING)
+    robot.drives = False  # commanded to move, and held: what it sees does not change, and rightly so
+    robot.run(2.0 + 0.02 * phase)
+    robot.before["odometry"] = lambda _: None
+    assert robot.run(0.5)[-1].state not in PASSING
+    del robot.before["odometry"]
+    robot.run(0.5)
+    assert robot.supervisor.state in PASSING, robot.supervisor.faults
+
+
 def test_odometry_that_moves_and_stays_where_it_was_is_frozen():
     robot = SupervisedRobot()
     robot.run(1.0)

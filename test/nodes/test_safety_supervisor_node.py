@@ -98,7 +98,7 @@ def test_silence_stops_in_time(driving, record_property):
             source.send[name], make = None, source.send[name]
             times_s.append(watch.stopped_after_s(source.last_s[name], 0.5))
             source.send[name] = make
-            assert watch.drives()
+            assert watch.drives(), (name, watch.verdicts[-1])
         record_property(f"{name}_stopped_s", times_s)
         assert max(times_s) <= timeout_s + 0.15
         assert np.median(times_s) <= timeout_s + 0.06
@@ -188,7 +188,6 @@ def test_stamped_commands_and_parameters(probe):
     assert watch.commands[-1][1].header.stamp.sec > 0
 
 
-@pytest.mark.xfail(strict=False, reason="does not always drive again in time after the clock restarts")
 def test_a_paused_and_a_restarted_simulation_stop_it_and_are_survived(probe):
     clock, watch = probe.node.create_publisher(ClockMsg, "/clock", 10), Watch(probe)
     simulated = {"ns": 50 * 10**9, "step": 10_000_000}
