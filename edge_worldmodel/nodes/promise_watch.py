@@ -17,13 +17,15 @@ class EventsOnly(CallbackGroup):
     """Lets events of a subscription be executed and never its messages, which somebody else reads."""
 
     def can_execute(self, entity: Any) -> bool:
+        """Return whether this is an event."""
         return not isinstance(entity, Subscription)
 
     def beginning_execution(self, entity: Any) -> bool:
+        """Return whether this is an event."""
         return not isinstance(entity, Subscription)
 
     def ending_execution(self, entity: Any) -> None:
-        return None
+        """Do nothing: nothing was locked."""
 
 
 class PromiseWatch:
