@@ -30,6 +30,7 @@ from edge_worldmodel.nodes.command_output import CommandOutputConfig, heading_ra
 from edge_worldmodel.nodes.convert_sensors import odometry_from_msg, points_from_cloud_msg, sweep_from_scan_msg
 from edge_worldmodel.nodes.frames import Frames
 from edge_worldmodel.nodes.health import Health
+from edge_worldmodel.nodes.imagined_input import take_imagined
 from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.operator_topics import OperatorTopics
 from edge_worldmodel.nodes.parameters import declare
@@ -88,6 +89,7 @@ class SafetySupervisorNode(Node):
         ):
             for topic in filter(None, topics):
                 self._inputs.subscribe(message_type, topic, functools.partial(callback, topic), SENSOR)
+        take_imagined(self._inputs, self._supervisor.imagined, self.health)
         self._watch = PromiseWatch(self, msg.Plan, "planner/plan", self._on_broken_promise)
         OperatorTopics(self._inputs, self._supervisor, lambda: self._moment)
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
