@@ -77,6 +77,7 @@ class RolloutPlannerNode(ManagedNode):
         self._patience = self.create_timer(
             self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False
         )
+        self._blinding = self.create_timer(self._timing.frame_timeout_s, self._withdraw, clock=steady, autostart=False)
         self._heartbeat = self.create_timer(1.0 / self._timing.heartbeat_hz, self._resend, clock=steady)
 
     def teardown(self) -> None:
@@ -86,6 +87,7 @@ class RolloutPlannerNode(ManagedNode):
             for subscription in self._inputs:
                 self.destroy_subscription(subscription)
             self.destroy_timer(self._patience)
+            self.destroy_timer(self._blinding)
             self.destroy_timer(self._heartbeat)
 
     @guarded
@@ -102,6 +104,7 @@ class RolloutPlannerNode(ManagedNode):
         self._communication_s = communication_s
         self._waiting = frame
         self._patience.reset()
+        self._blinding.reset()
         if unseen_s > self._timing.frame_timeout_s:
             self._resend()
 
@@ -162,7 +165,8 @@ class RolloutPlannerNode(ManagedNode):
         with self._sending:
             self._plan = output.plan
             self._plan_bytes = plan_bytes
-            self._plans.publish(plan_bytes)
+            if not self._is_blind():  # or it would undo its own withdrawal
+                self._plans.publish(plan_bytes)
         latency = dataclasses.replace(
             output.rollout_set.latency, load_s=job.load_s, communication_s=job.communication_s
         )
@@ -180,14 +184,24 @@ class RolloutPlannerNode(ManagedNode):
         """Prove that the planner lives and sees, for as long as the present plan may be followed."""
         if not self.active:
             return
-        blind = time.perf_counter() - self._received_s > self._timing.frame_timeout_s
+        blind = self._is_blind()
         self._report.watched(missing=blind)
         if blind:
-            return  # nobody looks any more: let the supervisor stop the robot
+            return
         with self._sending:  # or an old plan could follow a new one
             plan = self._plan
             if plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
                 self._plans.publish(self._plan_bytes)
+
+    def _is_blind(self) -> bool:
+        return time.perf_counter() - self._received_s > self._timing.frame_timeout_s
+
+    def _withdraw(self) -> None:
+        """Nobody looks any more: take the plan back, so that the supervisor need not wait for its silence."""
+        self._blinding.cancel()
+        with self._sending:
+            if self.active and self._plan is not None:
+                self._plans.publish(convert.withdrawal_to_msg(self._plan))
 
 
 def main() -> None:
