@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 from edge_worldmodel.sim.shapes import Box, Cylinder, Solid, clearance, enclosure, segment
-from edge_worldmodel.sim.tracks import load_tracks
+from edge_worldmodel.sim.tracks import Tracks, load_tracks
 
-CROWD_MODELS = ("waypoints", "jupedsim", "replay")
+CROWD_MODELS = ("waypoints", "jupedsim", "orca", "replay")
 _WALL_KINDS = ("segment", "box", "cylinder")
 
 Point = tuple[float, float]
@@ -23,13 +23,18 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Person:
-    """Someone who walks from start through the waypoints over and over, or between random points of an area."""
+    """Someone who walks from start through the waypoints over and over, or between random points of an area.
+
+    With ``waits_for_robot_m`` above 0 a person of the model "waypoints" stands still until a robot is that close,
+    and then walks the waypoints once.
+    """
 
     start: Point
     waypoints: tuple[Point, ...] = ()
     area: tuple[float, float, float, float] | None = None
     speed_mps: float = 1.0
     radius_m: float = 0.25
+    waits_for_robot_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class CrowdSpec:
     """How the people move.
 
     ``model`` is "waypoints" (straight on, blind), "jupedsim" (people heed walls, each other and, with
-    ``reacts_to_robot``, the robots) or "replay" (the recorded tracks of ``file``, see tracks.py).
+    ``reacts_to_robot``, the robots), "orca" (the same on open ground by reciprocal avoidance) or "replay" (the
+    recorded ``tracks``, or those of ``file``, see tracks.py).
     """
 
     model: str = "waypoints"
@@ -45,6 +51,7 @@ class CrowdSpec:
     robot_margin_m: float = 0.1
     file: Path | None = None
     replay_radius_m: float = 0.25
+    tracks: Tracks | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -184,6 +191,7 @@ def _person(value: object, place: str) -> Person:
         area=fields.optional_numbers("area", "x_min y_min x_max y_max"),  # type: ignore[arg-type]
         speed_mps=fields.number("speed", 1.0, minimum=0.0, maximum=3.0),
         radius_m=fields.number("radius", 0.25, minimum=0.05, maximum=1.0),
+        waits_for_robot_m=fields.number("waits_for_robot", 0.0, minimum=0.0, maximum=20.0),
     )
     fields.finish()
     if person.waypoints and person.area:
