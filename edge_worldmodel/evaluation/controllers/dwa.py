@@ -114,7 +114,7 @@ class Dwa(LocalPlanner):
 
 
 def arcs(pose: Floats, speed: Floats, turn: Floats, horizon_s: float, steps: int) -> Floats:
-    """Return poses (n, steps + 1, 3) along circular arcs of constant speeds (n,) and yaw rates (n,) from a pose (3,)."""
+    """Return poses (n, steps + 1, 3) along arcs of constant speeds (n,) and yaw rates (n,) from a pose (3,)."""
     t = np.linspace(0.0, horizon_s, steps + 1)
     half = 0.5 * turn[:, None] * t
     # The chord of an arc of angle a and length l is l sin(a / 2) / (a / 2), at half the angle.

@@ -1,14 +1,14 @@
-"""Model predictive path integral control (Williams et al., 2017) as Nav2 ships it, on a static costmap or with people
-carried on at constant velocity.
+"""Model predictive path integral control (Williams et al., 2017) as Nav2 ships it.
 
-Generate noisy controls, roll them out, score them with the critics, weigh them. Parameters and defaults are
-those of Nav2's controller for a differential drive; the speed cap and the robot's own limits take the place of vx_max
-and wz_max. One optimisation per look: Nav2 runs 20 in a second, the arena's scanner 10.
+Generate noisy controls, roll them out, score them with the critics, weigh them: on a static costmap, or with moving
+clusters carried on at constant velocity. Parameters and defaults are those of Nav2's controller for a differential
+drive; the speed cap and the robot's own limits take the place of vx_max and wz_max. One optimisation per look: Nav2
+runs 20 in a second, the arena's scanner 10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,25 +78,25 @@ class Mppi(LocalPlanner):
     def begin(self, rng: np.random.Generator) -> None:
         """Start from standing still, with noise drawn once for the episode, as Nav2 does by default."""
         cfg = self.config
-        self._controls = np.zeros((cfg.time_steps, 2), np.float32)
-        self._history = np.zeros((_HALF, 2), np.float32)
-        noise = rng.standard_normal((cfg.batch_size, cfg.time_steps, 2), np.float32)
-        self._noise = noise * np.array([cfg.speed_std_mps, cfg.turn_std_radps], np.float32)
+        self._controls = np.zeros((2, cfg.time_steps), np.float32)
+        self._history = np.zeros((2, _HALF), np.float32)
+        self._noise = rng.standard_normal((2, cfg.time_steps, cfg.batch_size), np.float32)
+        self._noise[0] *= cfg.speed_std_mps
+        self._noise[1] *= cfg.turn_std_radps
         self._tracker = ClusterTracker()
 
     def choose(self, scene: Scene) -> Command:
-        """Shift, optimise once, command what is planned for one look ahead; stop when everything collides."""
+        """Shift, optimise once, command what is planned until the next look; stop when everything collides."""
         shift = max(round(LOOK_PERIOD_S / self.config.model_dt_s), 1)
-        self._controls = np.concatenate([self._controls[shift:], np.repeat(self._controls[-1:], shift, axis=0)])
-        surroundings = self._surroundings(scene)
-        rollouts = self._roll_out(scene, self._controls + self._noise)
-        costs, collides = critics.score(rollouts, surroundings, self.config)
+        self._controls = np.concatenate([self._controls[:, shift:], self._controls[:, -1:].repeat(shift, 1)], axis=1)
+        rollouts = self._roll_out(scene, self._controls[..., None] + self._noise)
+        costs, collides = critics.score(rollouts, self._surroundings(scene), self.config)
         if collides.all():
             self.begin_again()
             return STOP
         self._update(rollouts.controls, costs)
-        command = self._controls[:shift].mean(axis=0)
-        self._history = np.concatenate([self._history, self._controls[:shift]])[-_HALF:]
+        command = self._controls[:, :shift].mean(axis=1)
+        self._history = np.concatenate([self._history, self._controls[:, :shift]], axis=1)[:, -_HALF:]
         return Command(float(command[0]), float(command[1]))
 
     def begin_again(self) -> None:
@@ -122,62 +122,49 @@ class Mppi(LocalPlanner):
         return np.array(low, np.float32), np.array([limits.forward_mps, turn], np.float32)
 
     def _roll_out(self, scene: Scene, controls: Tensor) -> Rollouts:
-        """Return what controls (n, T, 2) lead to, from the present twist within the accelerations."""
+        """Return what controls (2, T, n) lead to, from the present twist within the accelerations."""
         dt = np.float32(self.config.model_dt_s)
-        low, high = self._bounds()
-        controls = np.clip(controls, low, high)
-        twist = scene.look.twist[[0, 2]].astype(np.float32)
-        speeds = reachable(controls, twist, self._changes() * dt)
-        yaw = np.cumsum(speeds[..., 1], axis=1) * dt
-        before = np.concatenate([np.zeros_like(yaw[:, :1]), yaw[:, :-1]], axis=1)
-        start = np.float32(scene.pose[2])
-        x = np.cumsum(speeds[..., 0] * np.cos(before + start), axis=1) * dt + np.float32(scene.pose[0])
-        y = np.cumsum(speeds[..., 0] * np.sin(before + start), axis=1) * dt + np.float32(scene.pose[1])
-        return Rollouts(controls, speeds, np.stack([x, y, yaw + start], axis=-1), self.config.model_dt_s, low, high)
-
-    def _changes(self) -> Tensor:
-        """Return (3,): the accelerations of speeding up, of braking and of turning."""
-        limits = self.limits
-        return np.array(
-            [limits.acceleration_mps2, limits.deceleration_mps2, limits.yaw_acceleration_radps2], np.float32
-        )
+        start, limits = scene.pose.astype(np.float32), self.limits
+        changes = limits.acceleration_mps2, limits.deceleration_mps2, limits.yaw_acceleration_radps2
+        speeds = reachable(controls, scene.look.twist[[0, 2]], (np.array(changes) * dt).tolist())
+        yaw = np.cumsum(speeds[1], axis=0) * dt + start[2]
+        before = np.concatenate([np.full_like(yaw[:1], start[2]), yaw[:-1]])
+        way = speeds[0] * dt
+        x = np.cumsum(way * np.cos(before), axis=0) + start[0]
+        y = np.cumsum(way * np.sin(before), axis=0) + start[1]
+        return Rollouts(controls, speeds, x, y, yaw, self.config.model_dt_s, *self._bounds())
 
     def _update(self, controls: Tensor, costs: Tensor) -> None:
         """Move the control sequence to the weighted mean of the drawn ones."""
         cfg = self.config
-        variance = np.array([cfg.speed_std_mps, cfg.turn_std_radps], np.float32) ** 2
-        noise = controls - self._controls
-        costs = costs + cfg.gamma * (noise * (self._controls / variance)).sum(axis=(1, 2))
+        spread = np.array([cfg.speed_std_mps, cfg.turn_std_radps], np.float32)[:, None]
+        pull = (self._controls / spread**2).reshape(-1)
+        costs = costs + cfg.gamma * (pull @ self._noise.reshape(len(pull), -1))
         weights = np.exp(-(costs - costs.min()) / cfg.temperature)
-        mean = np.tensordot((weights / weights.sum()).astype(np.float32), controls, axes=1)
-        padded = np.concatenate([self._history, mean, np.repeat(mean[-1:], _HALF, axis=0)])
-        for axis in (0, 1):
-            self._controls[:, axis] = np.convolve(padded[:, axis], _SMOOTHING, "valid")
+        mean = controls @ (weights / weights.sum()).astype(np.float32)
+        padded = np.concatenate([self._history, mean, mean[:, -1:].repeat(_HALF, 1)], axis=1)
+        smooth = np.stack([np.convolve(row, _SMOOTHING, "valid") for row in padded])
         low, high = self._bounds()
-        self._controls = np.clip(self._controls, low, high)
+        self._controls = np.clip(smooth, low[:, None], high[:, None]).astype(np.float32)
 
 
-def reachable(wanted: Tensor, start: Tensor, changes: Tensor) -> Tensor:
-    """Return the speeds (n, T, 2) that follow wanted ones as fast as the accelerations allow.
+def reachable(wanted: Tensor, start: Floats, changes: Sequence[float]) -> Tensor:
+    """Return the speeds (2, T, n) that follow wanted ones as fast as the accelerations allow.
 
     Args:
-        wanted: (n, T, 2) speed and yaw rate.
+        wanted: (2, T, n) speed and yaw rate.
         start: (2,) what is driven now.
-        changes: (3,) per step: speeding up, braking, turning.
+        changes: per step: speeding up, braking, turning.
     """
-    up, down, turn = (float(change) for change in changes)
-    # time first: each step then works on whole rows
-    targets = np.ascontiguousarray(wanted.transpose(1, 2, 0))
-    speeds = np.empty_like(targets)
-    v = np.full(targets.shape[2], start[0], np.float32)
-    w = np.full(targets.shape[2], start[1], np.float32)
-    for target, row in zip(targets, speeds, strict=True):
+    up, down, turn = (np.float32(change) for change in changes)
+    speeds = np.empty_like(wanted)
+    v, w = (np.full(wanted.shape[2], value, np.float32) for value in start)
+    for step in range(wanted.shape[1]):
         forward = v >= 0.0
-        lower, upper = np.where(forward, -down, -up), np.where(forward, up, down)
-        v = v + np.clip(target[0] - v, lower, upper)
-        w = w + np.clip(target[1] - w, -turn, turn)
-        row[0], row[1] = v, w
-    return np.ascontiguousarray(speeds.transpose(2, 0, 1))
+        low, high = np.where(forward, v - down, v - up), np.where(forward, v + up, v + down)
+        v = np.minimum(np.maximum(wanted[0, step], low), high, out=speeds[0, step])
+        w = np.minimum(np.maximum(wanted[1, step], w - turn), w + turn, out=speeds[1, step])
+    return speeds
 
 
 def _make_static(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Mppi:

@@ -1,4 +1,6 @@
-"""The critics that Nav2's MPPI runs by default, on arrays: (n, T) trajectories in, (n,) costs out.
+"""The critics that Nav2's MPPI runs by default, on arrays: n trajectories of T points in, (n,) costs out.
+
+Time comes first, (T, n), so that every step works on whole rows.
 
 Constraint, cost, goal, goal angle (the arena's goals have none: left out), path align, path follow, path angle and
 prefer forward; twirling is off, as in Nav2's defaults.
@@ -12,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.evaluation.controllers.clusters import Tracks
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap import CELL_M, CELLS, Costmap
 from edge_worldmodel.evaluation.controllers.footprint import Footprint
+from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
 
 if TYPE_CHECKING:
     from edge_worldmodel.evaluation.controllers.mppi import MppiConfig
@@ -27,15 +31,19 @@ _GOAL_NEAR_M, _PATH_NEAR_M, _COST_NEAR_M = 1.4, 0.5, 1.0
 _MAX_ANGLE_RAD = 1.0
 _MAX_BLOCKED = 0.05
 _INSCRIBED, _LETHAL = 253.0, 254.0
+_FEW = 2
+_PER_METRE = np.float32(1.0 / CELL_M)
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Drawn controls (n, T, 2), the speeds (n, T, 2) they lead to, and poses (n, T, 3) in the odom frame."""
+    """Drawn controls (2, T, n), the speeds (2, T, n) and poses x, y, yaw (T, n) in the odom frame they lead to."""
 
     controls: Tensor
     speeds: Tensor
-    poses: Tensor
+    x: Tensor
+    y: Tensor
+    yaw: Tensor
     dt_s: float
     low: Tensor
     high: Tensor
@@ -58,16 +66,17 @@ class Surroundings:
         """Straight distance from the robot to the goal."""
         return float(np.hypot(*(self.goal - self.pose[:2])))
 
-    def distance_at(self, points: NDArray[np.floating], times_s: Tensor) -> Tensor:
-        """Return (n, T, k) distances of points (n, T, k, 2) to anything, moving clusters where they will be then."""
-        nearest = self.distance_m[self.costmap.cells_of(points)]
-        for position, velocity, radius_m in zip(
-            self.tracks.positions, self.tracks.velocities, self.tracks.radii_m, strict=True
-        ):
-            then = (position + velocity * times_s[:, None]).astype(points.dtype)
-            gap = points - then[:, None]
-            away = np.sqrt(np.einsum("...i,...i", gap, gap)) - points.dtype.type(radius_m)
-            np.minimum(nearest, away, out=nearest)
+    def distance_at(self, x: Tensor, y: Tensor, times_s: Tensor) -> Tensor:
+        """Return (T, n) distances of points to anything: to moving clusters where they will be at times (T,)."""
+        left, low = self.costmap.origin.astype(np.float32)
+        ix = np.clip((x - left) * _PER_METRE, 0, CELLS - 1).astype(np.int32)
+        iy = np.clip((y - low) * _PER_METRE, 0, CELLS - 1).astype(np.int32)
+        nearest: Tensor = self.distance_m.reshape(-1)[iy * CELLS + ix]
+        tracks = self.tracks
+        for position, velocity, radius_m in zip(tracks.positions, tracks.velocities, tracks.radii_m, strict=True):
+            then = (position + velocity * times_s[:, None]).astype(np.float32)
+            dx, dy = x - then[:, :1], y - then[:, 1:]
+            np.minimum(nearest, np.sqrt(dx * dx + dy * dy) - np.float32(radius_m), out=nearest)
         return nearest
 
 
@@ -89,69 +98,68 @@ def score(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> tuple
 
 def cost(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> tuple[Tensor, NDArray[np.bool_]]:
     """Cost of being near obstacles, and of touching them with the footprint."""
-    poses = rollouts.poses[:, ::_COST_STEP]
-    times_s = (rollouts.dt_s * (1 + _COST_STEP * np.arange(poses.shape[1]))).astype(np.float32)
+    x, y, yaw = (values[::_COST_STEP] for values in (rollouts.x, rollouts.y, rollouts.yaw))
+    times_s = (rollouts.dt_s * (1 + _COST_STEP * np.arange(len(x)))).astype(np.float32)
     footprint = around.footprint
-    discs_m = around.distance_at(footprint.discs(poses), times_s)
-    touches = discs_m.min(axis=-1) < footprint.radius_m
-    centre_m = (
-        around.distance_at(poses[..., None, :2], times_s)[..., 0] if len(footprint.centres_m) > 1 else discs_m[..., 0]
-    )
+    centre_m = around.distance_at(x, y, times_s)
+    nearest, cos, sin = centre_m, np.cos(yaw), np.sin(yaw)
+    for along in footprint.centres_m.astype(np.float32):
+        if along != 0.0:
+            nearest = np.minimum(nearest, around.distance_at(x + along * cos, y + along * sin, times_s))
+    collides = (nearest < footprint.radius_m).any(axis=0)
     inflated = (_INSCRIBED - 1.0) * np.exp(-config.cost_scaling * (centre_m - footprint.inscribed_m))
     points = np.where(centre_m < config.inflation_m, inflated, 0.0)
     if around.to_goal_m < _COST_NEAR_M:
         points[:] = 0.0
     points = np.where(centre_m < footprint.inscribed_m, config.critical_cost, points)
-    collides = touches.any(axis=1)
-    total = np.where(collides, config.collision_cost, points.sum(axis=1))
-    return (total * (config.cost_weight / _LETHAL / points.shape[1])).astype(np.float32), collides
+    total = np.where(collides, config.collision_cost, points.sum(axis=0))
+    return (total * (config.cost_weight / _LETHAL / len(x))).astype(np.float32), collides
 
 
 def constraint(rollouts: Rollouts, config: MppiConfig) -> Tensor:
     """Cost of speeds outside of the limits."""
-    speed = rollouts.speeds[..., 0]
+    speed = rollouts.speeds[0]
     beyond = np.maximum(speed - rollouts.high[0], 0.0) + np.maximum(rollouts.low[0] - speed, 0.0)
-    return (config.constraint_weight * rollouts.dt_s * beyond.sum(axis=1)).astype(np.float32)
+    return (config.constraint_weight * rollouts.dt_s * beyond.sum(axis=0)).astype(np.float32)
 
 
 def forward(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> Tensor:
     """Cost of going backwards, but not right before the goal."""
     if around.to_goal_m < _PATH_NEAR_M:
-        return np.zeros(len(rollouts.speeds), np.float32)
-    backwards = np.maximum(-rollouts.speeds[..., 0], 0.0)
-    return (config.forward_weight * rollouts.dt_s * backwards.sum(axis=1)).astype(np.float32)
+        return np.zeros(rollouts.x.shape[1], np.float32)
+    backwards = np.maximum(-rollouts.speeds[0], 0.0)
+    return (config.forward_weight * rollouts.dt_s * backwards.sum(axis=0)).astype(np.float32)
 
 
 def goal(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> Tensor:
     """Mean distance to the goal."""
-    gap = rollouts.poses[..., :2] - around.goal.astype(np.float32)
-    return (config.goal_weight * np.hypot(gap[..., 0], gap[..., 1]).mean(axis=1)).astype(np.float32)
+    x, y = around.goal.astype(np.float32)
+    return (config.goal_weight * np.hypot(rollouts.x - x, rollouts.y - y).mean(axis=0)).astype(np.float32)
 
 
 def furthest_reached(rollouts: Rollouts, around: Surroundings) -> int:
     """Return the index of the furthest path point that is the nearest one to any trajectory's end."""
-    gap = rollouts.poses[:, -1, None, :2] - around.path.astype(np.float32)
-    return int(np.argmin((gap**2).sum(axis=-1), axis=1).max())
+    path = around.path.astype(np.float32)
+    gap = (rollouts.x[-1] - path[:, :1]) ** 2 + (rollouts.y[-1] - path[:, 1:]) ** 2
+    return int(np.argmin(gap, axis=0).max())
 
 
 def align(
     rollouts: Rollouts, around: Surroundings, config: MppiConfig, furthest: int, blocked: NDArray[np.bool_]
 ) -> Tensor:
     """Mean distance to the path point that lies as far along the path as the trajectory has come."""
-    none = np.zeros(len(rollouts.poses), np.float32)
-    if furthest < _ALIGN_OFFSET or (
-        blocked[: furthest + 1].sum() > 2 and blocked[: furthest + 1].mean() > _MAX_BLOCKED
-    ):
+    none = np.zeros(rollouts.x.shape[1], np.float32)
+    ahead = blocked[: furthest + 1]
+    if furthest < _ALIGN_OFFSET or (ahead.sum() > _FEW and ahead.mean() > _MAX_BLOCKED):
         return none
-    points = rollouts.poses[:, ::_ALIGN_STEP, :2]
-    steps = np.diff(points, axis=1)
-    along = np.cumsum(np.hypot(steps[..., 0], steps[..., 1]), axis=1)
+    x, y = rollouts.x[::_ALIGN_STEP], rollouts.y[::_ALIGN_STEP]
+    along = np.cumsum(np.hypot(np.diff(x, axis=0), np.diff(y, axis=0)), axis=0)
     path = around.path.astype(np.float32)
-    way = np.append(0.0, np.cumsum(np.hypot(*np.diff(path, axis=0).T))).astype(np.float32)
-    nearest = np.clip(np.searchsorted(way, along), 0, len(path) - 1)
-    gap = np.hypot(points[:, 1:, 0] - path[nearest, 0], points[:, 1:, 1] - path[nearest, 1])
+    # The points of a path are evenly apart, so the way along it is an index.
+    nearest = np.minimum(np.rint(along * np.float32(1.0 / SPACING_M)).astype(np.int32), len(path) - 1)
+    gap = np.hypot(x[1:] - path[nearest, 0], y[1:] - path[nearest, 1])
     valid = ~blocked[nearest]
-    mean = (gap * valid).sum(axis=1) / np.maximum(valid.sum(axis=1), 1)
+    mean = (gap * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
     return (config.align_weight * mean).astype(np.float32)
 
 
@@ -162,21 +170,16 @@ def follow(
     index = min(furthest + _FOLLOW_OFFSET, len(around.path) - 1)
     while index < len(around.path) - 1 and blocked[index]:
         index += 1
-    gap = rollouts.poses[:, -1, :2] - around.path[index].astype(np.float32)
-    return (config.follow_weight * np.hypot(gap[:, 0], gap[:, 1])).astype(np.float32)
+    x, y = around.path[index].astype(np.float32)
+    return (config.follow_weight * np.hypot(rollouts.x[-1] - x, rollouts.y[-1] - y)).astype(np.float32)
 
 
 def angle(rollouts: Rollouts, around: Surroundings, config: MppiConfig, furthest: int) -> Tensor:
     """Angle between a trajectory's end and a point ahead, where the robot does not face it yet."""
     point = around.path[min(furthest + _ANGLE_OFFSET, len(around.path) - 1)]
     offset = point - around.pose[:2]
-    facing = _wrap(np.arctan2(offset[1], offset[0]) - around.pose[2])
+    facing = wrap_angle(np.arctan2(offset[1], offset[0]) - around.pose[2])
     if abs(facing) < _MAX_ANGLE_RAD:
-        return np.zeros(len(rollouts.poses), np.float32)
-    end = rollouts.poses[:, -1]
-    bearing = np.arctan2(np.float32(point[1]) - end[:, 1], np.float32(point[0]) - end[:, 0])
-    return (config.angle_weight * np.abs(_wrap(bearing - end[:, 2]))).astype(np.float32)
-
-
-def _wrap(angle_rad: Floats | Tensor) -> Floats:
-    return np.remainder(angle_rad + np.pi, 2.0 * np.pi) - np.pi
+        return np.zeros(rollouts.x.shape[1], np.float32)
+    bearing = np.arctan2(point[1] - rollouts.y[-1], point[0] - rollouts.x[-1])
+    return (config.angle_weight * np.abs(wrap_angle(bearing - rollouts.yaw[-1]))).astype(np.float32)
