@@ -43,8 +43,12 @@ VERBS: dict[str, Verb] = {
         "measure what was trained",
         verbs={
             "forecast": Verb("imagined against real futures, open loop", "edge_worldmodel.evaluation.forecast"),
+            "closed-loop": Verb(
+                "planners driving in simulated and recorded worlds", "edge_worldmodel.evaluation.arena.closed_loop"
+            ),
         },
     ),
+    "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.report"),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
 }
 

@@ -23,7 +23,7 @@ _MOST_TIME_S = 600.0
 class Wishes:
     """What the command line sets over the scenario file; None: as in the file."""
 
-    worlds: Path | None = None
+    worlds: tuple[Path, ...] = ()
     tracks: Path | None = None
     people: tuple[int, int] | None = None
     max_speed_mps: float | None = None

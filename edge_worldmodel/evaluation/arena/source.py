@@ -48,7 +48,7 @@ class Inputs:
     time_limit_s: float
     max_speed_mps: float
     seed: int
-    worlds: Path | None = None
+    worlds: tuple[Path, ...] = ()
     tracks: Path | None = None
     people: tuple[int, int] | None = None
 
@@ -65,6 +65,21 @@ class Source(Protocol):
 
 MakeSource = Callable[[Fields, Inputs], Source]
 """Reads the keys of its kind from a scenario file."""
+
+
+def data_files(inputs: Inputs, fields: Fields, suffix: str, wanted: str) -> list[Path]:
+    """Return the world files of a suffix that --worlds (or ``worlds:``) names, those of folders included.
+
+    Raises:
+        ScenarioError: there is none.
+    """
+    named = list(inputs.worlds) or ([Path(fields.text("worlds"))] if "worlds" in fields else [])
+    files = [f for path in named for f in (sorted(path.glob(f"*{suffix}")) if path.is_dir() else [path])]
+    found = [file for file in files if file.suffix == suffix]
+    if not found:
+        given = f"; given: {', '.join(map(str, named))}" if named else ""
+        raise ScenarioError(f"this scenario needs worlds: give --worlds FILE{suffix} ({wanted}){given}")
+    return found
 
 
 def straight_m(start: Sequence[float], goal: Sequence[float]) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.arena.source import STEP_S, Draft, Inputs, ScenarioError, Skipped, shuffled
+from edge_worldmodel.evaluation.arena.source import STEP_S, Draft, Inputs, ScenarioError, Skipped, data_files, shuffled
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.shapes import Cylinder
 from edge_worldmodel.sim.world import RobotPlacement, World
@@ -19,27 +21,44 @@ GOAL = (-2.25, 13.0, 1.57)
 _BOUNDS = (-12.0, -7.0, 8.0, 20.0)
 _CELL_M = 0.15
 _HEIGHT_M = 1.0
+_DAMAGED = (
+    KeyError, OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, WorldError,
+)  # fmt: skip
 
 
 class BarnSource:
-    """The worlds of one .npz file, in an order shuffled by the seed."""
+    """The worlds of .npz files, in an order shuffled by the seed."""
 
-    def __init__(self, path: Path, inputs: Inputs) -> None:
-        """Check every world of the file; those that cannot be used are named in ``skipped``."""
+    def __init__(self, paths: Sequence[Path], inputs: Inputs) -> None:
+        """Check every world of the files; those that cannot be used are named in ``skipped``."""
         self._inputs = inputs
         self.skipped: list[Skipped] = []
         self._worlds: list[tuple[str, Floats, Floats]] = []
-        self.digest = _digest(path)
-        for name, load in _entries(path):
-            try:
-                obstacles, way = load()
-                self._world(name, obstacles)
-            except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile, WorldError) as error:
-                self.skipped.append(Skipped(f"{path.name}: world {name}", str(error)))
-            else:
-                self._worlds.append((name, obstacles, way))
+        for path in paths:
+            self._load(path)
         if not self._worlds:
-            raise ScenarioError(f"{path}: no usable world in it ({len(self.skipped)} damaged)")
+            reasons = "; ".join(f"{entry.what}: {entry.why}" for entry in self.skipped[:3])
+            raise ScenarioError(f"no usable BARN world ({len(self.skipped)} damaged: {reasons})")
+        self.digest = hashlib.sha256(b"".join(o.tobytes() + w.tobytes() for _, o, w in self._worlds)).hexdigest()
+
+    def _load(self, path: Path) -> None:
+        try:
+            arrays = np.load(path, allow_pickle=False)
+            names = sorted((k[4:] for k in arrays.files if k.startswith("obs_")), key=lambda name: (len(name), name))
+        except _DAMAGED as error:
+            self.skipped.append(Skipped(path.name, f"not an .npz of BARN worlds (obs_<i>, path_<i>): {error}"))
+            return
+        if not names:
+            self.skipped.append(Skipped(path.name, "holds no array obs_<i>"))
+        with arrays:
+            for name in names:
+                try:
+                    obstacles, way = read_world(arrays, name)
+                    self._world(name, obstacles)
+                except _DAMAGED as error:
+                    self.skipped.append(Skipped(f"{path.name}: world {name}", str(error)))
+                else:
+                    self._worlds.append((name, obstacles, way))
 
     def draw(self, index: int, rng: np.random.Generator) -> Draft:
         """Return the world of an episode; nothing but the choice of the world is random."""
@@ -60,22 +79,16 @@ def path_length_m(way: Floats) -> float:
     return float(np.hypot(*np.diff(points, axis=0).T).sum())
 
 
-def _entries(path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Yield the name of each world and what loads its obstacles (n, 3) and path (m, 2)."""
-    try:
-        arrays = np.load(path, allow_pickle=False)
-        names = [key.removeprefix("obs_") for key in arrays.files if key.startswith("obs_")]
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ScenarioError(f"{path}: cannot be read as BARN worlds (.npz with obs_<i> and path_<i>): {error}") from error
+def read_world(arrays: Mapping[str, Floats], name: str) -> tuple[Floats, Floats]:
+    """Return the obstacles (n, 3: x, y, radius) and the path (m, 2: column, row) of a world.
 
-    def load(name: str) -> tuple[Floats, Floats]:
-        obstacles = _numbers(arrays[f"obs_{name}"], 3, "obs")
-        if (obstacles[:, 2] <= 0).any():
-            raise ValueError(f"obs_{name}: a radius of {obstacles[:, 2].min()} m; expected more than 0")
-        return obstacles, _numbers(arrays[f"path_{name}"], 2, "path")
-
-    for name in sorted(names, key=lambda n: (len(n), n)):
-        yield name, lambda name=name: load(name)
+    Raises:
+        ValueError, KeyError, OSError, EOFError, BadZipFile, zlib.error: it is damaged.
+    """
+    obstacles = _numbers(arrays[f"obs_{name}"], 3, "obs")
+    if (obstacles[:, 2] <= 0).any():
+        raise ValueError(f"obs_{name}: a radius of {obstacles[:, 2].min()} m; expected more than 0")
+    return obstacles, _numbers(arrays[f"path_{name}"], 2, "path")
 
 
 def _numbers(array: Floats, columns: int, what: str) -> Floats:
@@ -87,16 +100,6 @@ def _numbers(array: Floats, columns: int, what: str) -> Floats:
     return values
 
 
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be read: {error}") from error
-
-
 def make_barn(fields: Fields, inputs: Inputs) -> BarnSource:
-    """Return the worlds of the file that --worlds (or ``worlds:``) names."""
-    path = inputs.worlds or (Path(fields.text("worlds")) if "worlds" in fields else None)
-    if path is None:
-        raise ScenarioError("scenario barn needs worlds: give --worlds FILE.npz")
-    return BarnSource(path, inputs)
+    """Return the worlds of the files that --worlds (or ``worlds:``) names."""
+    return BarnSource(data_files(inputs, fields, ".npz", "obs_<i>, path_<i>"), inputs)

@@ -1,0 +1,86 @@
+"""The journal of a run: every finished episode is a line, so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import edge_worldmodel
+from edge_worldmodel.evaluation.arena.outcome import Outcome
+from edge_worldmodel.evaluation.arena.statistics import plain
+from edge_worldmodel.evaluation.arena.tasks import Done, Task
+
+_PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "sim", "store")
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Return a digest of the code that decides how an episode goes."""
+    package = Path(edge_worldmodel.__file__).parent
+    digest = hashlib.sha256()
+    for part in _PARTS_THAT_COUNT:
+        for path in sorted((package / part).rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def episode_key(task: Task, scenario_digest: str) -> str:
+    """Return what says that two tasks are the same episode of the same planner, run by the same code."""
+    parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, task.settings, code_digest()]
+    return hashlib.sha256(json.dumps(plain(parts), default=str).encode()).hexdigest()[:24]
+
+
+class Journal:
+    """Appends finished episodes to a file of JSON lines, and knows those of an earlier run."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there; lines that were cut off or damaged are counted and run again."""
+        self._path = path
+        self.damaged = 0
+        self._done: dict[str, tuple[Outcome | None, str]] = {}
+        if path.exists():
+            for line in path.read_bytes().splitlines():
+                self._read(line)
+            if not path.read_bytes().endswith(b"\n"):
+                self._end_line()
+
+    def _read(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            row = json.loads(line)
+            outcome = Outcome.from_json(row["outcome"]) if row["outcome"] is not None else None
+            self._done[str(row["key"])] = outcome, str(row["skipped"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.damaged += 1
+
+    def _end_line(self) -> None:
+        with self._path.open("ab") as file:
+            file.write(b"\n")
+
+    def __contains__(self, key: str) -> bool:
+        """Tell whether an episode is already done."""
+        return key in self._done
+
+    def get(self, key: str) -> tuple[Outcome | None, str]:
+        """Return the outcome of an episode that is done, or why it was skipped."""
+        return self._done[key]
+
+    def add(self, key: str, done: Done) -> None:
+        """Write down one episode."""
+        task = done.task
+        row: dict[str, Any] = {
+            "key": key, "scenario": task.scenario, "planner": task.planner, "index": task.index, "seed": task.seed,
+            "outcome": done.outcome.to_json() if done.outcome else None, "skipped": done.skipped,
+        }  # fmt: skip
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain(row)) + "\n")
+        self._done[key] = done.outcome, done.skipped
+
+    def missing(self, keyed: Iterable[tuple[str, Task]]) -> list[tuple[str, Task]]:
+        """Return the tasks that are not done yet."""
+        return [(key, task) for key, task in keyed if key not in self._done]
