@@ -46,6 +46,9 @@ VERBS: dict[str, Verb] = {
             "closed-loop": Verb(
                 "planners driving in simulated and recorded worlds", "edge_worldmodel.evaluation.arena.closed_loop"
             ),
+            "tune": Verb(
+                "search the baselines' settings on training episodes", "edge_worldmodel.evaluation.arena.tuning"
+            ),
         },
     ),
     "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.report"),

@@ -16,6 +16,7 @@ from edge_worldmodel.evaluation.controllers.controller import (
     People,
     SteeringController,
 )
+from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 from edge_worldmodel.sim.robots import RobotSpec
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "People",
     "SteeringController",
     "make_controller",
+    "tuned_settings",
 ]
 
 Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
@@ -55,7 +57,8 @@ def make_controller(
         name: one of NAMES.
         robot: the base to drive.
         max_speed_mps: speed cap, the same for every controller of a comparison; the robot's own limit holds too.
-        settings: values of its configuration that differ from the defaults, as config/arena/tuned.json has them.
+        settings: values of its configuration that differ from the defaults, {} for none; without it the tuned
+            ones, config/arena/tuned.json.
 
     Raises:
         ControllerError: no such controller or setting, or a library or model that it needs is missing.
@@ -64,4 +67,4 @@ def make_controller(
         raise ControllerError(f"planner '{name}' does not exist: choose one of {', '.join(NAMES)}")
     module = import_module(f"{__name__}.{_MODULES[name]}")
     factory: Factory = module.FACTORIES[name]
-    return factory(robot, max_speed_mps, settings or {})
+    return factory(robot, max_speed_mps, tuned_settings(name) if settings is None else settings)

@@ -18,7 +18,7 @@ from edge_worldmodel.evaluation.controllers.footprint import Footprint
 SPACING_M = 0.05
 """Between points of a path."""
 _SMOOTHING = 9
-_MARGIN_M = 0.03
+_MARGIN_M = 0.07
 _COSTS = CostToGoConfig(near_factor=3.0, near_distance_m=0.3)
 
 

@@ -105,7 +105,10 @@ class Mppi(LocalPlanner):
         self._history[:] = 0.0
 
     def _surroundings(self, scene: Scene) -> Surroundings:
-        ahead = scene.path[: max(round(self.config.prune_m / SPACING_M), 2)]
+        # Nav2's guide: the pruned path must reach as far as the robot can within the horizon.
+        cfg = self.config
+        reach_m = max(cfg.prune_m, 1.1 * self.limits.forward_mps * cfg.time_steps * cfg.model_dt_s)
+        ahead = scene.path[: max(round(reach_m / SPACING_M), 2)]
         tracks = Tracks.none()
         distance_m = scene.costmap.distance_m
         look = scene.look

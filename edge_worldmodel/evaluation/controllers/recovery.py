@@ -19,7 +19,7 @@ _BACK_UP_MPS = 0.2
 _SPIN_S = 3.0
 _SPIN_RADPS = 0.8
 _LOOK_BACK_M = 0.15
-_MARGIN_M = 0.02
+_MARGIN_M = 0.0
 
 
 class Recovery:
