@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,17 @@ _GREY, _BLUE = (0.6, 0.6, 0.6, 1.0), (0.2, 0.45, 0.85, 0.9)
 _LATCHED = "- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n"
 
 
+@lru_cache(maxsize=1)
+def _store() -> Any:
+    """Return the definitions; rosbags compiles each message when it is first used, which is not for free."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
 class _Messages:
     """Makes messages of the ROS 2 Jazzy definitions that rosbags brings."""
 
     def __init__(self) -> None:
-        self.store = get_typestore(Stores.ROS2_JAZZY)
+        self.store = _store()
 
     def make(self, kind: str, **values: Any) -> Any:
         return self.store.types[kind.replace("/", "/msg/", 1)](**values)
