@@ -38,7 +38,7 @@ class Guidance:
         if self._tick % self._period_ticks == 0 or self._field is None:
             self._centre = costmap.centre
             self._field = cost_to_go(coarse(costmap), goal - self._centre, self._radius_m, _COSTS)
-            self._path = _even(_smooth(_even(self._centre + self._field.route())))
+            self._path = _even(_smooth(_even(np.concatenate([position[None], self._centre + self._field.route()]))))
         self._tick += 1
         return _from(self._path, position)
 
@@ -76,7 +76,7 @@ def _smooth(points: Floats) -> Floats:
     padded = np.concatenate([np.repeat(points[:1], half, 0), points, np.repeat(points[-1:], half, 0)])
     kernel = np.full(_SMOOTHING, 1.0 / _SMOOTHING)
     smooth = np.stack([np.convolve(padded[:, i], kernel, "valid") for i in (0, 1)], axis=-1)
-    smooth[-1] = points[-1]
+    smooth[0], smooth[-1] = points[0], points[-1]
     return smooth
 
 

@@ -163,8 +163,7 @@ def reachable(wanted: Tensor, start: Floats, changes: Sequence[float]) -> Tensor
     speeds = np.empty_like(wanted)
     v, w = (np.full(wanted.shape[2], value, np.float32) for value in start)
     for step in range(wanted.shape[1]):
-        forward = v >= 0.0
-        low, high = np.where(forward, v - down, v - up), np.where(forward, v + up, v + down)
+        low, high = np.where(v > 0.0, v - down, v - up), np.where(v < 0.0, v + down, v + up)
         v = np.minimum(np.maximum(wanted[0, step], low), high, out=speeds[0, step])
         w = np.minimum(np.maximum(wanted[1, step], w - turn), w + turn, out=speeds[1, step])
     return speeds
