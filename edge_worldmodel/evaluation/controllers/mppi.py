@@ -142,8 +142,8 @@ class Mppi(LocalPlanner):
         cfg = self.config
         spread = np.array([cfg.speed_std_mps, cfg.turn_std_radps], np.float32)[:, None]
         pull = (self._controls / spread**2).reshape(-1)
-        costs = costs + cfg.gamma * (pull @ self._noise.reshape(len(pull), -1))
-        weights = np.exp(-(costs - costs.min()) / cfg.temperature)
+        total = costs + cfg.gamma * (pull @ self._noise.reshape(len(pull), -1))
+        weights = np.exp(-(total - total.min()) / cfg.temperature)
         mean = controls @ (weights / weights.sum()).astype(np.float32)
         padded = np.concatenate([self._history, mean, mean[:, -1:].repeat(_HALF, 1)], axis=1)
         smooth = np.stack([np.convolve(row, _SMOOTHING, "valid") for row in padded])

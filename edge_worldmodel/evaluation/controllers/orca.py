@@ -58,7 +58,7 @@ class Orca:
             import pyrvo
         except ModuleNotFoundError as error:
             raise ControllerError(
-                "planner 'orca' needs the library pyrvo: pip install --no-deps -r requirements/arena.txt"
+                "planner 'orca' needs the library pyrvo: pip install --no-deps -r requirements/no-deps.txt"
             ) from error
         self._library = pyrvo
         self.config = config or OrcaConfig()

@@ -51,7 +51,7 @@ class PytorchMppi(LocalPlanner):
             import torch
         except ModuleNotFoundError as error:
             raise ControllerError(
-                f"planner 'pytorch_mppi' needs '{error.name}': pip install '.[peer]' into an environment with torch"
+                f"planner 'pytorch_mppi' needs '{error.name}': .venv-train/bin/pip install --no-deps -r requirements/peer.txt"
             ) from error
         self._torch, self._library = torch, pytorch_mppi
         self.config = config or PytorchMppiConfig()

@@ -26,7 +26,7 @@ def controller_of(name: str) -> Controller:
     """The controller, smaller where that is faster; ours without a learned model."""
     library = NEEDS.get(name)
     if library is not None and importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed: pip install -r requirements/arena.txt")
+        pytest.skip(f"{library} is not installed: see requirements/no-deps.txt and requirements/peer.txt")
     if name == "ours":
         return Ours(PRESETS["generic"], CAP_MPS, WorldModel(DeterministicBackend(), "deterministic"))
     return make_controller(name, PRESETS["generic"], CAP_MPS, FEWER.get(name))
