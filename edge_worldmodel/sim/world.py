@@ -14,6 +14,7 @@ from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 from edge_worldmodel.sim.shapes import Box, Cylinder, Solid, clearance, enclosure, segment
 from edge_worldmodel.sim.tracks import Tracks, load_tracks
+from edge_worldmodel.sim.wind import WindSpec
 
 CROWD_MODELS = ("waypoints", "jupedsim", "orca", "replay")
 _WALL_KINDS = ("segment", "box", "cylinder")
@@ -78,6 +79,7 @@ class World:
     crowd: CrowdSpec = CrowdSpec()
     robots: tuple[RobotPlacement, ...] = ()
     step_s: float = 0.005
+    wind: WindSpec | None = None
 
     def __post_init__(self) -> None:
         """Refuse worlds in which something starts outside, in a wall, or in one another."""
@@ -157,6 +159,7 @@ def _world(fields: Fields, path: Path) -> World:
         crowd=crowd,
         robots=fields.each("robots", _robot),
         step_s=fields.number("step_s", 0.005, minimum=0.001, maximum=0.01),
+        wind=_wind(fields),
     )
 
 
@@ -212,6 +215,15 @@ def _crowd(fields: Fields, path: Path) -> CrowdSpec:
     if (spec.model == "replay") != (spec.file is not None):
         raise WorldError(f"{crowd.place('file')}: goes with model: replay, and only with it")
     return spec
+
+
+def _wind(fields: Fields) -> WindSpec | None:
+    if "wind" not in fields:
+        return None
+    try:
+        return WindSpec(**fields.mapping("wind"))  # type: ignore[arg-type]
+    except (ConfigError, TypeError) as error:
+        raise WorldError(f"{fields.place('wind')}: {error}") from error
 
 
 def _robot(value: object, place: str) -> RobotPlacement:

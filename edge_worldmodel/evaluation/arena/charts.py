@@ -23,7 +23,10 @@ def overview(planners: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     figure, axes = plt.subplots(1, 3, figsize=(13, 0.5 * len(names) + 1.6), layout="constrained", sharey=True)
     try:
         _endings(axes[0], planners)
-        for axis, key, title in ((axes[1], "time_s", "time to the goal [s]"), (axes[2], "min_distance_m", "nearest [m]")):
+        for axis, key, title in (
+            (axes[1], "time_s", "time to the goal [s]"),
+            (axes[2], "min_distance_m", "nearest [m]"),
+        ):
             _spread(axis, names, [_values(rows, name, key) for name in names], title)
         axes[0].set_yticks(range(len(names)), names)
         axes[0].invert_yaxis()

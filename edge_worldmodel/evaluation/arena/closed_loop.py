@@ -36,13 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scenario", action="append", required=True, metavar="S",
         help=f"scenario file, or one of {_BUILT_IN}; may be given several times",
     )  # fmt: skip
-    parser.add_argument(
-        "--planner", action="append", required=True, choices=NAMES, help="may be given several times"
-    )
+    parser.add_argument("--planner", action="append", required=True, choices=NAMES, help="may be given several times")
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="of each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of all randomness (default: %(default)s)")
     parser.add_argument("--json", type=Path, default=Path("out/arena.json"), metavar="F", help="(default: %(default)s)")
-    parser.add_argument("--worlds", type=Path, action="append", default=[], metavar="FILE", help="BARN .npz, DynaBARN .json")
+    parser.add_argument(
+        "--worlds", type=Path, action="append", default=[], metavar="FILE", help="BARN .npz, DynaBARN .json"
+    )
     parser.add_argument("--tracks", type=Path, metavar="DIR", help="recorded tracks in ETH/UCY format")
     parser.add_argument("--people", type=int, nargs=2, metavar=("MIN", "MAX"), help="number of people, if drawn")
     parser.add_argument("--max-speed", type=float, metavar="MPS", help="speed cap of all planners")

@@ -31,7 +31,7 @@ class Surroundings:
         self._round_m = robot.radius_m if robot.length_m == 0 else 0.0
 
     def to_people(self, pose: Floats, positions: Floats) -> float:
-        """Return the gap to the nearest of the people at ``positions`` (n, 2), NaN where absent; inf if there is none."""
+        """Return the gap to the nearest person, given ``positions`` (n, 2), NaN where absent; inf if there is none."""
         present = ~np.isnan(positions[:, 0])
         if not present.any():
             return math.inf

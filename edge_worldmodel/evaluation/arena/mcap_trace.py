@@ -1,4 +1,4 @@
-"""An episode as an MCAP of ROS 2 messages, which rosbag2, Foxglove, RViz and `edge-worldmodel replay` open; without ROS."""
+"""An episode as an MCAP of ROS 2 messages for rosbag2, Foxglove and `edge-worldmodel replay`; made without ROS."""
 
 from __future__ import annotations
 

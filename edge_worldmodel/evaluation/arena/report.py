@@ -133,7 +133,7 @@ def _scenario(path: Path, report: Mapping[str, Any], name: str, planners: Mappin
 
 def _table(planners: Mapping[str, Any]) -> str:
     head = "".join(f"<th>{_text(title)}</th>" for _, title, _ in _COLUMNS)
-    best = max((figures["success"] for planners_ in (planners,) for figures in planners_.values()), default=0.0)
+    best = max(figures["success"] for figures in planners.values())
     lines = [f"<tr><th>planner</th>{head}<th>tick p50 / p99 [ms]</th><th>touched</th><th>episodes</th></tr>"]
     for planner, figures in planners.items():
         cells = "".join(f"<td>{_figure(figures, key, form)}</td>" for key, _, form in _COLUMNS)

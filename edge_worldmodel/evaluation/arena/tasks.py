@@ -50,7 +50,9 @@ def _scenario(name: str, seed: int, wishes: Wishes) -> Scenario:
 
 
 @lru_cache(maxsize=8)
-def _controller(planner: str, scenario: str, seed: int, wishes: Wishes, settings: tuple[tuple[str, Any], ...]) -> Controller:
+def _controller(
+    planner: str, scenario: str, seed: int, wishes: Wishes, settings: tuple[tuple[str, Any], ...]
+) -> Controller:
     built = _scenario(scenario, seed, wishes)
     return make_controller(planner, built.robot, built.max_speed_mps, dict(settings) or None)
 

@@ -55,7 +55,7 @@ class BarnSource:
                 try:
                     obstacles, way = read_world(arrays, name)
                     self._world(name, obstacles)
-                except _DAMAGED as error:
+                except _DAMAGED as error:  # noqa: PERF203
                     self.skipped.append(Skipped(f"{path.name}: world {name}", str(error)))
                 else:
                     self._worlds.append((name, obstacles, way))

@@ -93,7 +93,7 @@ class DynabarnSource:
                 movers = [Mover(entry) for entry in entries]
                 if not movers:
                     raise ValueError("no obstacles")
-            except (ValueError, KeyError, TypeError, WorldError) as error:
+            except (ValueError, KeyError, TypeError, WorldError) as error:  # noqa: PERF203
                 what = f"no key {error}" if isinstance(error, KeyError) else str(error)
                 self.skipped.append(Skipped(f"{path.name}: world {name}", what))
             else:

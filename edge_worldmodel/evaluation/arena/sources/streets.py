@@ -61,6 +61,7 @@ class Streets:
         place = self._layout(rng)
         solids = place.solids + enclosure(place.bounds, _WALL_M, _HEIGHT_M)
         count = int(rng.integers(self._count[0], self._count[1] + 1))
+        start = (*place.start, heading_to(place.start, place.goal))
         world = World(
             name=f"drawn{index}",
             seed=0,
@@ -68,9 +69,9 @@ class Streets:
             solids=solids,
             people=self._people(place, solids, count, rng),
             crowd=CrowdSpec("jupedsim", self._reacts),
-            robots=(RobotPlacement(self._robot, (*place.start, heading_to(place.start, place.goal)), (*place.goal, 0.0)),),
+            robots=(RobotPlacement(self._robot, start, (*place.goal, 0.0)),),
             step_s=STEP_S,
-        )  # fmt: skip
+        )
         return Draft(world, f"{count} people", straight_m(place.start, place.goal))
 
     def _people(
@@ -87,7 +88,11 @@ class Streets:
         for way, (first, _) in enumerate(place.areas):
             mine = np.flatnonzero(ways == way)
             others = np.array([begin[i] for i in range(count) if ways[i] < way]).reshape(-1, 2)
-            spots = scatter(rng, len(mine), first, _APART_M, lambda p, o=others: free(p) & _away_from(o, p))  # type: ignore[misc]
+
+            def free_of(points: Floats, others: Floats = others) -> Floats:
+                return free(points) & _away_from(others, points)
+
+            spots = scatter(rng, len(mine), first, _APART_M, free_of)
             for i, spot in zip(mine, spots.tolist(), strict=True):
                 begin[i] = (spot[0], spot[1])
         return tuple(self._person(begin[i], place.areas[ways[i]], free, rng) for i in range(count))
