@@ -66,6 +66,7 @@ class Dwa(LocalPlanner):
         admissible = (np.isinf(free_s) | (free_m >= braking_m)) & (
             free_s >= np.minimum(np.maximum(braking_s, turning_s), 1.0)
         )
+        admissible &= np.abs(turn) * self.limits.turn_radius_m <= speed + 1e-9
         if not admissible.any():
             return STOP
         score = self._score(scene, poses, speed, free_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Limits:
     acceleration_mps2: float
     deceleration_mps2: float
     yaw_acceleration_radps2: float
+    turn_radius_m: float = 0.0
+    """Smallest circle that can be driven; 0 where the robot turns on the spot."""
 
 
 def limits_of(robot: RobotSpec, max_speed_mps: float) -> Limits:
@@ -41,6 +44,7 @@ def limits_of(robot: RobotSpec, max_speed_mps: float) -> Limits:
         acceleration_mps2=robot.max_acceleration_mps2,
         deceleration_mps2=robot.max_deceleration_mps2,
         yaw_acceleration_radps2=robot.max_yaw_acceleration_radps2,
+        turn_radius_m=robot.wheelbase_m / math.tan(robot.max_steering_rad) if robot.kind == "ackermann" else 0.0,
     )
 
 

@@ -130,6 +130,9 @@ class Mppi(LocalPlanner):
         start, limits = scene.pose.astype(np.float32), self.limits
         changes = limits.acceleration_mps2, limits.deceleration_mps2, limits.yaw_acceleration_radps2
         speeds = reachable(controls, scene.look.twist[[0, 2]], (np.array(changes) * dt).tolist())
+        if limits.turn_radius_m:
+            most = np.abs(speeds[0]) / np.float32(limits.turn_radius_m)
+            speeds[1] = np.clip(speeds[1], -most, most)
         yaw = np.cumsum(speeds[1], axis=0) * dt + start[2]
         before = np.concatenate([np.full_like(yaw[:1], start[2]), yaw[:-1]])
         way = speeds[0] * dt

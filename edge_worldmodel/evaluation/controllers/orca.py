@@ -40,6 +40,7 @@ class OrcaConfig(Config):
 
 _STEP_S = 0.1
 _FAR_M = 1e4
+_ROLLING_SHARE = 0.3
 
 
 class Orca:
@@ -133,7 +134,9 @@ class Orca:
         error = float(wrap_angle(math.atan2(velocity[1], velocity[0]) - look.pose[2]))
         turn = self.config.turn_gain_hz * error
         limit = self._limits.yaw_rate_radps
-        return Command(speed * max(math.cos(error), 0.0) ** 2, min(max(turn, -limit), limit))
+        # What cannot turn on the spot has to roll to turn at all.
+        slowest = _ROLLING_SHARE if self._limits.turn_radius_m else 0.0
+        return Command(speed * max(max(math.cos(error), 0.0) ** 2, slowest), min(max(turn, -limit), limit))
 
 
 def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Orca:

@@ -51,7 +51,8 @@ class PytorchMppi(LocalPlanner):
             import torch
         except ModuleNotFoundError as error:
             raise ControllerError(
-                f"planner 'pytorch_mppi' needs '{error.name}': .venv-train/bin/pip install --no-deps -r requirements/peer.txt"
+                f"planner 'pytorch_mppi' needs '{error.name}': "
+                ".venv-train/bin/pip install --no-deps -r requirements/peer.txt"
             ) from error
         self._torch, self._library = torch, pytorch_mppi
         self.config = config or PytorchMppiConfig()
@@ -100,6 +101,9 @@ class PytorchMppi(LocalPlanner):
         change = torch.clamp(control[..., 0] - v, -limits.deceleration_mps2 * dt, limits.acceleration_mps2 * dt)
         turn = limits.yaw_acceleration_radps2 * dt
         v, w = v + change, w + torch.clamp(control[..., 1] - w, -turn, turn)
+        if limits.turn_radius_m:
+            most = v.abs() / limits.turn_radius_m
+            w = torch.maximum(torch.minimum(w, most), -most)
         middle = yaw + 0.5 * w * dt
         return torch.stack([x + v * dt * torch.cos(middle), y + v * dt * torch.sin(middle), yaw + w * dt, v, w], -1)
 

@@ -29,7 +29,7 @@ def controller_of(name: str) -> Controller:
         pytest.skip(f"{library} is not installed: see requirements/no-deps.txt and requirements/peer.txt")
     if name == "ours":
         return Ours(PRESETS["generic"], CAP_MPS, WorldModel(DeterministicBackend(), "deterministic"))
-    return make_controller(name, PRESETS["generic"], CAP_MPS, FEWER.get(name))
+    return make_controller(name, PRESETS["generic"], CAP_MPS, FEWER.get(name, {}))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +57,7 @@ def test_passes_a_gap_that_only_the_long_side_fits(name: str) -> None:
 
     # 0.64 m between the boxes: less than the Jackal's circle, more than its width.
     walls = Box(2.5, 1.66, 0.3, 2.68), Box(2.5, -1.66, 0.3, 2.68)
-    controller = make_controller(name, PRESETS["jackal"], 0.5, FEWER.get(name))
+    controller = make_controller(name, PRESETS["jackal"], 0.5, FEWER.get(name, {}))
     drive = drive_through(controller, room(*walls, robot="jackal"))
     assert drive.arrived and not drive.touched, drive
 
@@ -93,3 +93,12 @@ def test_a_robot_without_a_file_gets_parameters_from_its_own_limits() -> None:
     parameters = graph_parameters(RobotSpec(name="cart", radius_m=0.4, length_m=0.6, width_m=0.5), 5.0)
     assert robot_limits(parameters).max_speed_mps == RobotSpec().max_speed_mps
     assert supervisor_config(parameters).footprint.shape == (4, 2)
+
+
+@pytest.mark.parametrize("name", ["dwa", "mppi_static", "orca", "pytorch_mppi"])
+def test_a_car_is_driven_round_a_box_without_turning_on_the_spot(name: str) -> None:
+    if NEEDS.get(name) and importlib.util.find_spec(NEEDS[name]) is None:
+        pytest.skip(f"{NEEDS[name]} is not installed: see requirements/no-deps.txt and requirements/peer.txt")
+    controller = make_controller(name, PRESETS["car"], CAP_MPS, FEWER.get(name, {}))
+    drive = drive_through(controller, room(BOX, robot="car"))
+    assert drive.arrived and not drive.touched, drive
