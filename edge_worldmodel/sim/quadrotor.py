@@ -1,4 +1,4 @@
-"""A quadrotor: four motors with a lag, drag in the wind, and the flight controller that every such vehicle has on board.
+"""A quadrotor: four motors with a lag, drag in the wind, and the flight controller that such vehicles have on board.
 
 The state is that of a rigid body: x, y, yaw, z, pitch and roll (turned in the order yaw, pitch, roll).
 """

@@ -46,7 +46,7 @@ class Wind:
         self._gust_at_s, self._gust_way = self._next_gust()
 
     def advance(self, dt_s: float, airspeed_mps: float) -> Floats:
-        """Return the wind (3,) in the world frame for the next dt_s, for an aircraft with this speed through the air."""
+        """Return the wind (3,) in the world frame for the next dt_s at a speed through the air."""
         spec = self._spec
         self._time_s += dt_s
         rate = max(airspeed_mps, _LEAST_AIRSPEED_MPS) / self._length_m

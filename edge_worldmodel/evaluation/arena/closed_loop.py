@@ -41,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="K", help="of all randomness (default: %(default)s)")
     parser.add_argument("--json", type=Path, default=Path("out/arena.json"), metavar="F", help="(default: %(default)s)")
     parser.add_argument(
-        "--worlds", type=Path, action="append", default=[], metavar="FILE", help="BARN .npz, DynaBARN .json"
+        "--worlds",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="BARN .npz, DynaBARN .json, or a folder of them",
     )
     parser.add_argument("--tracks", type=Path, metavar="DIR", help="recorded tracks in ETH/UCY format")
     parser.add_argument("--people", type=int, nargs=2, metavar=("MIN", "MAX"), help="number of people, if drawn")

@@ -138,7 +138,8 @@ def _send_moment(
         "scan", stamp_ns, "sensor_msgs/LaserScan", header=messages.header(stamp_ns, "scan"),
         angle_min=mount.angle_min_rad, angle_max=mount.angle_min_rad + mount.angle_increment_rad * (mount.beams - 1),
         angle_increment=mount.angle_increment_rad, time_increment=0.0, scan_time=0.1, range_min=mount.range_min_m,
-        range_max=mount.range_max_m, ranges=trace.ranges[moment].astype(np.float32), intensities=np.zeros(0, np.float32),
+        range_max=mount.range_max_m, ranges=trace.ranges[moment].astype(np.float32),
+        intensities=np.zeros(0, np.float32),
     )  # fmt: skip
     people = [
         _cylinder(messages, stamp_ns, ("people", i, _BLUE), (*trace.people[moment, i], 0.0), radius_m, PERSON_HEIGHT_M)

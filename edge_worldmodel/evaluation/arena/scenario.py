@@ -84,6 +84,8 @@ def load_scenario(name: str, seed: int, wishes: Wishes | None = None) -> Scenari
         fields = Fields(yaml.safe_load(text), path.name)
         scenario = _scenario(fields, path, seed, wishes or Wishes())
         fields.finish()
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from error
     except yaml.YAMLError as error:
         raise ScenarioError(f"{path}: not valid YAML: {error}") from error
     except (WorldError, ConfigError) as error:

@@ -25,7 +25,8 @@ def wilson(hits: int, count: int, z: float = Z_95) -> tuple[float, float]:
     centre = share + z * z / (2 * count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
+    # At the ends rounding may leave the share itself outside.
+    return min(max((centre - half) / scale, 0.0), share), max(min((centre + half) / scale, 1.0), share)
 
 
 def bootstrap(values: Floats, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:

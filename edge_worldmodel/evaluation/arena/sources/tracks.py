@@ -82,7 +82,7 @@ class TracksSource:
         raise ScenarioError(f"{scene.name}: found no free way of {self._distance_m} m in {_TRIES} tries")
 
     def _start_and_goal(self, scene: Scene, window: Floats, rng: np.random.Generator) -> tuple[Floats, Floats] | None:
-        """Return a start that is clear of people for a second, and a goal, both where people walked; None: try again."""
+        """Return a start clear of people for a second, and a goal, both where people walked; None: try again."""
         walked = scene.positions[~np.isnan(scene.positions[..., 0])]
         start = walked[rng.integers(len(walked))]
         goal = start + rng.uniform(*self._distance_m) * _unit(rng.uniform(0, 2 * np.pi))
