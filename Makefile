@@ -20,7 +20,7 @@ demo: build ## drive a robot through a simulated room of people; results in out/
 lint: build ## ruff and mypy
 	@scripts/lint
 
-test: lint ## everything: lint, types, import contracts, pure tests, the live graph
+test: build ## everything: lint, types, import contracts, pure tests, the live graph
 	@scripts/test
 
 docs: build ## write docs/parameters.md from the code

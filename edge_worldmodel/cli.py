@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 NEEDS_ROS = (
     "this verb needs ROS 2: run it through scripts/with-ros, or source your ROS and this package's install space"
 )
+
+GET_TORCH = "run `make setup-train`, then `.venv-train/bin/python -m edge_worldmodel.cli`"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ VERBS: dict[str, Verb] = {
             "tune": Verb(
                 "search the baselines' settings on training episodes", "edge_worldmodel.evaluation.arena.tuning"
             ),
+            "faults": Verb(
+                "break the running graph in every way we know and time the stop",
+                "edge_worldmodel.evaluation.faults",
+                needs_ros=True,
+            ),
         },
     ),
     "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.report"),
@@ -62,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 not achieved, 2 wrong usage or something is missing.
     """
+    # or a run that is told to end would leave its graph running
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb, path, rest = _find(words)
     parser = argparse.ArgumentParser(prog=" ".join(["edge-worldmodel", *path]), description=verb.summary)
@@ -116,7 +126,8 @@ def _load(verb: Verb) -> Any:
     except ModuleNotFoundError as error:
         name = (error.name or "").split(".")[0]
         what = f"module '{error.name}' of this package" if name == "edge_worldmodel" else f"'{error.name}'"
-        raise MissingLibraryError(f"this verb needs {what}, which is not installed here") from error
+        hint = f": {GET_TORCH}" if name == "torch" else ""
+        raise MissingLibraryError(f"this verb needs {what}, which is not installed here{hint}") from error
 
 
 class MissingLibraryError(EdgeWorldModelError):

@@ -42,6 +42,7 @@ def nodes():
             {"output_dir": ParameterValue(LaunchConfiguration("record"), value_type=str)},
             condition=IfCondition(PythonExpression(["'", LaunchConfiguration("record"), "' != ''"])),
         ),
+        _node("verdict_view", {}, condition=IfCondition(LaunchConfiguration("rviz"))),
         Node(
             package="rviz2",
             executable="rviz2",

@@ -88,7 +88,7 @@ sys.exit('.'.join(map(str, sys.version_info[:2])) != '$version' or ('$version' =
         ! "$candidate" -c "$check" >/dev/null 2>&1 || { printf '%s\n' "$candidate"; return 0; }
     done < <(
         type -ap "python$version" python3 || true
-        ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version."*/bin/python3 2>/dev/null || true
+        ls -d "${PYENV_ROOT:-${HOME:-/root}/.pyenv}/versions/$version."*/bin/python3 2>/dev/null || true
         uv python find "$version" 2>/dev/null || true
     )
     return 1

@@ -36,12 +36,15 @@ def bare_repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
-def run_setup(repository: Path, *tools: str) -> subprocess.CompletedProcess:
+def run_setup(repository: Path, *tools: str, df: Path | None = None) -> subprocess.CompletedProcess:
     """Run scripts/setup on a machine with nothing on PATH but a few shell tools and those given."""
     bin_folder = repository.parent / "bin"
     bin_folder.mkdir()
     for tool in (*SHELL_TOOLS, *tools):
         (bin_folder / tool).symlink_to(shutil.which(tool) or "/bin/true")
+    if df is not None:
+        (bin_folder / "df").unlink()
+        (bin_folder / "df").symlink_to(df)
     environment = {"PATH": str(bin_folder), "HOME": str(repository.parent), "EDGE_WORLDMODEL_ROS": "wheels"}
     command = [bin_folder / "bash", repository / "scripts" / "setup"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
@@ -60,6 +63,15 @@ def test_setup_names_a_missing_python_in_one_line(bare_repository: Path) -> None
     assert run.returncode == 1
     assert run.stderr.startswith("Python 3.12 is missing; install it")
     assert run.stderr.count("\n") == 1
+
+
+def test_setup_names_missing_disk_space_in_one_line(bare_repository: Path) -> None:
+    small_disk = bare_repository.parent / "df"
+    small_disk.write_text("#!/bin/sh\nprintf 'Filesystem\\nx 9000 8000 1000 89%% /\\n'\n")
+    small_disk.chmod(0o755)
+    run = run_setup(bare_repository, "gcc", "g++", "make", "cmake", df=small_disk)
+    assert run.returncode == 1
+    assert run.stderr == f"3 GB of free disk space are needed in {bare_repository}; there are 1000 MB.\n"
 
 
 def test_setup_is_quick_and_offline_once_done() -> None:

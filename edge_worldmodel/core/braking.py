@@ -95,6 +95,16 @@ def moved(twist: Floats, time_s: float) -> Floats:
     return np.array([chord_s * (vx * cos - vy * sin), chord_s * (vx * sin + vy * cos), 2.0 * half])
 
 
+def as_seen_from(pose: Floats, points: Floats) -> Floats:
+    """Return points (n, 2) as seen from a pose (3,) in their frame."""
+    x, y, yaw = pose.tolist()
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    dx, dy = points[:, 0] - x, points[:, 1] - y
+    seen = np.empty_like(points)
+    seen[:, 0], seen[:, 1] = cos * dx + sin * dy, cos * dy - sin * dx
+    return seen
+
+
 def check_path(
     twist: Floats, duration_s: float, points: Floats, footprint: Footprint, margin_m: float, min_hits: int = 1
 ) -> PathCheck:

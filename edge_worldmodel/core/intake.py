@@ -31,13 +31,18 @@ class Clock:
 
 @dataclass(frozen=True)
 class Odometry:
-    """Base pose (3,) in ``frame_id`` and base twist (3,) in ``child_frame_id`` at a ROS time."""
+    """Base pose (3,) in ``frame_id`` and base twist (3,) in ``child_frame_id`` at a ROS time.
+
+    Height and vertical speed matter to drones only.
+    """
 
     stamp_ns: int
     frame_id: str
     child_frame_id: str
     pose: Floats
     twist: Floats
+    height_m: float = 0.0
+    climb_mps: float = 0.0
 
 
 class Intake(Generic[ValueT]):
@@ -74,8 +79,8 @@ class Intake(Generic[ValueT]):
         self._stamp_ns: int | None = None
         self._received_ns = 0
 
-    def offer(self, value: ValueT, stamp_ns: int, problem: str, clock: Clock) -> None:
-        """Take a value unless ``problem`` or its stamp speaks against it."""
+    def offer(self, value: ValueT, stamp_ns: int, problem: str, clock: Clock, *, frozen: bool = False) -> None:
+        """Take a value unless ``problem`` or its stamp speaks against it; a ``frozen`` one is no sign of life."""
         if not problem and stamp_ns > clock.ros_ns + self._future_ns:
             problem = f"stamp lies {(stamp_ns - clock.ros_ns) / 1e9:.2f} s in the future"
         if not problem and self._stamp_ns is not None and stamp_ns < self._stamp_ns:
@@ -84,6 +89,8 @@ class Intake(Generic[ValueT]):
             problem = f"stamp is {(clock.ros_ns - stamp_ns) / 1e9:.2f} s old, the limit is {self._max_age_s:g} s"
         if problem:
             self.reject(problem)
+        elif frozen:
+            self.rejected["frozen"] += 1
         elif stamp_ns != self._stamp_ns or self._repeats or self.value is None:
             self.value, self._stamp_ns, self._received_ns, self._problem = value, stamp_ns, clock.steady_ns, ""
         else:
@@ -100,13 +107,17 @@ class Intake(Generic[ValueT]):
             return float("nan")
         return (clock.ros_ns - self._stamp_ns) * 1e-9
 
+    def silence_s(self, clock: Clock) -> float:
+        """Return how long ago the newest value arrived, on the steady clock."""
+        return (clock.steady_ns - self._received_ns) * 1e-9
+
     def fault(self, clock: Clock) -> Fault | None:
         """Return why this stream cannot be trusted now, None when it can."""
         if self._problem:
             return Fault(self._cause, f"{self.name}: {self._problem}")
         if self.value is None:
             return Fault(self._cause, f"{self.name}: nothing received yet")
-        silence_s = (clock.steady_ns - self._received_ns) * 1e-9
+        silence_s = self.silence_s(clock)
         if silence_s > self._timeout_s:
             return Fault(self._cause, f"{self.name}: silent for {silence_s:.2f} s, the limit is {self._timeout_s:g} s")
         if self.age_s(clock) > self._max_age_s:
@@ -159,6 +170,8 @@ def odometry_problem(odometry: Odometry, config: SupervisorConfig) -> str:
         return f"child frame is '{odometry.child_frame_id}', expected '{config.base_frame}'"
     if not (_within(odometry.pose, _MAX_COORDINATE) and _within(odometry.twist, _MAX_TWIST)):
         return "pose or twist is not a usable number"
+    if not (abs(odometry.height_m) <= _MAX_COORDINATE and abs(odometry.climb_mps) <= _MAX_TWIST):
+        return "height or vertical speed is not a usable number"
     return ""
 
 

@@ -51,10 +51,13 @@ def limit_velocity(twist: Floats, limits: MotionLimits) -> Floats:
 
     An axis whose bound is zero is dropped instead, or it would stop the others.
     """
-    bound = np.where(twist > 0.0, limits.upper, -limits.lower)
-    movable = np.where(bound > 0.0, twist, 0.0)
-    share = np.max(np.abs(movable) / np.where(bound > 0.0, bound, 1.0))
-    return movable / max(1.0, float(share))
+    share, movable = 1.0, [0.0, 0.0, 0.0]
+    for axis, (speed, low, high) in enumerate(zip(twist.tolist(), limits.lower, limits.upper, strict=True)):
+        bound = float(high if speed > 0.0 else -low)
+        if bound > 0.0:
+            movable[axis] = speed
+            share = max(share, abs(speed) / bound)
+    return np.array(movable) / share
 
 
 def limit_change(target: Floats, previous: Motion, limits: MotionLimits, dt_s: float) -> tuple[Motion, tuple[str, ...]]:

@@ -17,13 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.braking import Brakes, Footprint, PathCheck, allowed_share, check_path, is_seen, moved
-from edge_worldmodel.core.faults import LATCHING, Cause, Fault
-from edge_worldmodel.core.geometry import compose, inverse, transform_points
+from edge_worldmodel.core.braking import (
+    Brakes,
+    Footprint,
+    PathCheck,
+    allowed_share,
+    as_seen_from,
+    check_path,
+    is_seen,
+    moved,
+)
+from edge_worldmodel.core.faults import LANDING_AT_ONCE, LATCHING, Cause, Fault
+from edge_worldmodel.core.frozen import is_moving, is_same_look, is_same_place
+from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.intake import Clock, Intake, Odometry, odometry_problem, plan_problem, sweep_problem
 from edge_worldmodel.core.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
 from edge_worldmodel.core.polygon import signed_distance
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
+from edge_worldmodel.core.supervisor_guards import Guards
 from edge_worldmodel.core.supervisor_states import PASSING, TRANSITIONS, WAITING_FOR_PERSON, Condition, State
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.tracking import follow
@@ -61,23 +72,26 @@ class Supervisor:
             "plan", Cause.PLAN, config.plan_timeout_s, config.plan_max_age_s, tolerance_s, repeats=True
         )
         self.sensors: dict[str, Intake[Sweep]] = {
-            topic: Intake(f"sensor '{topic}'", Cause.SENSOR, timeout_s, timeout_s, tolerance_s, repeats=False)
+            topic: Intake(f"sensor {topic}", Cause.SENSOR, timeout_s, timeout_s, tolerance_s, repeats=False)
             for topic, timeout_s in config.timeouts_s.items()
         }
         timeout_s = config.odometry_timeout_s
         self.odometry: Intake[Odometry] = Intake(
             "odometry", Cause.ODOMETRY, timeout_s, timeout_s, tolerance_s, repeats=False
         )
+        self.guards = Guards(config)
         self._limits = MotionLimits.from_config(config)
         self._brakes = Brakes.from_config(config)
         self._footprint = Footprint(config.footprint, config.footprint_radius_m)
         self._fence = config.geofence
+        correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
+        self._correction = np.array(correction) + 1e-6
         self._motion = REST
-        self._estop = False
         self._defect = ""
         self._ros_ns = 0
         self._ros_moved_ns = 0
         self._clock_jumped = False
+        self._frozen: set[str] = set()
         self._tick_ns: int | None = None
         self._moved_ns: int | None = None
         self._fault_ns: int | None = None
@@ -92,16 +106,22 @@ class Supervisor:
     def receive_sweep(self, topic: str, sweep: Sweep, rays: int, clock: Clock) -> None:
         """Take what a sensor sees; ``rays`` is how many it sent, usable or not."""
         self._watch_clock(clock)
-        self.sensors[topic].offer(sweep, sweep.stamp_ns, sweep_problem(sweep, rays, self.config), clock)
+        sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self.config)
+        if not is_same_look(sensor.value, sweep):
+            self._frozen.discard(topic)
+        elif is_moving(self._measured(clock)):
+            self._frozen.add(topic)  # until it shows something else, even when the robot has stopped
+        sensor.offer(sweep, sweep.stamp_ns, problem, clock, frozen=topic in self._frozen)
 
     def receive_odometry(self, odometry: Odometry, clock: Clock) -> None:
         """Take where the robot is and how it moves."""
         self._watch_clock(clock)
-        self.odometry.offer(odometry, odometry.stamp_ns, odometry_problem(odometry, self.config), clock)
+        problem, frozen = odometry_problem(odometry, self.config), is_same_place(self.odometry.value, odometry)
+        self.odometry.offer(odometry, odometry.stamp_ns, problem, clock, frozen=frozen)
 
-    def press_estop(self, pressed: bool) -> None:
-        """Press or release the emergency stop; after a release a reset is still needed."""
-        self._estop = pressed
+    def press_estop(self, pressed: bool, source: str = "service") -> None:
+        """Press or release the emergency stop by one of its sources; after a release a reset is still needed."""
+        self.guards.estop.press(pressed, source)
 
     def fail(self, defect: str, clock: Clock) -> Verdict:
         """Command zero and latch because of a defect in our own code."""
@@ -118,14 +138,14 @@ class Supervisor:
         Returns:
             Whether it was accepted, and why not or what happens next. Refused while the cause lasts.
         """
-        if self._estop:
+        if self.guards.estop.pressed:
             return False, f"Refused: the emergency stop is pressed. {Cause.ESTOP.value}"
         if self.state not in WAITING_FOR_PERSON:
             return True, f"Nothing to reset: the state is {self.state.name}."
         self._defect = ""
-        lasting = self._latching_fault(clock)
-        if lasting is not None:
-            return False, f"Refused: {lasting.text}. {lasting.cause.value}"
+        lasting = self._latching_faults(clock)
+        if lasting:
+            return False, f"Refused: {lasting[0].text}. {lasting[0].cause.value}"
         self.state = TRANSITIONS[self.state, Condition.RESET]
         self._latched = None
         self._fault_ns = clock.steady_ns
@@ -168,8 +188,8 @@ class Supervisor:
     def _input_faults(self, clock: Clock) -> list[Fault]:
         """Return everything that is wrong with the inputs, the gravest first."""
         config = self.config
-        faults: list[Fault | None] = [self._latching_fault(clock)]
-        if self._estop:
+        faults: list[Fault | None] = [*self._latching_faults(clock)]
+        if self.guards.estop.pressed:
             faults.insert(0, Fault(Cause.ESTOP, "emergency stop pressed"))
         still_s = (clock.steady_ns - self._ros_moved_ns) * 1e-9
         if self._clock_jumped:
@@ -180,6 +200,7 @@ class Supervisor:
         faults.extend(sensor.fault(clock) for sensor in self.sensors.values())
         if not config.unsafe_without_odometry:
             faults.append(self.odometry.fault(clock))
+        faults.extend(self.guards.faults(self._trusted_odometry(clock), clock))
         faults.append(self.plan.fault(clock) or self._plan_fault(clock))
         return [fault for fault in faults if fault is not None]
 
@@ -193,14 +214,16 @@ class Supervisor:
             return Fault(Cause.RISK, f"risk {plan.risk:.2f} is over the limit {self.config.risk_limit:g}")
         return None
 
-    def _latching_fault(self, clock: Clock) -> Fault | None:
-        """Return a fault that needs a person, while it lasts."""
+    def _latching_faults(self, clock: Clock) -> list[Fault]:
+        """Return what needs a person, while it lasts."""
+        faults = []
         if self._defect:
-            return Fault(Cause.INTERNAL, f"defect in the supervisor: {self._defect}")
+            faults.append(Fault(Cause.INTERNAL, f"defect in the supervisor: {self._defect}"))
         pose = self._pose(clock) if self._fence.size else None
         if pose is not None and signed_distance(self._fence, pose[:2]) > 0.0:
-            return Fault(Cause.GEOFENCE, f"outside the geofence at x {pose[0]:.2f} m, y {pose[1]:.2f} m")
-        return None
+            faults.append(Fault(Cause.GEOFENCE, f"outside the geofence at x {pose[0]:.2f} m, y {pose[1]:.2f} m"))
+        low = self.guards.battery_low()
+        return [*faults, low] if low else faults
 
     def _trusted_odometry(self, clock: Clock) -> Odometry | None:
         return None if self.odometry.fault(clock) else self.odometry.value
@@ -246,7 +269,7 @@ class Supervisor:
         for sensor in self.sensors.values():
             assert sensor.value is not None
             base_now = moved(twist, max(sensor.age_s(clock), 0.0))
-            endpoints = transform_points(inverse(base_now), sensor.value.endpoints)
+            endpoints = as_seen_from(base_now, sensor.value.endpoints)
             ends.append(endpoints)
             hits.append(endpoints[sensor.value.hit])
         return np.concatenate(hits), np.concatenate(ends)
@@ -256,7 +279,7 @@ class Supervisor:
     ) -> tuple[Floats, tuple[str, ...], Fault | None]:
         """Reduce the planned twist, keeping its arc, until the robot can stop before anything it sees."""
         allowed, names = limit_velocity(planned, self._limits), []
-        if np.abs(allowed - planned).max() > 1e-6:
+        if (np.abs(allowed - planned) > self._correction).any():  # cutting a correction is not slower than planned
             names.append("velocity")
         speed_mps = math.hypot(allowed[0], allowed[1])
         if speed_mps > self.config.unseen_speed_mps and self.sensors and not is_seen(allowed, endpoints):
@@ -307,17 +330,25 @@ class Supervisor:
         if not self.faults:
             self._fault_since_ns = clock.steady_ns
             return Condition.LIMITED if decision.slowed else Condition.CLEAR
-        if self._estop:
+        if self.guards.estop.pressed:
             self._latched = None
+            self.guards.estop.seen()
             return Condition.ESTOP
+        drone = self.config.vehicle == "drone"
+        if drone and self._must_land(clock):
+            return Condition.SINKING
         latching = [fault for fault in self.faults if fault.cause in LATCHING]
         if latching:
             self._latched = latching[0]
             return Condition.LATCHING
-        if self.config.vehicle == "drone":
-            lasts_s = (clock.steady_ns - self._fault_since_ns) * 1e-9
-            return Condition.SINKING if lasts_s > self.config.hold_before_land_s else Condition.HOVERING
+        if drone:
+            return Condition.HOVERING
         return Condition.MOVING if self._moves(clock) else Condition.STANDING
+
+    def _must_land(self, clock: Clock) -> bool:
+        """Return whether a drone has held its place for long enough, or must not hold it at all."""
+        lasts_s = (clock.steady_ns - self._fault_since_ns) * 1e-9
+        return lasts_s > self.config.hold_before_land_s or any(fault.cause in LANDING_AT_ONCE for fault in self.faults)
 
     def _moves(self, clock: Clock) -> bool:
         """Return whether the robot still moves: by odometry, or by the time that braking takes at most."""

@@ -41,6 +41,16 @@ class SupervisorConfig(Config):
     resume_after_s: float = param(0.2, "How long everything must hold before going on.", minimum=0.1, maximum=5.0)
     hold_before_land_s: float = param(3.0, "Drone: how long to hold before landing.", minimum=0.5, maximum=60.0)
 
+    landing_speed_mps: float = param(0.5, "Drone: speed of descent.", minimum=0.1, maximum=3.0)
+
+    deadman: bool = param(False, "Go on only while supervisor/deadman says true.")
+    deadman_timeout_s: float = param(0.3, "Longest silence of the deadman switch.", minimum=0.05, maximum=2.0)
+    operator_link: bool = param(False, "Go on only while operator_heartbeat arrives.")
+    operator_link_timeout_s: float = param(1.0, "Longest silence of the operator.", minimum=0.1, maximum=10.0)
+    battery_min: float = param(0.0, "Lowest charge, as a share; 0: battery not watched.", minimum=0.0, maximum=0.9)
+    battery_timeout_s: float = param(5.0, "Longest silence of battery_state.", minimum=0.5, maximum=60.0)
+    height_band_m: tuple[float, ...] = param((), "Drone: lowest and highest odometry height; empty: not watched.")
+
     risk_limit: float = param(0.5, "Highest risk of a plan that is followed.", minimum=0.0, maximum=0.95)
     max_tracking_error_m: float = param(1.0, "Largest distance between robot and plan.", minimum=0.05, maximum=5.0)
     actuation_delay_s: float = param(0.1, "How far ahead the plan's twist is read.", minimum=0.0, maximum=0.5)
@@ -78,6 +88,7 @@ class SupervisorConfig(Config):
                 raise ConfigError(f"SupervisorConfig.{name} = {numbers!r}: give at least three x, y pairs")
         if self.geofence_m and self.unsafe_without_odometry:
             raise ConfigError("SupervisorConfig: geofence_m cannot be kept with unsafe_without_odometry")
+        self._check_height_band()
         if self.cloud_high_m <= self.cloud_low_m:
             raise ConfigError(f"SupervisorConfig.cloud_high_m = {self.cloud_high_m}: must be above cloud_low_m")
         if not self.sources and not self.unsafe_without_sensors:
@@ -89,6 +100,13 @@ class SupervisorConfig(Config):
                 f"SupervisorConfig.sensor_timeouts_s = {self.sensor_timeouts_s!r}: give one value for all,"
                 f" or one for each of the {len(self.sources)} topics"
             )
+
+    def _check_height_band(self) -> None:
+        band_m = self.height_band_m
+        if band_m and (len(band_m) != 2 or band_m[0] >= band_m[1]):
+            raise ConfigError(f"SupervisorConfig.height_band_m = {band_m!r}: give the lowest, then the highest height")
+        if band_m and (self.vehicle != "drone" or self.unsafe_without_odometry):
+            raise ConfigError("SupervisorConfig.height_band_m: only a drone with odometry can keep it")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -110,6 +128,18 @@ class SupervisorConfig(Config):
     def geofence(self) -> Floats:
         """Corners (n, 2) in the odom frame, empty for no fence."""
         return np.array(self.geofence_m, dtype=np.float64).reshape(-1, 2)
+
+    @property
+    def unwatched(self) -> tuple[str, ...]:
+        """Optional checks that nobody has configured, to be shown in /diagnostics."""
+        watched = {
+            "deadman": self.deadman,
+            "operator_link": self.operator_link,
+            "battery": self.battery_min > 0.0,
+            "geofence": bool(self.geofence_m),
+            "height": bool(self.height_band_m) or self.vehicle != "drone",
+        }
+        return tuple(name for name, on in watched.items() if not on)
 
     @property
     def unsafe(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     summary = run_report.write(graph, extra)
     good = summary["goal_reached"] is True and summary["contacts"] == 0 and summary["crashed_nodes"] == 0
     print(f"demo: {ended}, {summary['contacts']} contacts, {extra['duration_s']} s")
-    run_report.show(summary, folder, graph.exits())
+    run_report.show(summary, graph)
     if not summary["plans"]:
         print(f"  nothing was planned; {run_report.complaints(folder)}")
     return 0 if good else 1

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.errors import RecordingError
-from edge_worldmodel.core.tensors import HORIZON_STEP_S, HORIZON_STEPS, LATENT
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS, LATENT
 from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.evaluation.forecast_baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.evaluation.forecast_card import write_card
@@ -41,6 +41,8 @@ OURS = "ours"
 _TEST_SEED = 990_000
 _VALIDATION_CLIPS = 300
 _BOOTSTRAP_DRAWS = 500
+_WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
+"""For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
 
 Tensor = NDArray[np.float32]
 
@@ -127,7 +129,7 @@ def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationD
     Args:
         where: "sim", a folder of shards, or a folder of (or one file of) tracks in the ETH/UCY format.
         clips: how many test clips to use at most.
-        tracks: unused scenes for validation when ``where`` is a track file; simulated ones serve otherwise.
+        tracks: scenes to calibrate baselines on when ``where`` is tracks; simulated ones serve otherwise.
 
     Raises:
         RecordingError: there is nothing of the kind.
@@ -138,13 +140,17 @@ def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationD
     if (path / "test").is_dir():
         test, validation = load_split(path, "test"), load_split(path, "val")
         return EvaluationData(path.name, _first(test, clips), _first(validation, _VALIDATION_CLIPS))
-    files = (path,) if path.is_file() else tuple(sorted(path.glob("*.txt")))
-    if not files:
-        raise RecordingError(f"{where}: neither 'sim' nor a folder of shards or of tracks (*.txt)")
-    test = make_split(Recordings(tracks=files), "test", clips, _TEST_SEED, only_tracks=True)
-    others = Recordings(tracks=tuple(sorted(tracks.glob("*.txt")))) if tracks else Recordings()
+    test = make_split(Recordings(tracks=_track_files(path)), "test", clips, _TEST_SEED, only_tracks=True)
+    others = Recordings(tracks=_track_files(tracks)) if tracks else Recordings()
     validation = make_split(others, "val", _VALIDATION_CLIPS, _TEST_SEED, only_tracks=tracks is not None)
     return EvaluationData(path.stem, test, validation)
+
+
+def _track_files(path: Path) -> tuple[Path, ...]:
+    files = (path,) if path.is_file() else tuple(sorted(path.glob("*.txt")))
+    if not files:
+        raise RecordingError(f"{path}: neither 'sim' nor a folder of shards or of tracks (*.txt)")
+    return files
 
 
 def _made(recordings: Recordings, split: str, clips: int) -> Clips:
@@ -154,7 +160,7 @@ def _made(recordings: Recordings, split: str, clips: int) -> Clips:
 def _first(clips: Clips, count: int) -> Clips:
     # Evenly through the split, so that every scene and source is in.
     index = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int))
-    return Clips(*(getattr(clips, name)[index] for name in Clips.__dataclass_fields__))
+    return _at(clips, index)
 
 
 def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
@@ -167,13 +173,13 @@ def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel evaluate forecast`."""
-    parser.add_argument("--data", required=True, action="append",
-                        help="'sim', a folder of shards, or a folder or file of ETH/UCY tracks; may be repeated")  # fmt: skip
+    what = "'sim', a folder of shards, a folder or file of ETH/UCY tracks; may be repeated"
+    parser.add_argument("--data", required=True, action="append", help=what)
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
     parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
-    parser.add_argument("--validate-tracks", type=Path, help="folder of tracks on which baselines are calibrated "
-                        "when --data is tracks; simulated clips by default")  # fmt: skip
+    where = "folder or file of tracks to calibrate baselines on when --data is tracks; simulated clips by default"
+    parser.add_argument("--validate-tracks", type=Path, help=where)
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of the imagined futures")
     parser.add_argument("--card", action="store_true", help="write the figures into the model's manifest and card")
@@ -225,17 +231,23 @@ def quality(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pick(clips: Clips, count: int = 3) -> list[Example]:
-    """Choose clips in which much moves, of different scenes."""
-    amount = np.array([np.unpackbits(bits).sum() for bits in clips.moving])
+def _pick(clips: Clips, count: int = 2) -> list[Example]:
+    """Choose clips of different scenes in which a few movers are seen well and go far."""
+    seen = np.unpackbits(clips.present_moving & clips.history[:, -GRID_CHANNELS], axis=-1).sum(axis=-1, dtype=int)
+    gone = np.unpackbits(clips.moving[:, -1] & ~clips.present_moving, axis=-1).sum(axis=-1, dtype=int)
+    watched = np.unpackbits(clips.history[:, 1], axis=-1).sum(axis=-1, dtype=int) > _WATCHED_CELLS
+    amount = np.minimum(seen, _ENOUGH_CELLS) + np.minimum(gone, 2 * _ENOUGH_CELLS) - 1000 * ~watched
     chosen: list[int] = []
     for index in np.argsort(-amount, kind="stable"):
         if all(clips.group[index] != clips.group[other] for other in chosen):
             chosen.append(int(index))
         if len(chosen) == count:
             break
-    one = {name: getattr(clips, name)[chosen] for name in Clips.__dataclass_fields__}
-    return list(examples(Clips(**one)))
+    return list(examples(_at(clips, np.array(chosen))))
+
+
+def _at(clips: Clips, index: NDArray[np.intp]) -> Clips:
+    return Clips(**{name: getattr(clips, name)[index] for name in Clips.__dataclass_fields__})
 
 
 def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:

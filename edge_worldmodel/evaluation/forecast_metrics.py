@@ -134,7 +134,7 @@ def summarise(scores: Scores, groups: NDArray[np.intp], draws: int, seed: int = 
         result[metric] = _ratio(totals[0].sum(axis=0), totals[1].sum(axis=0)).tolist()
         if draws:
             drawn = _ratio(weights @ totals[0], weights @ totals[1])
-            low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+            low, high = _interval(drawn)
             result[f"{metric}_low"], result[f"{metric}_high"] = low.tolist(), high.tolist()
     result["ap"] = [average_precision(table) for table in scores.histogram]
     result["ece"] = [calibration_error(table) for table in scores.histogram]
@@ -154,6 +154,13 @@ def calibration_error(table: Floats) -> float:
     """Return the mean gap between probability and frequency over ten bins, weighted by cells."""
     cells, hits, probability = table.reshape(_ECE_BINS, -1, 3).sum(axis=1).T
     return float(np.abs(probability - hits).sum() / max(1.0, cells.sum()))
+
+
+def _interval(drawn: Floats) -> tuple[Floats, Floats]:
+    """Return the bounds (H,) of 95 % of the draws (D, H), NaN where no draw had a cell."""
+    some = np.isfinite(drawn).any(axis=0)
+    low, high = np.nanpercentile(np.where(some, drawn, 0.0), [2.5, 97.5], axis=0)
+    return np.where(some, low, np.nan), np.where(some, high, np.nan)
 
 
 def _by_group(values: Floats, index: NDArray[np.intp], count: int) -> Floats:

@@ -46,7 +46,7 @@ class LiveGraph:
 
     Args:
         launch_file: name of one of our launch files.
-        arguments: launch arguments by name.
+        arguments: launch arguments by name; an empty ``record`` leaves the recorder out.
         folder: where results go; results of an earlier run there are removed first.
         until: end everything when the process of this name ends.
         verbose: let the nodes write to our output instead of graph.log.
@@ -59,7 +59,7 @@ class LiveGraph:
         self._claim: socket.socket | None = None
         self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        pairs = [f"{name}:={value}" for name, value in {**arguments, "record": str(folder)}.items()]
+        pairs = [f"{name}:={value}" for name, value in {"record": str(folder), **arguments}.items()]
         self._command = [
             *(sys.executable, "-m", "edge_worldmodel.evaluation.graph_process"),
             *("--exits", str(folder / "exits.json"), "--until", until),
@@ -91,6 +91,19 @@ class LiveGraph:
     def running(self) -> bool:
         """Tell whether the launch system is still there."""
         return self._process is not None and self._process.poll() is None
+
+    def processes(self) -> dict[str, int]:
+        """Return the process id of each node that runs now, by executable."""
+        if self._process is None:
+            return {}
+        found = {}
+        with contextlib.suppress(OSError):
+            for child in Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split():
+                with contextlib.suppress(OSError):
+                    words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+                    programs = [word for word in words if b"/lib/edge_worldmodel/" in word]
+                    found.update({Path(os.fsdecode(program)).name: int(child) for program in programs[:1]})
+        return found
 
     def end(self) -> None:
         """Ask everything to end; kill what does not within some seconds."""

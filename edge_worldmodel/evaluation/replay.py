@@ -66,8 +66,7 @@ def run(options: argparse.Namespace) -> int:
     _say(options, found, playback, rate)
     params = folder / "params.yaml"
     base = options.params_file or share() / "config" / "params.yaml"
-    text = yaml.dump(parameters(base, options, playback, rate), Dumper=_PlainDumper)
-    params.write_text(text, encoding="utf-8")
+    params.write_text(dump(parameters(base, options, playback)), encoding="utf-8")
     rviz = rviz_is_possible() if options.rviz is None else options.rviz
     arguments = {
         "file": str(options.file.resolve()), "rate": str(rate), "params_file": str(params), "robot": options.robot,
@@ -82,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     }  # fmt: skip
     summary = run_report.write(graph, extra)
     print(f"replay: {ended}, {extra['duration_s']} s")
-    run_report.show(summary, folder, graph.exits())
+    run_report.show(summary, graph)
     if not summary["plans"]:
         print(f"  nothing was planned; {run_report.complaints(folder)}")
     return 0 if summary["plans"] and not summary["crashed_nodes"] and ended == "played to the end" else 1
@@ -95,7 +94,7 @@ def usual_rate(scan_rate_hz: float) -> float:
     return round(min(_USUAL_SCAN_RATE_HZ / scan_rate_hz, _MAX_AUTO_RATE), 2)
 
 
-def parameters(base: Path, options: argparse.Namespace, playback: Playback, rate: float) -> dict[str, Any]:
+def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> dict[str, Any]:
     """Return the parameters of all nodes for this recording: those of ``base`` and what the recording asks for."""
     everything: dict[str, Any] = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
     scans = playback.scan_topics or [""]
@@ -124,6 +123,11 @@ def parameters(base: Path, options: argparse.Namespace, playback: Playback, rate
     for node, values in wanted.items():
         everything.setdefault(f"/**/{node}", {}).setdefault("ros__parameters", {}).update(values)
     return everything
+
+
+def dump(values: dict[str, Any]) -> str:
+    """Return parameters as the YAML that ROS reads."""
+    return str(yaml.dump(values, Dumper=_PlainDumper))
 
 
 def _say(options: argparse.Namespace, found: Description, playback: Playback, rate: float) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import edge_worldmodel
-from edge_worldmodel.evaluation.live_graph import LiveGraph, ProcessExit
+from edge_worldmodel.evaluation.live_graph import LiveGraph
 
 KEYS = (
     "scans", "plans", "plan_rate_hz", "sensor_to_command_s", "goal_reached", "contacts", "stops", "warm_start_rate",
@@ -53,13 +54,13 @@ def write(graph: LiveGraph, extra: Mapping[str, Any]) -> dict[str, Any]:
 
         draw(moment, graph.folder / "rollouts.png", summary)
         moment.unlink()
-    for name in ("statistics.json", "exits.json"):
-        (graph.folder / name).unlink(missing_ok=True)
+    (graph.folder / "statistics.json").unlink(missing_ok=True)
     return summary
 
 
-def show(summary: Mapping[str, Any], folder: Path, exits: Sequence[ProcessExit]) -> None:
+def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
     """Print what happened, for people."""
+    folder = graph.folder
     latency = summary["sensor_to_command_s"]
     print(f"  {summary['plans']} plans for {summary['scans']} scans, {_number(summary['plan_rate_hz'], '.1f')} plans/s")
     print(
@@ -70,14 +71,12 @@ def show(summary: Mapping[str, Any], folder: Path, exits: Sequence[ProcessExit])
         f"  warm starts {_number(summary['warm_start_rate'], '.0%')}, {_number(summary['denoise_steps_mean'], '.1f')}"
         f" denoising steps, model '{summary['model_id']}' on {summary['backend'] or 'nothing'}"
     )
-    reasons: dict[str, int] = {}
-    for stop in summary["stops"]:
-        reasons[stop["reason"]] = reasons.get(stop["reason"], 0) + 1
+    reasons = Counter(stop["reason"] for stop in summary["stops"])
     print(f"  {len(summary['stops'])} stops, {summary['rejected_inputs']} inputs rejected")
-    for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:4]:
+    for reason, count in reasons.most_common(4):
         print(f"    {count} x {reason}")
-    for crash in (e for e in exits if e.crashed):
-        print(f"  {crash.name} crashed with status {crash.status}; see {folder / 'graph.log'}")
+    for (name, status), count in Counter((e.name, e.status) for e in graph.exits() if e.crashed).items():
+        print(f"  {name} crashed {count} times with status {status}; see {folder / 'graph.log'}")
     print(f"  {folder}/: run.mcap, summary.json, rollouts.png")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core import types
 from edge_worldmodel.core.errors import InputError
-from edge_worldmodel.core.geometry import quaternion_from_yaw, yaw_from_quaternion
+from edge_worldmodel.core.geometry import quaternion_from_yaw
 
 _MAX_TENSOR_BYTES = 16 * 1024 * 1024
 _NANOSECONDS = 1_000_000_000
@@ -50,8 +50,8 @@ def pose_from_msg(message: Pose) -> types.Floats:
     length = math.sqrt(q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w)
     if not (math.isfinite(length) and 0.5 < length < 2.0):
         raise InputError(f"orientation ({q.x}, {q.y}, {q.z}, {q.w}) is no unit quaternion")
-    yaw = float(yaw_from_quaternion(q.x, q.y, q.z, q.w))
-    return _finite("pose", np.array([message.position.x, message.position.y, yaw]))
+    yaw = math.atan2(2.0 * (q.w * q.z + q.x * q.y), q.w * q.w + q.x * q.x - q.y * q.y - q.z * q.z)
+    return _finite("pose", message.position.x, message.position.y, yaw)
 
 
 def twist_to_msg(twist: types.Floats) -> Twist:
@@ -67,7 +67,7 @@ def twist_from_msg(message: Twist) -> types.Floats:
     Raises:
         InputError: a component is not finite.
     """
-    return _finite("twist", np.array([message.linear.x, message.linear.y, message.angular.z]))
+    return _finite("twist", message.linear.x, message.linear.y, message.angular.z)
 
 
 def tensor_to_msg(message: Any, tensor: NDArray[np.float32]) -> None:
@@ -259,12 +259,14 @@ def plan_from_msg(message: msg.Plan) -> types.Plan:
     )
 
 
-def verdict_to_msg(verdict: types.Verdict) -> msg.Verdict:
-    """Verdict to its message."""
-    message = msg.Verdict(state=verdict.state, reason=verdict.reason, limits=list(verdict.limits))
-    message.header.stamp = stamp_to_msg(verdict.stamp_ns)
+def verdict_to_msg(verdict: types.Verdict, message: msg.Verdict | None = None) -> msg.Verdict:
+    """Verdict to its message; one that was sent before may be filled again, at half the cost."""
+    message = msg.Verdict() if message is None else message
+    message.state, message.reason, message.limits = verdict.state, verdict.reason, list(verdict.limits)
+    stamp, command = message.header.stamp, message.command
+    stamp.sec, stamp.nanosec = divmod(verdict.stamp_ns, _NANOSECONDS)
     message.header.frame_id = verdict.frame_id
-    message.command = twist_to_msg(verdict.command)
+    command.linear.x, command.linear.y, command.angular.z = verdict.command.tolist()
     for name in ("clearance_margin_m", "plan_age_s", "sensor_age_s", "risk"):
         setattr(message, name, float(getattr(verdict, name)))
     return message
@@ -290,7 +292,7 @@ def _poses(messages: Sequence[Pose]) -> types.Floats:
     return np.array([pose_from_msg(message) for message in messages]).reshape(-1, 3)
 
 
-def _finite(what: str, values: types.Floats) -> types.Floats:
-    if not np.isfinite(values).all():
-        raise InputError(f"{what} {values.tolist()} has values that are not finite")
-    return values
+def _finite(what: str, *values: float) -> types.Floats:
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"{what} {list(values)} has values that are not finite")
+    return np.array(values)

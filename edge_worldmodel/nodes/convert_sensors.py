@@ -6,8 +6,7 @@ import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Odometry as OdometryMsg
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
-from sensor_msgs_py import point_cloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
@@ -25,6 +24,16 @@ from edge_worldmodel.nodes.convert import (
 )
 
 _DEPTH_ENCODINGS = {"16UC1": np.uint16, "mono16": np.uint16, "32FC1": np.float32}
+_POINT_FORMATS = {
+    PointField.INT8: "i1",
+    PointField.UINT8: "u1",
+    PointField.INT16: "i2",
+    PointField.UINT16: "u2",
+    PointField.INT32: "i4",
+    PointField.UINT32: "u4",
+    PointField.FLOAT32: "f4",
+    PointField.FLOAT64: "f8",
+}
 _UNKNOWN = -1
 
 
@@ -49,6 +58,8 @@ def odometry_from_msg(message: OdometryMsg) -> Odometry:
         child_frame_id=message.child_frame_id,
         pose=pose_from_msg(message.pose.pose),
         twist=twist_from_msg(message.twist.twist),
+        height_m=message.pose.pose.position.z,
+        climb_mps=message.twist.twist.linear.z,
     )
 
 
@@ -59,11 +70,15 @@ def odometry_to_msg(odometry: Odometry) -> OdometryMsg:
     message.header.frame_id = odometry.frame_id
     message.pose.pose = pose_to_msg(odometry.pose)
     message.twist.twist = twist_to_msg(odometry.twist)
+    message.pose.pose.position.z = float(odometry.height_m)
+    message.twist.twist.linear.z = float(odometry.climb_mps)
     return message
 
 
 def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> Floats:
     """Return the finite points (n, 3) of a cloud in the base frame.
+
+    Not by sensor_msgs_py, which counts one by one through as many elements of a field as the message claims.
 
     Args:
         message: cloud with fields x, y and z.
@@ -72,15 +87,28 @@ def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> F
     Raises:
         InputError: no x, y, z fields, or sizes that do not match.
     """
-    if len(message.data) < message.row_step * message.height or message.point_step == 0:
-        raise InputError(f"cloud of {message.height} x {message.width} points has only {len(message.data)} bytes")
-    try:
-        points = point_cloud2.read_points_numpy(message, field_names=("x", "y", "z"), reshape_organized_cloud=False)
-    except (AssertionError, KeyError, ValueError) as error:
-        raise InputError(f"cloud cannot be read: {error}") from error
-    points = points.reshape(-1, 3).astype(np.float64)
+    height, width_bytes = message.height, message.width * message.point_step
+    row_bytes = message.row_step or width_bytes
+    if not 0 < width_bytes <= row_bytes or height == 0 or len(message.data) < row_bytes * height:
+        raise InputError(f"cloud of {height} x {message.width} points: {len(message.data)} bytes do not fit")
+    rows = np.frombuffer(message.data, np.uint8)[: row_bytes * height].reshape(height, row_bytes)
+    records = np.ascontiguousarray(rows[:, :width_bytes]).view(_point_type(message)).ravel()
+    points = np.stack([records[axis].astype(np.float64) for axis in "xyz"], axis=-1)
     points = points[np.isfinite(points).all(axis=1)]
     return points @ mount[:3, :3].T + mount[:3, 3]
+
+
+def _point_type(message: PointCloud2) -> np.dtype[np.void]:
+    """Return where x, y and z lie in one point of a cloud."""
+    order = ">" if message.is_bigendian else "<"
+    fields = {field.name: field for field in message.fields if field.name in ("x", "y", "z")}
+    if len(fields) < 3 or not all(field.datatype in _POINT_FORMATS for field in fields.values()):
+        raise InputError(f"cloud with fields {[field.name for field in message.fields][:12]}: x, y and z are needed")
+    formats = [order + _POINT_FORMATS[fields[axis].datatype] for axis in "xyz"]
+    offsets = [int(fields[axis].offset) for axis in "xyz"]
+    if any(at + np.dtype(kind).itemsize > message.point_step for at, kind in zip(offsets, formats, strict=True)):
+        raise InputError(f"cloud with fields at {offsets} in points of {message.point_step} bytes is malformed")
+    return np.dtype({"names": list("xyz"), "formats": formats, "offsets": offsets, "itemsize": message.point_step})
 
 
 def depth_from_msg(message: Image) -> NDArray[np.generic]:

@@ -35,7 +35,7 @@ class Frames:
         self._fixed = _planar_matrix(sensor_pose) if sensor_pose else None
         self._mounts: dict[str, NDArray[np.float64]] = {}
         self._buffer = Buffer(node=node)
-        self._listener = TransformListener(self._buffer, node, spin_thread=False)
+        self._listener: TransformListener | None = TransformListener(self._buffer, node, spin_thread=False)
 
     def mount(self, sensor_frame: str) -> NDArray[np.float64]:
         """Return the 4 x 4 pose of a rigidly mounted sensor in the base frame.
@@ -48,6 +48,12 @@ class Frames:
         if sensor_frame not in self._mounts:
             self._mounts[sensor_frame] = _matrix(self._lookup(self._base_frame, sensor_frame, Time()))
         return self._mounts[sensor_frame]
+
+    def release(self, mounts: int) -> None:
+        """Stop listening to tf once this many mounts are known; they stay known, and a busy tf costs no more."""
+        if self._listener is not None and len(self._mounts) >= mounts > 0:
+            self._listener.unregister()
+            self._listener = None
 
     def planar_mount(self, sensor_frame: str) -> Floats:
         """Return (x_m, y_m, yaw_rad) of a sensor in the base frame; raises like ``mount``."""

@@ -6,10 +6,12 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
+from rclpy.experimental import EventsExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -124,7 +126,7 @@ class ManagedNode(LifecycleNode):
         return result
 
 
-def run(make_node: Callable[[], Node]) -> None:
+def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = EventsExecutor) -> None:
     """Start ROS, spin one node on one thread until it is told to end, and exit the process.
 
     A configuration that is refused ends it with a one-line message and exit status 1.
@@ -138,7 +140,7 @@ def run(make_node: Callable[[], Node]) -> None:
         print(f"refused to start: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         sys.exit(1)
-    executor = SingleThreadedExecutor()
+    executor = make_executor()
     executor.add_node(node)
     try:
         executor.spin()

@@ -45,4 +45,6 @@ def open_world_model(node: Node, config: ModelConfig, health: Health) -> WorldMo
 
 
 def _shipped_model() -> Path:
-    return Path(get_package_share_directory("edge_worldmodel")) / "models" / DEFAULT_VARIANT
+    shipped = Path(get_package_share_directory("edge_worldmodel")) / "models" / DEFAULT_VARIANT
+    # `colcon build --symlink-install` installs links, which the store refuses: give it the folder behind them
+    return (shipped / "manifest.json").resolve().parent

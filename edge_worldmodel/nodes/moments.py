@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.core.geometry import transform_points
+from edge_worldmodel.core.geometry import transform_points, yaw_from_quaternion
 from edge_worldmodel.core.tensors import HORIZON_STEP_S
-from edge_worldmodel.core.types import Floats, RolloutSet
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.convert_sensors import sweep_from_scan_msg
 from edge_worldmodel.nodes.snapshot import Journey, Moment
@@ -33,38 +33,44 @@ _NOTHING = np.zeros((0, 2))
 
 
 class Moments:
-    """Fed with every serialised message; converts only when ``look`` is called."""
+    """Fed with every serialised message; reads them only when ``look`` is called.
 
-    def __init__(self, base_frame: str) -> None:
+    Args:
+        base_frame: the base frame.
+        read: turns (message type, bytes) into a message.
+    """
+
+    def __init__(self, base_frame: str, read: Callable[[str, bytes], Any]) -> None:
+        self._read = read
         self.best: Moment | None = None
         self.journey = Journey()
         self._base_frame = base_frame
-        self._latest: dict[str, tuple[bytes, Any]] = {}
+        self._latest: dict[str, tuple[str, bytes]] = {}
         # by stamp: a picture shows what belongs together, however late each part came
-        self._stamped: dict[str, OrderedDict[int, tuple[bytes, Any]]] = {}
-        self._people_seen: deque[tuple[bytes, Any]] = deque(maxlen=_STAMPS_KEPT)
+        self._stamped: dict[str, OrderedDict[int, tuple[str, bytes]]] = {}
+        self._people_seen: deque[tuple[str, bytes]] = deque(maxlen=_STAMPS_KEPT)
         self._odometry_count = 0
         self._mounts: dict[str, Transform] = {}
         self._begin_ns: int | None = None
         self._looked_at_ns = -1
         self._stop_noted = False
 
-    def keep(self, topic: str, data: bytes, kind: Any) -> None:
+    def keep(self, topic: str, type_name: str, data: bytes) -> None:
         """Remember a message of a topic (relative name) if the picture needs it."""
         if topic in _KEPT:
-            self._latest[topic] = (data, kind)
+            self._latest[topic] = (type_name, data)
             self._odometry_count += topic == "odom"
             if topic == "odom" and self._odometry_count % _ODOMETRY_SKIPPED == 1:
-                self._note_pose(deserialize_message(data, kind))
+                self._note_pose(self._read(type_name, data))
         elif topic == _PEOPLE:
-            self._people_seen.append((data, kind))
+            self._people_seen.append((type_name, data))
         elif topic in _STAMPED or topic == _SCANS:
             by_stamp = self._stamped.setdefault(topic, OrderedDict())
-            by_stamp[header_stamp_ns(data)] = (data, kind)
+            by_stamp[header_stamp_ns(data)] = (type_name, data)
             if len(by_stamp) > _STAMPS_KEPT:
                 by_stamp.popitem(last=False)
         elif topic == "tf_static":
-            for item in deserialize_message(data, kind).transforms:
+            for item in self._read(type_name, data).transforms:
                 t, q = item.transform.translation, item.transform.rotation
                 pose = Pose3D((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
                 self._mounts[item.child_frame_id] = Transform(item.header.frame_id, item.child_frame_id, pose, True)
@@ -105,21 +111,20 @@ class Moments:
             imagined = self._at("planner/imagined_occupancy", stamp_ns + _IMAGINED_AHEAD_NS)
             if grid is not None and imagined is not None and rollouts.rollouts:
                 self._looked_at_ns = stamp_ns
-                return self._moment(convert.rollout_set_from_msg(rollouts), grid, imagined)
+                return self._moment(stamp_ns, rollouts, grid, imagined)
         return None
 
-    def _moment(self, rollouts: RolloutSet, grid: Any, imagined: Any) -> Moment:
-        candidates = np.array([rollout.trajectory.poses for rollout in rollouts.rollouts])
+    def _moment(self, stamp_ns: int, rollouts: Any, grid: Any, imagined: Any) -> Moment:
+        candidates = np.array([_planar(rollout.poses) for rollout in rollouts.rollouts])
         ego = candidates[0, 0]
-        plan_message = self._at("planner/plan", rollouts.stamp_ns)
-        plan = None if plan_message is None else convert.plan_from_msg(plan_message)
+        plan = self._at("planner/plan", stamp_ns)
         chosen = max(rollouts.selected, 0)
         odometry, goal, verdict = (self._message(t) for t in ("odom", "goal_pose", "supervisor/verdict"))
         speed = (0.0, 0.0) if odometry is None else (odometry.twist.twist.linear.x, odometry.twist.twist.linear.y)
-        people = self._people(rollouts.stamp_ns)
+        people = self._people(stamp_ns)
         near = np.hypot(*(people - ego[:2]).T) < _NEAR_M
         return Moment(
-            time_s=(rollouts.stamp_ns - (self._begin_ns or rollouts.stamp_ns)) * 1e-9,
+            time_s=(stamp_ns - (self._begin_ns or stamp_ns)) * 1e-9,
             ego=ego,
             speed_mps=float(np.hypot(*speed)),
             grid=_cells(grid),
@@ -131,11 +136,11 @@ class Moments:
             candidates=candidates,
             risks=np.array([rollout.risk for rollout in rollouts.rollouts]),
             names=np.array([rollout.name for rollout in rollouts.rollouts]),
-            selected=rollouts.selected,
-            plan=candidates[chosen] if plan is None else plan.trajectory.poses,
-            plan_risk=rollouts.rollouts[chosen].risk if plan is None else plan.risk,
+            selected=int(rollouts.selected),
+            plan=candidates[chosen] if plan is None else _planar(plan.poses),
+            plan_risk=float(rollouts.rollouts[chosen].risk if plan is None else plan.risk),
             goal=np.zeros(0) if goal is None else convert.pose_from_msg(goal.pose),
-            scan_points=self._scan_points(rollouts.stamp_ns, ego),
+            scan_points=self._scan_points(stamp_ns, ego),
             people=people[near],
             reason=rollouts.reason,
             verdict=""
@@ -154,19 +159,19 @@ class Moments:
 
     def _people(self, stamp_ns: int | None) -> Floats:
         """Return where people are, (n, 2): at a time, or newest."""
-        for data, kind in reversed(self._people_seen):
-            markers = [marker for marker in deserialize_message(data, kind).markers if marker.action == marker.ADD]
+        for type_name, data in reversed(self._people_seen):
+            markers = [marker for marker in self._read(type_name, data).markers if marker.action == marker.ADD]
             if markers and (stamp_ns is None or convert.stamp_from_msg(markers[0].header.stamp) <= stamp_ns):
                 return np.array([(m.pose.position.x, m.pose.position.y) for m in markers])
         return _NOTHING
 
     def _message(self, topic: str) -> Any:
         kept = self._latest.get(topic)
-        return None if kept is None else deserialize_message(*kept)
+        return None if kept is None else self._read(*kept)
 
     def _at(self, topic: str, stamp_ns: int) -> Any:
         kept = self._stamped[topic].get(stamp_ns) if topic in self._stamped else None
-        return None if kept is None else deserialize_message(*kept)
+        return None if kept is None else self._read(*kept)
 
 
 def header_stamp_ns(data: bytes) -> int:
@@ -174,6 +179,15 @@ def header_stamp_ns(data: bytes) -> int:
     order = "<" if data[1] & 1 else ">"
     seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _planar(poses: Any) -> Floats:
+    """Return poses as (n, 3): x_m, y_m, yaw_rad."""
+    parts = [
+        (p.position.x, p.position.y, p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses
+    ]
+    columns = np.array(parts).reshape(-1, 6).T
+    return np.stack((columns[0], columns[1], yaw_from_quaternion(*columns[2:])), axis=-1)
 
 
 def _cells(message: Any) -> NDArray[np.float32]:

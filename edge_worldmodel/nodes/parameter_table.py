@@ -17,9 +17,11 @@ from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
 from edge_worldmodel.nodes.model import ModelConfig
 from edge_worldmodel.nodes.perception_topics import PerceptionTopics
 from edge_worldmodel.nodes.planning_job import PlannerNodeConfig
-from edge_worldmodel.nodes.player_node import PlayerConfig
+from edge_worldmodel.nodes.player_config import PlayerConfig
+from edge_worldmodel.nodes.recorder_config import RecorderConfig
 from edge_worldmodel.nodes.safety_supervisor_node import SupervisorNodeConfig
 from edge_worldmodel.nodes.sim_node import SimConfig
+from edge_worldmodel.nodes.verdict_view_node import VerdictViewConfig
 
 NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
     "perception": (("", ManagedNodeConfig), ("", PerceptionTopics), ("", PerceptionConfig), ("", ModelConfig)),
@@ -35,6 +37,8 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
     "safety_supervisor": (("", SupervisorConfig), ("", SupervisorNodeConfig)),
     "sim": (("", SimConfig),),
     "player": (("", PlayerConfig),),
+    "recorder": (("", RecorderConfig),),
+    "verdict_view": (("", VerdictViewConfig),),
 }
 
 

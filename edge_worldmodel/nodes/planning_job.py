@@ -15,6 +15,13 @@ class PlannerNodeConfig(Config):
     heartbeat_hz: float = param(
         25.0, "Rate at which the still-valid plan is re-sent.", minimum=15.0, maximum=100.0, read_only=True
     )
+    frame_timeout_s: float = param(
+        0.12,
+        "Without a new LatentFrame for so long, the plan is not re-sent; longer than perception's period.",
+        minimum=0.02,
+        maximum=1.0,
+        read_only=True,
+    )
     budget_s: float = param(
         0.08, "Time after which denoising takes the rest in one step.", minimum=0.001, maximum=1.0, read_only=True
     )

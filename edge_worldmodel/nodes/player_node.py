@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import rclpy
@@ -22,17 +21,17 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import LaserScan, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
-from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes import recorded_messages as to_msg
 from edge_worldmodel.nodes.convert import stamp_to_msg
 from edge_worldmodel.nodes.managed_node import RCLError
 from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.player_config import PlayerConfig
 from edge_worldmodel.nodes.qos import LATCHED, SENSOR
 from edge_worldmodel.sim.recordings import open_recording
 from edge_worldmodel.sim.recordings.description import describe
+from edge_worldmodel.sim.recordings.goal import GoalAhead
 from edge_worldmodel.sim.recordings.options import parse_goal, parse_sensor_poses
 from edge_worldmodel.sim.recordings.playback import EgoMotion, Playback, prepare, scheduled
 from edge_worldmodel.sim.recordings.records import NANOSECONDS, Cloud, Record, Scan
@@ -41,28 +40,7 @@ _TICK_S = 0.01
 _ODOM_PERIOD_NS = NANOSECONDS // 60
 _FIXED_BASE_PERIOD_NS = NANOSECONDS // 20
 _LAST_TICKS_S = 1.0
-_GOAL_REACHED_M = 1.0
 EXIT_DAMAGED = 3
-
-
-@dataclass(frozen=True)
-class PlayerConfig(Config):
-    """What to play and how."""
-
-    file: str = param("", "Recording: ROS 1 bag, ROS 2 bag or CARMEN log.", read_only=True)
-    rate: float = param(1.0, "Recorded seconds per second.", minimum=0.01, maximum=100.0, read_only=True)
-    start_s: float = param(0.0, "Recorded seconds to leave out at the beginning.", minimum=0.0, read_only=True)
-    duration_s: float = param(0.0, "Recorded seconds to play; 0: to the end.", minimum=0.0, read_only=True)
-    ego: str = param("auto", "Ego motion: auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC.", read_only=True)
-    sensor_poses: str = param("", "Sensor poses in the base frame: 'FRAME=x,y,yaw;...'.", read_only=True)
-    goal: str = param("", "Goal 'x y' in the odom frame; empty: ahead of the robot.", read_only=True)
-    goal_ahead_m: float = param(5.0, "Distance of the goal ahead.", minimum=1.0, maximum=50.0, read_only=True)
-    wait_for_subscribers: int = param(
-        2, "Subscribers of the sensor topic to wait for before playing.", minimum=0, maximum=100, read_only=True
-    )
-    wait_s: float = param(30.0, "Longest time to wait for them.", minimum=0.0, maximum=600.0, read_only=True)
-    base_frame: str = param("base_link", "Robot base frame (REP-105).", read_only=True)
-    odom_frame: str = param("odom", "Fixed frame of ego motion (REP-105).", read_only=True)
 
 
 class PlayerNode(Node):
@@ -76,10 +54,9 @@ class PlayerNode(Node):
         self._recording = open_recording(self._config.file)
         found = describe(self._recording)
         self._playback = prepare(found, self._config.ego, parse_sensor_poses(self._config.sensor_poses))
-        self._fixed_goal = parse_goal(self._config.goal)
         self._ego = EgoMotion(self._playback.ego)
         self._pose: Floats = np.zeros(3)
-        self._goal: Floats | None = None
+        self._goal = GoalAhead(self._config.goal_ahead_m, parse_goal(self._config.goal))
         self._goal_listeners = 0
         self._odom_ns = 0
         self._now_ns = found.start_ns + self._playback.clock_shift_ns
@@ -188,21 +165,12 @@ class PlayerNode(Node):
         self._tf.sendTransform(to_msg.base_transform_to_msg(stamp_ns, odom, base, pose))
 
     def _publish_goal(self) -> None:
-        """Give a goal ahead, and a new one when it was reached, passed or left behind."""
-        ahead_m = self._config.goal_ahead_m
-        if self._goal is not None:
-            distance_m, _, _ = relative(self._pose, self._goal)
-            far = float(np.hypot(*(self._goal - self._pose)[:2])) > 2.0 * ahead_m
-            done = self._fixed_goal is None and (distance_m < _GOAL_REACHED_M or far)
-            listeners = self._goals.get_subscription_count()
-            new_listeners, self._goal_listeners = listeners > self._goal_listeners, listeners
-            if not done:
-                if new_listeners:
-                    self._goals.publish(to_msg.goal_to_msg(self._now_ns, self._config.odom_frame, self._goal))
-                return
-        fixed = self._fixed_goal
-        self._goal = compose(self._pose, [ahead_m, 0.0, 0.0]) if fixed is None else np.array([*fixed, 0.0])
-        self._goals.publish(to_msg.goal_to_msg(self._now_ns, self._config.odom_frame, self._goal))
+        """Give a new goal, or the old one again to those who came late."""
+        listeners = self._goals.get_subscription_count()
+        is_new = self._goal.update(self._pose)
+        if is_new or listeners > self._goal_listeners:
+            self._goals.publish(to_msg.goal_to_msg(self._now_ns, self._config.odom_frame, self._goal.goal))
+        self._goal_listeners = listeners
 
 
 def main() -> None:

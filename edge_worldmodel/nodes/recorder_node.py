@@ -14,25 +14,24 @@ import json
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message
-from rosidl_runtime_py.utilities import get_message
 
-from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
-from edge_worldmodel.nodes.managed_node import RCLError, run
+from edge_worldmodel.nodes.convert import stamp_from_msg
+from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.mcap_file import McapFile
+from edge_worldmodel.nodes.message_reader import MessageReader
 from edge_worldmodel.nodes.moments import Moments, header_stamp_ns
 from edge_worldmodel.nodes.parameters import declare
-from edge_worldmodel.nodes.run_statistics import RunStatistics
+from edge_worldmodel.nodes.recorder_config import RecorderConfig
+from edge_worldmodel.nodes.run_statistics import RunStatistics, Times
 from edge_worldmodel.nodes.snapshot import save
+from edge_worldmodel.nodes.topic_taps import TopicTaps
 
 _ABSOLUTE = ("/clock", "/tf", "/tf_static", "/diagnostics")
 _RELATIVE = (
@@ -43,35 +42,13 @@ _RELATIVE = (
 )
 _TAKE_S = 0.05
 _LOOK_FOR_TOPICS_S = 0.2
+_LOOK_S = 0.7
 _WRITE_STATISTICS_S = 1.0
-_DEPTH = 200
 _WAITING_FOR_CLOCK = 500
 
 
-Reader: TypeAlias = Callable[[bytes, Any, int], object]
-"""Takes a serialised message, its class and when it was published."""
-
-
-@dataclass(frozen=True)
-class RecorderConfig(Config):
-    """Where to record and what."""
-
-    output_dir: str = param("", "Folder for run.mcap, statistics.json and moment.npz.", read_only=True)
-    extra_topics: tuple[str, ...] = param((), "More topics to record, for example second scanners.", read_only=True)
-    base_frame: str = param("base_link", "Robot base frame (REP-105).", read_only=True)
-
-
-class _Unscheduled(CallbackGroup):
-    """Subscriptions that the executor leaves alone.
-
-    rclpy's executor looks at every subscription for every message, a third of a millisecond each time; taking
-    some hundred messages a second in turns costs a fifth of that. Arrival times do not matter here: the
-    middleware tells when a message was published.
-    """
-
-    def can_execute(self, entity: Any) -> bool:
-        """Never."""
-        return False
+Reader: TypeAlias = Callable[[str, bytes, int], object]
+"""Takes the type of a message, its bytes and when it was published."""
 
 
 class RecorderNode(Node):
@@ -91,30 +68,34 @@ class RecorderNode(Node):
         self._problem = ""
         self._plan_stamp_ns = -1
         self._statistics = RunStatistics()
-        self._moments = Moments(self._config.base_frame)
+        self._messages = MessageReader()
+        self._moments = Moments(self._config.base_frame, self._messages.read)
         names = (*_RELATIVE, *self._config.extra_topics)
         self._wanted = set(_ABSOLUTE) | {self.resolve_topic_name(name) for name in names if name}
         self._root = self.resolve_topic_name("scan").removesuffix("scan")
-        self._subscribed: dict[str, Any] = {}
         self._early: list[tuple[str, str, bytes]] = []
         self._readers = self._make_readers()
-        self._unscheduled = _Unscheduled()
+        self._taps = TopicTaps(self, self._is_wanted, self._receive)
+        self._times = Times()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_TAKE_S, self._take_all, clock=steady)
-        self.create_timer(_LOOK_FOR_TOPICS_S, self._look_for_topics, clock=steady)
+        self.create_timer(_LOOK_FOR_TOPICS_S, self._taps.look_for_topics, clock=steady)
         self.create_timer(_WRITE_STATISTICS_S, self._write_statistics, clock=steady)
-        self.create_timer(0.5, self._moments.look, clock=steady)
+        self.create_timer(_LOOK_S, self._moments.look, clock=steady)
+
+    def _is_wanted(self, topic: str) -> bool:
+        return topic in self._wanted or topic.startswith(self._root + "scan")
 
     def _make_readers(self) -> dict[str, Reader]:
         """Return what to do with the messages that carry figures, by relative topic name."""
         statistics = self._statistics
 
         def read(action: Callable[[Any, int], object]) -> Reader:
-            return lambda data, kind, published_ns: action(deserialize_message(data, kind), published_ns)
+            return lambda type_name, data, published_ns: action(self._messages.read(type_name, data), published_ns)
 
         return {
             "planner/plan": self._read_plan,
-            "cmd_vel": lambda data, kind, at: statistics.on_command(at),
+            "cmd_vel": lambda type_name, data, at: statistics.on_command(at),
             "planner/rollouts": read(lambda m, at: statistics.on_rollouts(m.steps, m.warm_started)),
             "supervisor/verdict": read(self._on_verdict),
             "sim/contact": read(lambda m, at: statistics.on_contact(m.data)),
@@ -122,79 +103,46 @@ class RecorderNode(Node):
             "diagnostics": read(self._on_diagnostics),
         }
 
-    def _read_plan(self, data: bytes, kind: Any, published_ns: int) -> None:
+    def _read_plan(self, type_name: str, data: bytes, published_ns: int) -> None:
         stamp_ns = header_stamp_ns(data)
         if stamp_ns != self._plan_stamp_ns:  # most are repetitions, and reading one costs two milliseconds
             self._plan_stamp_ns = stamp_ns
-            message = deserialize_message(data, kind)
+            message = self._messages.read(type_name, data)
             self._statistics.on_plan(stamp_ns, message.sequence, message.model_id, published_ns)
 
-    def _look_for_topics(self) -> None:
-        for topic, types in self.get_topic_names_and_types():
-            wanted = topic in self._wanted or topic.startswith(self._root + "scan")
-            if not wanted or topic in self._subscribed or not self.count_publishers(topic):
-                continue
-            type_name, kind = types[0], get_message(types[0])
-            short = topic.removeprefix(self._root) if topic.startswith(self._root) else topic.lstrip("/")
-            receive, quality = self._receiver(topic, short, type_name, kind), self._quality(topic)
-            self._subscribed[topic] = self.create_subscription(
-                kind, topic, receive, quality, raw=True, callback_group=self._unscheduled
-            )
-
     def _take_all(self) -> None:
-        """Take what every subscription has received."""
-        for subscription in self._subscribed.values():
-            for _ in range(_DEPTH):
-                with subscription.handle:
-                    taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-                if taken is None:
-                    break
-                subscription.callback(*taken)
+        self._times.tick(self.get_clock().now().nanoseconds, time.time_ns())
+        self._taps.take_all()
 
-    def _quality(self, topic: str) -> QoSProfile:
-        """Ask for the best that every publisher of the topic offers."""
-        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
-        reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in offered)
-        latched = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in offered)
-        return QoSProfile(
-            depth=_DEPTH,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-        )
+    def _receive(self, topic: str, type_name: str, data: bytes, published_ns: int) -> None:
+        self._write(topic, type_name, data, published_ns)
+        short = topic.removeprefix(self._root) if topic.startswith(self._root) else topic.lstrip("/")
+        try:
+            if short.startswith("scan"):
+                self._statistics.on_scan(header_stamp_ns(data), published_ns)
+            elif short in self._readers:
+                self._readers[short](type_name, data, published_ns)
+            self._moments.keep(short, type_name, data)
+        except (EdgeWorldModelError, ValueError, struct.error) as error:
+            self.get_logger().warning(f"'{topic}' has a message without use: {error}", throttle_duration_sec=5.0)
 
-    def _receiver(self, topic: str, short: str, type_name: str, kind: Any) -> Callable[[bytes, Any], None]:
-        reader = self._readers.get(short)
-        if reader is None and short.startswith("scan"):
-            reader = lambda data, _, at: self._statistics.on_scan(header_stamp_ns(data), at)  # noqa: E731
-
-        def receive(data: bytes, info: Any) -> None:
-            self._write(topic, type_name, data)
-            published_ns = info["source_timestamp"] or time.time_ns()
-            try:
-                if reader is not None:
-                    reader(data, kind, published_ns)
-                self._moments.keep(short, data, kind)
-            except (EdgeWorldModelError, ValueError, struct.error) as error:
-                self.get_logger().warning(f"'{topic}' has a message without use: {error}", throttle_duration_sec=5.0)
-
-        return receive
-
-    def _write(self, topic: str, type_name: str, data: bytes) -> None:
-        """Write a message at the present ROS time, those before the first /clock at the first one."""
-        now_ns = self.get_clock().now().nanoseconds
-        if not now_ns and len(self._early) < _WAITING_FOR_CLOCK:
-            self._early.append((topic, type_name, data))
+    def _write(self, topic: str, type_name: str, data: bytes, published_ns: int) -> None:
+        """Write a message at the ROS time at which it was published, those before the first /clock at the first one."""
+        log_ns = self._times.ros_ns(published_ns)
+        if not log_ns:
+            if len(self._early) < _WAITING_FOR_CLOCK:
+                self._early.append((topic, type_name, data))
             return
         for early in self._early:
-            self._append(*early, now_ns)
+            self._append(*early, log_ns)
         self._early.clear()
-        self._append(topic, type_name, data, now_ns)
+        self._append(topic, type_name, data, log_ns)
 
     def _append(self, topic: str, type_name: str, data: bytes, now_ns: int) -> None:
         if self._file is None:
             return
         try:
-            self._file.write(topic, type_name, bytes(data), now_ns)
+            self._file.write(topic, type_name, data, now_ns)
         except (OSError, LookupError) as error:
             self._stop_writing(error)
 
@@ -205,7 +153,7 @@ class RecorderNode(Node):
         self._file = None
 
     def _on_verdict(self, message: Any, published_ns: int) -> None:
-        stamp_ns = _nanoseconds(message.header.stamp)
+        stamp_ns = stamp_from_msg(message.header.stamp)
         if self._statistics.on_verdict(message.state, message.reason, stamp_ns):
             self._moments.note_stop()
 
@@ -227,11 +175,8 @@ class RecorderNode(Node):
 
     def destroy_node(self) -> None:
         """Take what is still there and finish all files."""
-        try:
-            self._take_all()
-            self._moments.look()
-        except RCLError as error:
-            self.get_logger().warning(f"the last messages are lost: {error}")
+        self._take_all()
+        self._moments.look()
         try:
             save(self._folder / "moment.npz", self._moments.best, self._moments.journey)
             if self._file is not None:
@@ -242,10 +187,6 @@ class RecorderNode(Node):
         super().destroy_node()
 
 
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
 def main() -> None:
     """Run the node."""
-    run(RecorderNode)
+    run(RecorderNode, SingleThreadedExecutor)

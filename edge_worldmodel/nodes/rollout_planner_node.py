@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 
@@ -29,7 +30,7 @@ from edge_worldmodel.nodes.markers import rollout_markers
 from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
-from edge_worldmodel.nodes.qos import LATCHED, LATEST
+from edge_worldmodel.nodes.qos import LATCHED, LATEST, PROMISED
 from edge_worldmodel.nodes.worker import LatestWorker
 
 
@@ -52,13 +53,14 @@ class RolloutPlannerNode(ManagedNode):
         self._waiting: LatentFrame | None = None
         self._goal: PoseStamped | None = None
         self._plan: Plan | None = None
+        self._received_s = -math.inf
         self._sending = threading.Lock()
         self._ticks = self._warm = self._steps = 0
         self._connect()
         self._worker = LatestWorker(self._think)
 
     def _connect(self) -> None:
-        self._plans = self.create_publisher(msg.Plan, "planner/plan", LATEST)
+        self._plans = self.create_publisher(msg.Plan, "planner/plan", PROMISED)
         self._rollouts = self.create_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
         self._solutions = self.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
         self._imagined = self.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
@@ -87,7 +89,7 @@ class RolloutPlannerNode(ManagedNode):
     def _on_frame(self, message: msg.LatentFrame) -> None:
         if not self.active:
             return
-        self._received_s = time.perf_counter()
+        unseen_s, self._received_s = time.perf_counter() - self._received_s, time.perf_counter()
         self._communication_s = (
             self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)
         ) * 1e-9
@@ -95,6 +97,8 @@ class RolloutPlannerNode(ManagedNode):
         tensors.CONTEXT.check(frame.tensor)
         self._waiting = frame
         self._patience.reset()
+        if unseen_s > self._timing.frame_timeout_s:
+            self._resend()
 
     @guarded
     def _on_warm_start(self, message: msg.WarmStart) -> None:
@@ -179,7 +183,9 @@ class RolloutPlannerNode(ManagedNode):
         )
 
     def _resend(self) -> None:
-        """Prove that the planner lives, for as long as the present plan may be followed."""
+        """Prove that the planner lives and sees, for as long as the present plan may be followed."""
+        if time.perf_counter() - self._received_s > self._timing.frame_timeout_s:
+            return  # nobody looks any more: let the supervisor stop the robot
         with self._sending:  # or an old plan could follow a new one
             plan = self._plan
             if self.active and plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:

@@ -19,11 +19,34 @@ STARTING, ACTIVE, LIMITING, STOPPING, STOPPED, HOLD, LANDING, LATCHED, ESTOP = r
 """Values of Verdict.msg's state."""
 _STOP_STATES = {STOPPING, STOPPED, LATCHED, ESTOP}
 _DRIVING_STATES = {ACTIVE, LIMITING}
+_MAX_RATE = 100.0
 _FLOW_GAP_NS = NANOSECONDS
 _SCANS_REMEMBERED = 300
 _COMMANDS_REMEMBERED = 50
 _LATENCIES_KEPT = 50_000
 _STOPS_KEPT = 1000
+
+
+class Times:
+    """Tells ROS time for a moment of the computer's clock, from having looked at both now and then."""
+
+    def __init__(self) -> None:
+        self._ros_ns = self._system_ns = 0
+        self._rate = 1.0
+
+    def tick(self, ros_ns: int, system_ns: int) -> None:
+        """Look at both clocks; how much faster one runs is taken from the last two looks."""
+        passed_ns = system_ns - self._system_ns
+        if self._ros_ns and passed_ns > 0:
+            self._rate = min(max((ros_ns - self._ros_ns) / passed_ns, 0.0), _MAX_RATE)
+        self._ros_ns, self._system_ns = ros_ns, system_ns
+
+    def ros_ns(self, system_ns: int) -> int:
+        """Return the ROS time at a recent moment; 0 while ROS time is not known."""
+        if not self._ros_ns:
+            return 0
+        ago_ns = min(max(self._system_ns - system_ns, 0), NANOSECONDS)
+        return max(1, self._ros_ns - round(ago_ns * self._rate))
 
 
 class RunStatistics:

@@ -28,16 +28,18 @@ from edge_worldmodel.core.intake import Clock, Intake
 from edge_worldmodel.core.raw_cloud import sweep_from_points
 from edge_worldmodel.core.supervisor import Supervisor
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
-from edge_worldmodel.core.supervisor_states import PASSING, State
-from edge_worldmodel.core.ticks import TickTimes
 from edge_worldmodel.core.types import Verdict
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.convert_sensors import odometry_from_msg, points_from_cloud_msg, sweep_from_scan_msg
 from edge_worldmodel.nodes.frames import Frames
 from edge_worldmodel.nodes.health import Health
 from edge_worldmodel.nodes.managed_node import run
+from edge_worldmodel.nodes.operator_topics import OperatorTopics
 from edge_worldmodel.nodes.parameters import declare
+from edge_worldmodel.nodes.polling import Polled
+from edge_worldmodel.nodes.promise_watch import PromiseWatch
 from edge_worldmodel.nodes.qos import LATEST, SENSOR
+from edge_worldmodel.nodes.supervisor_report import SupervisorReport
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,17 @@ class SafetySupervisorNode(Node):
         self._setup = declare(self, SupervisorNodeConfig)
         self._supervisor = Supervisor(self._config)
         self._frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None)
-        self._ticks = TickTimes(1.0 / self._config.rate_hz)
         self.health = Health(self)
-        self._told: tuple[Any, ...] = ()
+        self._report = SupervisorReport(self.health, self._supervisor)
+        self._plan_message: msg.Plan | None = None
+        self._look_at_clocks()
         self._connect()
         self._check_surroundings()
         self._timer = self.create_timer(
             1.0 / self._config.rate_hz, self._tick, clock=RosClock(clock_type=ClockType.STEADY_TIME)
         )
+        sources = ", ".join(self._config.sources) or "nothing"
+        self.get_logger().info(f"supervising at {self._config.rate_hz:g} Hz, looking at {sources}")
         gc.collect()
         gc.freeze()  # what lives now lives on: collections need not walk it, so ticks stay on time
 
@@ -77,14 +82,18 @@ class SafetySupervisorNode(Node):
         kind = TwistStamped if self._setup.stamped_cmd_vel else Twist
         self._commands = self.create_publisher(kind, "cmd_vel", LATEST)
         self._verdicts = self.create_publisher(msg.Verdict, "supervisor/verdict", LATEST)
-        self.create_subscription(msg.Plan, "planner/plan", self._on_plan, LATEST)
-        self.create_subscription(OdometryMsg, "odom", self._on_odometry, SENSOR)
+        self._verdict_message = msg.Verdict()
+        self._inputs = Polled(self, self._on_unreadable)
+        self._inputs.subscribe(msg.Plan, "planner/plan", self._on_plan, LATEST, repeats=True)
+        self._inputs.subscribe(OdometryMsg, "odom", self._on_odometry, SENSOR)
         for topics, message_type, callback in (
             (self._config.scan_topics, LaserScan, self._on_scan),
             (self._config.cloud_topics, PointCloud2, self._on_cloud),
         ):
             for topic in filter(None, topics):
-                self.create_subscription(message_type, topic, functools.partial(callback, topic), SENSOR)
+                self._inputs.subscribe(message_type, topic, functools.partial(callback, topic), SENSOR)
+        self._watch = PromiseWatch(self, msg.Plan, "planner/plan", self._on_broken_promise)
+        OperatorTopics(self._inputs, self._supervisor, lambda: self._moment)
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
         self.create_service(SetBool, "supervisor/estop", self._on_estop)
 
@@ -106,6 +115,26 @@ class SafetySupervisorNode(Node):
     def _now(self) -> Clock:
         return Clock(self.get_clock().now().nanoseconds, time.monotonic_ns())
 
+    def _look_at_clocks(self) -> None:
+        self._moment = self._now()
+
+    def _on_unreadable(self, topic: str, error: Exception) -> None:
+        """Distrust the stream that a damaged message came from."""
+        supervisor = self._supervisor
+        streams: dict[str, Intake[Any]] = {"planner/plan": supervisor.plan, "odom": supervisor.odometry}
+        for name, intake in {**streams, **supervisor.sensors}.items():
+            if self.resolve_topic_name(name) == topic:
+                intake.reject(f"unreadable message: {error}")
+        self.health.reject(error)
+
+    def _on_broken_promise(self, what: str) -> None:
+        """Stop between two ticks on the middleware's word, unless a plan has come in the meantime."""
+        self._inputs.take_all(self._look_at_clocks)
+        plan = self._supervisor.plan
+        if plan.value is not None and plan.silence_s(self._moment) > 0.5 * self._config.plan_timeout_s:
+            plan.reject(what)
+            self._tick()
+
     def _take(self, intake: Intake[Any], receive: Callable[[], None]) -> None:
         """Let a message in; whatever is wrong with it, the stream is distrusted and the node lives on."""
         try:
@@ -115,19 +144,23 @@ class SafetySupervisorNode(Node):
             self.health.reject(error)
 
     def _on_plan(self, message: msg.Plan) -> None:
-        supervisor, now = self._supervisor, self._now()
-        self._take(supervisor.plan, lambda: supervisor.receive_plan(convert.plan_from_msg(message), now))
+        def receive() -> None:
+            if message is not self._plan_message:
+                self._plan, self._plan_message = convert.plan_from_msg(message), message
+            self._supervisor.receive_plan(self._plan, self._moment)
+
+        self._take(self._supervisor.plan, receive)
 
     def _on_odometry(self, message: OdometryMsg) -> None:
-        supervisor, now = self._supervisor, self._now()
+        supervisor, now = self._supervisor, self._moment
         self._take(supervisor.odometry, lambda: supervisor.receive_odometry(odometry_from_msg(message), now))
 
     def _on_scan(self, topic: str, message: LaserScan) -> None:
         def receive() -> None:
             sweep = sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
-            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), now)
+            self._frames.release(len(self._supervisor.sensors))
+            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), self._moment)
 
-        now = self._now()
         self._take(self._supervisor.sensors[topic], receive)
 
     def _on_cloud(self, topic: str, message: PointCloud2) -> None:
@@ -136,9 +169,8 @@ class SafetySupervisorNode(Node):
             points = points_from_cloud_msg(message, mount)
             slab = (self._config.cloud_low_m, self._config.cloud_high_m)
             sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], *slab)
-            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), now)
+            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), self._moment)
 
-        now = self._now()
         self._take(self._supervisor.sensors[topic], receive)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -154,17 +186,18 @@ class SafetySupervisorNode(Node):
         return response
 
     def _tick(self) -> None:
-        """Supervise and publish; a defect of our own still ends in a zero command."""
-        now = self._now()
+        """Read what came, supervise and publish; a defect of our own still ends in a zero command."""
         try:
+            self._inputs.take_all(self._look_at_clocks)
+            now = self._moment
             verdict = self._supervisor.supervise(now)
         except Exception as error:  # the robot must stop whatever is wrong in here
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
+            now = self._now()
             verdict = self._supervisor.fail(repr(error), now)
         self._commands.publish(self._command_to_msg(verdict))
-        self._verdicts.publish(convert.verdict_to_msg(verdict))
-        self._ticks.add(now.steady_ns)
-        self._tell(verdict)
+        self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
+        self._report.tell(verdict, now.steady_ns)
 
     def _command_to_msg(self, verdict: Verdict) -> Twist | TwistStamped:
         twist = convert.twist_to_msg(verdict.command)
@@ -174,25 +207,6 @@ class SafetySupervisorNode(Node):
         message.header.stamp = convert.stamp_to_msg(verdict.stamp_ns)
         message.header.frame_id = verdict.frame_id
         return message
-
-    def _tell(self, verdict: Verdict) -> None:
-        """Keep /diagnostics up to date: the state, and what to do about it in plain words."""
-        supervisor = self._supervisor
-        told = (supervisor.state, supervisor.faults[0].cause if supervisor.faults else None)
-        if told != self._told:
-            self._told = told
-            if supervisor.state in PASSING:
-                self.health.solved("stop")
-            else:
-                level = DiagnosticStatus.WARN if supervisor.state is State.STARTING else DiagnosticStatus.ERROR
-                todo = supervisor.faults[0].cause.value if supervisor.faults else "Call supervisor/reset."
-                self.health.problem("stop", f"{supervisor.state.name}: {verdict.reason}. {todo}", level)
-        if self._ticks.due():
-            intakes: list[Intake[Any]] = [supervisor.plan, supervisor.odometry, *supervisor.sensors.values()]
-            rejected = {f"rejected_{intake.name}": intake.rejected.total() for intake in intakes}
-            self.health.figures.update(
-                state=supervisor.state.name, reason=verdict.reason or "none", **rejected, **self._ticks.figures()
-            )
 
 
 def main() -> None:

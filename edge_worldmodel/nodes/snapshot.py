@@ -18,6 +18,8 @@ _TRACK_POINTS = 4000
 _WALL_CELL_M = 0.1
 _WALL_CELLS = 60_000
 _MOVING_MPS = 0.05
+_GOES_ON_M = 0.8
+_DRIVING = ("active", "limiting")
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,15 @@ class Moment:
     def interest(self) -> float:
         """Tell how much there is to see: candidates of different risk, a world about to change, a robot driving."""
         risks = self.risks[np.isfinite(self.risks)]
-        spread = float(risks.max() - risks.min()) if len(risks) else 0.0
+        differ = 4.0 * float(risks.std()) if len(risks) else 0.0
         change = 0.0
         if self.imagined.shape == self.grid.shape and self.grid.size:
             both = np.isfinite(self.grid) & np.isfinite(self.imagined)
             change = float(np.abs(self.grid - self.imagined)[both].sum()) if both.any() else 0.0
         near = 0.3 * min(len(self.people), 3)
-        chose_safe = 0.3 if 0 <= self.selected < len(risks) and self.risks[self.selected] < 0.3 else 0.0
-        driving = 0.6 if self.speed_mps > _MOVING_MPS else 0.0
-        return 2.0 * spread + min(change, 40.0) / 40.0 + near + chose_safe + driving
+        goes_on = 0.6 if np.hypot(*(self.plan[-1] - self.plan[0])[:2]) > _GOES_ON_M else 0.0
+        driving = 0.6 if self.speed_mps > _MOVING_MPS and self.verdict.startswith(_DRIVING) else 0.0
+        return differ + min(change, 40.0) / 40.0 + near + goes_on + driving
 
 
 @dataclass

@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 
 AGENTS = 24
 """Movers whose positions a clip keeps, the nearest first."""
-HISTORY_TIMES_S = -HISTORY_INTERVAL_S * np.arange(HISTORY_FRAMES - 1, -1, -1)
-FUTURE_TIMES_S = HORIZON_STEP_S * np.arange(1, HORIZON_STEPS + 1)
+HISTORY_TIMES_S: Floats = np.arange(1.0 - HISTORY_FRAMES, 1.0) * HISTORY_INTERVAL_S
+FUTURE_TIMES_S: Floats = np.arange(1.0, HORIZON_STEPS + 1.0) * HORIZON_STEP_S
 MOVING_M = 0.3
 """A mover that gets no farther than this during a clip counts as standing."""
 _NEAR_M = 16.0

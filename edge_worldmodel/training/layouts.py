@@ -68,14 +68,14 @@ def furnish(kind: str, floor: Polygon, goals: Floats, rng: np.random.Generator) 
     crowded = kind == "clutter"
     keep_free = shapely.MultiPoint(goals).buffer(0.8)
     for _ in range(rng.poisson(area_m2 * (0.35 if crowded else 0.02))):
-        x, y = _point_within(floor, rng)
+        x, y = _point_within(walkable, rng)
         if rng.random() < (0.8 if crowded else 0.4):
             radius = rng.uniform(0.05, 0.3) if crowded else rng.uniform(0.1, 0.35)
             shape, pillar = disc_polygon((x, y, radius)), (x, y, radius)
         else:
             size, turn_deg = rng.uniform(0.2, 1.6, 2), rng.choice((0.0, 90.0, rng.uniform(0.0, 180.0)))
             rectangle = box(x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)
-            shape, pillar = shapely.affinity.rotate(rectangle, float(turn_deg)), None
+            shape, pillar = shapely.affinity.rotate(rectangle, float(turn_deg)).intersection(floor), None
         rest = walkable.difference(shape)
         if shape.intersects(keep_free) or not _connected(rest):
             continue
@@ -185,7 +185,10 @@ def _connected(area: shapely.Geometry) -> bool:
 
 def _point_within(floor: Polygon, rng: np.random.Generator) -> tuple[float, float]:
     x0, y0, x1, y1 = floor.bounds
-    return rng.uniform(x0, x1), rng.uniform(y0, y1)
+    while True:
+        x, y = rng.uniform(x0, x1), rng.uniform(y0, y1)
+        if shapely.contains_xy(floor, x, y):
+            return x, y
 
 
 def _polygons(area: shapely.Geometry) -> list[Polygon]:

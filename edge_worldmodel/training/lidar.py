@@ -90,7 +90,7 @@ def cast_segments(origins: Floats, directions: Floats, segments: Floats) -> Floa
     along_x, along_y = segments[..., 2] - segments[..., 0], segments[..., 3] - segments[..., 1]
     to_x, to_y = segments[..., 0] - origins[..., None, 0], segments[..., 1] - origins[..., None, 1]
     ray_x, ray_y = directions[..., None, 0], directions[..., None, 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = 1.0 / (ray_x * along_y - ray_y * along_x)
         distance = (to_x * along_y - to_y * along_x) * scale
         fraction = (to_x * ray_y - to_y * ray_x) * scale
@@ -140,9 +140,10 @@ def cast_map(
     """
     cell_m = clearance_m.cell_size_m
     # A rim of blocked cells stops every ray that leaves the map, so that no look-up needs a check.
-    sight = np.pad(np.asarray(clearance_m.values, np.float32) / cell_m, 1)
-    start = (origins.reshape(-1, 2) - clearance_m.origin_m) / cell_m + 1.0
-    start = np.clip(start, 0.5, np.array(sight.shape[::-1]) - 0.5).astype(np.float32)
+    sight = np.pad(np.asarray(clearance_m.values, dtype=np.float32), 1)
+    sight /= np.float32(cell_m)
+    cells = (origins.reshape(-1, 2) - clearance_m.origin_m) / cell_m + 1.0
+    start = np.clip(cells, 0.5, np.array(sight.shape[::-1]) - 0.5).astype(np.float32)
     travelled, stopped = _march(start, directions.reshape(-1, 2).astype(np.float32), sight, farthest_m / cell_m)
     ends = origins.reshape(-1, 2) + (travelled * cell_m)[:, None] * directions.reshape(-1, 2)
     distances = np.where(stopped, np.where(blocked.at(ends, 2) == 1, travelled * cell_m, np.nan), np.inf)

@@ -69,7 +69,8 @@ def write_shard(path: Path, arrays: Arrays, sources: list[str], identity: str) -
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as stream:
         # The archive carries no time stamps: the same clips give the same bytes.
-        np.savez_compressed(stream, header=np.frombuffer(header, np.uint8), **arrays)
+        contents: dict[str, Any] = {"header": np.frombuffer(header, np.uint8), **arrays}
+        np.savez_compressed(stream, **contents)
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)

@@ -83,7 +83,8 @@ def to_clips(shards: Iterable[Arrays], where: str) -> Clips:
         groups.append(arrays["scene"].astype(np.intp) + (groups[-1].max() + 1 if groups else 0))
     if not parts:
         raise RecordingError(f"{where}: no clip could be read; make some with 'edge-worldmodel generate'")
-    return Clips(*(np.concatenate([part[name] for part in parts]) for name in _FIELDS), np.concatenate(groups))
+    fields = {name: np.concatenate([part[name] for part in parts]) for name in _FIELDS}
+    return Clips(**fields, group=np.concatenate(groups))
 
 
 def dataset_facts(data: Path) -> dict[str, Any]:
@@ -92,5 +93,7 @@ def dataset_facts(data: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
     for path in shards.paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    index = {name: shards.index[name] for name in ("seed", "commit", "clips", "recordings") if name in shards.index}
-    return {"sha256": digest.hexdigest(), **index}
+    facts: dict[str, Any] = {"sha256": digest.hexdigest()}
+    return facts | {
+        name: shards.index[name] for name in ("seed", "commit", "clips", "recordings") if name in shards.index
+    }

@@ -92,7 +92,7 @@ def track_scene(path: Path) -> Scene:
     people = interpolate(rows)
     # The recordings give no body size: one that stays with each person, the same in every run.
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-    radii = rng.uniform(0.18, 0.28, people.shape[1])
+    radii = np.asarray(rng.uniform(0.18, 0.28, people.shape[1]))
     movers = Movers(people, radii, np.zeros(len(radii), bool), np.zeros((len(people), 0, 3)), np.zeros((0, 2)))
     lowest, highest = rows[:, 2:].min(axis=0), rows[:, 2:].max(axis=0)
     statics = _statics(segments, pillars, lowest, highest)
@@ -126,7 +126,8 @@ def _fill_in(track: Floats, times_s: Floats, places: Floats) -> None:
     # Hermite form: passes through every sighting with the velocity that its neighbours suggest.
     start = (1 + 2 * s) * (1 - s) ** 2 * places[before] + s * (1 - s) ** 2 * gap_s * velocity[before]
     end = s**2 * (3 - 2 * s) * places[before + 1] + s**2 * (s - 1) * gap_s * velocity[before + 1]
-    track[steps] = np.where(gap_s > _LONGEST_GAP_S, np.nan, start + end)
+    unseen = (gap_s > _LONGEST_GAP_S) & (s > 1e-6) & (s < 1.0 - 1e-6)
+    track[steps] = np.where(unseen, np.nan, start + end)
 
 
 def _statics(segments: Floats, pillars: Floats, lowest: Floats, highest: Floats) -> Statics:

@@ -89,16 +89,15 @@ class Trainer:
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
         if state.optimizer_state is not None:
             optimizer.load_state_dict(state.optimizer_state)
-        sums: dict[str, float] = {}
+        recent: list[dict[str, float]] = []
         while config.progress(state) < 1.0:
             started = time.monotonic()
-            for name, value in self._step(optimizer, parameters).items():
-                sums[name] = sums.get(name, 0.0) + value / _REPORT_EVERY
+            recent.append(self._step(optimizer, parameters))
             state.step += 1
             state.elapsed_s[state.stage] += time.monotonic() - started
             if state.step % _REPORT_EVERY == 0:
-                self._log(sums, report)
-                sums = {}
+                self._log({name: sum(parts[name] for parts in recent) / len(recent) for name in recent[0]}, report)
+                recent.clear()
             if time.monotonic() - self._last_save > config.save_every_s:
                 state.optimizer_state = optimizer.state_dict()
                 save(state, self._out / CHECKPOINT_NAME)
@@ -188,7 +187,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
+    parser.add_argument(
+        "--start-from", type=Path, help="checkpoint of another run: keep its autoencoder, go on with its flow"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+
+
+def _first_state(start_from: Path | None, seed: int) -> TrainingState:
+    """Return untrained networks, or another run's weights with the flow stage to be trained again."""
+    if start_from is None:
+        return new_state(Architecture(), seed)
+    state = load(start_from)
+    state.networks.load_state_dict(state.average.state_dict())
+    state.stage, state.step, state.elapsed_s, state.optimizer_state = 1, 0, [0.0, 0.0], None
+    state.facts["started_from"] = {name: state.facts.get(name) for name in ("steps_flow", "data")}
+    return state
 
 
 def run(args: argparse.Namespace) -> int:
@@ -202,7 +215,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"{path} exists: add --resume to go on with it, or choose another --out")
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    state = load(path) if path.exists() else new_state(Architecture(), config.seed)
+    state = load(path) if path.exists() else _first_state(args.start_from, config.seed)
     state.facts["data"] = dataset_facts(args.data)
     state.facts["config"] = {name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate")}
     clips = load_split(args.data, "train"), load_split(args.data, "val")

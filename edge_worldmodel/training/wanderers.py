@@ -45,14 +45,14 @@ def draw_wanderers(clearance_m: Raster, steps: int, rng: np.random.Generator) ->
         steps: samples, ``STEP_S`` apart.
         rng: source of all choices.
     """
-    boxes, discs = rng.integers(0, 5), rng.integers(0, 6)
+    boxes, discs = int(rng.integers(0, 5)), int(rng.integers(0, 6))
     boxes += boxes + discs == 0
     kinds = np.repeat(rng.choice(len(_BOX_KINDS), size=boxes, p=_BOX_SHARES), _TRIES)
     table = np.array(_BOX_KINDS)[kinds].reshape(-1, 4)
     lengths, speeds = rng.uniform(table[:, 0], table[:, 1]), rng.uniform(table[:, 2], table[:, 3])
     speeds = np.where(rng.random(len(speeds)) < 0.15, 0.0, speeds)
     sizes = np.stack((lengths, lengths * rng.uniform(0.4, 0.6, len(lengths))), axis=-1)
-    radii = rng.uniform(0.15, 0.6, discs * _TRIES)
+    radii: Floats = rng.uniform(0.15, 0.6, (discs * _TRIES,))
     reach_m = np.concatenate((0.5 * np.hypot(*sizes.T), radii))
     speeds = np.concatenate((speeds, rng.uniform(0.3, 2.5, len(radii))))
     poses = _cross(draw_curves(len(speeds), steps, speeds, 0.25, rng), clearance_m, rng)
@@ -68,7 +68,7 @@ def draw_wanderers(clearance_m: Raster, steps: int, rng: np.random.Generator) ->
 def _cross(curves: Floats, area: Raster, rng: np.random.Generator) -> Floats:
     """Turn and move curves so that each is somewhere in the inner half of the area at some time."""
     steps, count = curves.shape[:2]
-    turn, when = rng.uniform(-np.pi, np.pi, count), rng.integers(0, steps, count)
+    turn, when = rng.uniform(-np.pi, np.pi, (count,)), rng.integers(0, steps, count)
     cos, sin = np.cos(turn), np.sin(turn)
     x, y = cos * curves[..., 0] - sin * curves[..., 1], sin * curves[..., 0] + cos * curves[..., 1]
     position = np.stack((x, y), axis=-1)

@@ -31,6 +31,7 @@ HUGE9 = np.full((9, 3), 1e300)
 ZERO9 = np.zeros((9, 3))
 POINTS = Trajectory(0.4, ZERO9[:, :2], ZERO9[:, :2])
 DRONE = SupervisorConfig(vehicle="drone", max_lateral_mps=1.0)
+RING = [(6.0 * math.cos(a), 6.0 * math.sin(a)) for a in np.linspace(0.1, 6.2, 40)]
 FENCE = SupervisorConfig(geofence_m=(-1.0, -1.0, 2.0, -1.0, 2.0, 1.0, -1.0, 1.0))
 
 
@@ -154,6 +155,39 @@ def test_a_sensor_that_repeats_itself_is_frozen():
     assert robot.supervisor.sensors["scan"].rejected["duplicate"] > 0
 
 
+def test_a_sensor_that_repeats_its_last_look_with_new_stamps_is_frozen_until_it_shows_another():
+    robot = SupervisedRobot(obstacles=RING)
+    robot.run(1.0)
+    kept = robot.scan()
+    robot.before["scan"] = lambda look: replace(kept, stamp_ns=look.stamp_ns)
+    verdicts = robot.run(2.0)
+    stopped = [verdict.state not in PASSING for verdict in verdicts]
+    assert 0.2 < stopped.index(True) * 0.02 <= 0.34, "the timeout, from the last look that was new"
+    assert all(stopped[stopped.index(True) :]), "standing still does not make it trusted again"
+    assert robot.supervisor.sensors["scan"].rejected["frozen"] > 5
+    del robot.before["scan"]
+    robot.run(0.5)
+    assert robot.supervisor.state in PASSING
+
+
+def test_standing_still_the_same_look_again_is_fine():
+    robot = SupervisedRobot(obstacles=RING, twist=(0.0, 0.0, 0.0))
+    robot.run(1.0)
+    assert robot.supervisor.state in PASSING
+    assert not robot.supervisor.sensors["scan"].rejected["frozen"]
+
+
+def test_odometry_that_moves_and_stays_where_it_was_is_frozen():
+    robot = SupervisedRobot()
+    robot.run(1.0)
+    kept = robot.odometry()
+    robot.before["odometry"] = lambda now: replace(kept, stamp_ns=now.stamp_ns)
+    stopped = [verdict.state not in PASSING for verdict in robot.run(1.0)]
+    assert 0.2 < stopped.index(True) * 0.02 <= 0.26
+    assert all(stopped[stopped.index(True) :])
+    assert robot.supervisor.odometry.rejected["frozen"] > 10
+
+
 def test_each_sensor_is_required_and_has_its_own_timeout():
     silent = {"front": 0.2, "rear": 0.5, "points": 1.0}
     robot = driving(
@@ -248,7 +282,8 @@ def test_a_robot_faster_than_commanded_has_its_real_braking_path_checked():
     robot.obstacles = np.array([[robot.pose[0] + 1.2, 0.0]])
     robot.run(0.2)
     assert robot.supervisor.state in PASSING
-    robot.before["odometry"] = spoil("twist", np.array([1.5, 0.0, 0.0]))
+    runaway = np.array([1.5, 0.0, 0.0])
+    robot.before["odometry"] = lambda o: replace(o, twist=runaway, pose=o.pose + [0.01 * (robot.tick % 2), 0.0, 0.0])
     assert "faster than commanded" in robot.step().reason
     robot.obstacles = robot.obstacles[:0]
     robot.run(0.6)
@@ -272,6 +307,15 @@ def test_a_plan_beyond_the_velocity_limit_is_slowed():
     verdicts = SupervisedRobot(twist=(5.0, 0.0, 0.0)).run(3.0)
     assert max(verdict.command[0] for verdict in verdicts) == pytest.approx(1.5)
     assert any("velocity" in verdict.limits for verdict in verdicts)
+
+
+def test_catching_up_at_top_speed_is_not_limiting():
+    robot = driving(twist=(1.45, 0.0, 0.0))
+    behind = robot.plan()
+    behind.trajectory.poses[:, 0] += 0.3
+    robot.before["plan"] = lambda _: behind
+    verdict = robot.run(0.04)[-1]
+    assert verdict.state == State.ACTIVE and verdict.command[0] <= 1.5
 
 
 def test_without_odometry_only_by_an_unsafe_parameter():

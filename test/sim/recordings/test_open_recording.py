@@ -1,7 +1,6 @@
 """Every format gives the same records; damage gives one named error, never a trace."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,7 +103,6 @@ def test_unreadable_file_is_refused(tmp_path, samples):
         open_recording(path)
 
 
-DATA = Path(os.environ.get("EDGE_WORLDMODEL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 RECORDED = {
     "lidar_moving/datmo_overtakes.bag": ({"scan"}, 339, {360}),
     "lidar_people/leg_tracker_crowd_fixed.bag": ({"scan"}, 1265, {512}),
@@ -117,11 +115,9 @@ RECORDED = {
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_recorded_data_is_read_completely(name):
-    if not (DATA / name).is_file():
-        pytest.skip(f"no recorded data in '{DATA}' (set EDGE_WORLDMODEL_DATA)")
+def test_recorded_data_is_read_completely(name, shared_data):
     topics, count, beams = RECORDED[name]
-    scans = _of(DATA / name, Scan)
+    scans = _of(shared_data / name, Scan)
     assert {record.topic for record in scans} == topics
     assert len(scans) == count
     assert {len(record.value.ranges_m) for record in scans} == beams

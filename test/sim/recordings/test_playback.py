@@ -1,8 +1,5 @@
 """How a recording is played: ego motion, sensor places, clock."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,11 +9,11 @@ from edge_worldmodel.core.errors import ConfigError, RecordingError
 from edge_worldmodel.core.geometry import quaternion_from_yaw
 from edge_worldmodel.sim.recordings import open_recording
 from edge_worldmodel.sim.recordings.description import Description, Topic, describe
+from edge_worldmodel.sim.recordings.goal import GoalAhead
 from edge_worldmodel.sim.recordings.options import parse_goal, parse_sensor_poses
 from edge_worldmodel.sim.recordings.playback import IDENTITY, EgoMotion, EgoSource, chain, prepare, scheduled
 from edge_worldmodel.sim.recordings.records import NANOSECONDS, Pose, Pose3D, Record, Scan, Transform
 
-DATA = Path(os.environ.get("EDGE_WORLDMODEL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 BEGIN_NS, SPEED_MPS = 1_700_000_000_000_000_000, 0.5
 SCAN = Scan("laser", -1.0, 0.1, 0.1, 10.0, np.ones(3, dtype=np.float32))
 
@@ -172,9 +169,25 @@ def test_carmen_log_is_played_with_known_mounts(tmp_path, samples):
         ("lidar_static/fr079.clf.bz2", "odometry", 4.7),
     ],
 )
-def test_recorded_data_is_understood(name, ego, rate_hz):
-    if not (DATA / name).is_file():
-        pytest.skip(f"no recorded data in '{DATA}' (set EDGE_WORLDMODEL_DATA)")
-    playback = prepare(describe(open_recording(DATA / name)))
+def test_recorded_data_is_understood(name, shared_data, ego, rate_hz):
+    playback = prepare(describe(open_recording(shared_data / name)))
     assert playback.ego.kind == ego
     assert playback.scan_rate_hz == pytest.approx(rate_hz, abs=0.2)
+
+
+def test_the_goal_moves_on_when_reached_passed_or_left_behind():
+    goal = GoalAhead(5.0)
+    assert goal.update(np.zeros(3))
+    np.testing.assert_allclose(goal.goal, [5.0, 0.0, 0.0])
+    assert not goal.update(np.array([3.0, 0.0, 0.0]))
+    assert goal.update(np.array([4.5, 1.0, 0.0]))
+    np.testing.assert_allclose(goal.goal, [9.5, 1.0, 0.0])
+    assert goal.update(np.array([4.5, 1.0, np.pi / 2]))
+    assert goal.update(np.array([4.5, -20.0, np.pi / 2]))
+
+
+def test_a_given_goal_stays():
+    goal = GoalAhead(5.0, (1.0, 2.0))
+    assert goal.update(np.zeros(3))
+    assert not goal.update(np.array([50.0, 0.0, 0.0]))
+    np.testing.assert_allclose(goal.goal, [1.0, 2.0, 0.0])

@@ -1,0 +1,44 @@
+"""The robot graph in the simulator, with a fault relay between its nodes.
+
+For `edge-worldmodel evaluate faults`. What is not declared here is demo.launch.py's.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node, SetRemap
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare("edge_worldmodel")
+
+# Only where they are published: every listener hears the relay.
+RELAYED = (
+    ("sim", "scan"),
+    ("sim", "odom"),
+    ("sim", "/clock"),
+    ("rollout_planner", "planner/plan"),
+    ("rollout_planner", "planner/solution"),
+    ("perception", "perception/latent"),
+    ("latent_cache", "latent_cache/warm_start"),
+)
+
+
+def generate_launch_description():
+    """Return the launch description."""
+    demo = PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "demo.launch.py"]))
+    remaps = [SetRemap(src=f"{node}:{topic}", dst=f"raw/{topic.lstrip('/')}") for node, topic in RELAYED]
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("control", description="Path of the Unix socket that controls the relay."),
+            Node(
+                package="edge_worldmodel",
+                executable="fault_relay",
+                name="fault_relay",
+                output="screen",
+                parameters=[{"control": ParameterValue(LaunchConfiguration("control"), value_type=str)}],
+            ),
+            GroupAction([*remaps, IncludeLaunchDescription(demo)]),
+        ]
+    )

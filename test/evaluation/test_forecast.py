@@ -1,0 +1,89 @@
+"""The forecast evaluation from clips to model card, on the backend that needs no weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_worldmodel.backends import open_backend
+from edge_worldmodel.core.errors import RecordingError
+from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.evaluation import forecast
+from edge_worldmodel.evaluation.forecast_card import write_card
+from edge_worldmodel.evaluation.forecast_picture import draw_strips
+
+from ..training.clip_factory import moving_blobs
+
+METHODS = {"ours", "ours_1_step", "ours_2_step", "persistence", "persistence_calibrated", "constant_velocity",
+           "constant_velocity_calibrated"}  # fmt: skip
+METRICS = {"brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece"}
+
+
+@pytest.fixture(scope="module")
+def model() -> WorldModel:
+    backend = open_backend("deterministic")
+    backend.load({})
+    return WorldModel(backend, "deterministic")
+
+
+@pytest.fixture(scope="module")
+def results(model: WorldModel) -> dict[str, dict[str, dict[str, list[float]]]]:
+    data = forecast.EvaluationData("blobs", moving_blobs(8), moving_blobs(12, seed=1))
+    return {"blobs": forecast.evaluate(data, model)}
+
+
+def test_every_method_has_every_metric_at_every_horizon(results) -> None:
+    assert set(results["blobs"]) == METHODS
+    for method, metrics in results["blobs"].items():
+        wanted = METRICS | ({"best_of_n", "each_of_n"} if method.startswith("ours") else set())
+        assert wanted <= set(metrics)
+        for name in wanted:
+            assert len(metrics[name]) == 8 and np.isfinite(metrics[name]).all(), f"{method} {name}"
+
+
+def test_who_follows_motion_is_better_than_who_does_not(results) -> None:
+    scores = {name: np.mean(metrics["brier_moving"]) for name, metrics in results["blobs"].items()}
+    assert scores["constant_velocity"] < 0.7 * scores["persistence"]
+
+
+def test_the_same_seed_gives_the_same_figures(model: WorldModel, results) -> None:
+    data = forecast.EvaluationData("blobs", moving_blobs(8), moving_blobs(12, seed=1))
+    assert forecast.evaluate(data, model)["ours"] == results["blobs"]["ours"]
+
+
+def test_card_and_manifest_carry_the_figures(results, tmp_path: Path) -> None:
+    entry = {"parameters": 12345, "mflop": 1.5, "bytes": 1_000_000}
+    manifest = {"variant": "tiny", "model_id": "tiny-1", "precision": "fp32", "created": "now", "commit": "abc",
+                "networks": {"encoder": entry}, "latency_s": {}, "training": {"steps_flow": 7}}  # fmt: skip
+    report = {"created": "now", "commit": "abc", "futures": 16, "seed": 0, "clips": {"blobs": 8},
+              "horizons_s": [0.4 * (step + 1) for step in range(8)], "results": results}  # fmt: skip
+    write_card(tmp_path, manifest, report)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    figure = f"{results['blobs']['persistence']['brier_moving'][1]:.3f}"
+    assert figure in card and "12,345" in card and "Licence" in card and "flow 7 steps" in card
+    kept = forecast.quality(report)["results"]["blobs"]["ours"]
+    assert "brier_moving" in kept and "brier_moving_low" not in kept
+    json.dumps(forecast.quality(report))
+
+
+def test_a_picture_is_drawn(model: WorldModel, tmp_path: Path) -> None:
+    path = tmp_path / "strip.png"
+    draw_strips(path, forecast._pick(moving_blobs(4)), forecast.Forecaster(model))
+    assert 2_000 < path.stat().st_size < 300_000
+
+
+def test_tracks_are_seen_through_the_simulated_lidar(tmp_path: Path) -> None:
+    rows = [
+        f"{frame}\t{person}\t{0.04 * frame - 4:.2f}\t{person:.2f}" for frame in range(0, 500, 10) for person in range(3)
+    ]
+    (tmp_path / "walk.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    data = forecast.load_data(str(tmp_path / "walk.txt"), clips=6)
+    assert data.name == "walk" and len(data.test) == 6 and data.test.moving.any()
+
+
+def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="neither 'sim'"):
+        forecast.load_data(str(tmp_path), clips=5)

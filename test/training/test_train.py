@@ -1,0 +1,88 @@
+"""Training learns, and a killed run goes on with the same result."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the training environment: make setup-train")
+
+from edge_worldmodel.core.errors import ConfigError, ModelError  # noqa: E402
+from edge_worldmodel.training import train  # noqa: E402
+from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save  # noqa: E402
+from edge_worldmodel.training.networks import Architecture  # noqa: E402
+from edge_worldmodel.training.train import CHECKPOINT_NAME, LOG_NAME, TrainConfig, Trainer  # noqa: E402
+
+from .clip_factory import moving_blobs  # noqa: E402
+
+SMALL = Architecture(encoder_width=16, denoiser_width=16, deep_width=16, decoder_width=16, posterior_width=16)
+CONFIG = TrainConfig(steps=20, first_share=0.5, batch_size=4, save_every_s=0.0, threads=1)
+
+
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
+
+
+def _train(out: Path, state: TrainingState, kill_at: tuple[int, int] | None = None) -> TrainingState:
+    trainer = Trainer(CONFIG, state, (moving_blobs(30), moving_blobs(8, seed=1)), out)
+    step = trainer._step
+
+    def stepping(*arguments):
+        if kill_at == (state.stage, state.step):
+            raise KilledError
+        return step(*arguments)
+
+    trainer._step = stepping
+    return trainer.run(lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingState:
+    return _train(tmp_path_factory.mktemp("whole"), new_state(SMALL, seed=0))
+
+
+@pytest.mark.parametrize("kill_at", [(0, 4), (1, 0), (1, 7)])
+def test_a_killed_run_resumes_with_the_same_result(
+    whole: TrainingState, kill_at: tuple[int, int], tmp_path: Path
+) -> None:
+    with pytest.raises(KilledError):
+        _train(tmp_path, new_state(SMALL, seed=0), kill_at)
+    resumed = _train(tmp_path, load(tmp_path / CHECKPOINT_NAME))
+    assert resumed.stage == 2
+    for name, value in whole.average.state_dict().items():
+        torch.testing.assert_close(resumed.average.state_dict()[name], value, msg=name)
+
+
+def test_another_seed_gives_another_result(whole: TrainingState) -> None:
+    other = new_state(SMALL, seed=1).average.decoder.out.weight
+    assert not torch.equal(other, new_state(SMALL, seed=0).average.decoder.out.weight)
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    config = TrainConfig(steps=101, first_share=0.99, batch_size=8, threads=1, learning_rate=1e-2)
+    Trainer(config, new_state(SMALL, 0), (moving_blobs(50), moving_blobs(8, seed=1)), tmp_path).run(lambda line: None)
+    with (tmp_path / LOG_NAME).open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    losses = [float(row["reconstruction"]) for row in rows if row["stage"] == "autoencoder"]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
+    save(new_state(SMALL, 0), tmp_path / CHECKPOINT_NAME)
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    with pytest.raises(ConfigError, match="--resume"):
+        train.run(parser.parse_args(["--data", str(tmp_path), "--out", str(tmp_path)]))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT_NAME
+    with pytest.raises(ModelError, match="does not exist"):
+        load(path)
+    save(new_state(SMALL, 0), path)
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(ModelError, match=CHECKPOINT_NAME):
+        load(path)
