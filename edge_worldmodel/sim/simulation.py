@@ -94,7 +94,8 @@ class Simulation:
             spec = placement.spec
             if spec.kind == "quadrotor":
                 (seed,) = seeds.spawn(1)
-                wind = self.world.wind and Wind(self.world.wind, spec.flight_height_m, np.random.default_rng(seed))
+                blows, rng = self.world.wind, np.random.default_rng(seed)
+                wind = Wind(blows, spec.flight_height_m, rng) if blows is not None else None
                 made[i] = Quadrotor(spec, self._model, self._scene.robot_body[i], self._at[i], wind)
         return made
 

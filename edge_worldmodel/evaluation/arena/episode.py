@@ -125,10 +125,10 @@ class Episode:
         self._record.planner_cpu_s += time.process_time() - cpu_s
         self._simulation.command(*self._capped(command))
 
-    def _capped(self, command: Command) -> tuple[float, ...]:
+    def _capped(self, command: Command) -> tuple[float, float]:
         """Hold every planner to the same speed cap."""
         cap = self._scenario.max_speed_mps
-        return (min(max(command[0], -cap), cap), *command[1:])
+        return min(max(command.forward_mps, -cap), cap), command.yaw_rate_radps
 
     def _measure(self, duration_s: float) -> None:
         """Look how close things are; ``duration_s`` have passed since the last time."""
@@ -161,8 +161,10 @@ class Episode:
 
     def _trace(self) -> Trace:
         stamps, poses, odometry, twists, commands, people, ranges = zip(*self._record.moments, strict=True)
-        as_64 = [np.array(part, np.float64) for part in (poses, odometry, twists, commands)]
-        return Trace(np.array(stamps, np.int64), *as_64, np.array(people), np.array(ranges, np.float32))
+        return Trace(
+            np.array(stamps, np.int64), np.array(poses), np.array(odometry), np.array(twists), np.array(commands),
+            np.array(people), np.array(ranges, np.float32),
+        )  # fmt: skip
 
     def _outcome(self, ending: str, error: str, cpu_s: float) -> Outcome:
         record, simulation = self._record, self._simulation

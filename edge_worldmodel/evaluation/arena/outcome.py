@@ -55,7 +55,7 @@ class Outcome:
             TypeError, ValueError: the values are not those of an outcome.
         """
         known = {f.name for f in dataclasses.fields(cls)}
-        values = {key: math.nan if value is None else value for key, value in plain.items() if key in known}
+        values: dict[str, Any] = {k: math.nan if v is None else v for k, v in plain.items() if k in known}
         outcome = cls(**values)
         if outcome.ending not in ENDINGS or not isinstance(outcome.tick_bins, dict):
             raise ValueError(f"ending {outcome.ending!r}: expected one of {', '.join(ENDINGS)}")

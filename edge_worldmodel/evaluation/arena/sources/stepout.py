@@ -35,7 +35,7 @@ class StepoutSource:
         hiding = rng.permutation(len(_SPOTS_M))[:count]
         people = []
         for i, spot_m in enumerate(_SPOTS_M):
-            side = rng.choice([-1.0, 1.0])
+            side = float(rng.choice([-1.0, 1.0]))
             x = spot_m + rng.uniform(-0.5, 0.5)
             # Seen from the robot's side the screen covers whoever stands behind it.
             solids.append(Box(x - 0.45, side * (_HALF_WIDTH_M - 0.6), 0.15, 1.2, height_m=_HEIGHT_M))

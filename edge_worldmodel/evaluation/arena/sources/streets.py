@@ -90,7 +90,7 @@ class Streets:
             others = np.array([begin[i] for i in range(count) if ways[i] < way]).reshape(-1, 2)
 
             def free_of(points: Floats, others: Floats = others) -> Floats:
-                return free(points) & _away_from(others, points)
+                return np.logical_and(free(points), _away_from(others, points))
 
             spots = scatter(rng, len(mine), first, _APART_M, free_of)
             for i, spot in zip(mine, spots.tolist(), strict=True):

@@ -77,8 +77,10 @@ class TracksSource:
             window = window[:, ~np.isnan(window[..., 0]).all(axis=0)]
             ends = self._start_and_goal(scene, window, rng)
             if ends is not None:
+                start, goal = ends
                 label = f"{scene.name} from {begin * TRACK_STEP_S:.1f} s, {window.shape[1]} people"
-                return Draft(self._world(scene, window, *ends, rng), label, straight_m(*ends))
+                way_m = straight_m(start.tolist(), goal.tolist())
+                return Draft(self._world(scene, window, start, goal, rng), label, way_m)
         raise ScenarioError(f"{scene.name}: found no free way of {self._distance_m} m in {_TRIES} tries")
 
     def _start_and_goal(self, scene: Scene, window: Floats, rng: np.random.Generator) -> tuple[Floats, Floats] | None:
@@ -96,17 +98,15 @@ class TracksSource:
         return None if nearest_m < _CLEAR_PEOPLE_M else (start, goal)
 
     def _world(self, scene: Scene, window: Floats, start: Floats, goal: Floats, rng: np.random.Generator) -> World:
-        low, high = np.nanmin(window, axis=(0, 1)) - _AROUND_M, np.nanmax(window, axis=(0, 1)) + _AROUND_M
-        low, high = np.minimum(low, np.minimum(start, goal) - _AROUND_M), np.maximum(high, np.maximum(start, goal))
-        high = high + _AROUND_M
-        radii = rng.uniform(*_RADII_M, window.shape[1])
-        robot = RobotPlacement(
-            self._inputs.robot, (*start.tolist(), heading_to(start, goal)), (*goal.tolist(), 0.0)  # type: ignore[arg-type]
-        )  # fmt: skip
+        places = np.vstack([window[~np.isnan(window[..., 0])], start, goal])
+        low, high = places.min(axis=0) - _AROUND_M, places.max(axis=0) + _AROUND_M
+        radii = rng.uniform(*_RADII_M, size=window.shape[1])
+        (x, y), (goal_x, goal_y) = start.tolist(), goal.tolist()
+        robot = RobotPlacement(self._inputs.robot, (x, y, heading_to((x, y), (goal_x, goal_y))), (goal_x, goal_y, 0.0))
         return World(
             name=scene.name,
             seed=0,
-            bounds=(*low.tolist(), *high.tolist()),  # type: ignore[arg-type]
+            bounds=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
             solids=scene.solids,
             people=tuple(Person((0.0, 0.0), radius_m=float(radius)) for radius in radii),
             crowd=CrowdSpec("replay", reacts_to_robot=False, tracks=Tracks(window, TRACK_STEP_S)),
