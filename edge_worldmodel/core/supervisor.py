@@ -27,6 +27,7 @@ from edge_worldmodel.core.braking import (
     is_seen,
     moved,
 )
+from edge_worldmodel.core.descent import Descent
 from edge_worldmodel.core.faults import LANDING_AT_ONCE, LATCHING, Cause, Fault
 from edge_worldmodel.core.frozen import is_moving, is_same_look, is_same_place
 from edge_worldmodel.core.geometry import compose
@@ -80,6 +81,7 @@ class Supervisor:
             "odometry", Cause.ODOMETRY, timeout_s, timeout_s, tolerance_s, repeats=False
         )
         self.guards = Guards(config)
+        self._descent = Descent(config.landing_speed_mps)
         self._limits = MotionLimits.from_config(config)
         self._brakes = Brakes.from_config(config)
         self._footprint = Footprint(config.footprint, config.footprint_radius_m)
@@ -87,6 +89,7 @@ class Supervisor:
         correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
         self._correction = np.array(correction) + 1e-6
         self._motion = REST
+        self._landing_for = ""
         self._defect = ""
         self._ros_ns = 0
         self._ros_moved_ns = 0
@@ -336,6 +339,8 @@ class Supervisor:
             return Condition.ESTOP
         drone = self.config.vehicle == "drone"
         if drone and self._must_land(clock):
+            if self.state is not State.LANDING:
+                self._landing_for = self.faults[0].text
             return Condition.SINKING
         latching = [fault for fault in self.faults if fault.cause in LATCHING]
         if latching:
@@ -366,7 +371,7 @@ class Supervisor:
         if self.state is State.LIMITING:
             return f"slower than planned: {', '.join(decision.limits)}"
         if self.state is State.LANDING:
-            return "landing: the fault lasted too long"
+            return "landed; call supervisor/reset to go on" if self._descent.landed else f"landing: {self._landing_for}"
         if self.state is State.LATCHED:
             why = self._latched.text if self._latched else "emergency stop was pressed"
             return f"{why}; call supervisor/reset to go on"
@@ -375,12 +380,14 @@ class Supervisor:
     def _verdict(self, decision: _Decision, clock: Clock) -> Verdict:
         passing, plan = self.state in PASSING, self.plan.value
         ages_s = [sensor.age_s(clock) for sensor in self.sensors.values()]
+        climb_mps = self._descent.climb_mps(self.state is State.LANDING, self._trusted_odometry(clock), clock)
         return Verdict(
             stamp_ns=clock.ros_ns,
             frame_id=self.config.base_frame,
             state=int(self.state),
             reason=self._reason(decision),
             command=self._motion.twist.copy(),
+            climb_mps=climb_mps,
             limits=decision.limits if passing else (),
             clearance_margin_m=decision.clearance_m,
             plan_age_s=self.plan.age_s(clock),

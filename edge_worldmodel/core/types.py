@@ -130,3 +130,4 @@ class Verdict:
     plan_age_s: float = float("nan")
     sensor_age_s: float = float("nan")
     risk: float = float("nan")
+    climb_mps: float = 0.0

@@ -26,6 +26,7 @@ _NEXT_GOAL_M = 1.5
 _REPEAT_GOAL_S = 1.0
 _POLL_S = 0.03
 _CONNECT_S = 30.0
+_DRIVING_MPS = 0.15
 _FORGET_NS = 5_000_000_000
 
 
@@ -125,7 +126,9 @@ class FaultGraph:
             time.sleep(_POLL_S)
 
     def drives(self, for_s: float = 0.25) -> bool:
-        """Tell whether nothing but movement was commanded for a while up to now."""
+        """Tell whether the robot moves, and nothing but movement was commanded for a while up to now."""
+        if abs(self.speeds[-1][1]) < _DRIVING_MPS:
+            return False
         since_ns = self.now_ns - round(for_s * 1e9)
         recent = [command for command in self.commands if command.at_ns >= since_ns]
         return len(recent) > 25 * for_s and all(command.moves for command in recent)

@@ -23,7 +23,7 @@ from edge_worldmodel.evaluation.live_graph import LiveGraphError, share
 from edge_worldmodel.evaluation.run_report import commit
 
 _START_S = 60.0
-_MOST_CALM_S = 0.4
+_MOST_CALM_S = 0.2
 _UNDISTURBED_S = 10.0
 _WRITE_EVERY = 20
 _MOST_RESTARTS = 10

@@ -267,6 +267,7 @@ def verdict_to_msg(verdict: types.Verdict, message: msg.Verdict | None = None) -
     stamp.sec, stamp.nanosec = divmod(verdict.stamp_ns, _NANOSECONDS)
     message.header.frame_id = verdict.frame_id
     command.linear.x, command.linear.y, command.angular.z = verdict.command.tolist()
+    command.linear.z = verdict.climb_mps
     for name in ("clearance_margin_m", "plan_age_s", "sensor_age_s", "risk"):
         setattr(message, name, float(getattr(verdict, name)))
     return message
@@ -280,6 +281,7 @@ def verdict_from_msg(message: msg.Verdict) -> types.Verdict:
         state=int(message.state),
         reason=message.reason,
         command=twist_from_msg(message.command),
+        climb_mps=float(message.command.linear.z),
         limits=tuple(message.limits),
         clearance_margin_m=float(message.clearance_margin_m),
         plan_age_s=float(message.plan_age_s),

@@ -38,6 +38,6 @@ def _promising(deadline_s: float, lease_s: float) -> QoSProfile:
 
 
 PROMISED = _promising(0.1, 0.25)
-"""Plans as the planner offers them: LATEST, and the middleware tells when they fail to come. Plain subscribers match."""
+"""Plans as the planner offers them: LATEST, and the middleware tells when they fail to come; anyone matches."""
 WATCHED = _promising(0.1, 0.5)
 """What the supervisor's watch on them asks for; a publisher that promises nothing does not match it."""

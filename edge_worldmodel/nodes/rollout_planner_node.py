@@ -11,6 +11,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import Clock, ClockType
+from rclpy.serialization import serialize_message
 from visualization_msgs.msg import MarkerArray
 
 import edge_worldmodel.msg as msg
@@ -53,6 +54,7 @@ class RolloutPlannerNode(ManagedNode):
         self._waiting: LatentFrame | None = None
         self._goal: PoseStamped | None = None
         self._plan: Plan | None = None
+        self._plan_bytes = b""
         self._received_s = -math.inf
         self._sending = threading.Lock()
         self._ticks = self._warm = self._steps = 0
@@ -89,12 +91,14 @@ class RolloutPlannerNode(ManagedNode):
     def _on_frame(self, message: msg.LatentFrame) -> None:
         if not self.active:
             return
-        unseen_s, self._received_s = time.perf_counter() - self._received_s, time.perf_counter()
-        self._communication_s = (
-            self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)
-        ) * 1e-9
+        received_s = time.perf_counter()
+        communication_s = (self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)) * 1e-9
         frame = convert.latent_frame_from_msg(message)
         tensors.CONTEXT.check(frame.tensor)
+        if not np.isfinite(frame.tensor).all():
+            raise InputError("LatentFrame with NaN or infinite numbers: restart perception")
+        unseen_s, self._received_s = received_s - self._received_s, received_s
+        self._communication_s = communication_s
         self._waiting = frame
         self._patience.reset()
         if unseen_s > self._timing.frame_timeout_s:
@@ -153,10 +157,11 @@ class RolloutPlannerNode(ManagedNode):
 
     def _publish(self, job: Job, output: PlannerOutput) -> None:
         frame = job.frame
-        message = convert.plan_to_msg(output.plan)
+        plan_bytes = serialize_message(convert.plan_to_msg(output.plan))
         with self._sending:
             self._plan = output.plan
-            self._plans.publish(message)
+            self._plan_bytes = plan_bytes
+            self._plans.publish(plan_bytes)
         latency = dataclasses.replace(
             output.rollout_set.latency, load_s=job.load_s, communication_s=job.communication_s
         )
@@ -189,7 +194,7 @@ class RolloutPlannerNode(ManagedNode):
         with self._sending:  # or an old plan could follow a new one
             plan = self._plan
             if self.active and plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
-                self._plans.publish(convert.plan_to_msg(plan))
+                self._plans.publish(self._plan_bytes)
 
 
 def main() -> None:

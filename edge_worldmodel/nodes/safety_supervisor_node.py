@@ -201,6 +201,7 @@ class SafetySupervisorNode(Node):
 
     def _command_to_msg(self, verdict: Verdict) -> Twist | TwistStamped:
         twist = convert.twist_to_msg(verdict.command)
+        twist.linear.z = verdict.climb_mps
         if not self._setup.stamped_cmd_vel:
             return twist
         message = TwistStamped(twist=twist)

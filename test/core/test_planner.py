@@ -191,7 +191,7 @@ def test_batch_and_budget() -> None:
         asked.append(done)
         return done < 2
 
-    output = _plan(_planner(backend), _frame(), keep_going=keep_going)
+    output = _plan(_planner(backend, steps_cold=4), _frame(), keep_going=keep_going)
     assert backend.runs == ["denoiser", "denoiser", "decoder"]
     assert output.rollout_set.steps == 2 and asked == [1, 2]
     assert output.solution.shape == (4, 8, 16, 16)
@@ -209,13 +209,13 @@ def test_warm_start_saves_steps() -> None:
     output = _plan(_planner(warm), _frame(), warm_start=_warm())
     assert output.rollout_set.warm_started
     assert output.rollout_set.noise_level == pytest.approx(0.4)
-    assert (cold.runs.count("denoiser"), warm.runs.count("denoiser")) == (4, 2)
+    assert (cold.runs.count("denoiser"), warm.runs.count("denoiser")) == (2, 1)
 
 
 @pytest.mark.parametrize("warm", [_warm(model_id="other"), _warm(sequence=6), _warm(valid=False)])
 def test_warm_start_that_does_not_fit_is_ignored(warm: WarmStart) -> None:
     output = _plan(_planner(), _frame(), warm_start=warm)
-    assert not output.rollout_set.warm_started and output.rollout_set.steps == 4
+    assert not output.rollout_set.warm_started and output.rollout_set.steps == PlannerConfig().steps_cold
 
 
 def test_same_seed_same_plan_and_clock_only_measures() -> None:

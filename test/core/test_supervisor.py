@@ -422,9 +422,24 @@ def test_a_drone_holds_then_lands_and_stays_down():
     verdicts = robot.run(1.0)
     assert {verdict.state for verdict in verdicts} == {int(State.LANDING)}
     assert not any(verdict.command.any() for verdict in verdicts)
-    assert "landing" in verdicts[-1].reason
+    assert {verdict.climb_mps for verdict in verdicts} == {-0.5}
+    assert verdicts[-1].reason.startswith("landing: plan: silent for")
     assert robot.supervisor.reset(robot.clock)[0]
-    assert robot.run(1.0)[-1].state == State.ACTIVE
+    verdict = robot.run(1.0)[-1]
+    assert verdict.state == State.ACTIVE and verdict.climb_mps == 0.0
+
+
+def test_a_drone_that_is_down_stops_descending():
+    robot = driving(DRONE)
+    robot.before["plan"] = lambda _: None
+    robot.run(3.5)
+    make = robot.odometry
+    robot.odometry = lambda: replace(make(), climb_mps=-0.5)
+    assert robot.run(4.0)[-1].climb_mps == -0.5
+    robot.odometry = make
+    verdicts = robot.run(3.0)
+    assert 0.02 * sum(verdict.climb_mps < 0.0 for verdict in verdicts) == pytest.approx(2.0, abs=0.05)
+    assert verdicts[-1].state == State.LANDING and verdicts[-1].reason.startswith("landed")
 
 
 def test_a_drone_that_held_goes_on():

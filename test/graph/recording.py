@@ -14,6 +14,7 @@ from edge_worldmodel.sim.world import load_world
 
 TYPES = get_typestore(Stores.ROS2_JAZZY).types
 STORE = get_typestore(Stores.ROS2_JAZZY)
+WORLDS = Path(__file__).parents[2] / "worlds"
 ODOM_PERIOD_S = 0.02
 SCAN_EVERY = 5
 COMMAND = (0.3, 0.1)
@@ -21,7 +22,7 @@ COMMAND = (0.3, 0.1)
 
 def record(world: str, path: Path, duration_s: float) -> int:
     """Simulate, write the bag and return the number of scans in it."""
-    simulation = Simulation(load_world(world), seed=3)
+    simulation = Simulation(load_world(WORLDS / f"{world}.yaml"), seed=3)
     simulation.command(*COMMAND)
     scans = 0
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:

@@ -88,7 +88,7 @@ def run(recording: Path, without: str | None = None) -> Heard:
     listen(node, heard)
     try:
         with launched(recording, without):
-            deadline_s = time.monotonic() + (40.0 if without is None else 25.0)
+            deadline_s = time.monotonic() + (40.0 if without is None else 15.0)
             last_frame_s = None
             while time.monotonic() < deadline_s:
                 rclpy.spin_once(node, timeout_sec=0.05)
