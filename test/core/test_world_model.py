@@ -83,7 +83,9 @@ def test_warm_start_begins_at_its_noise_level() -> None:
     assert result.noise_level == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("warm", [_warm(_noise(2), 0.4, "other"), _warm(_noise(2), 0.4, valid=False), _warm(_noise(0), 0.4)])
+@pytest.mark.parametrize(
+    "warm", [_warm(_noise(2), 0.4, "other"), _warm(_noise(2), 0.4, valid=False), _warm(_noise(0), 0.4)]
+)
 def test_foreign_or_invalid_warm_start_is_refused(warm: WarmStart) -> None:
     with pytest.raises(ModelError, match="warm start refused"):
         WorldModel(Straight(), "m").imagine(CONTEXT, _maneuvers(2), _noise(2), warm_start=warm, steps=1)
