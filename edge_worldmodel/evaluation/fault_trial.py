@@ -27,7 +27,7 @@ class NotDrivingError(LiveGraphError):
     """The robot does not drive, so there is nothing to stop."""
 
 
-def inject(case: Case, graph: FaultGraph) -> Outcome:
+def inject(case: Case, graph: FaultGraph) -> tuple[Outcome, Heard]:
     """Break the graph, wait for the effect, mend it, and wait until the robot drives again.
 
     Raises:
@@ -58,7 +58,7 @@ def inject(case: Case, graph: FaultGraph) -> Outcome:
     if not drove:
         last = graph.verdicts[-1][2] if graph.verdicts else "the supervisor says nothing"
         raise NotDrivingError(f"{case.name}: the robot did not drive again within {_DRIVE_AGAIN_S:g} s: {last}")
-    return judge(case, heard)
+    return judge(case, heard), heard
 
 
 def _watch(case: Case, graph: FaultGraph, action_ns: int) -> None:

@@ -127,13 +127,16 @@ class Campaign:
         if case.target == "safety_supervisor":
             self._listening = None
         try:
-            outcome = inject(case, graph)
+            outcome, heard = inject(case, graph)
         finally:
             self._jitter.interrupt()
             self._loaded_jitter.interrupt()
             self._listening = self._jitter
         if outcome.valid:
             self._keep(outcome)
+        if outcome.missed:
+            trace = self._folder / f"missed_{len(self._outcomes)}.json"
+            trace.write_text(json.dumps({**dataclasses.asdict(outcome), **dataclasses.asdict(heard)}), encoding="utf-8")
 
     def _hear(self, commands: list[Command]) -> None:
         if self._listening is not None:
