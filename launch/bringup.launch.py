@@ -1,14 +1,15 @@
 """The robot graph: perception, latent cache, rollout planner and safety supervisor, each its own process."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction
+from launch.actions import DeclareLaunchArgument, GroupAction, SetEnvironmentVariable
 from launch.conditions import IfCondition, UnlessCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("edge_worldmodel")
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 
 ARGUMENTS = (
     ("namespace", "", "Namespace of this robot's nodes and topics."),
@@ -29,7 +30,11 @@ LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")
 def generate_launch_description():
     """Return the launch description."""
     declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
-    return LaunchDescription([*declared, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes()])])
+    # Fast DDS's shared memory has locks in it: a node that is killed or frozen while holding one takes others along.
+    udp = SetEnvironmentVariable(TRANSPORTS, EnvironmentVariable(TRANSPORTS, default_value="UDPv4"))
+    return LaunchDescription(
+        [*declared, udp, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes()])]
+    )
 
 
 def nodes():

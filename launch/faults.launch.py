@@ -32,6 +32,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("control", description="Path of the Unix socket that controls the relay."),
+            GroupAction([*remaps, IncludeLaunchDescription(demo)], scoped=False),
             Node(
                 package="edge_worldmodel",
                 executable="fault_relay",
@@ -39,6 +40,5 @@ def generate_launch_description():
                 output="screen",
                 parameters=[{"control": ParameterValue(LaunchConfiguration("control"), value_type=str)}],
             ),
-            GroupAction([*remaps, IncludeLaunchDescription(demo)]),
         ]
     )

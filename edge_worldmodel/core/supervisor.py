@@ -112,7 +112,7 @@ class Supervisor:
         sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self.config)
         if not is_same_look(sensor.value, sweep):
             self._frozen.discard(topic)
-        elif is_moving(self._measured(clock)):
+        elif self._certainly_moves(clock):
             self._frozen.add(topic)  # until it shows something else, even when the robot has stopped
         sensor.offer(sweep, sweep.stamp_ns, problem, clock, frozen=topic in self._frozen)
 
@@ -265,6 +265,11 @@ class Supervisor:
         """Return the twist (3,) of now: measured, or without odometry the one commanded last."""
         odometry = self._trusted_odometry(clock)
         return self._motion.twist if odometry is None else odometry.twist
+
+    def _certainly_moves(self, clock: Clock) -> bool:
+        """Return whether readings must differ: without the odometry that is due, nobody knows, and it stops anyway."""
+        known = self.config.unsafe_without_odometry or self._trusted_odometry(clock) is not None
+        return known and is_moving(self._measured(clock))
 
     def _seen(self, twist: Floats, clock: Clock) -> tuple[Floats, Floats]:
         """Return obstacle points (n, 2) and all ray ends (m, 2), moved into the base frame of now."""

@@ -51,6 +51,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "contacts": sum(o.contacts for o in outcomes),
         "missed": sum(o.missed for o in outcomes),
         "false_stops": sum(o.false_stop for o in outcomes),
+        "not_recovered": sum(not o.recovered for o in outcomes),
     }
     for name in ("resumed_s", "recovery_s", "base_standing_s"):
         if values := pick(name):

@@ -27,6 +27,7 @@ class Heard:
         last_good_ns, first_bad_ns, good_again_ns: of the stream concerned.
         commands, verdicts, speeds: from before the action until the robot drove again.
         contacts: how many contacts began.
+        recovered: whether the robot drove again within a good while.
     """
 
     action_ns: int
@@ -38,6 +39,7 @@ class Heard:
     verdicts: Sequence[tuple[int, int, str]]
     speeds: Sequence[tuple[int, float]]
     contacts: int
+    recovered: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Outcome:
     false_stop: bool
     valid: bool
     reason: str
+    recovered: bool = True
 
 
 def judge(case: Case, heard: Heard) -> Outcome:
@@ -85,6 +88,7 @@ def judge(case: Case, heard: Heard) -> Outcome:
         false_stop=false_stop,
         valid=valid,
         reason=reasons[0] if reasons else "",
+        recovered=heard.recovered,
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from edge_worldmodel.evaluation.fault_graph import FaultGraph, disk_full, loaded_cores, paused
 from edge_worldmodel.evaluation.fault_matrix import Case, Expected
 from edge_worldmodel.evaluation.fault_outcome import Heard, Outcome, judge
-from edge_worldmodel.evaluation.live_graph import LiveGraphError
 
 _HOLD_S = 0.15
 """A stop counts when it has held so long."""
@@ -23,16 +22,8 @@ _KILLED_S = 0.8
 _DRIVE_AGAIN_S = 20.0
 
 
-class NotDrivingError(LiveGraphError):
-    """The robot does not drive, so there is nothing to stop."""
-
-
 def inject(case: Case, graph: FaultGraph) -> tuple[Outcome, Heard]:
-    """Break the graph, wait for the effect, mend it, and wait until the robot drives again.
-
-    Raises:
-        NotDrivingError: it did not drive again.
-    """
+    """Break the graph, wait for the effect, mend it, and wait until the robot drives again, if it ever does."""
     contacts = graph.contacts
     action_ns = time.monotonic_ns()
     with _broken(case, graph):
@@ -54,10 +45,8 @@ def inject(case: Case, graph: FaultGraph) -> tuple[Outcome, Heard]:
         tuple(graph.verdicts),
         tuple(graph.speeds),
         graph.contacts - contacts,
+        drove,
     )
-    if not drove:
-        last = graph.verdicts[-1][2] if graph.verdicts else "the supervisor says nothing"
-        raise NotDrivingError(f"{case.name}: the robot did not drive again within {_DRIVE_AGAIN_S:g} s: {last}")
     return judge(case, heard), heard
 
 

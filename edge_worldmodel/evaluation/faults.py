@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import platform
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from edge_worldmodel.evaluation.fault_figures import Jitter
 from edge_worldmodel.evaluation.fault_graph import Command, FaultGraph, cpu_time_s
 from edge_worldmodel.evaluation.fault_matrix import FAULTS, Case, Expected, chosen, rounds
 from edge_worldmodel.evaluation.fault_outcome import Outcome, input_reasons
-from edge_worldmodel.evaluation.fault_trial import NotDrivingError, inject
+from edge_worldmodel.evaluation.fault_trial import inject
 from edge_worldmodel.evaluation.live_graph import LiveGraphError, share
 from edge_worldmodel.evaluation.run_report import commit
 
@@ -109,7 +110,7 @@ class Campaign:
         graph.heard = self._hear
         if not graph.wait(graph.drives, _START_S):
             last = graph.verdicts[-1][2] if graph.verdicts else "the supervisor says nothing"
-            raise NotDrivingError(f"the robot did not begin to drive within {_START_S:g} s: {last}")
+            raise LiveGraphError(f"the robot did not begin to drive within {_START_S:g} s: {last}")
         if not self._cpu_share:
             self._cpu_share = _cpu_share(graph)
         while len(self._outcomes) < self._options.injections:
@@ -120,7 +121,7 @@ class Campaign:
         since_ns = graph.now_ns
         graph.wait(lambda: graph.now_ns - since_ns > calm_s * 1e9, 5.0)
         if not graph.wait(lambda: graph.drives(0.2), _START_S):
-            raise NotDrivingError("the robot does not drive although nothing is broken")
+            raise LiveGraphError("the robot does not drive although nothing is broken")
         reasons = input_reasons(graph.verdicts, since_ns, graph.now_ns)
         self._calm.append(reasons[0] if reasons else "")
         self._listening = self._loaded_jitter if case.how == "load" else self._jitter
@@ -137,6 +138,10 @@ class Campaign:
         if outcome.missed:
             trace = self._folder / f"missed_{len(self._outcomes)}.json"
             trace.write_text(json.dumps({**dataclasses.asdict(outcome), **dataclasses.asdict(heard)}), encoding="utf-8")
+        if not outcome.recovered:
+            kept = self._folder / f"not_recovered_{len(self._outcomes)}.log"
+            shutil.copy(self._folder / "graph.log", kept)
+            raise LiveGraphError(f"{case.name}: the robot did not drive again; see {kept}")
 
     def _hear(self, commands: list[Command]) -> None:
         if self._listening is not None:
@@ -177,6 +182,7 @@ class Campaign:
             "injections": len(outcomes),
             "missed": sum(o.missed for o in outcomes),
             "contacts": sum(o.contacts for o in outcomes),
+            "not_recovered": sum(not o.recovered for o in outcomes),
             "graph_restarts": self._restarts,
             "cpu_share": self._cpu_share,
             "backend": self._options.backend,

@@ -13,7 +13,7 @@ from rclpy.subscription import Subscription
 from edge_worldmodel.nodes.qos import WATCHED
 
 
-class _EventsOnly(CallbackGroup):
+class EventsOnly(CallbackGroup):
     """Lets events of a subscription be executed and never its messages, which somebody else reads."""
 
     def can_execute(self, entity: Any) -> bool:
@@ -46,7 +46,7 @@ class PromiseWatch:
             incompatible_qos=lambda _: None,
         )
         self._subscription = node.create_subscription(
-            kind, topic, lambda _: None, WATCHED, callback_group=_EventsOnly(), event_callbacks=callbacks
+            kind, topic, lambda _: None, WATCHED, callback_group=EventsOnly(), event_callbacks=callbacks
         )
 
     def _on_liveliness(self, status: Any) -> None:

@@ -11,6 +11,7 @@ from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.intake import Clock, Odometry
 from edge_worldmodel.core.supervisor import Supervisor
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
+from edge_worldmodel.core.supervisor_states import PASSING
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Plan, Trajectory, Verdict
 
@@ -94,3 +95,11 @@ def spoil(field: str, value):
         name = field.split(".")[1]
         return lambda plan: replace(plan, trajectory=replace(plan.trajectory, **{name: value}))
     return lambda message: replace(message, **{field: value(getattr(message, field)) if callable(value) else value})
+
+
+def driving(config=None, **world):
+    """A robot that has reached its planned speed."""
+    robot = SupervisedRobot(config, **world)
+    robot.run(2.0)
+    assert robot.supervisor.state in PASSING
+    return robot

@@ -30,6 +30,7 @@ from edge_worldmodel.core.supervisor_states import PASSING  # noqa: E402
 from edge_worldmodel.core.types import LatentFrame, WarmStart  # noqa: E402
 from edge_worldmodel.nodes import convert  # noqa: E402
 from edge_worldmodel.nodes.convert_sensors import occupancy_to_msg  # noqa: E402
+from edge_worldmodel.nodes.promise_watch import EventsOnly  # noqa: E402
 
 from .fuzzing import anything, spoiled, with_every_float  # noqa: E402
 from .supervised_graph import odom_msg, plan_msg, scan_msg  # noqa: E402
@@ -65,9 +66,7 @@ def latent_msg(stamp_ns, shape=(1, tensors.CONTEXT_CHANNELS, 16, 16)):
 
 def warm_start_msg(stamp_ns):
     latents = np.zeros((4, tensors.LATENT_CHANNELS, 16, 16), np.float32)
-    return convert.warm_start_to_msg(
-        WarmStart(stamp_ns, 7, True, "", "deterministic", 0.1, 0.9, 0.5, latents), "odom"
-    )
+    return convert.warm_start_to_msg(WarmStart(stamp_ns, 7, True, "", "deterministic", 0.1, 0.9, 0.5, latents), "odom")
 
 
 def grid_msg(stamp_ns):
@@ -120,7 +119,9 @@ class Fuzzed:
         self.health = health
 
     def subscriptions(self):
-        return [subscription for subscription in self.node.subscriptions if subscription.msg_type in GOOD]
+        """Those whose messages the node reads; one that only watches quality of service never sees any."""
+        reads = lambda s: s.msg_type in GOOD and not isinstance(s.callback_group, EventsOnly)  # noqa: E731
+        return list(filter(reads, self.node.subscriptions))
 
     def send(self, kind, make, count=1):
         """Send a message that ``make`` builds from a stamp to every subscription of its kind."""

@@ -98,7 +98,7 @@ def test_silence_stops_in_time(driving, record_property):
             source.send[name], make = None, source.send[name]
             times_s.append(watch.stopped_after_s(source.last_s[name], 0.5))
             source.send[name] = make
-            assert watch.drives()
+            assert watch.drives(), (name, watch.verdicts[-1])
         record_property(f"{name}_stopped_s", times_s)
         assert max(times_s) <= timeout_s + 0.15
         assert np.median(times_s) <= timeout_s + 0.06
