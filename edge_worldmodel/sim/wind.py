@@ -40,7 +40,7 @@ class Wind:
         length_ft = height_ft / shape**1.2
         self._length_m = np.array([length_ft, length_ft, height_ft]) * _FT_M
         # Per axis two filter states; the first of the along-wind axis alone is its turbulence.
-        self._states = np.zeros((2, 3))
+        self._states = rng.normal(size=(2, 3))
         self._along_mps = float(self._sigma_mps[0] * rng.normal())
         self._time_s = 0.0
         self._gust_at_s, self._gust_way = self._next_gust()
@@ -56,10 +56,11 @@ class Wind:
         self._along_mps = decay * self._along_mps + float(
             self._sigma_mps[0] * math.sqrt(1 - decay**2) * noise[0] * math.sqrt(dt_s)
         )
-        # (1 + sqrt(3) s/a) / (1 + s/a)^2, scaled to the variance sigma^2.
+        # (1 + sqrt(3) s/a) / (1 + s/a)^2; both states have variance 1 at any airspeed, so that it may change.
         first, second = self._states
-        self._states = np.stack([first + dt_s * second, second + dt_s * (noise - 2 * rate * second - rate**2 * first)])
-        across = self._sigma_mps / np.sqrt(rate) * (math.sqrt(3) * rate * self._states[1] + rate**2 * self._states[0])
+        change = np.stack([rate * second, 2 * np.sqrt(rate) * noise - rate * (first + 2 * second)])
+        self._states = self._states + dt_s * change
+        across = self._sigma_mps * (self._states[0] + math.sqrt(3) * self._states[1]) / 2
         c, s = math.cos(spec.direction_rad), math.sin(spec.direction_rad)
         u, v = spec.mean_mps + self._along_mps, across[1]
         return np.array([c * u - s * v, s * u + c * v, across[2]]) + self._gust()

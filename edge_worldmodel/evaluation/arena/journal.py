@@ -13,8 +13,13 @@ import edge_worldmodel
 from edge_worldmodel.evaluation.arena.outcome import Outcome
 from edge_worldmodel.evaluation.arena.statistics import plain
 from edge_worldmodel.evaluation.arena.tasks import Done, Task
+from edge_worldmodel.evaluation.controllers.controller import ControllerError
+from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
+from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 
 _PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "sim", "store")
+_ONLY_TELLS = ("animation", "charts", "closed_loop", "failures", "mcap_trace", "report", "statistics")
+"""Modules of the arena that show what happened and have no say in it."""
 
 
 @lru_cache(maxsize=1)
@@ -24,13 +29,31 @@ def code_digest() -> str:
     digest = hashlib.sha256()
     for part in _PARTS_THAT_COUNT:
         for path in sorted((package / part).rglob("*.py")):
+            if part == "evaluation/arena" and path.stem in _ONLY_TELLS:
+                continue
             digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
+@lru_cache(maxsize=4)
+def ours_digest(model_dir: str = "") -> str:
+    """Return a digest of the files that decide how ours drives: its model and the parameters of the robots."""
+    digest = hashlib.sha256()
+    try:
+        # The manifest holds the digests of the networks, which are verified when they are loaded.
+        digest.update((Path(model_dir or shipped(MODEL)) / "manifest.json").read_bytes())
+        for path in sorted(shipped("config/robots").glob("*.yaml")):
+            digest.update(path.name.encode() + path.read_bytes())
+    except (ControllerError, OSError):
+        pass  # without them ours cannot be made, and says so
+    return digest.hexdigest()[:16]
+
+
 def episode_key(task: Task, scenario_digest: str) -> str:
-    """Return what says that two tasks are the same episode of the same planner, run by the same code."""
-    parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, task.settings, code_digest()]
+    """Return what says that two tasks are the same episode of the same planner: same code, settings and model."""
+    settings = tuned_settings(task.planner) if task.settings is None else dict(task.settings)
+    parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, sorted(settings.items())]
+    parts += [code_digest(), ours_digest(str(settings.get("model_dir", ""))) if task.planner == "ours" else ""]
     return hashlib.sha256(json.dumps(plain(parts), default=str).encode()).hexdigest()[:24]
 
 

@@ -21,7 +21,7 @@ _IN_FLIGHT_PER_WORKER = 4
 class Task:
     """One episode of one planner; all that a worker elsewhere needs to know.
 
-    ``settings`` are (name, value) pairs over the planner's own defaults.
+    ``settings`` are (name, value) pairs over the planner's own defaults, () for just these; None: the tuned ones.
     """
 
     scenario: str
@@ -29,7 +29,7 @@ class Task:
     wishes: Wishes
     planner: str
     index: int
-    settings: tuple[tuple[str, Any], ...] = ()
+    settings: tuple[tuple[str, Any], ...] | None = None
     keep_trace: bool = False
 
 
@@ -51,10 +51,11 @@ def _scenario(name: str, seed: int, wishes: Wishes) -> Scenario:
 
 @lru_cache(maxsize=8)
 def _controller(
-    planner: str, scenario: str, seed: int, wishes: Wishes, settings: tuple[tuple[str, Any], ...]
+    planner: str, scenario: str, seed: int, wishes: Wishes, settings: tuple[tuple[str, Any], ...] | None
 ) -> Controller:
     built = _scenario(scenario, seed, wishes)
-    return make_controller(planner, built.robot, built.max_speed_mps, dict(settings) or None)
+    chosen = None if settings is None else dict(settings)
+    return make_controller(planner, built.robot, built.max_speed_mps, chosen)
 
 
 def run_task(task: Task) -> Done:

@@ -28,11 +28,10 @@ from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, Look
 from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters, robot_limits, supervisor_config
 from edge_worldmodel.evaluation.controllers.settings import configured
-from edge_worldmodel.evaluation.controllers.shipped import shipped
+from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.sim.robots import RobotSpec
 from edge_worldmodel.store.manifest import load_model
 
-MODEL = "models/small"
 _SOURCE = "scan"
 
 

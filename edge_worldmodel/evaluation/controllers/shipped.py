@@ -7,6 +7,9 @@ from pathlib import Path
 
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
 
+MODEL = "models/small"
+"""The model that the package comes with."""
+
 
 def shipped(relative: str) -> Path:
     """Return the path of a shipped file or folder: of the source tree, else of what is installed.

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_worldmodel.evaluation.arena import tuning
+from edge_worldmodel.evaluation.arena import tasks, tuning
 from edge_worldmodel.evaluation.arena.outcome import Outcome
+from edge_worldmodel.evaluation.arena.scenario import Wishes
 from edge_worldmodel.evaluation.controllers import NAMES, ControllerError, make_controller, tuned
 from edge_worldmodel.sim.robots import PRESETS
 
@@ -84,6 +85,14 @@ def test_controllers_are_made_with_what_was_found(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(tuned, "shipped", lambda _relative: path.with_name("damaged.json"))
     with pytest.raises(ControllerError, match="damaged.json: not a record"):
         make_controller("dwa", PRESETS["generic"], 0.5)
+
+
+def test_a_task_without_settings_is_driven_with_none_and_not_with_the_tuned_ones(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(tasks, "make_controller", lambda *words: asked.append(words[3]))
+    for chosen in (None, (), (("lookahead_m", 1.2),)):
+        tasks._controller.__wrapped__("dwa", "crowd", 0, Wishes(), chosen)
+    assert asked == [None, {}, {"lookahead_m": 1.2}]
 
 
 def test_searches_for_real_but_small(tmp_path: Path) -> None:
