@@ -100,7 +100,7 @@ class TracksSource:
     def _world(self, scene: Scene, window: Floats, start: Floats, goal: Floats, rng: np.random.Generator) -> World:
         places = np.vstack([window[~np.isnan(window[..., 0])], start, goal])
         low, high = places.min(axis=0) - _AROUND_M, places.max(axis=0) + _AROUND_M
-        radii = rng.uniform(_RADII_M[0], _RADII_M[1], window.shape[1])
+        radii = rng.uniform(*_RADII_M, size=(window.shape[1],))
         (x, y), (goal_x, goal_y) = start.tolist(), goal.tolist()
         robot = RobotPlacement(self._inputs.robot, (x, y, heading_to((x, y), (goal_x, goal_y))), (goal_x, goal_y, 0.0))
         return World(
