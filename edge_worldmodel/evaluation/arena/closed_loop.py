@@ -149,7 +149,7 @@ def summary(plan: Plan, journal: Journal, options: argparse.Namespace) -> dict[s
             skipped.append(Skipped(f"scenario {name}: episode {task.index} of {task.planner}", why))
             continue
         outcomes.setdefault((name, task.planner), {})[task.index] = outcome
-        plain_outcome = {k: v for k, v in outcome.to_json().items() if k not in ("tick_bins", "cpu_s")}
+        plain_outcome = {k: v for k, v in outcome.to_json().items() if k not in ("tick_bins", "cpu_s", "simulator_s")}
         rows.append({"scenario": name, "planner": task.planner, "index": task.index, **plain_outcome})
     for (name, planner), by_index in outcomes.items():
         results.setdefault(name, {})[planner] = summarize(list(by_index.values()))

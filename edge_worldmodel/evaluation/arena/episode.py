@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class _Record:
     nearest_person_m: float = math.inf
     intrusion_s: float = 0.0
     path_m: float = 0.0
-    planner_cpu_s: float = 0.0
+    planner_s: float = 0.0
 
 
 class Episode:
@@ -55,11 +55,12 @@ class Episode:
         self._record = _Record()
         self._speed_mps = 0.0
         walls = self._outlines() if controller.knows_people else ()
+        self._steering = isinstance(controller, SteeringController)
         controller.reset(self._spec, self._goal, case.planner_seed, walls)
 
     def run(self) -> tuple[Outcome, Trace]:
         """Drive until the goal, a contact or the time limit."""
-        began_s = time.process_time()
+        began_cpu_s, began_s = time.process_time(), time.perf_counter()
         self._measure(0.0)
         ending, error = "", ""
         while not ending:
@@ -70,8 +71,9 @@ class Episode:
                 break
             ending = self._drive(command)
         self._note(self._simulation.scan(), Command(0.0, 0.0))
-        cpu_s = time.process_time() - began_s - self._record.planner_cpu_s
-        return self._outcome(ending, error, cpu_s), self._trace()
+        outcome = self._outcome(ending, error)
+        cpu_s, wall_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
+        return replace(outcome, cpu_s=cpu_s, simulator_s=wall_s - self._record.planner_s), self._trace()
 
     def _elapsed_s(self) -> float:
         return (self._simulation.stamp_ns - self._began_ns) * 1e-9
@@ -89,10 +91,11 @@ class Episode:
         )  # fmt: skip
         people = self._people() if self._controller.knows_people else None
         look = Look(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
+        began_s = time.perf_counter()
         command = self._controller.act(look)
-        key = tick_bin(time.perf_counter() - wall_s)
-        self._record.planner_cpu_s += time.process_time() - cpu_s
+        tick_s = time.perf_counter() - began_s
+        key = tick_bin(tick_s)
+        self._record.planner_s += tick_s
         self._record.bins[key] = self._record.bins.get(key, 0) + 1
         self._note(scan, command)
         return command
@@ -102,7 +105,7 @@ class Episode:
         simulation, step_s = self._simulation, self._case.draft.world.step_s
         simulation.command(*self._capped(command))
         steps, measure = round(LOOK_PERIOD_S / step_s), max(round(_MEASURE_S / step_s), 1)
-        steering = isinstance(self._controller, SteeringController)
+        steering = self._steering
         steer = round(self._controller.steer_period_s / step_s) if steering else steps  # type: ignore[attr-defined]
         for step in range(1, steps + 1):
             self._speed_mps = float(np.hypot(*simulation.twist()[:2]))  # an impact has slowed it down already
@@ -120,9 +123,9 @@ class Episode:
 
     def _steer(self) -> None:
         odometry = self._simulation.odom()
-        cpu_s = time.process_time()
+        began_s = time.perf_counter()
         command = self._controller.steer(odometry.stamp_ns, odometry.pose, odometry.twist)  # type: ignore[attr-defined]
-        self._record.planner_cpu_s += time.process_time() - cpu_s
+        self._record.planner_s += time.perf_counter() - began_s
         self._simulation.command(*self._capped(command))
 
     def _capped(self, command: Command) -> tuple[float, float]:
@@ -166,7 +169,7 @@ class Episode:
             np.array(people), np.array(ranges, np.float32),
         )  # fmt: skip
 
-    def _outcome(self, ending: str, error: str, cpu_s: float) -> Outcome:
+    def _outcome(self, ending: str, error: str) -> Outcome:
         record, simulation = self._record, self._simulation
         event = simulation.contact_events[0] if simulation.contact_events else None
         elapsed_s = self._elapsed_s()
@@ -188,7 +191,6 @@ class Episode:
             error=error,
             ticks=sum(record.bins.values()),
             tick_bins=record.bins,
-            cpu_s=cpu_s,
         )
 
 

@@ -17,7 +17,7 @@ _BINS_PER_E = 50.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """The figures of one episode; all but ``tick_bins`` and ``cpu_s`` are the same in every run with its seed.
+    """The figures of one episode; all but the measured times are the same in every run with its seed.
 
     ``min_distance_m`` is the smallest gap between the footprint and anything, ``person_distance_m`` and
     ``intrusion_s`` look at people only (NaN, 0 without any). ``tick_bins`` counts planner times, see ``tick_bin``.
@@ -40,7 +40,9 @@ class Outcome:
     ticks: int = 0
     tick_bins: dict[str, int] = field(default_factory=dict)
     cpu_s: float = 0.0
-    """Processor time of everything but the planner."""
+    """Processor time of the whole episode."""
+    simulator_s: float = 0.0
+    """Wall time of everything but the planner."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; what is not finite becomes None."""

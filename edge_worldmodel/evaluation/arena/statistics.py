@@ -73,8 +73,12 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     figures["tick_s"] = {"p50": p50_s, "p99": p99_s}
     figures["episodes"] = count
     figures["touched"] = dict(sorted(Counter(o.touched for o in outcomes if o.touched).items()))
-    cpu_s = sum(o.cpu_s for o in outcomes)
-    figures["real_time_factor"] = sum(o.time_s for o in outcomes) / cpu_s if cpu_s > 0 else math.nan
+    simulated_s, cpu_s = sum(o.time_s for o in outcomes), sum(o.cpu_s for o in outcomes)
+    simulator_s = sum(o.simulator_s for o in outcomes)
+    figures["real_time_factor"] = {
+        "episode": simulated_s / cpu_s if cpu_s > 0 else math.nan,
+        "without_planner": simulated_s / simulator_s if simulator_s > 0 else math.nan,
+    }
     return plain({**figures, "ci95": intervals})
 
 

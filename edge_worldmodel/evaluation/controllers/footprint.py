@@ -22,10 +22,13 @@ class Footprint:
 
     def discs(self, poses: Floats) -> Floats:
         """Return the disc centres (..., k, 2) of a body at poses (..., 3)."""
-        along = self.centres_m.astype(poses.dtype)
-        x = poses[..., 0, None] + np.cos(poses[..., 2, None]) * along
-        y = poses[..., 1, None] + np.sin(poses[..., 2, None]) * along
-        return np.stack([x, y], axis=-1)
+        cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
+        # Disc by disc in memory: what is done to them later runs over the poses, which are many.
+        found = np.empty((len(self.centres_m), 2, *poses.shape[:-1]), poses.dtype)
+        for disc, along in zip(found, self.centres_m.astype(poses.dtype), strict=True):
+            disc[0] = poses[..., 0] + cos * along
+            disc[1] = poses[..., 1] + sin * along
+        return np.moveaxis(found, (0, 1), (-2, -1))
 
 
 def footprint_of(robot: RobotSpec) -> Footprint:

@@ -6,7 +6,10 @@ history. A coarse cell counts as passable when any point in it is: narrow gaps a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_worldmodel.core.cost_to_go import CostToGo, CostToGoConfig, cost_to_go
 from edge_worldmodel.core.grid import EGO_GRID
@@ -50,13 +53,22 @@ class Guidance:
 
 def coarse(costmap: Costmap) -> LocalMap:
     """Return the costmap with the cells of the ego grid, though along the axes of the odom frame."""
-    block = CELLS // EGO_GRID.cells
-    shape = (EGO_GRID.cells, block, EGO_GRID.cells, block)
     return LocalMap(
-        occupied=costmap.occupied.reshape(shape).any(axis=(1, 3)),
-        unknown=costmap.unknown.reshape(shape).all(axis=(1, 3)),
-        clearance_m=costmap.distance_m.reshape(shape).max(axis=(1, 3)),
+        occupied=_pooled(np.logical_or, costmap.occupied),
+        unknown=_pooled(np.logical_and, costmap.unknown),
+        clearance_m=_pooled(np.maximum, costmap.distance_m),
     )
+
+
+def _pooled(operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+    """Put the fine cells of every coarse one together; far faster than a reduction over axes of four."""
+    block = CELLS // EGO_GRID.cells
+    for _ in range(2):
+        rows = values[::block]
+        for i in range(1, block):
+            rows = operation(rows, values[i::block])
+        values = rows.T
+    return values
 
 
 def _even(points: Floats) -> Floats:
