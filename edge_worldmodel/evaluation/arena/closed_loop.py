@@ -11,19 +11,22 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tqdm import tqdm
 
 from edge_worldmodel.evaluation.arena import failures
 from edge_worldmodel.evaluation.arena.journal import Journal, code_digest, episode_key
+from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import Outcome
 from edge_worldmodel.evaluation.arena.scenario import Scenario, Wishes, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
 from edge_worldmodel.evaluation.arena.statistics import difference, plain, summarize
 from edge_worldmodel.evaluation.arena.tasks import Task, run_tasks
-from edge_worldmodel.evaluation.controllers import NAMES, make_controller
+from edge_worldmodel.evaluation.controllers import NAMES, make_controller, tuned_settings
 from edge_worldmodel.evaluation.run_report import commit
 
 SCHEMA = 1
@@ -52,16 +55,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, nargs=2, metavar=("MIN", "MAX"), help="number of people, if drawn")
     parser.add_argument("--max-speed", type=float, metavar="MPS", help="speed cap of all planners")
     parser.add_argument("--time-limit", type=float, metavar="S", help="of an episode")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PLANNER.NAME=VALUE", type=setting,
+        help="a value of a planner's configuration, over its tuned ones; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="episodes side by side (default: 1)")
     parser.add_argument(
         "--ray", nargs="?", const="local", metavar="ADDRESS",
         help="use Ray: a cluster of --processes workers on this machine, or the one at ADDRESS",
     )  # fmt: skip
+    parser.add_argument(
+        "--live", action="store_true",
+        help=f"drive ours through the live ROS graph, too, in real time; its figures are called {LIVE}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--finished-only", action="store_true", help="drive nothing: the figures of what earlier runs have finished"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget the episodes of an earlier, unfinished run")
     parser.add_argument(
         "--keep-failures", type=int, default=3, metavar="N",
         help="failures to keep as MCAP and animation, of each planner and scenario (default: %(default)s)",
     )  # fmt: skip
+
+
+def setting(text: str) -> tuple[str, str, Any]:
+    """Read a PLANNER.NAME=VALUE of the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not of that form.
+    """
+    name, equals, value = text.partition("=")
+    planner, dot, key = name.partition(".")
+    if not (equals and dot and key) or planner not in NAMES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected PLANNER.NAME=VALUE, the planner one of {', '.join(NAMES)}"
+        )
+    return planner, key, yaml.safe_load(value)
+
+
+def _settings(planner: str, options: argparse.Namespace) -> tuple[tuple[str, Any], ...] | None:
+    """Return the settings of a planner's tasks; None, the tuned ones, where the command line says nothing."""
+    chosen = {key: value for name, key, value in options.set if name == planner}
+    return tuple(sorted({**tuned_settings(planner), **chosen}.items())) if chosen else None
 
 
 @dataclass(frozen=True)
@@ -82,14 +117,14 @@ def run(options: argparse.Namespace) -> int:
         path.unlink(missing_ok=True)
     journal = Journal(path)
     begin_s = time.monotonic()
-    _drive(plan, journal, options)
+    interrupted = _drive(plan, journal, options)
     report = summary(plan, journal, options)
     report["wall_s"] = round(time.monotonic() - begin_s, 1)
     options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    kept = failures.keep(plan.episodes, journal, options)
+    kept = 0 if interrupted else failures.keep(plan.episodes, journal, options)
     _show(report, options.json, kept)
     broken = any(figures["error"] for planners in report["results"].values() for figures in planners.values())
-    return 1 if report["skipped"] or broken else 0
+    return 1 if report["skipped"] or report["unfinished"] or broken else 0
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
@@ -114,16 +149,20 @@ def make_plan(options: argparse.Namespace) -> Plan:
             continue
         skipped += [replace(entry, what=f"scenario {name}: {entry.what}") for entry in scenario.source.skipped]
         scenarios[name] = scenario
-        for planner in dict.fromkeys(options.planner):
-            make_controller(planner, scenario.robot, scenario.max_speed_mps)  # fails early, not in a worker
-            tasks = [Task(name, options.seed, wishes, planner, index) for index in range(options.episodes)]
+        for planner in dict.fromkeys([*options.planner, *([LIVE] if options.live else [])]):
+            # Fails early, not in a worker; the live graph checks for itself.
+            settings = _settings(planner, options)
+            changed = None if settings is None else dict(settings)
+            make_controller("ours" if planner == LIVE else planner, scenario.robot, scenario.max_speed_mps, changed)
+            tasks = [Task(name, options.seed, wishes, planner, index, settings) for index in range(options.episodes)]
             episodes += [(episode_key(task, scenario.digest), task) for task in tasks]
     for entry in skipped:
         print(f"skipped: {entry.what}: {entry.why}", file=sys.stderr)
     return Plan(scenarios, episodes, skipped)
 
 
-def _drive(plan: Plan, journal: Journal, options: argparse.Namespace) -> None:
+def _drive(plan: Plan, journal: Journal, options: argparse.Namespace) -> bool:
+    """Drive what is missing; return whether somebody interrupted it."""
     missing = journal.missing(plan.episodes)
     done = len(plan.episodes) - len(missing)
     if done or journal.damaged:
@@ -131,19 +170,31 @@ def _drive(plan: Plan, journal: Journal, options: argparse.Namespace) -> None:
     # Episodes of all planners in turns: the figures of a killed run compare the same episodes.
     missing.sort(key=lambda entry: entry[1].index)
     keys = {task: key for key, task in missing}
-    results = run_tasks([task for _, task in missing], options.processes, options.ray)
-    for result in tqdm(results, total=len(missing), unit="episode", disable=not sys.stderr.isatty()):
-        journal.add(keys[result.task], result)
+    if options.finished_only:
+        return False
+    # The live graph needs all processors for itself, or it would be late.
+    live, fast = ([task for task in keys if (task.planner == LIVE) == wanted] for wanted in (True, False))
+    results = chain(run_tasks(fast, options.processes, options.ray), run_tasks(live))
+    try:
+        for result in tqdm(results, total=len(missing), unit="episode", disable=not sys.stderr.isatty()):
+            journal.add(keys[result.task], result)
+    except KeyboardInterrupt:
+        print("closed-loop: interrupted; these are the figures so far, the same command goes on", file=sys.stderr)
+        return True
+    return False
 
 
 def summary(plan: Plan, journal: Journal, options: argparse.Namespace) -> dict[str, Any]:
     """Return the report: settings, figures of each planner on each scenario, and every episode."""
     results: dict[str, dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
-    skipped = list(plan.skipped)
+    skipped, unfinished = list(plan.skipped), 0
     outcomes: dict[tuple[str, str], dict[int, Outcome]] = {}
     for key, task in plan.episodes:
         name = plan.scenarios[task.scenario].name
+        if key not in journal:
+            unfinished += 1
+            continue
         outcome, why = journal.get(key)
         if outcome is None:
             skipped.append(Skipped(f"scenario {name}: episode {task.index} of {task.planner}", why))
@@ -162,7 +213,9 @@ def summary(plan: Plan, journal: Journal, options: argparse.Namespace) -> dict[s
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "seed": options.seed,
         "episodes": options.episodes,
+        "unfinished": unfinished,
         "processes": options.processes,
+        "settings": {f"{planner}.{key}": value for planner, key, value in options.set},
         "scenarios": {s.name: _about(s) for s in plan.scenarios.values()},
         "results": results,
         "differences": plain(_differences(outcomes)),
@@ -206,6 +259,8 @@ def _show(report: Mapping[str, Any], path: Path, kept: int) -> None:
             )
             if figures["error"]:
                 print(f"  {planner:13} broke down in {figures['error']:.0%} of the episodes, see {path}")
+    if report["unfinished"]:
+        print(f"unfinished: {report['unfinished']} episodes; the same command goes on")
     if report["skipped"]:
         print(f"skipped: {len(report['skipped'])}, named in {path}")
     print(f"closed-loop: {path}, {kept} failures kept; edge-worldmodel report {path}")

@@ -13,7 +13,7 @@ from edge_worldmodel.core.geometry import relative, transform_points
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.distances import Surroundings
-from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace, tick_bin
+from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace, barn_score, tick_bin
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
 from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S, Command, Controller, Look, People, SteeringController
 from edge_worldmodel.sim.scanner import Scan
@@ -22,7 +22,6 @@ from edge_worldmodel.sim.simulation import Simulation
 INTRUSION_M = 0.45
 """Closer than this to a person is intrusion: Hall's intimate distance."""
 _MEASURE_S = 0.05
-_BARN_SPEED_MPS = 2.0
 
 
 @dataclass
@@ -192,12 +191,6 @@ class Episode:
             ticks=sum(record.bins.values()),
             tick_bins=record.bins,
         )
-
-
-def barn_score(success: bool, time_s: float, shortest_m: float) -> float:
-    """Return the metric of the BARN challenge: success * OT / clip(AT, 2 OT, 8 OT), OT at 2 m/s."""
-    optimal_s = shortest_m / _BARN_SPEED_MPS
-    return float(success) * optimal_s / min(max(time_s, 2 * optimal_s), 8 * optimal_s)
 
 
 def mean_jerk(twists: Floats) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.journal import Journal
+from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.mcap_trace import write_mcap
 from edge_worldmodel.evaluation.arena.outcome import Trace
 from edge_worldmodel.evaluation.arena.scenario import Case
@@ -43,8 +44,8 @@ def keep(episodes: Sequence[tuple[str, Task]], journal: Journal, options: argpar
     wanted: list[Task] = []
     counts: Counter[tuple[str, str]] = Counter()
     for key, task in episodes:
-        outcome, _ = journal.get(key)
-        failed = outcome is not None and outcome.ending != "success"
+        outcome = journal.get(key)[0] if key in journal else None
+        failed = outcome is not None and outcome.ending != "success" and task.planner != LIVE
         if failed and counts[task.scenario, task.planner] < options.keep_failures:
             counts[task.scenario, task.planner] += 1
             wanted.append(replace(task, keep_trace=True))

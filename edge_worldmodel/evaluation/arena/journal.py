@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import edge_worldmodel
+from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import Outcome
 from edge_worldmodel.evaluation.arena.statistics import plain
 from edge_worldmodel.evaluation.arena.tasks import Done, Task
@@ -18,20 +19,24 @@ from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 
 _PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "sim", "store")
-_ONLY_TELLS = ("animation", "charts", "closed_loop", "failures", "mcap_trace", "report", "statistics")
+_LIVE_PARTS = (*_PARTS_THAT_COUNT, "nodes")
+_NO_SAY = frozenset(
+    f"evaluation/arena/{name}.py"
+    for name in ("animation", "charts", "closed_loop", "failures", "mcap_trace", "report", "statistics")
+)
 """Modules of the arena that show what happened and have no say in it."""
 
 
-@lru_cache(maxsize=1)
-def code_digest() -> str:
-    """Return a digest of the code that decides how an episode goes."""
+@lru_cache(maxsize=2)
+def code_digest(live: bool = False) -> str:
+    """Return a digest of the code that decides how an episode goes, without ROS or in the live graph."""
     package = Path(edge_worldmodel.__file__).parent
     digest = hashlib.sha256()
-    for part in _PARTS_THAT_COUNT:
+    for part in _LIVE_PARTS if live else _PARTS_THAT_COUNT:
         for path in sorted((package / part).rglob("*.py")):
-            if part == "evaluation/arena" and path.stem in _ONLY_TELLS:
-                continue
-            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+            name = path.relative_to(package).as_posix()
+            if name not in _NO_SAY and (live or path.stem != "live_episode"):
+                digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -53,7 +58,8 @@ def episode_key(task: Task, scenario_digest: str) -> str:
     """Return what says that two tasks are the same episode of the same planner: same code, settings and model."""
     settings = tuned_settings(task.planner) if task.settings is None else dict(task.settings)
     parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, sorted(settings.items())]
-    parts += [code_digest(), ours_digest(str(settings.get("model_dir", ""))) if task.planner == "ours" else ""]
+    parts.append(code_digest(live=task.planner == LIVE))
+    parts.append(ours_digest(str(settings.get("model_dir", ""))) if task.planner in ("ours", LIVE) else "")
     return hashlib.sha256(json.dumps(plain(parts), default=str).encode()).hexdigest()[:24]
 
 

@@ -13,6 +13,7 @@ from edge_worldmodel.core.types import Floats, Tensor
 
 ENDINGS = ("success", "contact", "timeout", "error")
 _BINS_PER_E = 50.0
+_BARN_SPEED_MPS = 2.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class Outcome:
         if outcome.ending not in ENDINGS or not isinstance(outcome.tick_bins, dict):
             raise ValueError(f"ending {outcome.ending!r}: expected one of {', '.join(ENDINGS)}")
         return outcome
+
+
+def barn_score(success: bool, time_s: float, shortest_m: float) -> float:
+    """Return the metric of the BARN challenge: success * OT / clip(AT, 2 OT, 8 OT), OT at 2 m/s."""
+    optimal_s = shortest_m / _BARN_SPEED_MPS
+    return float(success) * optimal_s / min(max(time_s, 2 * optimal_s), 8 * optimal_s)
 
 
 def tick_bin(seconds: float) -> str:

@@ -104,9 +104,15 @@ def _anchor(path: Path, name: str) -> str:
 def _origin(path: Path, report: Mapping[str, Any]) -> str:
     commit = str(report["commit"])[:12] + ("-dirty" if str(report["commit"]).endswith("-dirty") else "")
     return (
-        f"<p><b>{_text(path.name)}</b>: {report['episodes']} episodes each, seed {report['seed']}, commit"
+        f"<p><b>{_text(path.name)}</b>: {report['episodes']} episodes each"
+        f"{_unfinished(report)}, seed {report['seed']}, commit"
         f" {_text(commit)}, code {_text(report['code'])}, {_text(report['machine'])}, {_text(report['created'])}</p>"
     )
+
+
+def _unfinished(report: Mapping[str, Any]) -> str:
+    missing = report.get("unfinished", 0)
+    return f" were asked for, {missing} in all not driven yet" if missing else ""
 
 
 def _scenario(path: Path, report: Mapping[str, Any], name: str, planners: Mapping[str, Any]) -> list[str]:

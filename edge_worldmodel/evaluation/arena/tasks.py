@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from edge_worldmodel.evaluation.arena.episode import Episode
+from edge_worldmodel.evaluation.arena.live_episode import LIVE, drive_live
 from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario, Wishes, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
@@ -61,11 +62,13 @@ def _controller(
 def run_task(task: Task) -> Done:
     """Drive one episode; scenarios and planners are loaded once per process."""
     scenario = _scenario(task.scenario, task.seed, task.wishes)
-    controller = _controller(task.planner, task.scenario, task.seed, task.wishes, task.settings)
     try:
         case = scenario.case(task.index)
+        if task.planner == LIVE:
+            return Done(task, drive_live(scenario, case))
     except ScenarioError as error:
         return Done(task, None, skipped=str(error))
+    controller = _controller(task.planner, task.scenario, task.seed, task.wishes, task.settings)
     outcome, trace = Episode(scenario, case, controller).run()
     return Done(task, outcome, "", trace, case) if task.keep_trace else Done(task, outcome)
 

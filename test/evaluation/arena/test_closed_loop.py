@@ -7,6 +7,7 @@ import pytest
 
 from edge_worldmodel.evaluation.arena import closed_loop, report
 from edge_worldmodel.evaluation.arena.failures import folder_of
+from edge_worldmodel.evaluation.controllers import ControllerError
 
 
 def options(tmp_path, *words):
@@ -90,6 +91,33 @@ def test_another_model_is_driven_again(tmp_path, monkeypatch):
         keys |= {journal.episode_key(Task("barn", 0, closed_loop.Wishes(), p, 0, ()), "") for p in ("ours", "dwa")}
     journal.ours_digest.cache_clear()
     assert len(keys) == 3, "two for ours and one for dwa, which has no model"
+
+
+def test_an_interrupted_run_shows_what_it_has_and_drives_no_more(straight, barn, monkeypatch):
+    real = closed_loop.run_tasks
+
+    def interrupted(tasks, *rest):
+        yield next(real(tasks, *rest))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(closed_loop, "run_tasks", interrupted)
+    assert closed_loop.run(barn) == 1
+    found = json.loads(barn.json.read_text())
+    assert found["unfinished"] == 1 and found["results"]["barn"]["dwa"]["episodes"] == 1
+    monkeypatch.setattr(closed_loop, "run_tasks", lambda tasks, *_: pytest.fail("driven") if list(tasks) else iter(()))
+    barn.finished_only, barn.keep_failures = True, 0
+    assert closed_loop.run(barn) == 1
+    assert json.loads(barn.json.read_text())["unfinished"] == 1
+
+
+def test_the_command_line_can_set_what_a_planner_has(tmp_path, barn_file):
+    words = ("--scenario", "barn", "--worlds", str(barn_file), "--episodes", "1", "--set", "dwa.margin_m=0.05")
+    ((_, task),) = closed_loop.make_plan(options(tmp_path, *words)).episodes
+    assert dict(task.settings)["margin_m"] == 0.05
+    with pytest.raises(ControllerError, match="margin"):
+        closed_loop.make_plan(options(tmp_path, *words[:-1], "dwa.margins=0.05"))
+    with pytest.raises(SystemExit):
+        options(tmp_path, *words[:-1], "dwa=3")
 
 
 def test_an_unusable_scenario_is_named_and_the_others_are_driven(straight, tmp_path, barn_file):
