@@ -141,6 +141,18 @@ def test_two_processes_give_what_one_gives(tmp_path):
     assert found[0] == found[1]
 
 
+def test_a_ray_cluster_of_two_workers_gives_what_one_process_gives(tmp_path):
+    pytest.importorskip("ray", reason="the optional extra 'cluster' is not installed")
+    pytest.importorskip("jupedsim")
+    found = []
+    for more in ((), ("--ray", "--processes", "2")):
+        words = ("--scenario", "doorway", "--episodes", "2", "--time-limit", "3", "--keep-failures", "0", "--fresh")
+        chosen = options(tmp_path, *words, *more)
+        assert closed_loop.run(chosen) == 0
+        found.append(without_times(chosen.json))
+    assert found[0] == found[1]
+
+
 def test_failures_are_kept_and_shown_on_one_page(straight, barn):
     mcap_reader = pytest.importorskip("rosbags.rosbag2")
     assert mcap_reader
