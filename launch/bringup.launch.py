@@ -9,7 +9,14 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("edge_worldmodel")
-TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+MIDDLEWARE = {
+    # Fast DDS's shared memory has locks in it: a node that is killed or frozen while holding one takes others along.
+    "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
+    # A killed node is forgotten after 2 s instead of 20 s; the name in Jazzy, then in later distributions.
+    "FASTRTPS_DEFAULT_PROFILES_FILE": PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
+    "FASTDDS_DEFAULT_PROFILES_FILE": PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
+}
+"""Set where the user has not set it."""
 
 ARGUMENTS = (
     ("namespace", "", "Namespace of this robot's nodes and topics."),
@@ -30,10 +37,12 @@ LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")
 def generate_launch_description():
     """Return the launch description."""
     declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
-    # Fast DDS's shared memory has locks in it: a node that is killed or frozen while holding one takes others along.
-    udp = SetEnvironmentVariable(TRANSPORTS, EnvironmentVariable(TRANSPORTS, default_value="UDPv4"))
+    middleware = [
+        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
+        for name, value in MIDDLEWARE.items()
+    ]
     return LaunchDescription(
-        [*declared, udp, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes()])]
+        [*declared, *middleware, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes()])]
     )
 
 

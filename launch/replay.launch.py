@@ -32,7 +32,7 @@ def generate_launch_description():
                     {
                         "file": ParameterValue(LaunchConfiguration("file"), value_type=str),
                         "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),
-                    }
+                    },
                 ],
             ),
         ]

@@ -40,9 +40,13 @@ def disturb(twists: Floats, normals: Floats, config: DisturbanceConfig) -> Float
     """
     delay_s = np.maximum(config.delay_mean_s + config.delay_std_s * normals[:, 0], 0.0)
     driven = _delayed(twists, delay_s)
-    driven = driven * np.stack(
-        [1.0 + config.slip_std * normals[:, 1], np.ones(len(normals)), 1.0 + config.slip_std * normals[:, 2]], axis=-1
-    )[None, :, None, :]
+    driven = (
+        driven
+        * np.stack(
+            [1.0 + config.slip_std * normals[:, 1], np.ones(len(normals)), 1.0 + config.slip_std * normals[:, 2]],
+            axis=-1,
+        )[None, :, None, :]
+    )
     poses = integrate(driven)
     offset = np.stack(
         [

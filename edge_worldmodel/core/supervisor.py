@@ -3,7 +3,7 @@
 The rules, in the order of a tick (``Supervisor.supervise``):
 1. Every input must be trustworthy: plan, each sensor, odometry, the clock (``intake``).
 2. The plan becomes a twist (``tracking``), within the velocity limits, slow enough to stop before anything
-   that the raw sensor data shows (``braking``), and changed no faster than the limits allow (``limits``).
+   that the raw sensor data shows (``path_gate``), and changed no faster than the limits allow (``limits``).
 3. If that is not enough to stay clear, or anything else is wrong, zero is commanded in the same tick.
 4. The state machine (``supervisor_states``, printed in docs/safety.md) decides what a person has to confirm.
 Time is an argument. Nothing here knows ROS, networks or the planner.
@@ -12,27 +12,19 @@ Time is an argument. Nothing here knows ROS, networks or the planner.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.braking import (
-    Brakes,
-    Footprint,
-    PathCheck,
-    allowed_share,
-    as_seen_from,
-    check_path,
-    is_seen,
-    moved,
-)
+from edge_worldmodel.core.braking import as_seen_from, moved
 from edge_worldmodel.core.descent import Descent
 from edge_worldmodel.core.faults import LANDING_AT_ONCE, LATCHING, Cause, Fault
 from edge_worldmodel.core.frozen import is_moving, is_same_look, is_same_place
 from edge_worldmodel.core.geometry import compose
+from edge_worldmodel.core.imagined import Imagined
 from edge_worldmodel.core.intake import Clock, Intake, Odometry, odometry_problem, plan_problem, sweep_problem
-from edge_worldmodel.core.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
+from edge_worldmodel.core.limits import REST
+from edge_worldmodel.core.path_gate import Decision, Look, PathGate
 from edge_worldmodel.core.polygon import signed_distance
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.core.supervisor_guards import Guards
@@ -41,24 +33,9 @@ from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.tracking import follow
 from edge_worldmodel.core.types import Floats, Plan, Verdict
 
-_MIN_SHARE = 0.05
-"""Slower than this share of the planned speed is a stop."""
 _STANDING = np.array([0.03, 0.03, 0.06])
-_FASTER = np.array([0.1, 0.1, 0.3])
-"""A robot this much faster than commanded has its own braking path checked too."""
 _MIN_DT_S = 1e-3
 _CLOCK_BACK_NS = 10_000_000
-
-
-@dataclass(frozen=True)
-class _Decision:
-    """What would be commanded, or the fault that speaks against it."""
-
-    motion: Motion = REST
-    fault: Fault | None = None
-    slowed: bool = False
-    limits: tuple[str, ...] = ()
-    clearance_m: float = math.nan
 
 
 class Supervisor:
@@ -82,12 +59,9 @@ class Supervisor:
         )
         self.guards = Guards(config)
         self._descent = Descent(config.landing_speed_mps)
-        self._limits = MotionLimits.from_config(config)
-        self._brakes = Brakes.from_config(config)
-        self._footprint = Footprint(config.footprint, config.footprint_radius_m)
+        self.imagined = Imagined(config.imagined_min)
+        self._gate = PathGate(config)
         self._fence = config.geofence
-        correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
-        self._correction = np.array(correction) + 1e-6
         self._motion = REST
         self._landing_for = ""
         self._defect = ""
@@ -133,7 +107,7 @@ class Supervisor:
         self._latched = Fault(Cause.INTERNAL, f"defect in the supervisor: {defect}")
         self.faults = (self._latched,)
         self.state = TRANSITIONS[self.state, Condition.LATCHING]
-        return self._verdict(_Decision(), clock)
+        return self._verdict(Decision(), clock)
 
     def reset(self, clock: Clock) -> tuple[bool, str]:
         """Confirm, as a person, that the robot may move again.
@@ -159,7 +133,7 @@ class Supervisor:
         self._watch_clock(clock)
         dt_s = self._tick_length_s(clock)
         faults = self._input_faults(clock)
-        decision = _Decision() if faults else self._decide(clock, dt_s)
+        decision = Decision() if faults else self._decide(clock, dt_s)
         if decision.fault is not None:
             faults.append(decision.fault)
         self.faults = tuple(self._settle(faults, clock))
@@ -239,27 +213,19 @@ class Supervisor:
         age_s = max(self.odometry.age_s(clock), 0.0)
         return compose(odometry.pose, moved(odometry.twist, age_s))
 
-    def _decide(self, clock: Clock, dt_s: float) -> _Decision:
+    def _decide(self, clock: Clock, dt_s: float) -> Decision:
         """Turn the plan into the command for this tick; all inputs are known to be good."""
         config, plan, pose = self.config, self.plan.value, self._pose(clock)
         assert plan is not None
         t_s = (clock.ros_ns - plan.stamp_ns) * 1e-9
         planned, distance_m = follow(plan.trajectory, t_s, pose, config)
         if not np.isfinite(planned).all():
-            return _Decision(fault=Fault(Cause.INTERNAL, "the command is not a number"))
+            return Decision(fault=Fault(Cause.INTERNAL, "the command is not a number"))
         if not distance_m <= config.max_tracking_error_m:
-            return _Decision(fault=Fault(Cause.TRACKING, f"the robot is {distance_m:.2f} m off its plan"))
+            return Decision(fault=Fault(Cause.TRACKING, f"the robot is {distance_m:.2f} m off its plan"))
+        pose_now = pose if self._fence.size else None
         measured = self._measured(clock)
-        points, endpoints = self._seen(measured, clock)
-        allowed, names, fault = self._slow_down(planned, points, endpoints)
-        if fault is not None:
-            return _Decision(fault=fault)
-        motion, shaping = limit_change(allowed, self._motion, self._limits, dt_s)
-        check = self._check(motion.twist, self._brakes.reaction_s, points)
-        fault = self._objection(motion.twist, measured, check, points, pose)
-        if fault is not None:
-            return _Decision(fault=fault, clearance_m=check.clearance_m)
-        return _Decision(motion, None, bool(names), (*names, *shaping), check.clearance_m)
+        return self._gate.decide(planned, measured, self._motion, self._look(measured, clock, pose), pose_now, dt_s)
 
     def _measured(self, clock: Clock) -> Floats:
         """Return the twist (3,) of now: measured, or without odometry the one commanded last."""
@@ -271,8 +237,8 @@ class Supervisor:
         known = self.config.unsafe_without_odometry or self._trusted_odometry(clock) is not None
         return known and is_moving(self._measured(clock))
 
-    def _seen(self, twist: Floats, clock: Clock) -> tuple[Floats, Floats]:
-        """Return obstacle points (n, 2) and all ray ends (m, 2), moved into the base frame of now."""
+    def _look(self, twist: Floats, clock: Clock, pose: Floats | None) -> Look:
+        """Return what the sensors see, moved into the base frame of now, and what the world model expects there."""
         hits, ends = [np.empty((0, 2))], [np.empty((0, 2))]
         for sensor in self.sensors.values():
             assert sensor.value is not None
@@ -280,48 +246,7 @@ class Supervisor:
             endpoints = as_seen_from(base_now, sensor.value.endpoints)
             ends.append(endpoints)
             hits.append(endpoints[sensor.value.hit])
-        return np.concatenate(hits), np.concatenate(ends)
-
-    def _slow_down(
-        self, planned: Floats, points: Floats, endpoints: Floats
-    ) -> tuple[Floats, tuple[str, ...], Fault | None]:
-        """Reduce the planned twist, keeping its arc, until the robot can stop before anything it sees."""
-        allowed, names = limit_velocity(planned, self._limits), []
-        if (np.abs(allowed - planned) > self._correction).any():  # cutting a correction is not slower than planned
-            names.append("velocity")
-        speed_mps = math.hypot(allowed[0], allowed[1])
-        if speed_mps > self.config.unseen_speed_mps and self.sensors and not is_seen(allowed, endpoints):
-            allowed = allowed * (self.config.unseen_speed_mps / speed_mps)
-            names.append("unseen")
-        reaction_s = self._brakes.reaction_s + self.config.slowing_lead_s
-        share = allowed_share(
-            self._check(allowed, reaction_s, points).free_s, reaction_s, self._brakes.braking_s(allowed)
-        )
-        if share < _MIN_SHARE:
-            return allowed, (), Fault(Cause.OBSTACLE, "an obstacle stands in the braking path")
-        if share < 1.0:
-            names.append("braking_path")
-        return allowed * share, tuple(names), None
-
-    def _check(self, twist: Floats, reaction_s: float, points: Floats) -> PathCheck:
-        margin_m = self.config.safety_margin_m + self.config.sensor_noise_m
-        duration_s = reaction_s + self._brakes.braking_s(twist)
-        return check_path(twist, duration_s, points, self._footprint, margin_m, self.config.min_hits)
-
-    def _objection(
-        self, twist: Floats, measured: Floats, check: PathCheck, points: Floats, pose: Floats | None
-    ) -> Fault | None:
-        """Return what speaks against passing a limited twist on: the hard checks, without any lead."""
-        if check.free_s < math.inf:
-            return Fault(Cause.OBSTACLE, "an obstacle appeared in the braking path, too close to slow down gently")
-        faster = bool((np.abs(measured) > np.abs(twist) + _FASTER).any())
-        if faster and self._check(measured, self._brakes.reaction_s, points).free_s < math.inf:
-            return Fault(Cause.OBSTACLE, "the robot is faster than commanded, with an obstacle in its braking path")
-        if pose is not None and self._fence.size:
-            stop = compose(pose, moved(twist, self._brakes.reaction_s + self._brakes.braking_s(twist)))
-            if signed_distance(self._fence, stop[:2]) > 0.0:
-                return Fault(Cause.GEOFENCE_AHEAD, "the braking path leaves the geofence")
-        return None
+        return Look(np.concatenate(hits), np.concatenate(ends), self.imagined.points(clock.ros_ns, pose))
 
     def _settle(self, faults: list[Fault], clock: Clock) -> list[Fault]:
         """Add a last fault until everything has held for long enough, so that the robot does not stutter."""
@@ -333,7 +258,7 @@ class Supervisor:
                 return [Fault(Cause.SETTLING, f"everything holds again, goes on in {left_s:.1f} s")]
         return faults
 
-    def _condition(self, decision: _Decision, clock: Clock) -> Condition:
+    def _condition(self, decision: Decision, clock: Clock) -> Condition:
         """Name what this tick found."""
         if not self.faults:
             self._fault_since_ns = clock.steady_ns
@@ -367,10 +292,10 @@ class Supervisor:
             return bool((np.abs(odometry.twist) > _STANDING).any())
         if self._moved_ns is None:
             return False
-        fastest = 2.0 * self._brakes.braking_s(self._limits.upper) + self._brakes.reaction_s
+        fastest = 2.0 * self._gate.brakes.braking_s(self._gate.limits.upper) + self._gate.brakes.reaction_s
         return (clock.steady_ns - self._moved_ns) * 1e-9 < fastest
 
-    def _reason(self, decision: _Decision) -> str:
+    def _reason(self, decision: Decision) -> str:
         if self.state is State.ACTIVE:
             return ""
         if self.state is State.LIMITING:
@@ -382,7 +307,7 @@ class Supervisor:
             return f"{why}; call supervisor/reset to go on"
         return self.faults[0].text
 
-    def _verdict(self, decision: _Decision, clock: Clock) -> Verdict:
+    def _verdict(self, decision: Decision, clock: Clock) -> Verdict:
         passing, plan = self.state in PASSING, self.plan.value
         ages_s = [sensor.age_s(clock) for sensor in self.sensors.values()]
         climb_mps = self._descent.climb_mps(self.state is State.LANDING, self._trusted_odometry(clock), clock)

@@ -77,6 +77,9 @@ class SupervisorConfig(Config):
     slowing_lead_s: float = param(0.3, "How much earlier than it must it slows down.", minimum=0.05, maximum=3.0)
     min_hits: int = param(1, "Points in the braking path that count as an obstacle.", minimum=1, maximum=5)
     unseen_speed_mps: float = param(0.15, "Highest speed where no sensor looks.", minimum=0.0, maximum=0.5)
+    imagined_min: float = param(
+        0.7, "Imagined occupancy, 0.4 s ahead, that the robot slows down for; 1: none.", minimum=0.3, maximum=1.0
+    )
     geofence_m: tuple[float, ...] = param((), "Area to stay in: x1, y1, x2, y2, ... in the odom frame; empty: none.")
 
     def __post_init__(self) -> None:

@@ -95,9 +95,7 @@ class Guards:
         lowest_m, highest_m = self._config.height_band_m
         if lowest_m <= odometry.height_m <= highest_m:
             return None
-        return Fault(
-            Cause.HEIGHT, f"height {odometry.height_m:.2f} m is outside {lowest_m:g} m to {highest_m:g} m"
-        )
+        return Fault(Cause.HEIGHT, f"height {odometry.height_m:.2f} m is outside {lowest_m:g} m to {highest_m:g} m")
 
 
 def _intake(name: str, cause: Cause, timeout_s: float) -> Intake[Any]:

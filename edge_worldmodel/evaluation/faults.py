@@ -28,6 +28,7 @@ _MOST_CALM_S = 0.2
 _UNDISTURBED_S = 10.0
 _WRITE_EVERY = 20
 _MOST_RESTARTS = 10
+_MOST_TRIES = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,9 +115,13 @@ class Campaign:
         if not self._cpu_share:
             self._cpu_share = _cpu_share(graph)
         while len(self._outcomes) < self._options.injections:
-            self._trial(next(queue), graph)
+            case = next(queue)
+            for _ in range(_MOST_TRIES):
+                if self._trial(case, graph):
+                    break
 
-    def _trial(self, case: Case, graph: FaultGraph) -> None:
+    def _trial(self, case: Case, graph: FaultGraph) -> bool:
+        """Inject one fault; return whether it counts: not when the robot stood at that moment for another reason."""
         calm_s = self._rng.uniform(0.0, _MOST_CALM_S)
         since_ns = graph.now_ns
         graph.wait(lambda: graph.now_ns - since_ns > calm_s * 1e9, 5.0)
@@ -142,6 +147,7 @@ class Campaign:
             kept = self._folder / f"not_recovered_{len(self._outcomes)}.log"
             shutil.copy(self._folder / "graph.log", kept)
             raise LiveGraphError(f"{case.name}: the robot did not drive again; see {kept}")
+        return outcome.valid
 
     def _hear(self, commands: list[Command]) -> None:
         if self._listening is not None:

@@ -13,6 +13,7 @@ from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.perception_config import PerceptionConfig
 from edge_worldmodel.core.planner import PlannerConfig
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
+from edge_worldmodel.nodes.command_output import CommandOutputConfig
 from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
 from edge_worldmodel.nodes.model import ModelConfig
 from edge_worldmodel.nodes.perception_topics import PerceptionTopics
@@ -34,7 +35,7 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("", PlannerNodeConfig),
         ("", ModelConfig),
     ),
-    "safety_supervisor": (("", SupervisorConfig), ("", SupervisorNodeConfig)),
+    "safety_supervisor": (("", SupervisorConfig), ("", CommandOutputConfig), ("", SupervisorNodeConfig)),
     "sim": (("", SimConfig),),
     "player": (("", PlayerConfig),),
     "recorder": (("", RecorderConfig),),

@@ -17,15 +17,15 @@ class EventsOnly(CallbackGroup):
     """Lets events of a subscription be executed and never its messages, which somebody else reads."""
 
     def can_execute(self, entity: Any) -> bool:
-        """Tell whether this is an event."""
+        """Return whether this is an event."""
         return not isinstance(entity, Subscription)
 
     def beginning_execution(self, entity: Any) -> bool:
-        """Agree to an event."""
+        """Return whether this is an event."""
         return not isinstance(entity, Subscription)
 
     def ending_execution(self, entity: Any) -> None:
-        """Events keep nothing that must be given back."""
+        """Do nothing: nothing was locked."""
 
 
 class PromiseWatch:

@@ -31,6 +31,7 @@ from edge_worldmodel.nodes.markers import rollout_markers
 from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
+from edge_worldmodel.nodes.planning_report import PlanningReport
 from edge_worldmodel.nodes.qos import LATCHED, LATEST, PROMISED
 from edge_worldmodel.nodes.worker import LatestWorker
 
@@ -57,7 +58,7 @@ class RolloutPlannerNode(ManagedNode):
         self._plan_bytes = b""
         self._received_s = -math.inf
         self._sending = threading.Lock()
-        self._ticks = self._warm = self._steps = 0
+        self._report = PlanningReport(self.health)
         self._connect()
         self._worker = LatestWorker(self._think)
 
@@ -173,27 +174,19 @@ class RolloutPlannerNode(ManagedNode):
         known = np.ones(output.imagined.shape[-2:], bool)
         when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
         self._imagined.publish(occupancy_to_msg(output.imagined[0], known, frame.pose, when_ns, frame.frame_id))
-        self._count(output)
-
-    def _count(self, output: PlannerOutput) -> None:
-        self._ticks += 1
-        self._warm += output.rollout_set.warm_started
-        self._steps += output.rollout_set.steps
-        self.health.figures.update(
-            plans=self._ticks,
-            warm_start_rate=self._warm / self._ticks,
-            denoise_steps_mean=self._steps / self._ticks,
-            compute_s=output.rollout_set.latency.compute_s,
-            frames_dropped=self._worker.dropped,
-        )
+        self._report.planned(rollouts, self._worker.dropped)
 
     def _resend(self) -> None:
         """Prove that the planner lives and sees, for as long as the present plan may be followed."""
-        if time.perf_counter() - self._received_s > self._timing.frame_timeout_s:
+        if not self.active:
+            return
+        blind = time.perf_counter() - self._received_s > self._timing.frame_timeout_s
+        self._report.watched(missing=blind)
+        if blind:
             return  # nobody looks any more: let the supervisor stop the robot
         with self._sending:  # or an old plan could follow a new one
             plan = self._plan
-            if self.active and plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
+            if plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
                 self._plans.publish(self._plan_bytes)
 
 

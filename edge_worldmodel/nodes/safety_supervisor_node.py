@@ -1,4 +1,4 @@
-"""Safety supervisor node: plan, raw sensors and both clocks in, Verdict and cmd_vel out, at every tick.
+"""Safety supervisor node: plan, raw sensors and both clocks in, Verdict and command out, at every tick.
 
 A plain node, alive from its first line to its last. One thread, a steady-clock timer, no network.
 """
@@ -6,15 +6,12 @@ A plain node, alive from its first line to its last. One thread, a steady-clock 
 from __future__ import annotations
 
 import functools
-import gc
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry as OdometryMsg
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
@@ -28,16 +25,18 @@ from edge_worldmodel.core.intake import Clock, Intake
 from edge_worldmodel.core.raw_cloud import sweep_from_points
 from edge_worldmodel.core.supervisor import Supervisor
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
-from edge_worldmodel.core.types import Verdict
 from edge_worldmodel.nodes import convert
+from edge_worldmodel.nodes.command_output import CommandOutputConfig, heading_rad, open_output
 from edge_worldmodel.nodes.convert_sensors import odometry_from_msg, points_from_cloud_msg, sweep_from_scan_msg
 from edge_worldmodel.nodes.frames import Frames
 from edge_worldmodel.nodes.health import Health
+from edge_worldmodel.nodes.imagined_input import take_imagined
 from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.operator_topics import OperatorTopics
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.polling import Polled
 from edge_worldmodel.nodes.promise_watch import PromiseWatch
+from edge_worldmodel.nodes.punctual import be_punctual
 from edge_worldmodel.nodes.qos import LATEST, SENSOR
 from edge_worldmodel.nodes.supervisor_report import SupervisorReport
 
@@ -46,7 +45,6 @@ from edge_worldmodel.nodes.supervisor_report import SupervisorReport
 class SupervisorNodeConfig(Config):
     """Parameters of the node around the supervisor."""
 
-    stamped_cmd_vel: bool = param(False, "Publish cmd_vel as TwistStamped instead of Twist.")
     sensor_pose: tuple[float, ...] = param((), "x, y, yaw of every sensor in the base frame instead of tf.")
     realtime_priority: int = param(0, "SCHED_FIFO priority; 0: normal scheduling.", minimum=0, maximum=99)
     drive_base_timeout_s: float = param(
@@ -74,13 +72,12 @@ class SafetySupervisorNode(Node):
         )
         sources = ", ".join(self._config.sources) or "nothing"
         self.get_logger().info(f"supervising at {self._config.rate_hz:g} Hz, looking at {sources}")
-        gc.collect()
-        gc.freeze()  # what lives now lives on: collections need not walk it, so ticks stay on time
+        if refused := be_punctual(self._setup.realtime_priority):
+            self.health.problem("scheduler", refused)
 
     def _connect(self) -> None:
         """Create publishers, subscriptions and services."""
-        kind = TwistStamped if self._setup.stamped_cmd_vel else Twist
-        self._commands = self.create_publisher(kind, "cmd_vel", LATEST)
+        self._output = open_output(self, declare(self, CommandOutputConfig), self._config)
         self._verdicts = self.create_publisher(msg.Verdict, "supervisor/verdict", LATEST)
         self._verdict_message = msg.Verdict()
         self._inputs = Polled(self, self._on_unreadable)
@@ -92,6 +89,7 @@ class SafetySupervisorNode(Node):
         ):
             for topic in filter(None, topics):
                 self._inputs.subscribe(message_type, topic, functools.partial(callback, topic), SENSOR)
+        take_imagined(self._inputs, self._supervisor.imagined, self.health)
         self._watch = PromiseWatch(self, msg.Plan, "planner/plan", self._on_broken_promise)
         OperatorTopics(self._inputs, self._supervisor, lambda: self._moment)
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
@@ -105,12 +103,6 @@ class SafetySupervisorNode(Node):
         if not self._setup.drive_base_timeout_s:
             text = "Does the drive base stop when commands end? See docs/safety.md, then set drive_base_timeout_s."
             self.health.problem("drive_base", text, DiagnosticStatus.WARN)
-        if self._setup.realtime_priority:
-            try:
-                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self._setup.realtime_priority))
-            except OSError as error:
-                text = f"SCHED_FIFO refused ({error}): allow it with 'rtprio' in /etc/security/limits.conf."
-                self.health.problem("scheduler", text)
 
     def _now(self) -> Clock:
         return Clock(self.get_clock().now().nanoseconds, time.monotonic_ns())
@@ -195,19 +187,9 @@ class SafetySupervisorNode(Node):
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
             now = self._now()
             verdict = self._supervisor.fail(repr(error), now)
-        self._commands.publish(self._command_to_msg(verdict))
+        self._output.send(verdict, heading_rad(self._supervisor.odometry, now))
         self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
         self._report.tell(verdict, now.steady_ns)
-
-    def _command_to_msg(self, verdict: Verdict) -> Twist | TwistStamped:
-        twist = convert.twist_to_msg(verdict.command)
-        twist.linear.z = verdict.climb_mps
-        if not self._setup.stamped_cmd_vel:
-            return twist
-        message = TwistStamped(twist=twist)
-        message.header.stamp = convert.stamp_to_msg(verdict.stamp_ns)
-        message.header.frame_id = verdict.frame_id
-        return message
 
 
 def main() -> None:

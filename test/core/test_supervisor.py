@@ -109,9 +109,7 @@ def test_a_spoiled_input_stops_in_the_same_tick_and_going_on_is_quick(name):
     assert all(resumed[resumed.index(True) :])
 
 
-@pytest.mark.parametrize(
-    ("channel", "limit_s"), [("plan", 0.1), ("scan", 0.2), ("odometry", 0.2), ("clock", 0.2)]
-)
+@pytest.mark.parametrize(("channel", "limit_s"), [("plan", 0.1), ("scan", 0.2), ("odometry", 0.2), ("clock", 0.2)])
 def test_silence_stops_as_soon_as_its_limit_is_over(channel, limit_s):
     robot = driving()
     while robot.tick % 10 != 1:

@@ -1,6 +1,5 @@
 """Clocks that stand, jump and slew, late ticks, and configurations that would switch a check off."""
 
-
 import numpy as np
 import pytest
 

@@ -74,9 +74,7 @@ def test_stopping_early_still_lands_on_the_clip(allowed: int) -> None:
 def test_warm_start_begins_at_its_noise_level() -> None:
     backend = Straight()
     seeds = np.full((2, 8, 16, 16), 5.0, np.float32)
-    result = WorldModel(backend, "m").imagine(
-        CONTEXT, _maneuvers(2), _noise(4), warm_start=_warm(seeds, 0.4), steps=2
-    )
+    result = WorldModel(backend, "m").imagine(CONTEXT, _maneuvers(2), _noise(4), warm_start=_warm(seeds, 0.4), steps=2)
     first = backend.calls[0]
     assert first["noise_level"] == pytest.approx(0.4)
     np.testing.assert_allclose(first["latent"][:4], 0.6 * 5.0 + 0.4 * _noise(4), atol=1e-6)

@@ -9,8 +9,12 @@ from edge_worldmodel.evaluation.picture import draw  # noqa: E402
 from edge_worldmodel.nodes.snapshot import Journey, Moment, save  # noqa: E402
 
 SUMMARY = {
-    "plans": 10, "plan_rate_hz": 9.5, "sensor_to_command_s": {"p95": 0.06},
-    "goal_reached": True, "contacts": 0, "stops": [],
+    "plans": 10,
+    "plan_rate_hz": 9.5,
+    "sensor_to_command_s": {"p95": 0.06},
+    "goal_reached": True,
+    "contacts": 0,
+    "stops": [],
 }
 
 

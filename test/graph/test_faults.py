@@ -20,14 +20,13 @@ STOPS = (
     "wrong_frame:planner/plan",
     "sigstop:rollout_planner",
     "sigstop:perception",
+    "sigkill:rollout_planner",
+    "sigkill:perception",
 )
-GOES_ON = ("duplicate:scan", "drop:latent_cache/warm_start")
+GOES_ON = ("duplicate:scan", "drop:latent_cache/warm_start", "sigkill:latent_cache")
 LIMIT_S = 0.25
 SLACK_S = 0.15
 """For a machine that is busy with other things; the campaign itself is measured on a quiet one."""
-
-
-# SIGKILL is for the long campaign: waiting for a node to come back makes a short run flaky.
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def figures(report: dict, name: str) -> dict:
 @pytest.mark.parametrize("name", STOPS)
 def test_stops_in_time_and_goes_on_after(report: dict, name: str):
     found = figures(report, name)
-    assert found["injections"] >= 1
+    assert found["injections"] == 1
     assert found["stopped_s"]["max"] is not None, "it never stopped"
     assert found["stopped_s"]["max"] <= LIMIT_S + SLACK_S
     assert found["contacts"] == 0
@@ -58,12 +57,13 @@ def test_stops_in_time_and_goes_on_after(report: dict, name: str):
 @pytest.mark.parametrize("name", GOES_ON)
 def test_needs_no_stop(report: dict, name: str):
     found = figures(report, name)
-    assert found["injections"] >= 1
+    assert found["injections"] == 1
     assert found["missed"] == found["contacts"] == 0
 
 
 def test_the_report_says_what_was_measured_where(report: dict):
     assert report["injections"] == len(STOPS) + len(GOES_ON)
+    assert report["not_recovered"] == report["graph_restarts"] == 0
     assert set(report["tick_jitter_s"]) == {"p50", "p999"}
     assert 0.0 <= report["false_stop_rate"] <= 1.0
     assert report["machine"]["cores"] and report["command"] and report["seed"] == 0

@@ -11,6 +11,7 @@ from nav_msgs.msg import Odometry as OdometryMsg
 from sensor_msgs.msg import LaserScan
 
 from edge_worldmodel import msg
+from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.intake import Odometry
 from edge_worldmodel.core.types import Plan, Trajectory
 from edge_worldmodel.nodes.convert import plan_to_msg, stamp_to_msg
@@ -26,16 +27,18 @@ def scan_msg(stamp_ns, ranges=None):
     return message
 
 
-def plan_msg(stamp_ns, speed_mps=0.4):
+def plan_msg(stamp_ns, speed_mps=0.4, heading_rad=0.0):
     twists = np.tile([speed_mps, 0.0, 0.0], (9, 1))
     poses = np.zeros((9, 3))
     poses[1:, 0] = 0.4 * speed_mps * np.arange(1, 9)
+    if heading_rad:
+        poses = compose(np.array([0.0, 0.0, heading_rad]), poses)
     plan = Plan(stamp_ns, "odom", Trajectory(0.4, poses, twists), stamp_ns + 600_000_000, 0.1, "test", "", "model", 1)
     return plan_to_msg(plan)
 
 
-def odom_msg(stamp_ns):
-    return odometry_to_msg(Odometry(stamp_ns, "odom", "base_link", np.zeros(3), np.zeros(3)))
+def odom_msg(stamp_ns, heading_rad=0.0):
+    return odometry_to_msg(Odometry(stamp_ns, "odom", "base_link", np.array([0.0, 0.0, heading_rad]), np.zeros(3)))
 
 
 class Source:

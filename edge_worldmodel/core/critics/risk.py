@@ -84,7 +84,7 @@ def footprint_kernel(radius_m: float) -> NDArray[np.uint8]:
     """Return the disc of cells whose near edge lies within ``radius_m`` of the centre of the middle cell."""
     reach = int(np.ceil(radius_m / EGO_GRID.cell_size_m))
     offset = np.arange(-reach, reach + 1) * EGO_GRID.cell_size_m
-    disc = np.hypot(*np.meshgrid(offset, offset))  - 0.5 * EGO_GRID.cell_size_m
+    disc = np.hypot(*np.meshgrid(offset, offset)) - 0.5 * EGO_GRID.cell_size_m
     return too_close(disc, radius_m).astype(np.uint8)
 
 
