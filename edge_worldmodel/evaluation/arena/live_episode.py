@@ -42,7 +42,7 @@ def drive_live(scenario: Scenario, case: Case) -> Outcome:
         arguments = launch_arguments(scenario, case, folder)
         with LiveGraph("demo.launch.py", arguments, folder) as graph:
             ending, time_s, error = _watch(graph, scenario.time_limit_s)
-    unknown = dict.fromkeys(
+    unknown: dict[str, Any] = dict.fromkeys(
         ("path_m", "min_distance_m", "person_distance_m", "intrusion_s", "jerk", "goal_distance_m"), math.nan
     )
     score = barn_score(ending == "success", time_s, case.draft.shortest_m)

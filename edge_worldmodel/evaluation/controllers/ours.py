@@ -123,10 +123,12 @@ class Ours:
         when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
         self._perception.add_imagined(when_ns, frame.pose, output.imagined[0])
         self._coming = output.plan
+        self._coming_picture = when_ns, frame.pose, output.imagined[0]
 
     def _supervise(self, clock: Clock) -> Command:
         if self._coming is not None and clock.ros_ns >= self._coming.stamp_ns + self._latency_ns:
             self._plan, self._coming = self._coming, None
+            self._supervisor.imagined.receive(*self._coming_picture)
         if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
             self._supervisor.receive_plan(self._plan, clock)
         command = self._supervisor.supervise(clock).command
