@@ -45,12 +45,12 @@ class Done:
     case: Case | None = field(default=None, compare=False)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _scenario(name: str, seed: int, wishes: Wishes) -> Scenario:
     return load_scenario(name, seed, wishes)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _controller(
     planner: str, scenario: str, seed: int, wishes: Wishes, settings: tuple[tuple[str, Any], ...] | None
 ) -> Controller:
