@@ -46,6 +46,12 @@ VERBS: dict[str, Verb] = {
         "measure what was trained",
         verbs={
             "forecast": Verb("imagined against real futures, open loop", "edge_worldmodel.evaluation.forecast"),
+            "closed-loop": Verb(
+                "planners driving in simulated and recorded worlds", "edge_worldmodel.evaluation.arena.closed_loop"
+            ),
+            "tune": Verb(
+                "search the baselines' settings on training episodes", "edge_worldmodel.evaluation.arena.tuning"
+            ),
             "faults": Verb(
                 "break the running graph in every way we know and time the stop",
                 "edge_worldmodel.evaluation.faults",
@@ -53,6 +59,7 @@ VERBS: dict[str, Verb] = {
             ),
         },
     ),
+    "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.report"),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
 }
 

@@ -45,18 +45,29 @@ class WaypointCrowd:
         self._routes = [np.array(route(world, person, rng)) for person in world.people]
         self._next = [1 % len(points) for points in self._routes]
         self._speeds = np.array([person.speed_mps for person in world.people])
+        self._waits_m = np.array([person.waits_for_robot_m for person in world.people])
+        self._waiting = self._waits_m > 0
+        self._once = self._waiting.copy()
         starts = np.array([person.start for person in world.people]).reshape(-1, 2)
         self.state = CrowdState(starts, np.zeros_like(starts))
 
     def step(self, dt_s: float, robots: Floats) -> CrowdState:
-        """Move on by dt_s; the robots are ignored."""
+        """Move on by dt_s; the robots only wake those who wait for one."""
+        self._wake(robots)
         moved = [self._walk(i, dt_s) for i in range(len(self._routes))]
         positions = np.array(moved).reshape(-1, 2)
         self.state = CrowdState(positions, (positions - self.state.positions) / dt_s)
         return self.state
 
+    def _wake(self, robots: Floats) -> None:
+        for person in np.flatnonzero(self._waiting):
+            away_m = np.hypot(*(robots[:, :2] - self.state.positions[person]).T)
+            self._waiting[person] = not (away_m <= self._waits_m[person]).any()
+
     def _walk(self, person: int, dt_s: float) -> Floats:
         position, points = self.state.positions[person], self._routes[person]
+        if self._waiting[person]:
+            return position
         way_m = self._speeds[person] * dt_s
         for _ in range(len(points)):  # several waypoints may lie within one step
             offset = points[self._next[person]] - position
@@ -64,6 +75,8 @@ class WaypointCrowd:
             if distance_m > way_m:
                 return np.asarray(position + offset * (way_m / distance_m))
             position, way_m = points[self._next[person]], way_m - distance_m
+            if self._once[person] and self._next[person] == len(points) - 1:
+                return position
             self._next[person] = (self._next[person] + 1) % len(points)
         return position
 
@@ -108,14 +121,27 @@ def route(world: World, person: Person, rng: np.random.Generator) -> list[Point]
 def make_crowd(world: World, rng: np.random.Generator) -> Crowd:
     """Return the crowd that a world asks for."""
     if world.crowd.model == "replay":
-        assert world.crowd.file is not None
-        tracks = load_tracks(world.crowd.file)
-        if tracks.positions.shape[1] != len(world.people):
-            raise WorldError(f"{world.crowd.file}: {tracks.positions.shape[1]} tracks for {len(world.people)} people")
-        return ReplayedCrowd(tracks)
+        return ReplayedCrowd(_tracks(world))
+    if world.crowd.model == "orca" and world.people:
+        # Imported here, like JuPedSim below: needed by few.
+        from edge_worldmodel.sim.orca_crowd import OrcaCrowd
+
+        return OrcaCrowd(world, rng)
     if world.crowd.model == "jupedsim" and world.people:
-        # Imported here: a robot or a small machine runs the other crowds without JuPedSim.
+        # A robot or a small machine runs the other crowds without JuPedSim.
         from edge_worldmodel.sim.jupedsim_crowd import JuPedSimCrowd
 
         return JuPedSimCrowd(world, rng)
     return WaypointCrowd(world, rng)
+
+
+def _tracks(world: World) -> Tracks:
+    if world.crowd.tracks is not None:
+        tracks = world.crowd.tracks
+    elif world.crowd.file is not None:
+        tracks = load_tracks(world.crowd.file)
+    else:
+        raise WorldError(f"{world.name}: crowd model replay without tracks")
+    if tracks.positions.shape[1] != len(world.people):
+        raise WorldError(f"{world.name}: {tracks.positions.shape[1]} tracks for {len(world.people)} people")
+    return tracks

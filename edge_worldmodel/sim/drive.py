@@ -9,6 +9,8 @@ import numpy as np
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.robots import OdometrySpec, RobotSpec
 
+_ROLLING_MPS = 0.02
+
 
 class Drive:
     """The motor controller: follows a command as fast as the acceleration limits allow."""
@@ -41,6 +43,32 @@ class Drive:
         turn_limit = spec.max_yaw_acceleration_radps2 * dt_s
         self._yaw_rate_radps += min(max(yaw_rate - self._yaw_rate_radps, -turn_limit), turn_limit)
         return self._speed_mps, self._yaw_rate_radps
+
+
+class AckermannDrive(Drive):
+    """The same for a base that steers: it turns no tighter than its wheels, and only while it rolls."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        """Start at rest, steering straight ahead."""
+        super().__init__(spec)
+        self._steering_rad = 0.0
+
+    def advance(self, dt_s: float) -> tuple[float, float]:
+        """Return the speeds (forward_mps, yaw_rate_radps) that the motors shall hold for the next dt_s."""
+        spec = self._spec
+        speed_mps, _ = super().advance(dt_s)
+        forward, yaw_rate = self._wanted
+        rolling_mps = forward if abs(forward) > _ROLLING_MPS else speed_mps
+        wanted = math.atan(spec.wheelbase_m * yaw_rate / rolling_mps) if abs(rolling_mps) > _ROLLING_MPS else 0.0
+        wanted = min(max(wanted, -spec.max_steering_rad), spec.max_steering_rad)
+        most = spec.max_steering_rate_radps * dt_s
+        self._steering_rad += min(max(wanted - self._steering_rad, -most), most)
+        return speed_mps, speed_mps * math.tan(self._steering_rad) / spec.wheelbase_m
+
+
+def make_drive(spec: RobotSpec) -> Drive:
+    """Return the drive of a vehicle."""
+    return AckermannDrive(spec) if spec.kind == "ackermann" else Drive(spec)
 
 
 class Odometry:

@@ -31,13 +31,16 @@ class Scene:
     """A compiled model and where each thing of the world is found in it.
 
     ``geom_kind`` (ngeom,) says WALL, PERSON or ROBOT, ``geom_owner`` (ngeom,) which person, robot or solid.
-    ``robot_body`` holds body ids; robot i owns qpos, qvel and ctrl entries 3 i .. 3 i + 2.
+    ``robot_body`` holds body ids. Robot i owns qpos and qvel from ``robot_qpos[i]`` on: x, y, yaw, of a quadrotor
+    also z, pitch, roll; and ctrl from ``robot_ctrl[i]`` on (forward, sideways, turn), a quadrotor none.
     """
 
     model: mujoco.MjModel
     geom_kind: NDArray[np.int8]
     geom_owner: NDArray[np.int32]
     robot_body: tuple[int, ...]
+    robot_qpos: tuple[int, ...]
+    robot_ctrl: tuple[int, ...]
 
 
 def build_scene(world: World) -> Scene:
@@ -56,7 +59,10 @@ def build_scene(world: World) -> Scene:
     model = spec.compile()
     kinds, owners = _geom_tables(model)
     bodies = tuple(model.body(f"robot{i}").id for i in range(len(world.robots)))
-    return Scene(model, kinds, owners, bodies)
+    flies = [placement.spec.kind == "quadrotor" for placement in world.robots]
+    qpos = tuple(sum(6 if f else 3 for f in flies[:i]) for i in range(len(flies)))
+    ctrl = tuple(sum(0 if f else 3 for f in flies[:i]) for i in range(len(flies)))
+    return Scene(model, kinds, owners, bodies, qpos, ctrl)
 
 
 def _add_solid(body: mujoco.MjsBody, name: str, solid: Solid) -> None:
@@ -86,15 +92,21 @@ def _add_robot(spec: mujoco.MjSpec, index: int, placement: RobotPlacement) -> No
     slide, hinge = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
     for joint, kind, axis in (("x", slide, [1, 0, 0]), ("y", slide, [0, 1, 0]), ("yaw", hinge, [0, 0, 1])):
         body.add_joint(name=f"{name}_{joint}", type=kind, axis=axis)
-    half_height = (robot.height_m - _GROUND_CLEARANCE_M) / 2
-    geom = {"name": name, "pos": [0.0, 0.0, _GROUND_CLEARANCE_M + half_height], "mass": robot.mass_kg, **_ROBOT_BITS}
+    flies = robot.kind == "quadrotor"
+    if flies:
+        for joint, kind, axis in (("z", slide, [0, 0, 1]), ("pitch", hinge, [0, 1, 0]), ("roll", hinge, [1, 0, 0])):
+            body.add_joint(name=f"{name}_{joint}", type=kind, axis=axis)
+    half_height = robot.height_m / 2 if flies else (robot.height_m - _GROUND_CLEARANCE_M) / 2
+    centre_m = 0.0 if flies else _GROUND_CLEARANCE_M + half_height
+    geom = {"name": name, "pos": [0.0, 0.0, centre_m], "mass": robot.mass_kg, **_ROBOT_BITS}
     if robot.length_m > 0:
         size = [robot.length_m / 2, robot.width_m / 2, half_height]
         body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=size, **geom)
     else:
         body.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[robot.radius_m, half_height, 0.0], **geom)
     body.add_site(name=name)
-    _add_motors(spec, name, robot)
+    if not flies:
+        _add_motors(spec, name, robot)
 
 
 def _add_motors(spec: mujoco.MjSpec, name: str, robot: RobotSpec) -> None:

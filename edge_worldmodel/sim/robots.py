@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 
+VEHICLE_KINDS = ("differential", "ackermann", "quadrotor")
+
 
 @dataclass(frozen=True)
 class ScannerSpec(Config):
@@ -54,9 +56,14 @@ class OdometrySpec(Config):
 
 @dataclass(frozen=True)
 class RobotSpec(Config):
-    """A differential-drive base: a round or rectangular body with limits that its motors keep."""
+    """A vehicle: a round or rectangular body with limits that its motors keep.
+
+    All kinds take the same command, forward speed and yaw rate: "differential" turns on the spot, "ackermann" only
+    while it rolls and as far as it can steer, "quadrotor" flies at a fixed height.
+    """
 
     name: str = param("generic", "Name of the preset")
+    kind: str = param("differential", "How it moves", choices=VEHICLE_KINDS)
     radius_m: float = param(0.25, "Radius of the circle around the footprint", minimum=0.01, maximum=5.0)
     length_m: float = param(0.0, "Length of a rectangular footprint; 0 for a round one", minimum=0.0, maximum=10.0)
     width_m: float = param(0.0, "Width of a rectangular footprint; 0 for a round one", minimum=0.0, maximum=10.0)
@@ -69,6 +76,12 @@ class RobotSpec(Config):
     max_deceleration_mps2: float = param(2.0, "Highest deceleration when braking", minimum=0.01, maximum=50.0)
     max_yaw_acceleration_radps2: float = param(4.0, "Highest angular acceleration", minimum=0.01, maximum=100.0)
     grip: float = param(0.7, "Friction of the wheels; pushing harder makes the base slide", minimum=0.05, maximum=2.0)
+    wheelbase_m: float = param(0.32, "Distance of the axles (ackermann)", minimum=0.05, maximum=10.0)
+    max_steering_rad: float = param(0.5, "Largest steering angle (ackermann)", minimum=0.05, maximum=1.3)
+    max_steering_rate_radps: float = param(3.0, "Speed of steering (ackermann)", minimum=0.05, maximum=50.0)
+    flight_height_m: float = param(1.0, "Height above the floor (quadrotor)", minimum=0.2, maximum=100.0)
+    drag_linear: float = param(0.25, "Drag per speed through the air [N s/m] (quadrotor)", minimum=0.0, maximum=50.0)
+    drag_quadratic: float = param(0.03, "Drag per squared speed [N s2/m2] (quadrotor)", minimum=0.0, maximum=50.0)
     odometry: OdometrySpec = field(default_factory=OdometrySpec)
     scanners: tuple[ScannerSpec, ...] = (ScannerSpec(),)
 
@@ -110,6 +123,36 @@ PRESETS: dict[str, RobotSpec] = {
         max_deceleration_mps2=4.0,
         max_yaw_acceleration_radps2=12.0,
         scanners=(ScannerSpec(beams=720, fov_rad=1.5 * math.pi, range_max_m=30.0, mount_x_m=0.12),),
+    ),
+    "car": RobotSpec(
+        name="car",
+        kind="ackermann",
+        radius_m=0.3,
+        length_m=0.5,
+        width_m=0.28,
+        height_m=0.2,
+        mass_kg=4.0,
+        max_speed_mps=3.0,
+        max_reverse_mps=1.0,
+        max_yaw_rate_radps=4.0,
+        max_acceleration_mps2=3.0,
+        max_deceleration_mps2=4.0,
+        max_yaw_acceleration_radps2=20.0,
+        scanners=(ScannerSpec(beams=540, fov_rad=1.5 * math.pi, mount_x_m=0.1),),
+    ),
+    "quadrotor": RobotSpec(
+        name="quadrotor",
+        kind="quadrotor",
+        radius_m=0.3,
+        height_m=0.15,
+        mass_kg=1.5,
+        max_speed_mps=3.0,
+        max_reverse_mps=1.0,
+        max_yaw_rate_radps=2.0,
+        max_acceleration_mps2=2.5,
+        max_deceleration_mps2=2.5,
+        max_yaw_acceleration_radps2=6.0,
+        scanners=(ScannerSpec(mount_height_m=1.0),),
     ),
 }
 

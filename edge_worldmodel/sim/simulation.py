@@ -11,9 +11,11 @@ import numpy as np
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.crowd import CrowdState, make_crowd
-from edge_worldmodel.sim.drive import Drive, Odometry
+from edge_worldmodel.sim.drive import Odometry, make_drive
 from edge_worldmodel.sim.mjcf import KIND_NAMES, ROBOT, build_scene
+from edge_worldmodel.sim.quadrotor import Quadrotor
 from edge_worldmodel.sim.scanner import Scan, Scanner
+from edge_worldmodel.sim.wind import Wind
 from edge_worldmodel.sim.world import World
 
 START_NS = 1_000_000_000
@@ -56,8 +58,11 @@ class Simulation:
         self._data = mujoco.MjData(self._model)
         seeds = np.random.SeedSequence(world.seed if seed is None else seed)
         crowd_seed, *robot_seeds = seeds.spawn(1 + len(world.robots))
-        self._drives = [Drive(placement.spec) for placement in world.robots]
+        self._drives = [make_drive(placement.spec) for placement in world.robots]
+        self._at = self._scene.robot_qpos
+        self._planar = np.array(self._at, int)[:, None] + np.arange(2)
         self._place_robots(robot_seeds)
+        self._quadrotors = self._make_quadrotors(seeds)
         self._crowd = make_crowd(world, np.random.default_rng(crowd_seed))
         self._crowd_steps = max(round(CROWD_PERIOD_S / world.step_s), 1)
         self._from = self._to = self._crowd.state
@@ -72,13 +77,27 @@ class Simulation:
         self._scanners: list[list[Scanner]] = []
         self._odometry: list[Odometry] = []
         for i, (placement, seed) in enumerate(zip(self.world.robots, seeds, strict=True)):
-            self._data.qpos[3 * i : 3 * i + 3] = placement.start
+            at = self._at[i]
+            self._data.qpos[at : at + 3] = placement.start
+            if placement.spec.kind == "quadrotor":
+                self._data.qpos[at + 3] = placement.spec.flight_height_m
             odometry_seed, *scanner_seeds = seed.spawn(1 + len(placement.spec.scanners))
             rng = np.random.default_rng(odometry_seed)
             self._odometry.append(Odometry(placement.spec.odometry, placement.start, rng))
             pairs = zip(placement.spec.scanners, scanner_seeds, strict=True)
             body = self._scene.robot_body[i]
             self._scanners.append([Scanner(spec, body, np.random.default_rng(s)) for spec, s in pairs])
+
+    def _make_quadrotors(self, seeds: np.random.SeedSequence) -> dict[int, Quadrotor]:
+        made: dict[int, Quadrotor] = {}
+        for i, placement in enumerate(self.world.robots):
+            spec = placement.spec
+            if spec.kind == "quadrotor":
+                (seed,) = seeds.spawn(1)
+                blows, rng = self.world.wind, np.random.default_rng(seed)
+                wind = Wind(blows, spec.flight_height_m, rng) if blows is not None else None
+                made[i] = Quadrotor(spec, self._model, self._scene.robot_body[i], self._at[i], wind)
+        return made
 
     @property
     def stamp_ns(self) -> int:
@@ -98,10 +117,16 @@ class Simulation:
         self._steps += 1
         self._move_people()
         for i, drive in enumerate(self._drives):
-            self._data.ctrl[3 * i], self._data.ctrl[3 * i + 2] = drive.advance(self.world.step_s)
+            speeds = drive.advance(self.world.step_s)
+            if i in self._quadrotors:
+                self._quadrotors[i].apply(self._data, speeds, self.world.step_s)
+            else:
+                motors = self._scene.robot_ctrl[i]
+                self._data.ctrl[motors], self._data.ctrl[motors + 2] = speeds
         mujoco.mj_step(self._model, self._data)
         for i, odometry in enumerate(self._odometry):
-            odometry.update(*self._data.qpos[3 * i : 3 * i + 3].tolist())
+            at = self._at[i]
+            odometry.update(*self._data.qpos[at : at + 3].tolist())
         self._note_contacts()
 
     def advance(self, duration_s: float) -> None:
@@ -111,12 +136,14 @@ class Simulation:
 
     def pose(self, robot: int = 0) -> Floats:
         """Return the true pose (3,) of a robot; yaw is not wrapped."""
-        return np.array(self._data.qpos[3 * robot : 3 * robot + 3])
+        at = self._at[robot]
+        return np.array(self._data.qpos[at : at + 3])
 
     def twist(self, robot: int = 0) -> Floats:
         """Return the true twist (3,) of a robot in its base frame."""
-        yaw = self._data.qpos[3 * robot + 2]
-        vx, vy, yaw_rate = self._data.qvel[3 * robot : 3 * robot + 3]
+        at = self._at[robot]
+        yaw = self._data.qpos[at + 2]
+        vx, vy, yaw_rate = self._data.qvel[at : at + 3]
         c, s = math.cos(yaw), math.sin(yaw)
         return np.array([c * vx + s * vy, c * vy - s * vx, yaw_rate])
 
@@ -142,12 +169,10 @@ class Simulation:
         goal = self.world.robots[robot].goal
         if goal is None:
             return math.nan
-        return math.hypot(*(self._data.qpos[3 * robot : 3 * robot + 2] - goal[:2]))
+        return math.hypot(*(self._data.qpos[self._at[robot] : self._at[robot] + 2] - goal[:2]))
 
     def _step_crowd(self) -> None:
-        count = len(self._drives)
-        qpos, qvel = self._data.qpos.reshape(-1, 3)[:count], self._data.qvel.reshape(-1, 3)[:count]
-        robots = np.concatenate([qpos[:, :2], qvel[:, :2]], axis=1)
+        robots = np.concatenate([self._data.qpos[self._planar], self._data.qvel[self._planar]], axis=1)
         self._from = self._to
         self._to = self._crowd.step(self._crowd_steps * self.world.step_s, robots)
         self._people_step = (self._to.positions - self._from.positions) / self._crowd_steps
@@ -170,7 +195,7 @@ class Simulation:
                 touching.update(self._touches(int(a), int(b)))
                 touching.update(self._touches(int(b), int(a)))
             for robot, kind, other in sorted(touching - self._touching):
-                speed_mps = float(np.hypot(*self._data.qvel[3 * robot : 3 * robot + 2]))
+                speed_mps = float(np.hypot(*self._data.qvel[self._planar[robot]]))
                 self.contact_events.append(ContactEvent(self.stamp_ns, robot, KIND_NAMES[kind], other, speed_mps))
         self._touching = touching
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 from edge_worldmodel.sim.shapes import Box, Cylinder, Solid, clearance, enclosure, segment
-from edge_worldmodel.sim.tracks import load_tracks
+from edge_worldmodel.sim.tracks import Tracks, load_tracks
+from edge_worldmodel.sim.wind import WindSpec
 
-CROWD_MODELS = ("waypoints", "jupedsim", "replay")
+CROWD_MODELS = ("waypoints", "jupedsim", "orca", "replay")
 _WALL_KINDS = ("segment", "box", "cylinder")
 
 Point = tuple[float, float]
@@ -23,13 +24,18 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Person:
-    """Someone who walks from start through the waypoints over and over, or between random points of an area."""
+    """Someone who walks from start through the waypoints over and over, or between random points of an area.
+
+    With ``waits_for_robot_m`` above 0 a person of the model "waypoints" stands still until a robot is that close,
+    and then walks the waypoints once.
+    """
 
     start: Point
     waypoints: tuple[Point, ...] = ()
     area: tuple[float, float, float, float] | None = None
     speed_mps: float = 1.0
     radius_m: float = 0.25
+    waits_for_robot_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class CrowdSpec:
     """How the people move.
 
     ``model`` is "waypoints" (straight on, blind), "jupedsim" (people heed walls, each other and, with
-    ``reacts_to_robot``, the robots) or "replay" (the recorded tracks of ``file``, see tracks.py).
+    ``reacts_to_robot``, the robots), "orca" (the same on open ground by reciprocal avoidance) or "replay" (the
+    recorded ``tracks``, or those of ``file``, see tracks.py).
     """
 
     model: str = "waypoints"
@@ -45,6 +52,7 @@ class CrowdSpec:
     robot_margin_m: float = 0.1
     file: Path | None = None
     replay_radius_m: float = 0.25
+    tracks: Tracks | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ class World:
     crowd: CrowdSpec = CrowdSpec()
     robots: tuple[RobotPlacement, ...] = ()
     step_s: float = 0.005
+    wind: WindSpec | None = None
 
     def __post_init__(self) -> None:
         """Refuse worlds in which something starts outside, in a wall, or in one another."""
@@ -150,6 +159,7 @@ def _world(fields: Fields, path: Path) -> World:
         crowd=crowd,
         robots=fields.each("robots", _robot),
         step_s=fields.number("step_s", 0.005, minimum=0.001, maximum=0.01),
+        wind=_wind(fields),
     )
 
 
@@ -184,6 +194,7 @@ def _person(value: object, place: str) -> Person:
         area=fields.optional_numbers("area", "x_min y_min x_max y_max"),  # type: ignore[arg-type]
         speed_mps=fields.number("speed", 1.0, minimum=0.0, maximum=3.0),
         radius_m=fields.number("radius", 0.25, minimum=0.05, maximum=1.0),
+        waits_for_robot_m=fields.number("waits_for_robot", 0.0, minimum=0.0, maximum=20.0),
     )
     fields.finish()
     if person.waypoints and person.area:
@@ -204,6 +215,15 @@ def _crowd(fields: Fields, path: Path) -> CrowdSpec:
     if (spec.model == "replay") != (spec.file is not None):
         raise WorldError(f"{crowd.place('file')}: goes with model: replay, and only with it")
     return spec
+
+
+def _wind(fields: Fields) -> WindSpec | None:
+    if "wind" not in fields:
+        return None
+    try:
+        return WindSpec(**fields.mapping("wind"))  # type: ignore[arg-type]
+    except (ConfigError, TypeError) as error:
+        raise WorldError(f"{fields.place('wind')}: {error}") from error
 
 
 def _robot(value: object, place: str) -> RobotPlacement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.sim.pace import Pace, Schedule
@@ -21,6 +21,7 @@ def test_a_late_simulation_does_not_race_to_catch_up():
     assert pace.due_ns(100_000_000, 2.05) == pytest.approx(150_000_000, abs=10)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 200.0), st.integers(1, 10))
 def test_a_rate_is_met_on_average(rate_hz, step_ms):
     schedule = Schedule(rate_hz, 1_000_000_000)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from edge_worldmodel.sim.robots import PRESETS, OdometrySpec, ScannerSpec
 from edge_worldmodel.sim.shapes import Box, Cylinder
 from edge_worldmodel.sim.simulation import Simulation
-from edge_worldmodel.sim.world import Person, RobotPlacement, load_world
+from edge_worldmodel.sim.wind import WindSpec
+from edge_worldmodel.sim.world import Person, RobotPlacement, World, load_world
 
 from .rooms import room
 
@@ -76,7 +77,7 @@ def test_driving_a_circle_stays_on_it():
     assert abs(simulation.twist()[1]) < 0.02
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", sorted(name for name, spec in PRESETS.items() if spec.kind == "differential"))
 @settings(max_examples=10, deadline=None)
 @given(commands=st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=2, max_size=5))
 def test_limits_of_the_base_are_kept(preset, commands):
@@ -194,3 +195,31 @@ def test_it_runs_far_faster_than_real_time():
             simulation.scan()
     # about 50 on an idle core; CPU time, so that other load does not fail it
     assert 10.0 / (time.process_time() - begin_s) > 20.0
+
+
+def _alone(preset, **world):
+    placement = RobotPlacement(PRESETS[preset], (0.0, 0.0, 0.0), (5.0, 0.0, 0.0))
+    return Simulation(World("w", 0, (-50.0, -50.0, 50.0, 50.0), robots=(placement,), **world))
+
+
+def test_a_car_turns_only_while_it_rolls_and_no_tighter_than_it_steers():
+    car, spec = _alone("car"), PRESETS["car"]
+    car.command(0.0, 2.0)
+    car.advance(1.0)
+    assert abs(car.pose()[2]) < 1e-6
+    car.command(1.0, 4.0)
+    car.advance(3.0)
+    tightest = np.tan(spec.max_steering_rad) / spec.wheelbase_m
+    assert car.twist()[2] == pytest.approx(tightest * car.twist()[0], rel=0.05)
+
+
+def test_a_quadrotor_follows_commands_and_is_pushed_by_wind():
+    still, windy = _alone("quadrotor"), _alone("quadrotor", wind=WindSpec(mean_mps=4.0, turbulence_mps=8.0))
+    for simulation in (still, windy):
+        simulation.advance(2.0)
+    assert np.hypot(*still.pose()[:2]) < 0.01
+    assert np.hypot(*windy.pose()[:2]) > 0.3
+    still.command(1.5, 0.5)
+    still.advance(4.0)
+    assert still.twist()[0] == pytest.approx(1.5, abs=0.15)
+    assert still.twist()[2] == pytest.approx(0.5, abs=0.05)

@@ -1,0 +1,266 @@
+"""Verb `evaluate closed-loop`: planners drive the episodes of scenarios; figures with intervals as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from edge_worldmodel.evaluation.arena import failures
+from edge_worldmodel.evaluation.arena.journal import Journal, code_digest, episode_key
+from edge_worldmodel.evaluation.arena.live_episode import LIVE
+from edge_worldmodel.evaluation.arena.outcome import Outcome
+from edge_worldmodel.evaluation.arena.scenario import Scenario, Wishes, load_scenario
+from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
+from edge_worldmodel.evaluation.arena.statistics import difference, plain, summarize
+from edge_worldmodel.evaluation.arena.tasks import Task, run_tasks
+from edge_worldmodel.evaluation.controllers import NAMES, make_controller, tuned_settings
+from edge_worldmodel.evaluation.run_report import commit
+
+SCHEMA = 1
+_BUILT_IN = "crowd corridor crossing doorway circle tracks barn dynabarn gust stepout"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument(
+        "--scenario", action="append", required=True, metavar="S",
+        help=f"scenario file, or one of {_BUILT_IN}; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--planner", action="append", required=True, choices=NAMES, help="may be given several times")
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="of each (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of all randomness (default: %(default)s)")
+    parser.add_argument("--json", type=Path, default=Path("out/arena.json"), metavar="F", help="(default: %(default)s)")
+    parser.add_argument(
+        "--worlds",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="BARN .npz, DynaBARN .json, or a folder of them",
+    )
+    parser.add_argument("--tracks", type=Path, metavar="DIR", help="recorded tracks in ETH/UCY format")
+    parser.add_argument("--people", type=int, nargs=2, metavar=("MIN", "MAX"), help="number of people, if drawn")
+    parser.add_argument("--max-speed", type=float, metavar="MPS", help="speed cap of all planners")
+    parser.add_argument("--time-limit", type=float, metavar="S", help="of an episode")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PLANNER.NAME=VALUE", type=setting,
+        help="a value of a planner's configuration, over its tuned ones; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="episodes side by side (default: 1)")
+    parser.add_argument(
+        "--ray", nargs="?", const="local", metavar="ADDRESS",
+        help="use Ray: a cluster of --processes workers on this machine, or the one at ADDRESS",
+    )  # fmt: skip
+    parser.add_argument(
+        "--live", action="store_true",
+        help=f"drive ours through the live ROS graph, too, in real time; its figures are called {LIVE}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--finished-only", action="store_true", help="drive nothing: the figures of what earlier runs have finished"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget the episodes of an earlier, unfinished run")
+    parser.add_argument(
+        "--keep-failures", type=int, default=3, metavar="N",
+        help="failures to keep as MCAP and animation, of each planner and scenario (default: %(default)s)",
+    )  # fmt: skip
+
+
+def setting(text: str) -> tuple[str, str, Any]:
+    """Read a PLANNER.NAME=VALUE of the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not of that form.
+    """
+    name, equals, value = text.partition("=")
+    planner, dot, key = name.partition(".")
+    if not (equals and dot and key) or planner not in NAMES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected PLANNER.NAME=VALUE, the planner one of {', '.join(NAMES)}"
+        )
+    return planner, key, yaml.safe_load(value)
+
+
+def _settings(planner: str, options: argparse.Namespace) -> tuple[tuple[str, Any], ...] | None:
+    """Return the settings of a planner's tasks; None, the tuned ones, where the command line says nothing."""
+    chosen = {key: value for name, key, value in options.set if name == planner}
+    return tuple(sorted({**tuned_settings(planner), **chosen}.items())) if chosen else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All episodes of a run: the scenarios that can be used, and the key and task of every episode."""
+
+    scenarios: Mapping[str, Scenario]
+    episodes: Sequence[tuple[str, Task]]
+    skipped: Sequence[Skipped]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run all episodes; 0 when each was driven, 1 when something was skipped or a planner broke down."""
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    plan = make_plan(options)
+    path = options.json.with_suffix(".episodes.jsonl")
+    if options.fresh:
+        path.unlink(missing_ok=True)
+    journal = Journal(path)
+    begin_s = time.monotonic()
+    interrupted = _drive(plan, journal, options)
+    report = summary(plan, journal, options)
+    report["wall_s"] = round(time.monotonic() - begin_s, 1)
+    options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    kept = 0 if interrupted else failures.keep(plan.episodes, journal, options)
+    _show(report, options.json, kept)
+    broken = any(figures["error"] for planners in report["results"].values() for figures in planners.values())
+    return 1 if report["skipped"] or report["unfinished"] or broken else 0
+
+
+def make_plan(options: argparse.Namespace) -> Plan:
+    """Load every scenario; one that cannot be used is skipped by name.
+
+    Raises:
+        ControllerError: a planner cannot be made.
+    """
+    if options.episodes < 1 or options.processes < 1:
+        raise ScenarioError(f"--episodes {options.episodes} --processes {options.processes}: expected at least 1 each")
+    wishes = Wishes(
+        tuple(options.worlds), options.tracks, tuple(options.people) if options.people else None,
+        options.max_speed, options.time_limit,
+    )  # fmt: skip
+    scenarios: dict[str, Scenario] = {}
+    episodes, skipped = [], []
+    for name in dict.fromkeys(options.scenario):
+        try:
+            scenario = load_scenario(name, options.seed, wishes)
+        except ScenarioError as error:
+            skipped.append(Skipped(f"scenario {name}", str(error)))
+            continue
+        skipped += [replace(entry, what=f"scenario {name}: {entry.what}") for entry in scenario.source.skipped]
+        scenarios[name] = scenario
+        for planner in dict.fromkeys([*options.planner, *([LIVE] if options.live else [])]):
+            # Fails early, not in a worker; the live graph checks for itself.
+            settings = _settings(planner, options)
+            changed = None if settings is None else dict(settings)
+            make_controller("ours" if planner == LIVE else planner, scenario.robot, scenario.max_speed_mps, changed)
+            tasks = [Task(name, options.seed, wishes, planner, index, settings) for index in range(options.episodes)]
+            episodes += [(episode_key(task, scenario.digest), task) for task in tasks]
+    for entry in skipped:
+        print(f"skipped: {entry.what}: {entry.why}", file=sys.stderr)
+    return Plan(scenarios, episodes, skipped)
+
+
+def _drive(plan: Plan, journal: Journal, options: argparse.Namespace) -> bool:
+    """Drive what is missing; return whether somebody interrupted it."""
+    missing = journal.missing(plan.episodes)
+    done = len(plan.episodes) - len(missing)
+    if done or journal.damaged:
+        print(f"closed-loop: {done} episodes were driven before, {journal.damaged} damaged lines are driven again")
+    # Episodes of all planners in turns: the figures of a killed run compare the same episodes.
+    missing.sort(key=lambda entry: entry[1].index)
+    keys = {task: key for key, task in missing}
+    if options.finished_only:
+        return False
+    # The live graph needs all processors for itself, or it would be late.
+    live, fast = ([task for task in keys if (task.planner == LIVE) == wanted] for wanted in (True, False))
+    results = chain(run_tasks(fast, options.processes, options.ray), run_tasks(live))
+    try:
+        for result in tqdm(results, total=len(missing), unit="episode", disable=not sys.stderr.isatty()):
+            journal.add(keys[result.task], result)
+    except KeyboardInterrupt:
+        print("closed-loop: interrupted; these are the figures so far, the same command goes on", file=sys.stderr)
+        return True
+    return False
+
+
+def summary(plan: Plan, journal: Journal, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the report: settings, figures of each planner on each scenario, and every episode."""
+    results: dict[str, dict[str, Any]] = {}
+    rows: list[dict[str, Any]] = []
+    skipped, unfinished = list(plan.skipped), 0
+    outcomes: dict[tuple[str, str], dict[int, Outcome]] = {}
+    for key, task in plan.episodes:
+        name = plan.scenarios[task.scenario].name
+        if key not in journal:
+            unfinished += 1
+            continue
+        outcome, why = journal.get(key)
+        if outcome is None:
+            skipped.append(Skipped(f"scenario {name}: episode {task.index} of {task.planner}", why))
+            continue
+        outcomes.setdefault((name, task.planner), {})[task.index] = outcome
+        plain_outcome = {k: v for k, v in outcome.to_json().items() if k not in ("tick_bins", "cpu_s", "simulator_s")}
+        rows.append({"scenario": name, "planner": task.planner, "index": task.index, **plain_outcome})
+    for (name, planner), by_index in outcomes.items():
+        results.setdefault(name, {})[planner] = summarize(list(by_index.values()))
+    return {
+        "schema": SCHEMA,
+        "kind": "closed_loop",
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "code": code_digest(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "seed": options.seed,
+        "episodes": options.episodes,
+        "unfinished": unfinished,
+        "processes": options.processes,
+        "settings": {f"{planner}.{key}": value for planner, key, value in options.set},
+        "scenarios": {s.name: _about(s) for s in plan.scenarios.values()},
+        "results": results,
+        "differences": plain(_differences(outcomes)),
+        "skipped": [{"what": entry.what, "why": entry.why} for entry in skipped],
+        "episode_list": rows,
+    }
+
+
+def _about(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "about": scenario.about, "robot": scenario.robot.name, "max_speed_mps": scenario.max_speed_mps,
+        "time_limit_s": scenario.time_limit_s, "goal_tolerance_m": scenario.goal_tolerance_m, "digest": scenario.digest,
+    }  # fmt: skip
+
+
+def _differences(outcomes: Mapping[tuple[str, str], Mapping[int, Outcome]]) -> dict[str, Any]:
+    """Return how much more often `ours` succeeds than each other planner on the same episodes."""
+    found: dict[str, Any] = {}
+    for (scenario, planner), theirs in outcomes.items():
+        ours = outcomes.get((scenario, "ours"))
+        common = sorted(set(ours or ()) & set(theirs))
+        if ours is None or planner == "ours" or not common:
+            continue
+        hits = [[side[i].ending == "success" for i in common] for side in (ours, theirs)]
+        change, interval = difference(*hits)
+        found.setdefault(scenario, {})[planner] = {"success": change, "ci95": interval, "episodes": len(common)}
+    return found
+
+
+def _show(report: Mapping[str, Any], path: Path, kept: int) -> None:
+    for name, planners in report["results"].items():
+        print(f"{name}:")
+        for planner, figures in planners.items():
+            low, high = figures["ci95"]["success"]
+            tick_ms = [1e3 * (figures["tick_s"][p] or 0.0) for p in ("p50", "p99")]
+            print(
+                f"  {planner:13} success {figures['success']:.2f} [{low:.2f}, {high:.2f}]  contact"
+                f" {figures['contact']:.2f}  timeout {figures['timeout']:.2f}  time {figures['time_s'] or 0:.1f} s"
+                f"  score {figures['score']:.3f}  tick {tick_ms[0]:.1f} / {tick_ms[1]:.1f} ms"
+                f"  {figures['episodes']} episodes"
+            )
+            if figures["error"]:
+                print(f"  {planner:13} broke down in {figures['error']:.0%} of the episodes, see {path}")
+    if report["unfinished"]:
+        print(f"unfinished: {report['unfinished']} episodes; the same command goes on")
+    if report["skipped"]:
+        print(f"skipped: {len(report['skipped'])}, named in {path}")
+    print(f"closed-loop: {path}, {kept} failures kept; edge-worldmodel report {path}")

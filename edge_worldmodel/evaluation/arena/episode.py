@@ -1,0 +1,207 @@
+"""One episode: a planner drives one robot through one world, without ROS, as fast as it goes."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from edge_worldmodel.core.geometry import relative, transform_points
+from edge_worldmodel.core.sweep import sweep_from_scan
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.arena.distances import Surroundings
+from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace, barn_score, tick_bin
+from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
+from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S, Command, Controller, Look, People, SteeringController
+from edge_worldmodel.sim.scanner import Scan
+from edge_worldmodel.sim.simulation import Simulation
+
+INTRUSION_M = 0.45
+"""Closer than this to a person is intrusion: Hall's intimate distance."""
+_MEASURE_S = 0.05
+
+
+@dataclass
+class _Record:
+    """What is written down while the robot drives."""
+
+    moments: list[tuple[Any, ...]] = field(default_factory=list)
+    bins: dict[str, int] = field(default_factory=dict)
+    nearest_m: float = math.inf
+    nearest_person_m: float = math.inf
+    intrusion_s: float = 0.0
+    path_m: float = 0.0
+    planner_s: float = 0.0
+
+
+class Episode:
+    """Drives one case; ``run`` is called once."""
+
+    def __init__(self, scenario: Scenario, case: Case, controller: Controller) -> None:
+        """Build the world and tell the controller about the new task."""
+        self._scenario, self._case, self._controller = scenario, case, controller
+        world = case.draft.world
+        self._spec = world.robots[0].spec
+        self._simulation = Simulation(world, case.simulation_seed)
+        self._surroundings = Surroundings(world, self._spec)
+        self._start = np.array(world.robots[0].start)
+        self._radii_m = np.array([person.radius_m for person in world.people])
+        goal = np.array(world.robots[0].goal)
+        self._goal = relative(self._start, goal)[:2]
+        self._record = _Record()
+        self._speed_mps = 0.0
+        walls = self._outlines() if controller.knows_people else ()
+        self._steering = isinstance(controller, SteeringController)
+        controller.reset(self._spec, self._goal, case.planner_seed, walls)
+
+    def run(self) -> tuple[Outcome, Trace]:
+        """Drive until the goal, a contact or the time limit."""
+        began_cpu_s, began_s = time.process_time(), time.perf_counter()
+        self._measure(0.0)
+        ending, error = "", ""
+        while not ending:
+            try:
+                command = self._decide()
+            except Exception as failure:  # a planner's bug must cost its episode, not the whole run
+                ending, error = "error", f"{type(failure).__name__}: {failure}"
+                break
+            ending = self._drive(command)
+        self._note(self._simulation.scan(), Command(0.0, 0.0))
+        outcome = self._outcome(ending, error)
+        cpu_s, wall_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
+        return replace(outcome, cpu_s=cpu_s, simulator_s=wall_s - self._record.planner_s), self._trace()
+
+    def _elapsed_s(self) -> float:
+        return (self._simulation.stamp_ns - self._began_ns) * 1e-9
+
+    @property
+    def _began_ns(self) -> int:
+        return int(self._record.moments[0][0]) if self._record.moments else self._simulation.stamp_ns
+
+    def _decide(self) -> Command:
+        scan, odometry = self._simulation.scan(), self._simulation.odom()
+        mount = self._spec.scanners[0]
+        sweep = sweep_from_scan(
+            scan.stamp_ns, scan.ranges, scan.angle_min_rad, scan.angle_increment_rad, scan.range_min_m,
+            scan.range_max_m, (mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad),
+        )  # fmt: skip
+        people = self._people() if self._controller.knows_people else None
+        look = Look(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
+        began_s = time.perf_counter()
+        command = self._controller.act(look)
+        tick_s = time.perf_counter() - began_s
+        key = tick_bin(tick_s)
+        self._record.planner_s += tick_s
+        self._record.bins[key] = self._record.bins.get(key, 0) + 1
+        self._note(scan, command)
+        return command
+
+    def _drive(self, command: Command) -> str:
+        """Follow a command until the next look; return how the episode ended, or nothing."""
+        simulation, step_s = self._simulation, self._case.draft.world.step_s
+        simulation.command(*self._capped(command))
+        steps, measure = round(LOOK_PERIOD_S / step_s), max(round(_MEASURE_S / step_s), 1)
+        steering = self._steering
+        steer = round(self._controller.steer_period_s / step_s) if steering else steps  # type: ignore[attr-defined]
+        for step in range(1, steps + 1):
+            self._speed_mps = float(np.hypot(*simulation.twist()[:2]))  # an impact has slowed it down already
+            simulation.step()
+            if simulation.contact_events:
+                self._measure(step % measure * step_s)
+                return "contact"
+            if step % measure == 0:
+                self._measure(_MEASURE_S)
+                if simulation.goal_distance() <= self._scenario.goal_tolerance_m:
+                    return "success"
+            if steering and step % max(steer, 1) == 0 and step < steps:
+                self._steer()
+        return "timeout" if self._elapsed_s() >= self._scenario.time_limit_s - 1e-6 else ""
+
+    def _steer(self) -> None:
+        odometry = self._simulation.odom()
+        began_s = time.perf_counter()
+        command = self._controller.steer(odometry.stamp_ns, odometry.pose, odometry.twist)  # type: ignore[attr-defined]
+        self._record.planner_s += time.perf_counter() - began_s
+        self._simulation.command(*self._capped(command))
+
+    def _capped(self, command: Command) -> tuple[float, float]:
+        """Hold every planner to the same speed cap."""
+        cap = self._scenario.max_speed_mps
+        return min(max(command.forward_mps, -cap), cap), command.yaw_rate_radps
+
+    def _measure(self, duration_s: float) -> None:
+        """Look how close things are; ``duration_s`` have passed since the last time."""
+        record, simulation = self._record, self._simulation
+        pose = simulation.pose()
+        to_person_m = self._surroundings.to_people(pose, simulation.people().positions)
+        record.nearest_person_m = min(record.nearest_person_m, to_person_m)
+        record.nearest_m = min(record.nearest_m, to_person_m, self._surroundings.to_solids(pose))
+        record.intrusion_s += duration_s if to_person_m < INTRUSION_M else 0.0
+        record.path_m += float(np.hypot(*simulation.twist()[:2])) * duration_s
+
+    def _people(self) -> People:
+        state = self._simulation.people()
+        c, s = math.cos(self._start[2]), math.sin(self._start[2])
+        to_odom = np.array([[c, -s], [s, c]])
+        positions = (state.positions - self._start[:2]) @ to_odom
+        return People(positions, state.velocities @ to_odom, self._radii_m)
+
+    def _outlines(self) -> tuple[Floats, ...]:
+        from_world = relative(self._start, np.zeros(3))
+        return tuple(transform_points(from_world, solid.outline()) for solid in self._case.draft.world.solids)
+
+    def _note(self, scan: Scan, command: Command) -> None:
+        simulation = self._simulation
+        moment = (
+            scan.stamp_ns, simulation.pose(), simulation.odom().pose, simulation.twist(), tuple(command),
+            simulation.people().positions, scan.ranges,
+        )  # fmt: skip
+        self._record.moments.append(moment)
+
+    def _trace(self) -> Trace:
+        stamps, poses, odometry, twists, commands, people, ranges = zip(*self._record.moments, strict=True)
+        return Trace(
+            np.array(stamps, np.int64), np.array(poses), np.array(odometry), np.array(twists), np.array(commands),
+            np.array(people), np.array(ranges, np.float32),
+        )  # fmt: skip
+
+    def _outcome(self, ending: str, error: str) -> Outcome:
+        record, simulation = self._record, self._simulation
+        event = simulation.contact_events[0] if simulation.contact_events else None
+        elapsed_s = self._elapsed_s()
+        near_m = 0.0 if event else record.nearest_m
+        near_person_m = 0.0 if event and event.kind == "person" else record.nearest_person_m
+        return Outcome(
+            ending=ending,
+            label=self._case.draft.label,
+            time_s=elapsed_s,
+            path_m=record.path_m,
+            min_distance_m=near_m,
+            person_distance_m=near_person_m if len(self._radii_m) else math.nan,
+            intrusion_s=record.intrusion_s,
+            jerk=mean_jerk(np.array([moment[3] for moment in record.moments])),
+            score=barn_score(ending == "success", elapsed_s, self._case.draft.shortest_m),
+            goal_distance_m=simulation.goal_distance(),
+            touched=event.kind if event else "",
+            contact_speed_mps=self._speed_mps if event else math.nan,
+            error=error,
+            ticks=sum(record.bins.values()),
+            tick_bins=record.bins,
+        )
+
+
+def mean_jerk(twists: Floats) -> float:
+    """Return the mean size of the change of acceleration [m/s^3] of twists (T, 3), one every 0.1 s, base frame."""
+    if len(twists) < 4:
+        return math.nan
+    # The last moment comes less than a period after the one before.
+    second = np.diff(twists[:-1, :2], n=2, axis=0) / LOOK_PERIOD_S**2
+    return float(np.hypot(second[:, 0], second[:, 1]).mean())
+
+
+def run_episode(scenario: Scenario, index: int, controller: Controller) -> tuple[Outcome, Trace]:
+    """Drive episode ``index`` of a scenario."""
+    return Episode(scenario, scenario.case(index), controller).run()

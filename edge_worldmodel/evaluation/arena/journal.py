@@ -1,0 +1,115 @@
+"""The journal of a run: every finished episode is a line, so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import edge_worldmodel
+from edge_worldmodel.evaluation.arena.live_episode import LIVE
+from edge_worldmodel.evaluation.arena.outcome import Outcome
+from edge_worldmodel.evaluation.arena.statistics import plain
+from edge_worldmodel.evaluation.arena.tasks import Done, Task
+from edge_worldmodel.evaluation.controllers.controller import ControllerError
+from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
+from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
+
+_PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "sim", "store")
+_LIVE_PARTS = (*_PARTS_THAT_COUNT, "nodes")
+_NO_SAY = frozenset(
+    f"evaluation/arena/{name}.py"
+    for name in ("animation", "charts", "closed_loop", "failures", "mcap_trace", "report", "statistics")
+)
+"""Modules of the arena that show what happened and have no say in it."""
+
+
+@lru_cache(maxsize=2)
+def code_digest(live: bool = False) -> str:
+    """Return a digest of the code that decides how an episode goes, without ROS or in the live graph."""
+    package = Path(edge_worldmodel.__file__).parent
+    digest = hashlib.sha256()
+    for part in _LIVE_PARTS if live else _PARTS_THAT_COUNT:
+        for path in sorted((package / part).rglob("*.py")):
+            name = path.relative_to(package).as_posix()
+            if name not in _NO_SAY and (live or path.stem != "live_episode"):
+                digest.update(name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=4)
+def ours_digest(model_dir: str = "") -> str:
+    """Return a digest of the files that decide how ours drives: its model and the parameters of the robots."""
+    digest = hashlib.sha256()
+    try:
+        # The manifest holds the digests of the networks, which are verified when they are loaded.
+        digest.update((Path(model_dir or shipped(MODEL)) / "manifest.json").read_bytes())
+        for path in sorted(shipped("config/robots").glob("*.yaml")):
+            digest.update(path.name.encode() + path.read_bytes())
+    except (ControllerError, OSError):
+        pass  # without them ours cannot be made, and says so
+    return digest.hexdigest()[:16]
+
+
+def episode_key(task: Task, scenario_digest: str) -> str:
+    """Return what says that two tasks are the same episode of the same planner: same code, settings and model."""
+    settings = tuned_settings(task.planner) if task.settings is None else dict(task.settings)
+    parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, sorted(settings.items())]
+    parts.append(code_digest(live=task.planner == LIVE))
+    parts.append(ours_digest(str(settings.get("model_dir", ""))) if task.planner in ("ours", LIVE) else "")
+    return hashlib.sha256(json.dumps(plain(parts), default=str).encode()).hexdigest()[:24]
+
+
+class Journal:
+    """Appends finished episodes to a file of JSON lines, and knows those of an earlier run."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there; lines that were cut off or damaged are counted and run again."""
+        self._path = path
+        self.damaged = 0
+        self._done: dict[str, tuple[Outcome | None, str]] = {}
+        if path.exists():
+            for line in path.read_bytes().splitlines():
+                self._read(line)
+            if not path.read_bytes().endswith(b"\n"):
+                self._end_line()
+
+    def _read(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            row = json.loads(line)
+            outcome = Outcome.from_json(row["outcome"]) if row["outcome"] is not None else None
+            self._done[str(row["key"])] = outcome, str(row["skipped"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.damaged += 1
+
+    def _end_line(self) -> None:
+        with self._path.open("ab") as file:
+            file.write(b"\n")
+
+    def __contains__(self, key: str) -> bool:
+        """Tell whether an episode is already done."""
+        return key in self._done
+
+    def get(self, key: str) -> tuple[Outcome | None, str]:
+        """Return the outcome of an episode that is done, or why it was skipped."""
+        return self._done[key]
+
+    def add(self, key: str, done: Done) -> None:
+        """Write down one episode."""
+        task = done.task
+        row: dict[str, Any] = {
+            "key": key, "scenario": task.scenario, "planner": task.planner, "index": task.index, "seed": task.seed,
+            "outcome": done.outcome.to_json() if done.outcome else None, "skipped": done.skipped,
+        }  # fmt: skip
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain(row)) + "\n")
+        self._done[key] = done.outcome, done.skipped
+
+    def missing(self, keyed: Iterable[tuple[str, Task]]) -> list[tuple[str, Task]]:
+        """Return the tasks that are not done yet."""
+        return [(key, task) for key, task in keyed if key not in self._done]

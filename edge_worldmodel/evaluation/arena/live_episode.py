@@ -1,0 +1,99 @@
+"""One episode through the live ROS graph: the proof that the fast path drives as the robot's own nodes do.
+
+The same world and seed, the simulator node in real time, and our nodes with the parameters that the fast path has.
+What is known of it is how it ended and when; the clock counts from the first plan, because nodes need some seconds to
+start, in which people walk already.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge_worldmodel.evaluation.arena.outcome import Outcome, barn_score
+from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
+from edge_worldmodel.evaluation.arena.source import ScenarioError
+from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters
+from edge_worldmodel.sim.fields import WorldError
+from edge_worldmodel.sim.world_writer import write_world
+
+LIVE = "ours_live"
+"""What the results of the live graph are called, beside those of ``ours``."""
+_POLL_S = 0.25
+_START_S = 60.0
+
+
+def drive_live(scenario: Scenario, case: Case) -> Outcome:
+    """Drive one case through demo.launch.py.
+
+    Raises:
+        ScenarioError: the world cannot be said in a world file.
+        LiveGraphError: the package is not built or not sourced.
+    """
+    from edge_worldmodel.evaluation.live_graph import LiveGraph
+
+    with tempfile.TemporaryDirectory(prefix="live-episode-") as name:
+        folder = Path(name)
+        arguments = launch_arguments(scenario, case, folder)
+        with LiveGraph("demo.launch.py", arguments, folder) as graph:
+            ending, time_s, error = _watch(graph, scenario.time_limit_s)
+    unknown: dict[str, Any] = dict.fromkeys(
+        ("path_m", "min_distance_m", "person_distance_m", "intrusion_s", "jerk", "goal_distance_m"), math.nan
+    )
+    score = barn_score(ending == "success", time_s, case.draft.shortest_m)
+    return Outcome(ending=ending, label=case.draft.label, time_s=time_s, score=score, error=error, **unknown)
+
+
+def launch_arguments(scenario: Scenario, case: Case, folder: Path) -> dict[str, str]:
+    """Write world and parameters into a folder and return the arguments for demo.launch.py."""
+    from edge_worldmodel.evaluation.live_graph import share
+
+    world, robot, params = folder / "world.yaml", folder / "robot.yaml", folder / "params.yaml"
+    try:
+        write_world(case.draft.world, world)
+    except WorldError as error:
+        raise ScenarioError(f"{error}; the live graph cannot drive it") from error
+    nodes = graph_parameters(scenario.robot, scenario.max_speed_mps)
+    _write_parameters(robot, {f"/**/{node}": values for node, values in nodes.items()})
+    shipped = yaml.safe_load((share() / "config" / "params.yaml").read_text(encoding="utf-8"))
+    known = {node: values["ros__parameters"] for node, values in shipped.items()}
+    known.setdefault("/**/sim", {})["goal_tolerance_m"] = scenario.goal_tolerance_m
+    _write_parameters(params, known)
+    return {
+        "world": str(world),
+        "seed": str(case.simulation_seed),
+        "robot": str(robot.with_suffix("")),  # an absolute path takes the place of config/robots
+        "params_file": str(params),
+        "rviz": "false",
+    }
+
+
+def _write_parameters(path: Path, nodes: dict[str, dict[str, Any]]) -> None:
+    tree = {node: {"ros__parameters": values} for node, values in nodes.items()}
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+
+def _watch(graph: Any, limit_s: float) -> tuple[str, float, str]:
+    """Return how the episode ended, after how many seconds since the first plan, and what broke."""
+    launched_s, began_s = time.monotonic(), None
+    while graph.running():
+        figures, now_s = graph.statistics(), time.monotonic()
+        if began_s is None and figures.get("plans", 0):
+            began_s = now_s
+        elapsed_s = 0.0 if began_s is None else now_s - began_s
+        # Both since the last time: who can say in which order. Count it against us.
+        if figures.get("contacts", 0):
+            return "contact", elapsed_s, ""
+        if figures.get("goal_reached"):
+            return "success", elapsed_s, ""
+        if elapsed_s >= limit_s:
+            return "timeout", limit_s, ""
+        if began_s is None and now_s - launched_s > _START_S:
+            return "error", 0.0, f"the graph made no plan within {_START_S:g} s"
+        time.sleep(_POLL_S)
+    return "error", 0.0, "the graph ended by itself"

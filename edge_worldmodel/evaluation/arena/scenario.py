@@ -1,0 +1,157 @@
+"""A scenario: a small file that says which robot drives, where, among whom and for how long."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.evaluation.arena.source import Draft, Inputs, ScenarioError, Source
+from edge_worldmodel.evaluation.arena.sources import KINDS, make_source
+from edge_worldmodel.sim.fields import Fields, WorldError
+from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
+
+_MOST_TIME_S = 600.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line sets over the scenario file; None: as in the file."""
+
+    worlds: tuple[Path, ...] = ()
+    tracks: Path | None = None
+    people: tuple[int, int] | None = None
+    max_speed_mps: float | None = None
+    time_limit_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One episode to be driven: the world, and the seeds of everything random in it."""
+
+    index: int
+    draft: Draft
+    simulation_seed: int
+    planner_seed: int
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Makes cases.
+
+    ``digest`` changes with everything that decides what the cases are, the data files included.
+    """
+
+    name: str
+    about: str
+    robot: RobotSpec
+    max_speed_mps: float
+    time_limit_s: float
+    goal_tolerance_m: float
+    source: Source
+    seed: int
+    digest: str
+
+    def case(self, index: int) -> Case:
+        """Return episode ``index``: the same for every planner, process and machine."""
+        root = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode()), index])
+        world_seed, simulation_seed, planner_seed = root.spawn(3)
+        try:
+            draft = self.source.draw(index, np.random.default_rng(world_seed))
+        except WorldError as error:
+            raise ScenarioError(f"scenario {self.name}, episode {index}: {error}") from error
+        return Case(index, draft, _number(simulation_seed), _number(planner_seed))
+
+
+def _number(seed: np.random.SeedSequence) -> int:
+    return int(seed.generate_state(1, np.uint32)[0])
+
+
+def load_scenario(name: str, seed: int, wishes: Wishes | None = None) -> Scenario:
+    """Read a scenario: a built-in name, or the path of a .yaml file.
+
+    Raises:
+        ScenarioError: there is none, or something in it cannot be used.
+    """
+    path = find_scenario(name)
+    text = _read(path)
+    try:
+        fields = Fields(yaml.safe_load(text), path.name)
+        scenario = _scenario(fields, path, seed, wishes or Wishes())
+        fields.finish()
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{path}: not valid YAML: {error}") from error
+    except (WorldError, ConfigError) as error:
+        raise ScenarioError(f"{path}: {error}") from error
+    parts = [text, repr(wishes or Wishes()), scenario.digest]
+    return replace(scenario, digest=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16])
+
+
+def scenario_folder() -> Path:
+    """Return the folder of the built-in scenarios: of the source tree, or of what is installed."""
+    beside = Path(__file__).resolve().parents[3] / "worlds" / "scenarios"
+    if beside.is_dir():
+        return beside
+    from edge_worldmodel.evaluation.live_graph import share
+
+    return share() / "worlds" / "scenarios"
+
+
+def find_scenario(name: str) -> Path:
+    """Return the file of a built-in scenario, or the path that was given."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = scenario_folder() / f"{name}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise ScenarioError(f"scenario '{name}' does not exist: choose one of {names}, or give a .yaml file")
+    return path
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from error
+
+
+def _scenario(fields: Fields, path: Path, seed: int, wishes: Wishes) -> Scenario:
+    kind = fields.text("kind", choices=KINDS)
+    robot = _robot(fields)
+    speed_mps = fields.number("max_speed", robot.max_speed_mps, minimum=0.05, maximum=robot.max_speed_mps)
+    limit_s = fields.number("time_limit", 60.0, minimum=1.0, maximum=_MOST_TIME_S)
+    if wishes.max_speed_mps is not None:
+        speed_mps = min(wishes.max_speed_mps, robot.max_speed_mps)
+    limit_s = limit_s if wishes.time_limit_s is None else wishes.time_limit_s
+    inputs = Inputs(robot, limit_s, speed_mps, seed, wishes.worlds, wishes.tracks, wishes.people)
+    source = make_source(kind)(fields, inputs)
+    return Scenario(
+        name=fields.text("name", path.stem),
+        about=fields.text("about", ""),
+        robot=robot,
+        max_speed_mps=speed_mps,
+        time_limit_s=limit_s,
+        goal_tolerance_m=fields.number("goal_tolerance", 0.3, minimum=0.05, maximum=5.0),
+        source=source,
+        seed=seed,
+        digest=getattr(source, "digest", ""),
+    )
+
+
+def _robot(fields: Fields) -> RobotSpec:
+    robot = Fields(fields.mapping("robot"), fields.place("robot"))
+    spec = robot_spec(robot.text("preset", "generic"))
+    try:
+        spec = with_overrides(spec, robot.mapping("scanner"), robot.mapping("odometry"))
+        spec = replace(spec, **robot.mapping("limits"))  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ScenarioError(f"{fields.place('robot')}: {error}") from error
+    robot.finish()
+    return spec

@@ -1,0 +1,140 @@
+"""Where the worlds of a scenario come from: what a source is asked for, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.sim.fields import Fields
+from edge_worldmodel.sim.robots import RobotSpec
+from edge_worldmodel.sim.world import World
+
+STEP_S = 0.01
+"""Physics step of the arena: the contact of a robot at 2 m/s is still met within 2 cm."""
+
+
+class ScenarioError(EdgeWorldModelError):
+    """A scenario cannot be used; the message names the file, the place and what is expected there."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that could not be used, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One world to drive in: what it is called in the report and how long the shortest way to the goal is."""
+
+    world: World
+    label: str
+    shortest_m: float
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a source may need: the robot, how long an episode lasts, and the data that the user gave."""
+
+    robot: RobotSpec
+    time_limit_s: float
+    max_speed_mps: float
+    seed: int
+    worlds: tuple[Path, ...] = ()
+    tracks: Path | None = None
+    people: tuple[int, int] | None = None
+
+
+class Source(Protocol):
+    """Makes the worlds of a scenario, one per episode."""
+
+    skipped: Sequence[Skipped]
+
+    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+        """Return the world of an episode; the same index and randomness give the same world."""
+        ...
+
+
+MakeSource = Callable[[Fields, Inputs], Source]
+"""Reads the keys of its kind from a scenario file."""
+
+
+def data_files(inputs: Inputs, fields: Fields, suffix: str, wanted: str) -> list[Path]:
+    """Return the world files of a suffix that --worlds (or ``worlds:``) names, those of folders included.
+
+    Raises:
+        ScenarioError: there is none.
+    """
+    named = list(inputs.worlds) or ([Path(fields.text("worlds"))] if "worlds" in fields else [])
+    files = [f for path in named for f in (sorted(path.glob(f"*{suffix}")) if path.is_dir() else [path])]
+    found = [file for file in files if file.suffix == suffix]
+    if not found:
+        given = f"; given: {', '.join(map(str, named))}" if named else ""
+        raise ScenarioError(f"this scenario needs worlds: give --worlds FILE{suffix} ({wanted}){given}")
+    return found
+
+
+def straight_m(start: Sequence[float], goal: Sequence[float]) -> float:
+    """Return the distance from a start to a goal."""
+    return float(np.hypot(goal[0] - start[0], goal[1] - start[1]))
+
+
+def heading_to(start: Sequence[float], goal: Sequence[float]) -> float:
+    """Return the yaw at a start that looks at a goal."""
+    return float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
+
+
+def whole_range(fields: Fields, key: str, default: tuple[float, float], maximum: int = 200) -> tuple[int, int]:
+    """Return a range of whole numbers (least, most) as ``key: [least, most]``."""
+    least, most = fields.numbers(key, "least most", default)
+    if not (0 <= least <= most <= maximum and least == int(least) and most == int(most)):
+        raise ScenarioError(f"{fields.place(key)} = [{least:g}, {most:g}]: expected 0 <= least <= most <= {maximum}")
+    return int(least), int(most)
+
+
+def span(fields: Fields, key: str, default: tuple[float, float]) -> tuple[float, float]:
+    """Return a range (least, most) of positive numbers as ``key: [least, most]``."""
+    least, most = fields.numbers(key, "least most", default)
+    if not 0 < least <= most:
+        raise ScenarioError(f"{fields.place(key)} = [{least:g}, {most:g}]: expected 0 < least <= most")
+    return least, most
+
+
+def shuffled(count: int, index: int, seed: int) -> int:
+    """Return which of ``count`` files episode ``index`` takes: all in a shuffled order, then all again in another."""
+    order = np.random.default_rng([seed, index // count]).permutation(count)
+    return int(order[index % count])
+
+
+def scatter(
+    rng: np.random.Generator, count: int, area: Sequence[float], apart_m: float, free: Callable[[Floats], Floats]
+) -> Floats:
+    """Return ``count`` random points (count, 2) of an area at least ``apart_m`` from each other.
+
+    Args:
+        rng: randomness.
+        count: how many.
+        area: x_min, y_min, x_max, y_max.
+        apart_m: least distance between two of them.
+        free: tells which of (n, 2) points may be taken, (n,) bool.
+
+    Raises:
+        ScenarioError: there is no room for so many.
+    """
+    chosen: list[Floats] = []
+    for _ in range(50):
+        candidates = rng.uniform(area[:2], area[2:], size=(10 * count + 50, 2))
+        for point in candidates[free(candidates)]:
+            if len(chosen) == count:
+                return np.array(chosen).reshape(-1, 2)
+            if all(np.hypot(*(point - other)) >= apart_m for other in chosen):
+                chosen.append(point)
+    raise ScenarioError(f"no room for {count} people, {apart_m} m apart, in the area {list(area)}; ask for fewer")

@@ -1,0 +1,65 @@
+"""The circle of CrowdNav (Chen et al., ICRA 2019): everybody walks to the opposite side, and nobody sees the robot."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_worldmodel.evaluation.arena.source import STEP_S, Draft, Inputs, ScenarioError, Skipped, whole_range
+from edge_worldmodel.sim.fields import Fields
+from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
+
+_RADIUS_M = 0.3
+_SPEED_MPS = 1.0
+_APART_M = 0.2
+_TRIES = 1000
+
+
+class CircleSource:
+    """People at random angles, moved by up to half a metre in x and y, as in CrowdNav's circle_crossing."""
+
+    skipped: tuple[Skipped, ...] = ()
+
+    def __init__(self, fields: Fields, inputs: Inputs) -> None:
+        """Read the radius, the number of people and whether they see the robot."""
+        self._circle_m = fields.number("radius", 4.0, minimum=2.0, maximum=20.0)
+        self._people = inputs.people or whole_range(fields, "people", (5, 5), 40)
+        self._visible = fields.flag("robot_visible", False)
+        self._robot = inputs.robot
+
+    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+        """Return the world of an episode."""
+        r, half_m = self._circle_m, self._circle_m + 4.0
+        start, goal = (0.0, -r, np.pi / 2), (0.0, r, np.pi / 2)
+        taken = [(np.array(start[:2]), np.array(goal[:2]))]
+        people = []
+        for _ in range(int(rng.integers(self._people[0], self._people[1] + 1))):
+            place = self._place(rng, taken)
+            taken.append((place, -place))
+            people.append(
+                Person((place[0], place[1]), ((-place[0], -place[1]),), speed_mps=_SPEED_MPS, radius_m=_RADIUS_M)
+            )
+        world = World(
+            name=f"circle{index}",
+            seed=0,
+            bounds=(-half_m, -half_m, half_m, half_m),
+            people=tuple(people),
+            crowd=CrowdSpec("orca", self._visible, robot_margin_m=0.01),
+            robots=(RobotPlacement(self._robot, start, goal),),
+            step_s=STEP_S,
+        )
+        return Draft(world, f"{len(people)} people", 2 * r)
+
+    def _place(self, rng: np.random.Generator, taken: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        for _ in range(_TRIES):
+            angle, noise = rng.uniform(0, 2 * np.pi), (rng.uniform(size=2) - 0.5) * _SPEED_MPS
+            place = self._circle_m * np.array([np.cos(angle), np.sin(angle)]) + noise
+            least_m = 2 * _RADIUS_M + _APART_M
+            gaps = [min(np.hypot(*(place - a)), np.hypot(*(-place - b))) for a, b in taken]
+            if min(gaps) >= least_m:
+                return np.asarray(place)
+        raise ScenarioError(f"no room for so many people on a circle of {self._circle_m} m; ask for fewer")
+
+
+def make_circle(fields: Fields, inputs: Inputs) -> CircleSource:
+    """Return the circle."""
+    return CircleSource(fields, inputs)

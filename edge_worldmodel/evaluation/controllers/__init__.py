@@ -1,0 +1,70 @@
+"""The controllers of the arena by name: ours, and the incumbents it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from edge_worldmodel.evaluation.controllers.controller import (
+    LOOK_PERIOD_S,
+    STOP,
+    Command,
+    Controller,
+    ControllerError,
+    Look,
+    People,
+    SteeringController,
+)
+from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
+from edge_worldmodel.sim.robots import RobotSpec
+
+__all__ = [
+    "LOOK_PERIOD_S",
+    "NAMES",
+    "STOP",
+    "Command",
+    "Controller",
+    "ControllerError",
+    "Look",
+    "People",
+    "SteeringController",
+    "make_controller",
+    "tuned_settings",
+]
+
+Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
+
+# Modules are loaded when chosen: each needs only its own libraries.
+_MODULES = {
+    "ours": "ours",
+    "dwa": "dwa",
+    "mppi_static": "mppi",
+    "mppi_cv": "mppi",
+    "orca": "orca",
+    "pytorch_mppi": "pytorch_mppi",
+}
+NAMES = tuple(_MODULES)
+"""Every controller, as the command line calls it."""
+
+
+def make_controller(
+    name: str, robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any] | None = None
+) -> Controller:
+    """Return the controller called ``name``.
+
+    Args:
+        name: one of NAMES.
+        robot: the base to drive.
+        max_speed_mps: speed cap, the same for every controller of a comparison; the robot's own limit holds too.
+        settings: values of its configuration that differ from the defaults, {} for none; without it the tuned
+            ones, config/arena/tuned.json.
+
+    Raises:
+        ControllerError: no such controller or setting, or a library or model that it needs is missing.
+    """
+    if name not in _MODULES:
+        raise ControllerError(f"planner '{name}' does not exist: choose one of {', '.join(NAMES)}")
+    module = import_module(f"{__name__}.{_MODULES[name]}")
+    factory: Factory = module.FACTORIES[name]
+    return factory(robot, max_speed_mps, tuned_settings(name) if settings is None else settings)

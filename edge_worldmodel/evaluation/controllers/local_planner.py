@@ -1,0 +1,103 @@
+"""What all baselines with a costmap have in common: the map, the way to follow, and what to do when stuck."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.controllers.controller import STOP, Command, Look
+from edge_worldmodel.evaluation.controllers.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.footprint import Footprint, footprint_of
+from edge_worldmodel.evaluation.controllers.guidance import Guidance
+from edge_worldmodel.evaluation.controllers.recovery import Recovery
+from edge_worldmodel.sim.robots import RobotSpec
+
+ARRIVED_M = 0.1
+"""Nearer to the goal than this, a baseline stops."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be commanded."""
+
+    forward_mps: float
+    reverse_mps: float
+    yaw_rate_radps: float
+    acceleration_mps2: float
+    deceleration_mps2: float
+    yaw_acceleration_radps2: float
+    turn_radius_m: float = 0.0
+    """Smallest circle that can be driven; 0 where the robot turns on the spot."""
+
+
+def limits_of(robot: RobotSpec, max_speed_mps: float) -> Limits:
+    """Return a robot's own limits under a speed cap."""
+    return Limits(
+        forward_mps=min(robot.max_speed_mps, max_speed_mps),
+        reverse_mps=min(robot.max_reverse_mps, max_speed_mps),
+        yaw_rate_radps=robot.max_yaw_rate_radps,
+        acceleration_mps2=robot.max_acceleration_mps2,
+        deceleration_mps2=robot.max_deceleration_mps2,
+        yaw_acceleration_radps2=robot.max_yaw_acceleration_radps2,
+        turn_radius_m=robot.wheelbase_m / math.tan(robot.max_steering_rad) if robot.kind == "ackermann" else 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One look with what follows from it; ``path`` (n, 2) from the robot to the goal, all in the odom frame."""
+
+    look: Look
+    costmap: Costmap
+    path: Floats
+
+    @property
+    def pose(self) -> Floats:
+        """Base pose (3,)."""
+        return self.look.pose
+
+
+class LocalPlanner(ABC):
+    """A controller that follows a path on a costmap."""
+
+    knows_people = False
+
+    def __init__(self, name: str, robot: RobotSpec, max_speed_mps: float) -> None:
+        """Prepare for one robot under a speed cap."""
+        self.name = name
+        self._max_speed_mps = max_speed_mps
+        self._prepare(robot)
+
+    def _prepare(self, robot: RobotSpec) -> None:
+        self.limits = limits_of(robot, self._max_speed_mps)
+        self.footprint: Footprint = footprint_of(robot)
+        self._costmap = Costmap(self.footprint)
+        self._guidance = Guidance(self.footprint)
+        self._recovery = Recovery(self.footprint, self.limits.reverse_mps)
+
+    def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
+        """Begin an episode with an empty map; walls are not looked at."""
+        self._prepare(robot)
+        self.begin(np.random.default_rng(seed))
+
+    def act(self, look: Look) -> Command:
+        """Update the map and the path, then choose; back up or spin when stuck."""
+        self._costmap.update(look.sweep, look.pose)
+        if np.hypot(*(look.goal - look.pose[:2])) < ARRIVED_M:
+            return STOP
+        path = self._guidance.path(self._costmap, look.pose[:2], look.goal)
+        command = self.choose(Scene(look, self._costmap, path))
+        return self._recovery.command(look.stamp_ns * 1e-9, look.pose, path, self._costmap) or command
+
+    @abstractmethod
+    def begin(self, rng: np.random.Generator) -> None:
+        """Forget the last episode."""
+
+    @abstractmethod
+    def choose(self, scene: Scene) -> Command:
+        """Decide how to drive."""

@@ -1,0 +1,183 @@
+"""Model predictive path integral control (Williams et al., 2017) as Nav2 ships it.
+
+Generate noisy controls, roll them out, score them with the critics, weigh them: on a static costmap, or with moving
+clusters carried on at constant velocity. Parameters and defaults are those of Nav2's controller for a differential
+drive; the speed cap and the robot's own limits take the place of vx_max and wz_max. One optimisation per look: Nav2
+runs 20 in a second, the arena's scanner 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.evaluation.controllers import mppi_critics as critics
+from edge_worldmodel.evaluation.controllers.clusters import ClusterTracker, Tracks
+from edge_worldmodel.evaluation.controllers.controller import LOOK_PERIOD_S, STOP, Command
+from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, Scene
+from edge_worldmodel.evaluation.controllers.mppi_critics import Rollouts, Surroundings
+from edge_worldmodel.evaluation.controllers.settings import configured
+from edge_worldmodel.sim.robots import RobotSpec
+
+
+@dataclass(frozen=True)
+class MppiConfig(Config):
+    """Nav2's names in our units; the critics' weights begin with the critic's name."""
+
+    batch_size: int = param(1000, "trajectories drawn", minimum=10, maximum=10000)
+    time_steps: int = param(56, "points of a trajectory", minimum=10, maximum=200)
+    model_dt_s: float = param(0.05, "time between two points", minimum=0.01, maximum=0.2)
+    speed_std_mps: float = param(0.2, "spread of the drawn speeds", minimum=0.01)
+    turn_std_radps: float = param(0.4, "spread of the drawn yaw rates", minimum=0.01)
+    min_speed_mps: float = param(-0.35, "lowest speed, negative: backwards", maximum=0.0)
+    max_turn_radps: float = param(1.9, "highest yaw rate", minimum=0.1)
+    temperature: float = param(0.3, "how much of the worse trajectories counts", minimum=0.001)
+    gamma: float = param(0.015, "smoothness against low energy", minimum=0.0)
+    prune_m: float = param(1.5, "how much of the path is looked at", minimum=0.5, maximum=10.0)
+    inflation_m: float = param(0.7, "distance up to which obstacles cost", minimum=0.1, maximum=3.0)
+    cost_scaling: float = param(3.0, "how fast the cost of obstacles falls [1/m]", minimum=0.1)
+    constraint_weight: float = param(4.0, "weight of staying within the limits", minimum=0.0)
+    cost_weight: float = param(3.81, "weight of the costmap", minimum=0.0)
+    critical_cost: float = param(300.0, "cost of a point whose inscribed circle touches", minimum=0.0)
+    collision_cost: float = param(1e6, "cost of a collision", minimum=0.0)
+    goal_weight: float = param(5.0, "weight of the distance to the goal, near it", minimum=0.0)
+    align_weight: float = param(14.0, "weight of staying on the path", minimum=0.0)
+    follow_weight: float = param(5.0, "weight of getting on along the path", minimum=0.0)
+    angle_weight: float = param(2.0, "weight of facing along the path", minimum=0.0)
+    forward_weight: float = param(5.0, "weight of not going backwards", minimum=0.0)
+
+
+# Quadratic smoothing over 9 points (Savitzky and Golay, 1964), as Nav2 applies it to its result.
+_SMOOTHING = np.array([-21.0, 14.0, 39.0, 54.0, 59.0, 54.0, 39.0, 14.0, -21.0]) / 231.0
+_HALF = len(_SMOOTHING) // 2
+
+
+class Mppi(LocalPlanner):
+    """Keeps one control sequence from look to look and improves it."""
+
+    def __init__(
+        self,
+        name: str,
+        robot: RobotSpec,
+        max_speed_mps: float,
+        config: MppiConfig | None = None,
+        predicts: bool = False,
+    ) -> None:
+        """Drive a robot under a speed cap; ``predicts``: carry tracked clusters on at constant velocity."""
+        self.config = config or MppiConfig()
+        self._predicts = predicts
+        super().__init__(name, robot, max_speed_mps)
+        self.begin(np.random.default_rng(0))
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """Start from standing still, with noise drawn once for the episode, as Nav2 does by default."""
+        cfg = self.config
+        self._controls = np.zeros((2, cfg.time_steps), np.float32)
+        self._history = np.zeros((2, _HALF), np.float32)
+        self._noise = rng.standard_normal((2, cfg.time_steps, cfg.batch_size), np.float32)
+        self._noise[0] *= cfg.speed_std_mps
+        self._noise[1] *= cfg.turn_std_radps
+        self._tracker = ClusterTracker()
+
+    def choose(self, scene: Scene) -> Command:
+        """Shift, optimise once, command what is planned until the next look; stop when everything collides."""
+        shift = max(round(LOOK_PERIOD_S / self.config.model_dt_s), 1)
+        self._controls = np.concatenate([self._controls[:, shift:], self._controls[:, -1:].repeat(shift, 1)], axis=1)
+        rollouts = self._roll_out(scene, self._controls[..., None] + self._noise)
+        costs, collides = critics.score(rollouts, self._surroundings(scene), self.config)
+        if collides.all():
+            self.begin_again()
+            return STOP
+        self._update(rollouts.controls, costs)
+        command = self._controls[:, :shift].mean(axis=1)
+        self._history = np.concatenate([self._history, self._controls[:, :shift]], axis=1)[:, -_HALF:]
+        return Command(float(command[0]), float(command[1]))
+
+    def begin_again(self) -> None:
+        """Forget the control sequence."""
+        self._controls[:] = 0.0
+        self._history[:] = 0.0
+
+    def _surroundings(self, scene: Scene) -> Surroundings:
+        # Nav2's guide: the pruned path must reach as far as the robot can within the horizon.
+        cfg = self.config
+        reach_m = max(cfg.prune_m, 1.1 * self.limits.forward_mps * cfg.time_steps * cfg.model_dt_s)
+        ahead = scene.path[: max(round(reach_m / SPACING_M), 2)]
+        tracks = Tracks.none()
+        distance_m = scene.costmap.distance_m
+        look = scene.look
+        if self._predicts:
+            self._tracker.update(look.stamp_ns, look.sweep, look.pose)
+            tracks = self._tracker.tracks().moving().near(look.pose[:2], 5.0, 12)
+            distance_m = scene.costmap.without(tracks.positions, tracks.radii_m + 0.15)
+        return Surroundings(scene.costmap, distance_m, ahead, look.pose, look.goal, self.footprint, tracks)
+
+    def _bounds(self) -> tuple[Tensor, Tensor]:
+        limits, cfg = self.limits, self.config
+        turn = min(limits.yaw_rate_radps, cfg.max_turn_radps)
+        low = [max(-limits.reverse_mps, cfg.min_speed_mps), -turn]
+        return np.array(low, np.float32), np.array([limits.forward_mps, turn], np.float32)
+
+    def _roll_out(self, scene: Scene, controls: Tensor) -> Rollouts:
+        """Return what controls (2, T, n) lead to, from the present twist within the accelerations."""
+        dt = np.float32(self.config.model_dt_s)
+        start, limits = scene.pose.astype(np.float32), self.limits
+        changes = limits.acceleration_mps2, limits.deceleration_mps2, limits.yaw_acceleration_radps2
+        speeds = reachable(controls, scene.look.twist[[0, 2]], (np.array(changes) * dt).tolist())
+        if limits.turn_radius_m:
+            most = np.abs(speeds[0]) / np.float32(limits.turn_radius_m)
+            speeds[1] = np.clip(speeds[1], -most, most)
+        yaw = np.cumsum(speeds[1], axis=0) * dt + start[2]
+        before = np.concatenate([np.full_like(yaw[:1], start[2]), yaw[:-1]])
+        way = speeds[0] * dt
+        x = np.cumsum(way * np.cos(before), axis=0) + start[0]
+        y = np.cumsum(way * np.sin(before), axis=0) + start[1]
+        return Rollouts(controls, speeds, x, y, yaw, self.config.model_dt_s, *self._bounds())
+
+    def _update(self, controls: Tensor, costs: Tensor) -> None:
+        """Move the control sequence to the weighted mean of the drawn ones."""
+        cfg = self.config
+        spread = np.array([cfg.speed_std_mps, cfg.turn_std_radps], np.float32)[:, None]
+        pull = (self._controls / spread**2).reshape(-1)
+        total = costs + cfg.gamma * (pull @ self._noise.reshape(len(pull), -1))
+        weights = np.exp(-(total - total.min()) / cfg.temperature)
+        mean = controls @ (weights / weights.sum()).astype(np.float32)
+        padded = np.concatenate([self._history, mean, mean[:, -1:].repeat(_HALF, 1)], axis=1)
+        smooth = np.stack([np.convolve(row, _SMOOTHING, "valid") for row in padded])
+        low, high = self._bounds()
+        self._controls = np.clip(smooth, low[:, None], high[:, None]).astype(np.float32)
+
+
+def reachable(wanted: Tensor, start: Floats, changes: Sequence[float]) -> Tensor:
+    """Return the speeds (2, T, n) that follow wanted ones as fast as the accelerations allow.
+
+    Args:
+        wanted: (2, T, n) speed and yaw rate.
+        start: (2,) what is driven now.
+        changes: per step: speeding up, braking, turning.
+    """
+    up, down, turn = (np.float32(change) for change in changes)
+    speeds = np.empty_like(wanted)
+    v, w = (np.full(wanted.shape[2], value, np.float32) for value in start)
+    for step in range(wanted.shape[1]):
+        low, high = np.where(v > 0.0, v - down, v - up), np.where(v < 0.0, v + down, v + up)
+        v = np.minimum(np.maximum(wanted[0, step], low), high, out=speeds[0, step])
+        w = np.minimum(np.maximum(wanted[1, step], w - turn), w + turn, out=speeds[1, step])
+    return speeds
+
+
+def _make_static(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Mppi:
+    return Mppi("mppi_static", robot, max_speed_mps, configured(MppiConfig, settings))
+
+
+def _make_cv(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Mppi:
+    return Mppi("mppi_cv", robot, max_speed_mps, configured(MppiConfig, settings), predicts=True)
+
+
+FACTORIES = {"mppi_static": _make_static, "mppi_cv": _make_cv}

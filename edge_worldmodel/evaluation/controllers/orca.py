@@ -1,0 +1,146 @@
+"""ORCA (van den Berg et al., 2011) with perfect knowledge of people and walls: an upper reference, not a rival.
+
+`pyrvo` is the outside implementation (RVO2). The robot takes half of every avoidance, as ORCA assumes of everybody.
+ORCA's velocity is holonomic: a differential drive turns towards it and drives as fast as it already points there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.geometry import wrap_angle
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.controllers.controller import STOP, Command, ControllerError, Look, People
+from edge_worldmodel.evaluation.controllers.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.footprint import footprint_of
+from edge_worldmodel.evaluation.controllers.guidance import SPACING_M, Guidance
+from edge_worldmodel.evaluation.controllers.local_planner import ARRIVED_M, limits_of
+from edge_worldmodel.evaluation.controllers.settings import configured
+from edge_worldmodel.sim.robots import RobotSpec
+
+
+@dataclass(frozen=True)
+class OrcaConfig(Config):
+    """ORCA's own parameters and the way to a drive that cannot go sideways."""
+
+    horizon_s: float = param(3.0, "time for which people are avoided", minimum=0.1, maximum=20.0)
+    wall_horizon_s: float = param(1.0, "time for which walls are avoided", minimum=0.1, maximum=20.0)
+    neighbour_m: float = param(8.0, "people farther away are ignored", minimum=0.5, maximum=50.0)
+    neighbours: int = param(12, "people heeded at most", minimum=1, maximum=100)
+    margin_m: float = param(0.08, "added to the robot's radius", minimum=0.0, maximum=1.0)
+    lookahead_m: float = param(1.0, "how far ahead on the path the target lies", minimum=0.2, maximum=5.0)
+    turn_gain_hz: float = param(2.5, "yaw rate per radian of heading error", minimum=0.1, maximum=20.0)
+
+
+_STEP_S = 0.1
+_FAR_M = 1e4
+_ROLLING_SHARE = 0.3
+
+
+class Orca:
+    """One agent among people whose states are known."""
+
+    name = "orca"
+    knows_people = True
+
+    def __init__(self, robot: RobotSpec, max_speed_mps: float, config: OrcaConfig | None = None) -> None:
+        """Drive a robot under a speed cap.
+
+        Raises:
+            ControllerError: pyrvo is not installed.
+        """
+        try:
+            import pyrvo
+        except ModuleNotFoundError as error:
+            raise ControllerError(
+                "planner 'orca' needs the library pyrvo: pip install --no-deps -r requirements/no-deps.txt"
+            ) from error
+        self._library = pyrvo
+        self.config = config or OrcaConfig()
+        self._max_speed_mps = max_speed_mps
+        self.reset(robot, np.zeros(2), 0)
+
+    def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
+        """Begin an episode among walls; nothing is random."""
+        self._limits = limits_of(robot, self._max_speed_mps)
+        footprint = footprint_of(robot)
+        # RVO2's discs do not turn: a rectangle is as wide as its covering discs where it drives ahead.
+        self._radius_m = footprint.radius_m + self.config.margin_m
+        self._costmap, self._guidance = Costmap(footprint), Guidance(footprint)
+        self._people = 0
+        cfg = self.config
+        self._simulator = self._library.RVOSimulator(
+            _STEP_S, cfg.neighbour_m, cfg.neighbours, cfg.horizon_s, cfg.wall_horizon_s, self._radius_m,
+            self._limits.forward_mps,
+        )  # fmt: skip
+        for outline in walls:
+            self._simulator.add_obstacle([(float(x), float(y)) for x, y in outline])
+        self._simulator.process_obstacles()
+        self._simulator.add_agent((0.0, 0.0))
+
+    def act(self, look: Look) -> Command:
+        """Let RVO2 choose a velocity and turn it into a twist.
+
+        Raises:
+            ControllerError: the harness did not say where the people are.
+        """
+        if look.people is None:
+            raise ControllerError("planner 'orca' was not told where the people are")
+        self._costmap.update(look.sweep, look.pose)
+        if np.hypot(*(look.goal - look.pose[:2])) < ARRIVED_M:
+            return STOP
+        path = self._guidance.path(self._costmap, look.pose[:2], look.goal)
+        ahead = path[min(len(path) - 1, round(self.config.lookahead_m / SPACING_M))] - look.pose[:2]
+        wanted = ahead * (self._limits.forward_mps / max(float(np.hypot(*ahead)), 1e-6))
+        self._place_people(look.people)
+        return self._drive(look, self._velocity(look, wanted))
+
+    def _velocity(self, look: Look, wanted: Floats) -> Floats:
+        simulator = self._simulator
+        yaw = float(look.pose[2])
+        simulator.set_agent_position(0, (float(look.pose[0]), float(look.pose[1])))
+        simulator.set_agent_velocity(0, (float(look.twist[0]) * math.cos(yaw), float(look.twist[0]) * math.sin(yaw)))
+        simulator.set_agent_pref_velocity(0, (float(wanted[0]), float(wanted[1])))
+        simulator.do_step()
+        chosen = simulator.get_agent_velocity(0)
+        return np.array([chosen.x, chosen.y])
+
+    def _place_people(self, people: People) -> None:
+        """Tell RVO2 where everybody is; agents come into being when somebody is first seen."""
+        simulator = self._simulator
+        for i in range(self._people, len(people.positions)):
+            index = simulator.add_agent((_FAR_M + i, _FAR_M))
+            simulator.set_agent_radius(index, float(people.radii_m[i]))
+            simulator.set_agent_max_speed(index, 3.0)
+        self._people = max(self._people, len(people.positions))
+        for i, (position, velocity) in enumerate(zip(people.positions, people.velocities, strict=True)):
+            absent = bool(np.isnan(position).any())
+            place = (_FAR_M + i, _FAR_M) if absent else (float(position[0]), float(position[1]))
+            speed = (0.0, 0.0) if absent or np.isnan(velocity).any() else (float(velocity[0]), float(velocity[1]))
+            simulator.set_agent_position(i + 1, place)
+            simulator.set_agent_velocity(i + 1, speed)
+            simulator.set_agent_pref_velocity(i + 1, speed)
+
+    def _drive(self, look: Look, velocity: Floats) -> Command:
+        speed = float(np.hypot(*velocity))
+        if speed < 1e-3:
+            return STOP
+        error = float(wrap_angle(math.atan2(velocity[1], velocity[0]) - look.pose[2]))
+        turn = self.config.turn_gain_hz * error
+        limit = self._limits.yaw_rate_radps
+        # What cannot turn on the spot has to roll to turn at all.
+        slowest = _ROLLING_SHARE if self._limits.turn_radius_m else 0.0
+        return Command(speed * max(max(math.cos(error), 0.0) ** 2, slowest), min(max(turn, -limit), limit))
+
+
+def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Orca:
+    return Orca(robot, max_speed_mps, configured(OrcaConfig, settings))
+
+
+FACTORIES = {"orca": _make}

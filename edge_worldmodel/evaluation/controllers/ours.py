@@ -1,0 +1,160 @@
+"""Our own planner in the arena: perception, cache, planner and supervisor in one process, wired as the nodes wire them.
+
+Looks become plans, a plan takes effect a moment later as it does over topics, and the supervisor turns it into
+commands at its own rate. No thread and no clock: the same seed gives the same drive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_worldmodel.backends import open_backend
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.core.intake import Clock, Odometry
+from edge_worldmodel.core.latent_cache import LatentCache
+from edge_worldmodel.core.perception import Perception, PerceptionConfig
+from edge_worldmodel.core.planner import Planner, PlannerConfig
+from edge_worldmodel.core.rejection import RejectedInputError
+from edge_worldmodel.core.supervisor import Supervisor
+from edge_worldmodel.core.types import Floats, LatentFrame, Plan
+from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, Look
+from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters, robot_limits, supervisor_config
+from edge_worldmodel.evaluation.controllers.settings import configured
+from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
+from edge_worldmodel.sim.robots import RobotSpec
+from edge_worldmodel.store.manifest import load_model
+
+_SOURCE = "scan"
+
+
+@dataclass(frozen=True)
+class OursConfig(Config):
+    """What the planner's own configuration does not say; its values may be among the settings, too."""
+
+    model_dir: str = param("", "folder of a model with its manifest.json; empty: the shipped one")
+    latency_s: float = param(0.06, "from a look to its plan, as in the live graph", minimum=0.0, maximum=0.5)
+    threads: int = param(1, "threads of the network runtime", minimum=1, maximum=64)
+
+
+class Ours:
+    """The robot graph without ROS."""
+
+    name = "ours"
+    knows_people = False
+
+    def __init__(
+        self,
+        robot: RobotSpec,
+        max_speed_mps: float,
+        world_model: WorldModel,
+        planner: PlannerConfig | None = None,
+        latency_s: float = 0.06,
+    ) -> None:
+        """Drive a robot under a speed cap with a loaded world model."""
+        self._world_model, self._planner_config = world_model, planner or PlannerConfig()
+        self._max_speed_mps, self._latency_ns = max_speed_mps, round(latency_s * 1e9)
+        self.reset(robot, np.zeros(2), 0)
+
+    def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
+        """Begin an episode with nothing remembered."""
+        parameters = graph_parameters(robot, self._max_speed_mps)
+        config = supervisor_config(parameters)
+        self.steer_period_s = 1.0 / config.rate_hz
+        self._frames = config.odom_frame, config.base_frame
+        self._supervisor = Supervisor(config)
+        self._perception = Perception(PerceptionConfig())
+        self._cache = LatentCache()
+        self._planner = Planner(self._world_model, robot_limits(parameters), self._planner_config)
+        self._seed, self._sequence = seed, 0
+        self._plan: Plan | None = None
+        self._coming: Plan | None = None
+
+    def act(self, look: Look) -> Command:
+        """Look, think, and let the supervisor decide."""
+        clock = Clock(look.stamp_ns, look.stamp_ns)
+        rays = look.sweep.beams or len(look.sweep.endpoints)
+        self._supervisor.receive_sweep(_SOURCE, look.sweep, rays, clock)
+        self._move(look.stamp_ns, look.pose, look.twist)
+        self._perception.add_sweep(_SOURCE, look.sweep)
+        if self._perception.due(look.stamp_ns):
+            self._think(look)
+        return self._supervise(clock)
+
+    def steer(self, stamp_ns: int, pose: Floats, twist: Floats) -> Command:
+        """Let the supervisor decide again."""
+        self._move(stamp_ns, pose, twist)
+        return self._supervise(Clock(stamp_ns, stamp_ns))
+
+    def _move(self, stamp_ns: int, pose: Floats, twist: Floats) -> None:
+        odom_frame, base_frame = self._frames
+        self._perception.add_pose(stamp_ns, pose, twist)
+        odometry = Odometry(stamp_ns, odom_frame, base_frame, pose, twist)
+        self._supervisor.receive_odometry(odometry, Clock(stamp_ns, stamp_ns))
+
+    def _think(self, look: Look) -> None:
+        """Observe, encode, ask the cache and plan; without a usable look the last plan runs out."""
+        try:
+            observation = self._perception.observe(look.stamp_ns)
+        except RejectedInputError:
+            return
+        odom_frame, base_frame = self._frames
+        self._sequence += 1
+        frame = LatentFrame(
+            observation.stamp_ns, odom_frame, base_frame, observation.pose, observation.twist,
+            self._world_model.encode(observation.history), observation.entropy_bits, observation.surprise_bits,
+            self._world_model.model_id, self._sequence,
+        )  # fmt: skip
+        output = self._planner.plan(
+            frame,
+            goal=look.goal,
+            rng=np.random.default_rng([self._seed, self._sequence]),
+            warm_start=self._cache.warm_start(frame),
+            previous=self._plan,
+        )
+        self._cache.remember(dataclasses.replace(frame, tensor=output.solution))
+        when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
+        self._perception.add_imagined(when_ns, frame.pose, output.imagined[0])
+        self._coming = output.plan
+        self._coming_picture = when_ns, frame.pose, output.imagined[0]
+
+    def _supervise(self, clock: Clock) -> Command:
+        if self._coming is not None and clock.ros_ns >= self._coming.stamp_ns + self._latency_ns:
+            self._plan, self._coming = self._coming, None
+            self._supervisor.imagined.receive(*self._coming_picture)
+        if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
+            self._supervisor.receive_plan(self._plan, clock)
+        command = self._supervisor.supervise(clock).command
+        return Command(float(command[0]), float(command[2]))
+
+
+def open_world_model(config: OursConfig) -> WorldModel:
+    """Verify and load the model; there is no stand-in for it.
+
+    Raises:
+        ControllerError: no model, or one that cannot be used, with the reason.
+    """
+    try:
+        model = load_model(config.model_dir or shipped(MODEL))
+        backend = open_backend("onnxruntime", config.threads)
+        backend.load(model.networks)
+    except EdgeWorldModelError as error:
+        raise ControllerError(f"planner 'ours' has no model to imagine with: {error}") from error
+    return WorldModel(backend, model.model_id)
+
+
+def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Ours:
+    own = {name: value for name, value in settings.items() if name in OursConfig.__dataclass_fields__}
+    config = configured(OursConfig, own)
+    planner = configured(PlannerConfig, {name: value for name, value in settings.items() if name not in own})
+    return Ours(robot, max_speed_mps, open_world_model(config), planner, config.latency_s)
+
+
+FACTORIES = {"ours": _make}

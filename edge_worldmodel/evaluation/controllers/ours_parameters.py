@@ -1,0 +1,85 @@
+"""The parameters of our graph for one robot under a speed cap: the same for the fast path and for the live graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.maneuvers import RobotLimits
+from edge_worldmodel.core.supervisor_config import SupervisorConfig
+from edge_worldmodel.evaluation.controllers.controller import ControllerError
+from edge_worldmodel.evaluation.controllers.local_planner import limits_of
+from edge_worldmodel.evaluation.controllers.shipped import shipped
+from edge_worldmodel.sim.robots import RobotSpec
+
+PLANNER, SUPERVISOR = "rollout_planner", "safety_supervisor"
+_SLIP_SHARE = 0.9
+_ABOVE_PLANNER = 1.5
+"""What the supervisor passes on is this much above what is planned, as in config/robots."""
+
+
+def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[str, Any]]:
+    """Return the parameters of planner and supervisor: config/robots where it knows the robot, the cap on top.
+
+    Raises:
+        ControllerError: the file of the robot cannot be read.
+    """
+    parameters = _derived(robot)
+    try:
+        tree = yaml.safe_load(shipped(f"config/robots/{robot.name}.yaml").read_text(encoding="utf-8"))
+        for node in (PLANNER, SUPERVISOR):
+            known = tree[f"/**/{node}"]["ros__parameters"]
+            for name, value in known.items():
+                parameters[node][name] = {**parameters[node][name], **value} if isinstance(value, dict) else value
+    except ControllerError:
+        pass  # a robot of a scenario file: what the simulator knows about it must do
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ControllerError(f"config/robots/{robot.name}.yaml: not parameters of our nodes: {error}") from error
+    cap = limits_of(robot, max_speed_mps)
+    parameters[PLANNER]["robot"]["max_speed_mps"] = cap.forward_mps
+    parameters[SUPERVISOR]["max_forward_mps"] = cap.forward_mps
+    return parameters
+
+
+def robot_limits(parameters: dict[str, dict[str, Any]]) -> RobotLimits:
+    """Return the planner's limits among the parameters."""
+    return _built(RobotLimits, parameters[PLANNER]["robot"])
+
+
+def supervisor_config(parameters: dict[str, dict[str, Any]]) -> SupervisorConfig:
+    """Return the supervisor's configuration among the parameters."""
+    return _built(SupervisorConfig, parameters[SUPERVISOR])
+
+
+def _built(kind: Any, values: dict[str, Any]) -> Any:
+    try:
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except (TypeError, ConfigError) as error:
+        raise ControllerError(f"parameters {values} do not fit: {error}") from error
+
+
+def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
+    """Return parameters from what the simulator knows about a robot."""
+    planner = {
+        "radius_m": robot.radius_m,
+        "max_speed_mps": robot.max_speed_mps,
+        "max_yaw_rate_radps": robot.max_yaw_rate_radps,
+        "max_accel_mps2": 0.9 * robot.max_acceleration_mps2,
+        "max_decel_mps2": 0.8 * robot.max_deceleration_mps2,
+        "max_yaw_accel_radps2": 0.8 * robot.max_yaw_acceleration_radps2,
+    }
+    supervisor: dict[str, Any] = {
+        "footprint_radius_m": robot.radius_m,
+        "max_forward_mps": robot.max_speed_mps,
+        "max_reverse_mps": robot.max_reverse_mps,
+        "max_yaw_rate_radps": robot.max_yaw_rate_radps,
+        "max_acceleration_mps2": _ABOVE_PLANNER * max(robot.max_acceleration_mps2, robot.max_deceleration_mps2),
+        "max_yaw_acceleration_radps2": _ABOVE_PLANNER * robot.max_yaw_acceleration_radps2,
+        "braking_deceleration_mps2": _SLIP_SHARE * robot.max_deceleration_mps2,
+    }
+    if robot.length_m:
+        x, y = 0.5 * robot.length_m, 0.5 * robot.width_m
+        supervisor["footprint_m"] = [x, y, -x, y, -x, -y, x, -y]
+    return {PLANNER: {"robot": planner}, SUPERVISOR: supervisor}

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge_worldmodel.evaluation.arena.episode import mean_jerk, run_episode
+from edge_worldmodel.evaluation.arena.outcome import barn_score
+from edge_worldmodel.evaluation.arena.scenario import Wishes, load_scenario
+from edge_worldmodel.evaluation.controllers import Command
+
+from .conftest import Straight
+
+_EMPTY = "kind: crowd\npeople: [0, 0]\nsize: 8\ntime_limit: 20\nmax_speed: 0.8\n"
+
+
+@pytest.fixture
+def open_floor(tmp_path):
+    path = tmp_path / "floor.yaml"
+    path.write_text(_EMPTY)
+    return load_scenario(str(path), 3)
+
+
+def test_a_free_way_is_driven_to_the_goal(open_floor):
+    outcome, trace = run_episode(open_floor, 0, Straight())
+    assert outcome.ending == "success"
+    assert outcome.goal_distance_m <= open_floor.goal_tolerance_m
+    assert outcome.path_m == pytest.approx(np.hypot(*np.diff(trace.poses[:, :2], axis=0).T).sum(), rel=0.02)
+    assert outcome.intrusion_s == 0.0
+    assert outcome.ticks == len(trace.stamps_ns) - 1
+    assert np.isnan(outcome.person_distance_m)
+
+
+def test_who_does_not_move_runs_out_of_time(open_floor):
+    outcome, _ = run_episode(open_floor, 0, Straight(0.0))
+    assert outcome.ending == "timeout"
+    assert outcome.time_s == pytest.approx(20.0, abs=0.11)
+    assert outcome.score == 0.0
+
+
+def test_a_wall_in_the_way_is_a_contact(barn_file):
+    scenario = load_scenario("barn", 0, Wishes(worlds=(barn_file,)))
+    endings = {o.label: o for o in (run_episode(scenario, index, Straight(0.5))[0] for index in range(2))}
+    assert endings["world 1"].ending == "success"
+    assert endings["world 1"].min_distance_m > 0.5
+    assert endings["world 2"].ending == "contact"
+    assert endings["world 2"].touched == "wall"
+    assert endings["world 2"].min_distance_m == 0.0
+    assert endings["world 2"].contact_speed_mps > 0.1
+
+
+def test_the_same_seed_gives_the_same_episode_to_the_last_bit():
+    runs = [run_episode(load_scenario("doorway", 5), 1, Straight()) for _ in range(2)]
+    (first, trace), (second, again) = runs
+    assert first.ending == second.ending
+    plain = [replace(o, tick_bins={}, cpu_s=0.0, simulator_s=0.0).to_json() for o in (first, second)]
+    assert plain[0] == plain[1]
+    np.testing.assert_array_equal(trace.ranges, again.ranges)
+    np.testing.assert_array_equal(trace.people, again.people)
+    other, _ = run_episode(load_scenario("doorway", 6), 1, Straight())
+    assert other.path_m != first.path_m
+
+
+def test_nobody_drives_faster_than_the_cap(open_floor):
+    _, trace = run_episode(open_floor, 0, Straight(5.0))
+    assert trace.twists[:, 0].max() <= open_floor.max_speed_mps + 0.01
+
+
+def test_a_planner_that_breaks_down_costs_its_episode_only(open_floor):
+    class Broken(Straight):
+        def act(self, look):
+            raise ZeroDivisionError("no way")
+
+    outcome, _ = run_episode(open_floor, 0, Broken())
+    assert outcome.ending == "error"
+    assert "no way" in outcome.error
+
+
+def test_only_who_may_know_is_told_where_people_are():
+    seen = []
+
+    class Curious(Straight):
+        def act(self, look):
+            seen.append(look.people)
+            return Command(0.0, 0.0)
+
+    scenario = load_scenario("doorway", 0, Wishes(time_limit_s=1.0))
+    run_episode(scenario, 0, Curious())
+    assert all(people is None for people in seen)
+    seen.clear()
+    knowing = Curious()
+    knowing.knows_people = True
+    run_episode(scenario, 0, knowing)
+    world = scenario.case(0).draft.world
+    assert len(knowing.walls) == len(world.solids)
+    start = np.array(world.robots[0].start)
+    away = np.hypot(*(np.array([p.start for p in world.people]) - start[:2]).T)
+    np.testing.assert_allclose(np.hypot(*seen[0].positions.T), away)
+
+
+def test_the_score_is_that_of_barn():
+    assert barn_score(True, 12.0, 10.0) == pytest.approx(5.0 / 12.0)
+    assert barn_score(True, 1.0, 10.0) == 0.5
+    assert barn_score(True, 99.0, 10.0) == 0.125
+    assert barn_score(False, 12.0, 10.0) == 0.0
+
+
+def test_jerk_is_zero_at_constant_acceleration():
+    speeds = np.arange(10) * 0.1
+    steady = np.stack([speeds, 0 * speeds, 0 * speeds], axis=-1)
+    assert mean_jerk(steady) == pytest.approx(0.0, abs=1e-9)
+    steady[4, 0] += 0.01
+    assert mean_jerk(steady) > 0.1

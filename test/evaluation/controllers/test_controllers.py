@@ -1,0 +1,104 @@
+"""Every controller drives round a box, keeps its limits and drives the same way again with the same seed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
+from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.evaluation.controllers import NAMES, Controller, ControllerError, make_controller, ours
+from edge_worldmodel.evaluation.controllers.ours import Ours
+from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters, robot_limits, supervisor_config
+from edge_worldmodel.sim.robots import PRESETS, RobotSpec
+
+from .conftest import BOX, drive_through, room
+
+CAP_MPS = 0.8
+FEWER = {"mppi_static": {"batch_size": 400}, "mppi_cv": {"batch_size": 400}, "pytorch_mppi": {"samples": 400}}
+NEEDS = {"orca": "pyrvo", "pytorch_mppi": "pytorch_mppi"}
+
+
+def controller_of(name: str) -> Controller:
+    """The controller, smaller where that is faster; ours without a learned model."""
+    library = NEEDS.get(name)
+    if library is not None and importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed: see requirements/no-deps.txt and requirements/peer.txt")
+    if name == "ours":
+        return Ours(PRESETS["generic"], CAP_MPS, WorldModel(DeterministicBackend(), "deterministic"))
+    return make_controller(name, PRESETS["generic"], CAP_MPS, FEWER.get(name, {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drives_round_a_box(name: str) -> None:
+    drive = drive_through(controller_of(name), room(BOX))
+    assert drive.arrived and not drive.touched, drive
+    assert drive.time_s < 30.0
+    assert drive.commands[:, 0].max() <= CAP_MPS + 1e-6
+    assert np.abs(drive.commands[:, 1]).max() <= PRESETS["generic"].max_yaw_rate_radps + 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drives_the_same_way_again(name: str) -> None:
+    controller = controller_of(name)
+    first = drive_through(controller, room(BOX), limit_s=4.0)
+    again = drive_through(controller, room(BOX), limit_s=4.0)
+    anew = drive_through(controller_of(name), room(BOX), limit_s=4.0)
+    assert np.array_equal(first.commands, again.commands)
+    assert np.array_equal(first.commands, anew.commands)
+
+
+@pytest.mark.parametrize("name", ["dwa", "mppi_static"])
+def test_passes_a_gap_that_only_the_long_side_fits(name: str) -> None:
+    from edge_worldmodel.sim.shapes import Box
+
+    # 0.64 m between the boxes: less than the Jackal's circle, more than its width.
+    walls = Box(2.5, 1.66, 0.3, 2.68), Box(2.5, -1.66, 0.3, 2.68)
+    controller = make_controller(name, PRESETS["jackal"], 0.5, FEWER.get(name, {}))
+    drive = drive_through(controller, room(*walls, robot="jackal"))
+    assert drive.arrived and not drive.touched, drive
+
+
+def test_unknown_names_and_settings_are_refused() -> None:
+    robot = PRESETS["generic"]
+    with pytest.raises(ControllerError, match="planner 'teb' does not exist: choose one of ours, dwa"):
+        make_controller("teb", robot, 0.5)
+    with pytest.raises(ControllerError, match="setting 'speed' does not exist"):
+        make_controller("dwa", robot, 0.5, {"speed": 1.0})
+    with pytest.raises(ControllerError, match="horizon_s = -1.0"):
+        make_controller("dwa", robot, 0.5, {"horizon_s": -1.0})
+
+
+def test_ours_never_drives_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ControllerError, match="no model to imagine with"):
+        make_controller("ours", PRESETS["generic"], 0.5, {"model_dir": str(tmp_path)})
+    monkeypatch.setattr(ours, "MODEL", "models/none")
+    with pytest.raises(ControllerError, match=r"models/none.* is not shipped"):
+        make_controller("ours", PRESETS["generic"], 0.5)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_the_graph_of_ours_has_the_robots_parameters_and_the_cap(name: str) -> None:
+    parameters = graph_parameters(PRESETS[name], 0.4)
+    limits, supervisor = robot_limits(parameters), supervisor_config(parameters)
+    assert limits.max_speed_mps == supervisor.max_forward_mps == 0.4
+    assert limits.radius_m == PRESETS[name].radius_m == supervisor.footprint_radius_m
+    assert supervisor.max_acceleration_mps2 >= limits.max_accel_mps2
+
+
+def test_a_robot_without_a_file_gets_parameters_from_its_own_limits() -> None:
+    parameters = graph_parameters(RobotSpec(name="cart", radius_m=0.4, length_m=0.6, width_m=0.5), 5.0)
+    assert robot_limits(parameters).max_speed_mps == RobotSpec().max_speed_mps
+    assert supervisor_config(parameters).footprint.shape == (4, 2)
+
+
+@pytest.mark.parametrize("name", ["dwa", "mppi_static", "orca", "pytorch_mppi"])
+def test_a_car_is_driven_round_a_box_without_turning_on_the_spot(name: str) -> None:
+    if NEEDS.get(name) and importlib.util.find_spec(NEEDS[name]) is None:
+        pytest.skip(f"{NEEDS[name]} is not installed: see requirements/no-deps.txt and requirements/peer.txt")
+    controller = make_controller(name, PRESETS["car"], CAP_MPS, FEWER.get(name, {}))
+    drive = drive_through(controller, room(BOX, robot="car"))
+    assert drive.arrived and not drive.touched, drive
