@@ -8,7 +8,6 @@ import threading
 import time
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import Clock, ClockType
 from rclpy.serialization import serialize_message
@@ -18,13 +17,13 @@ import edge_worldmodel.msg as msg
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.errors import InputError
-from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig, PlannerOutput
-from edge_worldmodel.core.types import Floats, LatentFrame, Plan, WarmStart
+from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.convert_sensors import occupancy_to_msg
 from edge_worldmodel.nodes.frames import Frames
+from edge_worldmodel.nodes.goal_input import GoalInput
 from edge_worldmodel.nodes.health import guarded
 from edge_worldmodel.nodes.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.markers import rollout_markers
@@ -53,7 +52,6 @@ class RolloutPlannerNode(ManagedNode):
         self._planner = Planner(model, self._limits, self._config, self._disturbances)
         self._frames = Frames(self, self.common.base_frame)
         self._waiting: LatentFrame | None = None
-        self._goal: PoseStamped | None = None
         self._plan: Plan | None = None
         self._plan_bytes = b""
         self._received_s = -math.inf
@@ -68,10 +66,11 @@ class RolloutPlannerNode(ManagedNode):
         self._solutions = self.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
         self._imagined = self.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
         self._markers = self.create_publisher(MarkerArray, "planner/markers", LATEST)
+        self._goal = GoalInput(self, self._frames)
         self._inputs = [
             self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
             self.create_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST),
-            self.create_subscription(PoseStamped, "goal_pose", self._on_goal, LATEST),
+            self._goal.subscription,
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._patience = self.create_timer(
@@ -118,29 +117,12 @@ class RolloutPlannerNode(ManagedNode):
         if self._waiting is not None:
             self._submit(None)
 
-    @guarded
-    def _on_goal(self, message: PoseStamped) -> None:
-        convert.pose_from_msg(message.pose)
-        if not message.header.frame_id:
-            raise InputError("goal_pose without a frame_id: set header.frame_id, for example 'odom'")
-        self._goal = message
-        self.get_logger().info(
-            f"goal ({message.pose.position.x:.2f}, {message.pose.position.y:.2f}) m in '{message.header.frame_id}'"
-        )
-
     def _submit(self, warm_start: WarmStart | None) -> None:
         frame, self._waiting = self._waiting, None
         self._patience.cancel()
         if frame is not None:
             load_s = time.perf_counter() - self._received_s
-            self._worker.submit(Job(frame, warm_start, self._goal_in_odom(), self._communication_s, load_s))
-
-    def _goal_in_odom(self) -> Floats | None:
-        """The goal in the odometry frame as tf sees it now, so that a goal in `map` follows localisation."""
-        if self._goal is None:
-            return None
-        transform = self._frames.planar_transform(self.common.odom_frame, self._goal.header.frame_id)
-        return compose(transform, convert.pose_from_msg(self._goal.pose))
+            self._worker.submit(Job(frame, warm_start, self._goal.in_odom(), self._communication_s, load_s))
 
     @guarded
     def _think(self, job: Job) -> None:
