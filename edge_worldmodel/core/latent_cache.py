@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -16,10 +15,8 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import relative, transform_points, wrap_angle
 from edge_worldmodel.core.grid import GridSpec
 from edge_worldmodel.core.types import Floats, LatentFrame, Tensor, WarmStart
+from edge_worldmodel.core.window_store import POOL, Entry, LatentStore, WindowStore
 
-_POOL = 4
-"""The context is pooled to 4 x 4 cells before scenes are compared."""
-EMBEDDING_SIZE = tensors.CONTEXT_CHANNELS * _POOL * _POOL
 _LATENT_GRID = GridSpec(tensors.LATENT_CELLS, tensors.GRID_CELLS * tensors.CELL_SIZE_M / tensors.LATENT_CELLS)
 _PENDING = 32
 """Scenes kept while their solution is still being imagined."""
@@ -29,8 +26,11 @@ _PENDING = 32
 class LatentCacheConfig(Config):
     """What is kept, when it may be used, and how much noise it gets."""
 
-    window_s: float = param(60.0, "how long solutions are kept", minimum=0.1, maximum=3600.0)
-    capacity: int = param(600, "solutions kept at most", minimum=1, maximum=100_000, read_only=True)
+    window_s: float = param(60.0, "how long solutions are kept in memory", minimum=0.1, maximum=3600.0)
+    capacity: int = param(600, "solutions kept in memory at most", minimum=1, maximum=100_000, read_only=True)
+    max_memory_mb: float = param(
+        64.0, "solutions in memory take at most this much [MB]; the oldest go first", minimum=0.1, maximum=100_000.0
+    )
     max_age_s: float = param(0.6, "oldest last solution that is continued", minimum=0.0, maximum=5.0)
     max_distance_m: float = param(0.6, "farthest way since the last solution", minimum=0.0, maximum=5.0)
     max_turn_rad: float = param(0.8, "largest turn since the last solution", minimum=0.0, maximum=3.2)
@@ -47,96 +47,13 @@ class LatentCacheConfig(Config):
     noise_recall: float = param(0.2, "noise added for a recalled scene", minimum=0.0, maximum=1.0)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One solved scene: its latents (F, Cl, 16, 16), ego pose and unit embedding (EMBEDDING_SIZE,)."""
-
-    stamp_ns: int
-    pose: Floats
-    model_id: str
-    embedding: Tensor
-    latents: Tensor
-
-
-class LatentStore(Protocol):
-    """Where solved scenes are kept; the in-memory window today, a vector database tomorrow."""
-
-    def add(self, entry: Entry) -> None:
-        """Keep an entry, dropping the oldest when full."""
-        ...
-
-    def newest(self) -> Entry | None:
-        """Return the entry solved last."""
-        ...
-
-    def nearest(self, embedding: Tensor, model_id: str) -> tuple[Entry, float] | None:
-        """Return the most similar entry of a model and its cosine similarity."""
-        ...
-
-    def drop_before(self, stamp_ns: int) -> None:
-        """Forget what is older than ``stamp_ns``."""
-        ...
-
-    def clear(self) -> None:
-        """Forget everything."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        ...
-
-
-class WindowStore:
-    """The newest entries in memory, embeddings side by side in a ring for one product per query."""
-
-    def __init__(self, capacity: int) -> None:
-        """Hold at most ``capacity`` entries."""
-        self._entries: OrderedDict[int, Entry] = OrderedDict()
-        self._embeddings = np.zeros((capacity, EMBEDDING_SIZE), np.float32)
-        self._count = 0
-
-    def add(self, entry: Entry) -> None:
-        """Keep an entry, dropping the oldest when full."""
-        slot = self._count % len(self._embeddings)
-        self._entries.pop(slot, None)
-        self._entries[slot] = entry
-        self._embeddings[slot] = entry.embedding
-        self._count += 1
-
-    def newest(self) -> Entry | None:
-        """Return the entry solved last."""
-        return self._entries[next(reversed(self._entries))] if self._entries else None
-
-    def nearest(self, embedding: Tensor, model_id: str) -> tuple[Entry, float] | None:
-        """Return the most similar entry of a model and its cosine similarity."""
-        slots = [slot for slot, entry in self._entries.items() if entry.model_id == model_id]
-        if not slots:
-            return None
-        similarity = self._embeddings[slots] @ embedding
-        best = int(np.argmax(similarity))
-        return self._entries[slots[best]], float(similarity[best])
-
-    def drop_before(self, stamp_ns: int) -> None:
-        """Forget what is older than ``stamp_ns``."""
-        while self._entries and next(iter(self._entries.values())).stamp_ns < stamp_ns:
-            self._entries.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        return len(self._entries)
-
-
 class LatentCache:
     """Answers each LatentFrame with a WarmStart and learns from the planner's solutions."""
 
     def __init__(self, config: LatentCacheConfig | None = None, store: LatentStore | None = None) -> None:
         """Start empty; ``store`` replaces the in-memory window."""
         self.config = config or LatentCacheConfig()
-        self.store: LatentStore = store if store is not None else WindowStore(self.config.capacity)
+        self.store: LatentStore = store if store is not None else window(self.config)
         self.answers: Counter[str] = Counter()
         self._scenes: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self._last: LatentFrame | None = None
@@ -168,6 +85,11 @@ class LatentCache:
         self.store.drop_before(frame.stamp_ns - round(self.config.window_s * 1e9))
         return self._answer(frame, scene)
 
+    def delete_all(self) -> str:
+        """Forget everything, also what is kept on disk; return what was deleted, in words."""
+        self._scenes.clear()
+        return self.store.delete_all()
+
     def remember(self, solution: LatentFrame) -> bool:
         """Keep the planner's solution (futures, Cl, 16, 16); False when its scene is unknown or from before a jump."""
         tensors.LATENT.check(solution.tensor)
@@ -184,13 +106,14 @@ class LatentCache:
         if frame.surprise > cfg.max_surprise:
             return self._refuse(frame, "surprise", f"surprise {frame.surprise:.2f} above {cfg.max_surprise:.2f} bits")
         newest = self.store.newest()
-        if newest is None:
-            return self._refuse(frame, "empty", "nothing remembered yet")
-        if newest.model_id != frame.model_id:
-            return self._refuse(frame, "model", f"solved by model '{newest.model_id}', this is '{frame.model_id}'")
-        obstacle = self._why_not_continue(frame, newest, scene)
-        if obstacle is None:
-            return self._continued(frame, newest, scene)
+        obstacle = "empty", "nothing remembered yet"
+        if newest is not None:
+            if newest.model_id != frame.model_id:
+                return self._refuse(frame, "model", f"solved by model '{newest.model_id}', this is '{frame.model_id}'")
+            change = self._why_not_continue(frame, newest, scene)
+            if change is None:
+                return self._continued(frame, newest, scene)
+            obstacle = change
         found = self.store.nearest(scene, frame.model_id)
         if found is not None and found[1] >= cfg.recall_similarity:
             return self._recalled(frame, *found)
@@ -219,9 +142,12 @@ class LatentCache:
 
     def _recalled(self, frame: LatentFrame, entry: Entry, similarity: float) -> WarmStart:
         level = min(self._noise_level(0.0, 0.0, similarity) + self.config.noise_recall, self.config.noise_max)
-        reason = f"scene recalled from {_age_s(frame, entry):.1f} s ago, similarity {similarity:.2f}"
+        age_s = _age_s(frame, entry)
+        # A stamp from the future is one of an earlier run, with a simulated clock that began anew.
+        when = f"{age_s:.1f} s ago" if age_s >= 0.0 else "an earlier run"
+        reason = f"scene recalled from {when}, similarity {similarity:.2f}"
         # Like scenes are alike in the ego frame, wherever the robot was then: nothing to warp.
-        return self._accept(frame, "recalled", reason, _age_s(frame, entry), similarity, level, entry.latents)
+        return self._accept(frame, "recalled", reason, max(age_s, 0.0), similarity, level, entry.latents)
 
     def _noise_level(self, age_s: float, distance_m: float, similarity: float) -> float:
         cfg = self.config
@@ -261,11 +187,16 @@ class LatentCache:
         return WarmStart(frame.stamp_ns, frame.sequence, False, reason, frame.model_id, nan, 0.0, 1.0, nothing)
 
 
+def window(config: LatentCacheConfig) -> WindowStore:
+    """Return the window in memory that a configuration asks for."""
+    return WindowStore(config.capacity, round(config.max_memory_mb * 1e6))
+
+
 def embed(context: Tensor) -> Tensor:
     """Return the unit embedding (EMBEDDING_SIZE,) of a context (1, Cc, 16, 16): average-pooled to 4 x 4."""
     tensors.CONTEXT.check(context)
-    block = tensors.LATENT_CELLS // _POOL
-    pooled = context.reshape(tensors.CONTEXT_CHANNELS, _POOL, block, _POOL, block).mean(axis=(2, 4)).reshape(-1)
+    block = tensors.LATENT_CELLS // POOL
+    pooled = context.reshape(tensors.CONTEXT_CHANNELS, POOL, block, POOL, block).mean(axis=(2, 4)).reshape(-1)
     unit: Tensor = (pooled / max(float(np.linalg.norm(pooled)), 1e-9)).astype(np.float32)
     return unit
 

@@ -50,7 +50,12 @@ class Health:
     def problem(self, key: str, text: str, level: bytes = DiagnosticStatus.ERROR) -> None:
         """Show a problem under ``key`` until it is solved; the text says what to do."""
         if self._problems.get(key) != (level, text):
-            self._node.get_logger().error(text)
+            logger = self._node.get_logger()
+            # Two lines: rclpy refuses one that changes its severity.
+            if level == DiagnosticStatus.WARN:
+                logger.warning(text)
+            else:
+                logger.error(text)
         self._problems[key] = (level, text)
 
     def solved(self, key: str) -> None:

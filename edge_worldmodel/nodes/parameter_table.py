@@ -23,10 +23,11 @@ from edge_worldmodel.nodes.recorder_config import RecorderConfig
 from edge_worldmodel.nodes.safety_supervisor_node import SupervisorNodeConfig
 from edge_worldmodel.nodes.sim_node import SimConfig
 from edge_worldmodel.nodes.verdict_view_node import VerdictViewConfig
+from edge_worldmodel.store.scene_memory import SceneMemoryConfig
 
 NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
     "perception": (("", ManagedNodeConfig), ("", PerceptionTopics), ("", PerceptionConfig), ("", ModelConfig)),
-    "latent_cache": (("", ManagedNodeConfig), ("", LatentCacheConfig)),
+    "latent_cache": (("", ManagedNodeConfig), ("", LatentCacheConfig), ("", SceneMemoryConfig)),
     "rollout_planner": (
         ("", ManagedNodeConfig),
         ("robot.", RobotLimits),

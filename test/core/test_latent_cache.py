@@ -9,7 +9,7 @@ import pytest
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import TensorMismatchError
-from edge_worldmodel.core.latent_cache import Entry, LatentCache, LatentCacheConfig, WindowStore, embed, warp
+from edge_worldmodel.core.latent_cache import LatentCache, LatentCacheConfig, embed, warp
 from edge_worldmodel.core.types import LatentFrame, WarmStart
 
 SECOND_NS = 10**9
@@ -166,19 +166,3 @@ def test_embedding_is_a_unit_vector_that_tells_scenes_apart() -> None:
     assert np.linalg.norm(first) == pytest.approx(1.0, abs=1e-5)
     assert first @ second < 0.3
     assert np.isfinite(embed(np.zeros(tensors.CONTEXT.shape, np.float32))).all()
-
-
-def test_store_finds_the_nearest_of_the_model() -> None:
-    store = WindowStore(3)
-    assert store.newest() is None and store.nearest(embed(_context(0)), "m") is None
-    for seed in range(5):
-        latents = np.full((1, 8, 16, 16), seed, np.float32)
-        store.add(Entry(seed, np.zeros(3), "a" if seed == 4 else "m", embed(_context(seed)), latents))
-    newest = store.newest()
-    assert newest is not None and newest.stamp_ns == 4 and len(store) == 3
-    found = store.nearest(embed(_context(4)), "m")
-    assert found is not None and found[0].stamp_ns in (2, 3)
-    found = store.nearest(embed(_context(3)), "m")
-    assert found is not None and found[0].stamp_ns == 3 and found[1] == pytest.approx(1.0, abs=1e-5)
-    store.clear()
-    assert len(store) == 0

@@ -1,0 +1,165 @@
+"""Where solved scenes are kept: what any store offers, and the one in memory.
+
+A scene is looked up by a sketch, a projection to a few numbers that is 16 times quicker to compare; the best few
+are then compared in full.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.types import Floats, Tensor
+
+POOL = 4
+"""The context is pooled to 4 x 4 cells before scenes are compared."""
+EMBEDDING_SIZE = tensors.CONTEXT_CHANNELS * POOL * POOL
+SKETCH_SIZE = 64
+SKETCH_NAME = "chirp-1"
+"""Stands for the projection in what is written to disk; another projection needs another name."""
+CANDIDATES = 16
+"""Scenes that are compared in full."""
+_NOBODY = -1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One solved scene: its latents (F, Cl, 16, 16), ego pose and unit embedding (EMBEDDING_SIZE,)."""
+
+    stamp_ns: int
+    pose: Floats
+    model_id: str
+    embedding: Tensor
+    latents: Tensor
+
+
+class LatentStore(Protocol):
+    """Where solved scenes are kept: the window in memory, with or without a longer memory behind it."""
+
+    def add(self, entry: Entry) -> None:
+        """Keep an entry, dropping the oldest when full."""
+        ...
+
+    def newest(self) -> Entry | None:
+        """Return the entry solved last."""
+        ...
+
+    def nearest(self, embedding: Tensor, model_id: str) -> tuple[Entry, float] | None:
+        """Return the most similar entry of a model and its cosine similarity."""
+        ...
+
+    def drop_before(self, stamp_ns: int) -> None:
+        """Forget what is older than ``stamp_ns``."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything whose pose may be compared with a later one."""
+        ...
+
+    def delete_all(self) -> str:
+        """Forget everything, for good; return what was deleted, in words."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of entries whose pose may be compared."""
+        ...
+
+
+class WindowStore:
+    """The newest entries in memory, at most so many and so many bytes, in a ring with their sketches side by side."""
+
+    def __init__(self, capacity: int, max_bytes: int = 1 << 40) -> None:
+        """Hold at most ``capacity`` entries whose embeddings and latents take at most ``max_bytes``."""
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
+        self._embeddings = np.zeros((capacity, EMBEDDING_SIZE), np.float32)
+        self._sketches = np.zeros((capacity, SKETCH_SIZE), np.float32)
+        self._models = np.full(capacity, _NOBODY)
+        self._model_numbers: dict[str, int] = {}
+        self._count = 0
+        self._bytes = 0
+        self._max_bytes = max_bytes
+
+    def add(self, entry: Entry) -> None:
+        """Keep an entry, dropping the oldest when full."""
+        slot = self._count % len(self._models)
+        self._drop(slot)
+        self._bytes += _size(entry)
+        while self._entries and self._bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+        self._entries[slot] = entry
+        self._embeddings[slot] = entry.embedding
+        self._sketches[slot] = sketch(entry.embedding)
+        self._models[slot] = self._model_numbers.setdefault(entry.model_id, len(self._model_numbers))
+        self._count += 1
+
+    def newest(self) -> Entry | None:
+        """Return the entry solved last."""
+        return self._entries[next(reversed(self._entries))] if self._entries else None
+
+    def nearest(self, embedding: Tensor, model_id: str) -> tuple[Entry, float] | None:
+        """Return the most similar entry of a model and its cosine similarity."""
+        number = self._model_numbers.get(model_id, _NOBODY)
+        used = min(self._count, len(self._models))
+        mine = self._models[:used] == number
+        if number == _NOBODY or not mine.any():
+            return None
+        likeness = np.where(mine, self._sketches[:used] @ sketch(embedding), -np.inf)
+        best = np.argpartition(likeness, -CANDIDATES)[-CANDIDATES:] if used > CANDIDATES else np.arange(used)
+        best = best[mine[best]]
+        similarity = self._embeddings[best] @ embedding
+        first = int(np.argmax(similarity))
+        return self._entries[int(best[first])], float(similarity[first])
+
+    def drop_before(self, stamp_ns: int) -> None:
+        """Forget what is older than ``stamp_ns``."""
+        while self._entries and next(iter(self._entries.values())).stamp_ns < stamp_ns:
+            self._drop(next(iter(self._entries)))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._models[:] = _NOBODY
+        self._bytes = 0
+
+    def delete_all(self) -> str:
+        """Forget everything; return what was deleted, in words."""
+        count = len(self)
+        self.clear()
+        return f"{count} solutions in memory deleted"
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._entries)
+
+    def _drop(self, slot: int) -> None:
+        entry = self._entries.pop(slot, None)
+        if entry is not None:
+            self._models[slot] = _NOBODY
+            self._bytes -= _size(entry)
+
+
+def sketch(embedding: Tensor) -> Tensor:
+    """Return the unit sketch (SKETCH_SIZE,) of an embedding; products of sketches are near the cosine similarity."""
+    projected = _PROJECTION @ embedding
+    unit: Tensor = projected / np.float32(max(float(np.linalg.norm(projected)), 1e-9))
+    return unit
+
+
+def _size(entry: Entry) -> int:
+    return entry.latents.nbytes + entry.embedding.nbytes + 4 * SKETCH_SIZE
+
+
+def _chirps() -> Tensor:
+    """Return the projection: rows of chirps, nearly orthogonal and the same on every machine for ever."""
+    prime = 1031  # the first above EMBEDDING_SIZE
+    row, column = np.arange(1, SKETCH_SIZE + 1)[:, None], np.arange(EMBEDDING_SIZE)[None]
+    phase = 2.0 * np.pi * ((row * column * column + 7 * column) % prime) / prime
+    chirps: Tensor = np.cos(phase).astype(np.float32)
+    return chirps
+
+
+_PROJECTION = _chirps()
