@@ -3,8 +3,8 @@
 Run it in a process of its own (scene_keeper): Qdrant Edge 0.9 holds Python's lock while it flushes and loads, and a
 damaged file that it maps into memory ends the process.
 
-The folder holds ``scenes/`` (what is in use: ``tag.json`` and ``shard/``), ``set-aside-*`` (what could not be used),
-``lock`` and, while a shard is being opened, ``opening``.
+The folder holds ``scenes/`` (what is in use: ``tag.json``, ``shard/`` and ``flushed``, the number of scenes last
+written), ``set-aside-*`` (what could not be used), ``lock`` and, while a shard is being opened, ``opening``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from edge_worldmodel.core.window_store import CANDIDATES, EMBEDDING_SIZE, SKETCH
 from edge_worldmodel.store.scene_wire import decode, encode
 
 SCHEMA = 1
-SCENES, FRESH, SHARD, TAG, OPENING = "scenes", "scenes.fresh", "shard", "tag.json", "opening"
+SCENES, FRESH, SHARD, TAG, FLUSHED = "scenes", "scenes.fresh", "shard", "tag.json", "flushed"
+OPENING = "opening"
 ASIDE, DELETED = "set-aside-", ".deleted-"
 _VECTOR = "sketch"
 _BATCH = 256
@@ -138,8 +139,7 @@ class SceneShard:
         """Write everything to disk, forget what is too old, and keep to the size allowed."""
         self._trim(now_s)
         if self._shard is not None:
-            self._guarded(self._shard.flush)
-            self.dirty = False
+            self._guarded(self._flush)
             self._keep_to_size()
 
     def close(self) -> None:
@@ -192,6 +192,10 @@ class SceneShard:
                 self._saved_s[number] = saved_s
                 self._embeddings[number] = entry.embedding.astype(np.float16)
             self._next = number + 1
+        lost = _number(place / FLUSHED) - len(self) - len(damaged)
+        if lost > 0:
+            # Qdrant Edge does not notice when its list of points is cut short.
+            self.notes.append(f"{lost} scenes that had been written are gone: damaged files; {len(self)} kept")
         if damaged:
             self.notes.append(f"{len(damaged)} damaged scenes dropped, {len(self)} kept")
             _remove(self._shard, damaged)
@@ -205,6 +209,11 @@ class SceneShard:
         self._embeddings[number] = entry.embedding.astype(np.float16)
         self._next = number + 1
         self.dirty = True
+
+    def _flush(self) -> None:
+        self._shard.flush()
+        (self._folder / SCENES / FLUSHED).write_text(str(len(self)))
+        self.dirty = False
 
     def _find(self, embedding: Tensor) -> Entry | None:
         nearest = qdrant.Query.Nearest(sketch(embedding).tolist(), using=_VECTOR)
@@ -270,6 +279,7 @@ class SceneShard:
         self._saved_s = OrderedDict(keep)
         self._embeddings = {number: self._embeddings[number] for number in keep}
         self._first = next(iter(keep), self._next)
+        (place / FLUSHED).write_text(str(count))
         shutil.rmtree(old, ignore_errors=True)
         if dropped:
             self.notes.append(f"store of scenes reached its size: the oldest {dropped} scenes dropped, {count} kept")
