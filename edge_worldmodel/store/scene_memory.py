@@ -27,8 +27,10 @@ _OPEN_TIMEOUT_S = 300.0
 _TIMEOUT_S = 30.0
 _RESTART_S = 1.0
 _RETRY_S = 60.0
+_PULSE_S = 1.0
 _DEATHS = 3
 """A keeper that dies this often in a row gets a new store, and twice as often none for a while."""
+_FROM_OUTSIDE = ("signal SIGKILL", "signal SIGTERM")
 _HEALTHY = 20
 """Answers after which a death is not counted as one in a row with those before."""
 _WAITING = 64
@@ -109,7 +111,7 @@ class SceneMemory:
                 self._to_save.popleft()
                 self._dropped += 1
             self._to_save.append((entry, time.time()))
-            self._wake.notify()
+            self._wake.notify_all()
 
     def newest(self) -> Entry | None:
         """Return the entry solved last."""
@@ -120,7 +122,7 @@ class SceneMemory:
         with self._wake:
             self._to_find = (embedding, model_id)
             found = self._found
-            self._wake.notify()
+            self._wake.notify_all()
         best = self._window.nearest(embedding, model_id)
         if found is None or found.model_id != model_id:
             return best
@@ -153,7 +155,7 @@ class SceneMemory:
                 keeper.kill()
             self._start_at_s = 0.0
             gone = _move_away(self._folder)
-            self._wake.notify()
+            self._wake.notify_all()
         # Removing files takes as long as it takes; what a crash leaves over goes at the next start.
         threading.Thread(target=_delete, args=(keeper, gone), daemon=True).start()
         return f"{in_memory}, {scenes} scenes on disk deleted, with all that had been set aside"
@@ -186,7 +188,7 @@ class SceneMemory:
         with self._wake:
             self._closed = True
             self._to_find = None
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join(timeout_s)
         keeper = self._keeper
         if keeper is not None:
@@ -219,10 +221,10 @@ class SceneMemory:
                 if keeper is None and rest_s > 0.0:
                     self._wake.wait(rest_s)
                     continue
-                if keeper is not None and not self._to_save and self._to_find is None:
-                    self._wake.wait()
+                waiting = bool(self._to_save) or self._to_find is not None
+                if keeper is not None and not waiting and self._wake.wait(_PULSE_S):
                     continue
-                self._busy = True
+                self._busy = waiting
             if keeper is None:
                 self._start()
             else:
@@ -251,7 +253,7 @@ class SceneMemory:
         self._ask(keeper, request, b"", _OPEN_TIMEOUT_S)
 
     def _serve(self, keeper: KeeperProcess) -> None:
-        """Do one thing: a question first, it is for the next frame."""
+        """Do one thing: a question first, it is for the next frame; without work, see whether the keeper lives."""
         with self._wake:
             question, self._to_find = self._to_find, None
             scene = self._to_save.popleft() if question is None and self._to_save else None
@@ -261,6 +263,8 @@ class SceneMemory:
         elif scene is not None:
             header, blob = encode(scene[0])
             self._ask(keeper, header | {"do": "save", "saved_s": scene[1]}, blob, _TIMEOUT_S)
+        else:
+            self._ask(keeper, {"do": "pulse"}, b"", _TIMEOUT_S)
 
     def _ask(self, keeper: KeeperProcess, request: Mapping[str, Any], blob: bytes, timeout_s: float) -> None:
         answer = keeper.ask(dict(request), blob, timeout_s)
@@ -298,7 +302,8 @@ class SceneMemory:
         with self._wake:
             self._keeper = None
             self._deaths += 1
-            self._deaths_in_a_row += 1
+            # Killed from outside (a person, or memory ran out): no fault of the store.
+            self._deaths_in_a_row += how not in _FROM_OUTSIDE
             self._answers = 0
             self._start_at_s = time.monotonic() + _RESTART_S
             self._notes.append(f"the process that keeps scenes on disk ended ({how}); it is started again")

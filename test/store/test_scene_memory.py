@@ -108,6 +108,15 @@ def test_kill_9_of_the_keeper_during_writes_loses_at_most_what_was_on_the_way(op
     assert_same(recalled(again, scene(205)), scene(205))
 
 
+def test_a_keeper_that_dies_at_rest_is_started_again(opened: Opener) -> None:
+    memory = filled(opened(), range(3))
+    pid = memory.keeper_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: memory.keeper_pid not in (None, pid))
+    assert on_disk(memory) == 3 and "SIGKILL" in memory.take_notes()[0]
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
@@ -213,6 +222,18 @@ def test_a_store_that_ends_its_keeper_is_set_aside(opened: Opener, tmp_path: Pat
 
 
 @pytest.mark.parametrize("folder", ["/proc/scenes", "/dev/null/scenes"])
+def test_a_keeper_that_crashes_again_and_again_gets_a_new_store(opened: Opener, tmp_path: Path) -> None:
+    memory = filled(opened(), range(3))
+    for _ in range(3):
+        pid = memory.keeper_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGBUS)  # as a file does that is mapped into memory and too short
+        wait_until(lambda crashed=pid: memory.keeper_pid not in (None, crashed))
+        assert memory.wait_idle(PATIENCE_S)
+    assert on_disk(memory) == 0 and len(aside(tmp_path / "store")) == 1
+    assert "its keeper died 3 times in a row" in " ".join(memory.take_notes())
+
+
 def test_a_folder_that_cannot_be_written_leaves_the_window(opened: Opener, folder: str) -> None:
     memory = opened(Path(folder))
     wait_until(lambda: memory.problem != "")
