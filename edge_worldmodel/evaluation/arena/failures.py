@@ -56,13 +56,15 @@ class Keeper:
             self._write(key, done)
 
     def complete(self, episodes: Sequence[tuple[str, Task]], journal: Journal) -> int:
-        """Drive the failures once more that are still missing, drop those of other runs; return how many are there."""
+        """Drive the failures that are still missing once more, drop outdated ones; return how many are there."""
         wanted = self._wanted(episodes, journal)
         keys = {task: key for key, task in wanted if self._kept.get(_stem(task)) != key}
         for done in run_tasks(list(keys), self._options.processes, self._options.ray):
             if done.trace is not None:
                 self._write(keys[done.task], done)
-        for stem in set(self._kept) - {_stem(task) for _, task in wanted}:
+        # What other planners left here stays: several commands may share one file of results.
+        stems, kinds = {_stem(task) for _, task in wanted}, {_stem(task).rsplit("-", 1)[0] for _, task in episodes}
+        for stem in (stem for stem in self._kept if stem not in stems and stem.rsplit("-", 1)[0] in kinds):
             for suffix in (".npz", ".mcap"):
                 (self._folder / (stem + suffix)).unlink(missing_ok=True)
         return len(wanted)
