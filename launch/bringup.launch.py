@@ -9,14 +9,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("edge_worldmodel")
-MIDDLEWARE = {
-    # Fast DDS's shared memory has locks in it: a node that is killed or frozen while holding one takes others along.
-    "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
-    # A killed node is forgotten after 2 s instead of 20 s; the name in Jazzy, then in later distributions.
-    "FASTRTPS_DEFAULT_PROFILES_FILE": PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
-    "FASTDDS_DEFAULT_PROFILES_FILE": PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
-}
-"""Set where the user has not set it."""
+PROFILE = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
+MIDDLEWARE = {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILE, "FASTDDS_DEFAULT_PROFILES_FILE": PROFILE}
+"""Set where the user has not set it; the name in Jazzy, then in later distributions."""
 
 ARGUMENTS = (
     ("namespace", "", "Namespace of this robot's nodes and topics."),

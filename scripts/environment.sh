@@ -56,8 +56,21 @@ enter_ros() {
     fi
     export PATH=$venv/bin:$PATH VIRTUAL_ENV=$venv
     export RMW_IMPLEMENTATION=${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}
-    export ROS_AUTOMATIC_DISCOVERY_RANGE=${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}
+    keep_to_this_machine
     export PYTHONSAFEPATH=1 # the folder edge_worldmodel/ of a working directory would hide the generated messages
+}
+
+# As edge_worldmodel/evaluation/own_machine.py, for what is started by hand.
+keep_to_this_machine() {
+    [ -z "${ROS_AUTOMATIC_DISCOVERY_RANGE:-}${FASTRTPS_DEFAULT_PROFILES_FILE:-}${FASTDDS_DEFAULT_PROFILES_FILE:-}" ] || return 0
+    case "$RMW_IMPLEMENTATION" in
+    rmw_fastrtps*)
+        export ROS_AUTOMATIC_DISCOVERY_RANGE=SYSTEM_DEFAULT
+        export FASTRTPS_DEFAULT_PROFILES_FILE=$repository/config/fastdds_localhost.xml
+        export FASTDDS_DEFAULT_PROFILES_FILE=$FASTRTPS_DEFAULT_PROFILES_FILE
+        ;;
+    *) export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ;;
+    esac
 }
 
 python_site() {

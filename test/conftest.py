@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_worldmodel.evaluation.own_machine import PROFILES, RANGE, keep_to_this_machine
+
 try:
     # Before rclpy: a ROS library folder may carry another OpenSSL.
     import ssl  # noqa: F401
@@ -27,7 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if domain_coordinator is not None:
         domain = _at_end.enter_context(domain_coordinator.domain_id())
         os.environ["ROS_DOMAIN_ID"] = str(domain)
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        for name in (RANGE, *PROFILES):
+            os.environ.pop(name, None)
+        keep_to_this_machine(os.environ, REPOSITORY / "config")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

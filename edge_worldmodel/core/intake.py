@@ -139,6 +139,8 @@ def plan_problem(plan: Plan, config: SupervisorConfig) -> str:
         return f"time step is {plan.trajectory.dt_s} s"
     if not 0.0 <= plan.risk <= 1.0:
         return f"risk is {plan.risk}"
+    if validity_s == 0.0:
+        return "taken back by the planner, which sees nothing new"
     if not 0.0 < validity_s <= _MAX_VALIDITY_S:
         return f"validity is {validity_s:.2f} s, expected up to {_MAX_VALIDITY_S:g} s"
     return ""

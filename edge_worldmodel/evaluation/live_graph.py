@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.evaluation.own_machine import keep_to_this_machine
 
 _END_S = 20.0
 _FIRST_DOMAIN, _DOMAINS = 1, 100
@@ -128,7 +129,7 @@ class LiveGraph:
 
     def _environment(self) -> dict[str, str]:
         environment = dict(os.environ)
-        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        keep_to_this_machine(environment, share() / "config")
         environment.setdefault("PYTHONUNBUFFERED", "1")
         if "ROS_DOMAIN_ID" not in environment:
             self._claim, domain = claim_domain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -238,6 +239,11 @@ def plan_to_msg(plan: types.Plan) -> msg.Plan:
     message.model_id = plan.model_id
     message.sequence = plan.sequence
     return message
+
+
+def withdrawal_to_msg(plan: types.Plan) -> msg.Plan:
+    """Return the message that takes a plan back: the same one, valid until its own stamp and no longer."""
+    return plan_to_msg(dataclasses.replace(plan, valid_until_ns=plan.stamp_ns))
 
 
 def plan_from_msg(message: msg.Plan) -> types.Plan:

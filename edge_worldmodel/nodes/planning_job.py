@@ -16,8 +16,8 @@ class PlannerNodeConfig(Config):
         25.0, "Rate at which the still-valid plan is re-sent.", minimum=15.0, maximum=100.0, read_only=True
     )
     frame_timeout_s: float = param(
-        0.12,
-        "Without a new LatentFrame for so long, the plan is not re-sent; longer than perception's period.",
+        0.17,
+        "Without a new LatentFrame for so long, the plan is taken back; well over perception's period.",
         minimum=0.02,
         maximum=1.0,
         read_only=True,

@@ -8,7 +8,6 @@ import threading
 import time
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import Clock, ClockType
 from rclpy.serialization import serialize_message
@@ -18,13 +17,13 @@ import edge_worldmodel.msg as msg
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.errors import InputError
-from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig, PlannerOutput
-from edge_worldmodel.core.types import Floats, LatentFrame, Plan, WarmStart
+from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.convert_sensors import occupancy_to_msg
 from edge_worldmodel.nodes.frames import Frames
+from edge_worldmodel.nodes.goal_input import GoalInput
 from edge_worldmodel.nodes.health import guarded
 from edge_worldmodel.nodes.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.markers import rollout_markers
@@ -53,7 +52,6 @@ class RolloutPlannerNode(ManagedNode):
         self._planner = Planner(model, self._limits, self._config, self._disturbances)
         self._frames = Frames(self, self.common.base_frame)
         self._waiting: LatentFrame | None = None
-        self._goal: PoseStamped | None = None
         self._plan: Plan | None = None
         self._plan_bytes = b""
         self._received_s = -math.inf
@@ -68,15 +66,17 @@ class RolloutPlannerNode(ManagedNode):
         self._solutions = self.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
         self._imagined = self.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
         self._markers = self.create_publisher(MarkerArray, "planner/markers", LATEST)
+        self._goal = GoalInput(self, self._frames)
         self._inputs = [
             self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
             self.create_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST),
-            self.create_subscription(PoseStamped, "goal_pose", self._on_goal, LATEST),
+            self._goal.subscription,
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._patience = self.create_timer(
             self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False
         )
+        self._blinding = self.create_timer(self._timing.frame_timeout_s, self._withdraw, clock=steady, autostart=False)
         self._heartbeat = self.create_timer(1.0 / self._timing.heartbeat_hz, self._resend, clock=steady)
 
     def teardown(self) -> None:
@@ -86,6 +86,7 @@ class RolloutPlannerNode(ManagedNode):
             for subscription in self._inputs:
                 self.destroy_subscription(subscription)
             self.destroy_timer(self._patience)
+            self.destroy_timer(self._blinding)
             self.destroy_timer(self._heartbeat)
 
     @guarded
@@ -102,6 +103,7 @@ class RolloutPlannerNode(ManagedNode):
         self._communication_s = communication_s
         self._waiting = frame
         self._patience.reset()
+        self._blinding.reset()
         if unseen_s > self._timing.frame_timeout_s:
             self._resend()
 
@@ -115,29 +117,12 @@ class RolloutPlannerNode(ManagedNode):
         if self._waiting is not None:
             self._submit(None)
 
-    @guarded
-    def _on_goal(self, message: PoseStamped) -> None:
-        convert.pose_from_msg(message.pose)
-        if not message.header.frame_id:
-            raise InputError("goal_pose without a frame_id: set header.frame_id, for example 'odom'")
-        self._goal = message
-        self.get_logger().info(
-            f"goal ({message.pose.position.x:.2f}, {message.pose.position.y:.2f}) m in '{message.header.frame_id}'"
-        )
-
     def _submit(self, warm_start: WarmStart | None) -> None:
         frame, self._waiting = self._waiting, None
         self._patience.cancel()
         if frame is not None:
             load_s = time.perf_counter() - self._received_s
-            self._worker.submit(Job(frame, warm_start, self._goal_in_odom(), self._communication_s, load_s))
-
-    def _goal_in_odom(self) -> Floats | None:
-        """The goal in the odometry frame as tf sees it now, so that a goal in `map` follows localisation."""
-        if self._goal is None:
-            return None
-        transform = self._frames.planar_transform(self.common.odom_frame, self._goal.header.frame_id)
-        return compose(transform, convert.pose_from_msg(self._goal.pose))
+            self._worker.submit(Job(frame, warm_start, self._goal.in_odom(), self._communication_s, load_s))
 
     @guarded
     def _think(self, job: Job) -> None:
@@ -162,7 +147,8 @@ class RolloutPlannerNode(ManagedNode):
         with self._sending:
             self._plan = output.plan
             self._plan_bytes = plan_bytes
-            self._plans.publish(plan_bytes)
+            if not self._is_blind():  # or it would undo its own withdrawal
+                self._plans.publish(plan_bytes)
         latency = dataclasses.replace(
             output.rollout_set.latency, load_s=job.load_s, communication_s=job.communication_s
         )
@@ -180,14 +166,24 @@ class RolloutPlannerNode(ManagedNode):
         """Prove that the planner lives and sees, for as long as the present plan may be followed."""
         if not self.active:
             return
-        blind = time.perf_counter() - self._received_s > self._timing.frame_timeout_s
+        blind = self._is_blind()
         self._report.watched(missing=blind)
         if blind:
-            return  # nobody looks any more: let the supervisor stop the robot
+            return
         with self._sending:  # or an old plan could follow a new one
             plan = self._plan
             if plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
                 self._plans.publish(self._plan_bytes)
+
+    def _is_blind(self) -> bool:
+        return time.perf_counter() - self._received_s > self._timing.frame_timeout_s
+
+    def _withdraw(self) -> None:
+        """Nobody looks any more: take the plan back, so that the supervisor need not wait for its silence."""
+        self._blinding.cancel()
+        with self._sending:
+            if self.active and self._plan is not None:
+                self._plans.publish(convert.withdrawal_to_msg(self._plan))
 
 
 def main() -> None:
