@@ -95,6 +95,12 @@ def run_tasks(tasks: Sequence[Task], processes: int = 1, ray_address: str | None
         yield from spread(run_task, tasks, processes)
 
 
+def _run_in_one_thread(task: Task) -> Done:
+    """Run a task in a Ray worker, which nobody has told yet that it shares the machine."""
+    one_thread_only()
+    return run_task(task)
+
+
 def _with_ray(tasks: Sequence[Task], processes: int, address: str) -> Iterator[Done]:
     try:
         import ray
@@ -106,7 +112,7 @@ def _with_ray(tasks: Sequence[Task], processes: int, address: str) -> Iterator[D
     else:
         ray.init(address=address, runtime_env=limits)
     try:
-        remote = ray.remote(num_cpus=1)(run_task)
+        remote = ray.remote(num_cpus=1)(_run_in_one_thread)
         waiting, rest = [], iter(tasks)
         most = _IN_FLIGHT_PER_WORKER * int(ray.cluster_resources().get("CPU", processes))
         for task in rest:
