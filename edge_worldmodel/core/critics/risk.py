@@ -37,7 +37,9 @@ def cvar(outcomes: Floats, tail: float) -> Floats:
 def collision_probability(scene: Scene) -> Floats:
     """Return (M, F, D) the highest probability, along the path, that something is where the robot is.
 
-    What lies beyond the time to stop can still be avoided by a later plan, so it counts less and less (``fading``).
+    Two things weigh it. What lies beyond the time to stop can still be avoided by a later plan, so it counts less
+    and less (``fading``). And a robot at rest runs into nobody (passive motion safety: Macek et al., 2009): below
+    ``harmless_mps`` a collision counts in proportion to the robot's own speed.
     The imagined frame nearest in time counts, the present one at first. Where the robot already stands closer to
     something than ``clear_m``, poses that do not get closer only count what comes closer than it is now: it
     must be able to leave, and to see that it has to.
@@ -49,7 +51,9 @@ def collision_probability(scene: Scene) -> Floats:
     if too_close(clearance[..., 0], scene.clear_m).any():
         leaving = _leaving(clearance, scene.clear_m)
         hit = np.where(leaving[:, None], _hits(scene, points, nearest_m - 2.0 * ROUNDING_M), hit)
-    worst: Floats = (hit * scene.fade).max(axis=-1).astype(np.float64)
+    speed_mps = np.hypot(scene.candidates.twists[..., 0], scene.candidates.twists[..., 1])
+    own_part = np.clip(speed_mps / scene.harmless_mps, 0.0, 1.0)[:, None, None]
+    worst: Floats = (hit * own_part * scene.fade).max(axis=-1).astype(np.float64)
     return worst
 
 

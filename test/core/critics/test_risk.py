@@ -36,7 +36,7 @@ def _scene(
     surroundings = surroundings or _map()
     field = cost_to_go(surroundings, None, 0.3)
     futures = np.broadcast_to(futures, (len(poses), *futures.shape[-4:]))
-    return Scene(candidates, poses[:, None], futures, surroundings, field, LIMITS, 0.3, 0.25, np.ones(STEPS + 1))
+    return Scene(candidates, poses[:, None], futures, surroundings, field, LIMITS, 0.3, 0.25, np.ones(STEPS + 1), 1e-3)
 
 
 ONE = slice(STRAIGHT, STRAIGHT + 1)

@@ -31,6 +31,7 @@ def _scene(goal: tuple[float, float] | None, speed: float = 0.0) -> Scene:
         0.3,
         0.25,
         np.ones(STEPS + 1),
+        1e-3,
     )
 
 
