@@ -49,6 +49,12 @@ class PlannerConfig(Config):
     steps_warm: int = param(1, "denoising steps from a warm start", minimum=1, maximum=64)
     risk_limit: float = param(0.4, "highest acceptable risk (CVaR of collision probability)", minimum=0.0, maximum=1.0)
     risk_tail: float = param(0.25, "share of worst outcomes that risk looks at", minimum=0.01, maximum=1.0)
+    risk_half_life_s: float = param(
+        1.0, "time after which a collision beyond the time to stop counts half", minimum=0.1, maximum=1000.0
+    )
+    harmless_mps: float = param(
+        0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
+    )
     risk_weight_m: float = param(3.0, "metres of way that a risk of 1 is worth", minimum=0.0)
     arrival_weight: float = param(1.0, "cost per metre still to go [1/m]", minimum=0.0)
     progress_weight: float = param(0.2, "cost saved per metre gained [1/m]", minimum=0.0)
@@ -172,7 +178,12 @@ class Planner:
         normals[0] = 0.0
         disturbed = disturb(candidates.twists, normals, self.disturbances)
         futures = futures.reshape(len(candidates), cfg.futures, *futures.shape[1:])
-        scene = Scene(candidates, disturbed, futures, surroundings, field, self.limits, clear_m, cfg.risk_tail)
+        stop_s = self.limits.max_speed_mps / self.limits.max_decel_mps2 + self.disturbances.delay_mean_s
+        fade = risk.fading(stop_s, cfg.risk_half_life_s)
+        scene = Scene(
+            candidates, disturbed, futures, surroundings, field, self.limits, clear_m,
+            cfg.risk_tail, fade, cfg.harmless_mps,
+        )  # fmt: skip
         scores = score(scene, cfg)
         # Choose.
         choice = choose(scene, scores, cfg)
