@@ -125,6 +125,8 @@ class Planner:
         self.config = config or PlannerConfig()
         self.disturbances = disturbances or DisturbanceConfig()
         self._library = library_of(self.limits)
+        stop_s = self.limits.max_speed_mps / self.limits.max_decel_mps2 + self.disturbances.delay_mean_s
+        self._fade = risk.fading(stop_s, self.config.risk_half_life_s)
 
     def plan(
         self,
@@ -178,11 +180,9 @@ class Planner:
         normals[0] = 0.0
         disturbed = disturb(candidates.twists, normals, self.disturbances)
         futures = futures.reshape(len(candidates), cfg.futures, *futures.shape[1:])
-        stop_s = self.limits.max_speed_mps / self.limits.max_decel_mps2 + self.disturbances.delay_mean_s
-        fade = risk.fading(stop_s, cfg.risk_half_life_s)
         scene = Scene(
             candidates, disturbed, futures, surroundings, field, self.limits, clear_m,
-            cfg.risk_tail, fade, cfg.harmless_mps,
+            cfg.risk_tail, self._fade, cfg.harmless_mps,
         )  # fmt: skip
         scores = score(scene, cfg)
         # Choose.
