@@ -27,7 +27,7 @@ def test_arcs_are_circles_and_lines():
     np.testing.assert_allclose(sideways, [[-1.0, 1.0, math.pi / 2]], atol=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(*[st.floats(-2.0, 2.0)] * 3, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_arcs_compose(vx, vy, rate, first_s, second_s):
     twist = np.array([vx, vy, rate])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from edge_worldmodel.core.supervisor_states import PASSING, State
 
 from .supervised_robot import START_NS, SupervisedRobot, driving
 
+CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))
 NOTHING = np.empty((0, 2))
 points = lambda most: arrays(float, st.tuples(st.integers(0, most), st.just(2)), elements=st.floats(-6, 6))  # noqa: E731
 SHAPE = (EGO_GRID.cells, EGO_GRID.cells)
@@ -45,7 +47,7 @@ def imagining(robot: SupervisedRobot, *where):
     return robot
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(
     twist=arrays(float, 3, elements=st.floats(-1.5, 1.5)),
     seen=points(20),

@@ -1,5 +1,7 @@
 """Distances to polygons against a second library's geometry."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.polygon import signed_distance
 
+CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "200"))
 L_SHAPE = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0], [1.0, 2.0], [0.0, 2.0]])
 
 
@@ -19,7 +22,7 @@ def test_known_distances(point, distance):
     assert signed_distance(L_SHAPE[::-1], np.array(point)) == pytest.approx(distance)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=20))
 def test_agrees_with_opencv(points):
     cv2 = pytest.importorskip("cv2")

@@ -1,5 +1,7 @@
 """Following a plan: the plan's own twist, a bounded correction, and rest where the plan rests."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.core.tracking import follow
 from edge_worldmodel.core.types import Trajectory
 
+CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))
 CONFIG = SupervisorConfig(actuation_delay_s=0.0)
 HOLONOMIC = SupervisorConfig(actuation_delay_s=0.0, max_lateral_mps=1.0)
 DT_S = 0.4
@@ -49,7 +52,7 @@ def test_the_robot_gets_back_to_the_plan(config, start):
     assert distance_m < 0.05
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(*[st.floats(-5.0, 5.0)] * 3, st.sampled_from([CONFIG, HOLONOMIC]))
 def test_the_correction_is_bounded(x_m, y_m, yaw_rad, config):
     plan = circle([0.5, 0.0, 0.1])
