@@ -95,7 +95,7 @@ def test_without_the_way_to_slow_down_gently_it_stops():
 
 @pytest.mark.parametrize(
     ("planned", "names"),
-    [((1.75, 0, 0), ("velocity",)), ((1.65, 0, 0), ()), ((0, 0, 2.7), ("velocity",)), ((0, 0, 2.5), ())],
+    [((1.75, 0, 0), ("velocity",)), ((1.7, 0, 0), ()), ((0, 0, 2.7), ("velocity",)), ((0, 0, 2.5), ())],
 )
 def test_only_what_is_more_than_a_correction_over_the_limit_is_slowed(planned, names):
     decision = decide(planned)
