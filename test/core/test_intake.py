@@ -250,3 +250,14 @@ def test_odometry_at_its_bounds_and_beyond(values, problem):
 
 def test_height_and_climb_are_zero_unless_measured():
     assert odometry().height_m == 0.0 and odometry().climb_mps == 0.0
+
+
+def test_each_kind_of_rejection_is_counted():
+    stream = taken()
+    for ms in (10, 20):
+        stream.offer("frozen", NOW.ros_ns + ms * MS, "", later(ms), frozen=True)
+        stream.offer("again", NOW.ros_ns, "", later(ms))
+    for _ in range(2):
+        stream.reject("broken")
+    assert stream.rejected == {"frozen": 2, "duplicate": 2, "bad": 2}
+    assert stream.fault(NOW).cause is Cause.SENSOR
