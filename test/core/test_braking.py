@@ -246,3 +246,19 @@ def test_a_ray_counts_up_to_ten_degrees_beside(beside_rad, seen):
 def test_turning_on_the_spot_leads_nowhere_unseen():
     assert is_seen(np.array([0.0, 0.0, 1.0]), np.array([[-1.0, 0.0]]))
     assert not is_seen(np.array([1e-6, 0.0, 1.0]), np.array([[-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("twist", [(1.0, 0.0, 1.0), (0.3, -0.7, 1.1), (-0.5, 0.2, -2.3), (0.4, 0.6, 0.02)])
+def test_both_forms_of_the_arc_are_the_curve_that_a_thousand_small_steps_make(twist):
+    pose = np.zeros(3)
+    for _ in range(1000):
+        heading = pose[2] + 0.5e-3 * twist[2]
+        cos, sin = math.cos(heading), math.sin(heading)
+        pose += 1e-3 * np.array([twist[0] * cos - twist[1] * sin, twist[0] * sin + twist[1] * cos, twist[2]])
+    np.testing.assert_allclose(arc(np.array(twist), np.array([1.0]))[0], pose, atol=1e-6)
+    np.testing.assert_allclose(moved(np.array(twist), 1.0), pose, atol=1e-6)
+
+
+def test_going_sideways_needs_a_ray_there():
+    assert not is_seen(np.array([0.0, 1.0, 0.0]), np.array([[1.0, 0.0]]))
+    assert is_seen(np.array([0.0, 1.0, 0.0]), np.array([[0.0, 1.0]]))

@@ -172,7 +172,7 @@ def test_the_way_to_stop_must_end_inside_the_fence(short_m, heading):
     if short_m > 0.0:
         assert decision.fault is None
     else:
-        assert decision.fault is not None and decision.fault.cause is Cause.GEOFENCE_AHEAD
+        assert decision.fault == (Cause.GEOFENCE_AHEAD, "the braking path leaves the geofence")
         assert decision.clearance_m == math.inf and not decision.motion.twist.any()
 
 
