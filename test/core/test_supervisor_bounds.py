@@ -12,7 +12,7 @@ from edge_worldmodel.core.supervisor import Supervisor
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.core.supervisor_states import PASSING, State
 
-from .supervised_robot import START_NS, TICK_NS, SupervisedRobot, spoil
+from .supervised_robot import START_NS, TICK_NS, SupervisedRobot, after, causes, passing, spoil, tick
 
 MS = 1_000_000
 FENCED = SupervisorConfig(geofence_m=(-1.0, -1.0, 2.0, -1.0, 2.0, 1.0, -1.0, 1.0))
@@ -20,25 +20,6 @@ DRONE = {"vehicle": "drone", "max_lateral_mps": 1.0}
 BLIND = {"odometry": lambda _: None}
 FAST_S = 2.0 * 1.5 / (2.0 * 0.9) + 0.2
 """Braking from the highest speed, and the reaction before it."""
-
-
-def passing(config=None, **world) -> SupervisedRobot:
-    robot = SupervisedRobot(config, **world)
-    assert robot.step().state in PASSING
-    return robot
-
-
-def after(robot, ros_ms, steady_ms=None) -> Clock:
-    steady_ms = ros_ms if steady_ms is None else steady_ms
-    return Clock(robot.ros_ns + round(ros_ms * MS), robot.steady_ns + round(steady_ms * MS))
-
-
-def tick(robot, ros_ms, steady_ms=None):
-    return robot.supervisor.supervise(after(robot, ros_ms, steady_ms))
-
-
-def causes(robot):
-    return [fault.cause for fault in robot.supervisor.faults]
 
 
 def test_a_verdict_tells_what_was_decided_and_from_what():
@@ -397,116 +378,3 @@ def test_a_sweep_that_is_blind_is_judged_by_the_rays_that_were_sent():
     for rays, blind in ((900, False), (901, True)):
         robot.supervisor.receive_sweep("scan", replace(robot.scan(), stamp_ns=clock.ros_ns + rays), rays, clock)
         assert (robot.supervisor.sensors["scan"].value is None) is blind
-
-
-RING = [(6.0 * math.cos(a), 6.0 * math.sin(a)) for a in np.linspace(0.1, 6.2, 40)]
-
-
-def looking(robot, look, ms):
-    """One more look, with a new stamp."""
-    clock = after(robot, ms)
-    robot.supervisor.receive_sweep("scan", replace(look, stamp_ns=clock.ros_ns), len(look.hit), clock)
-    return robot.supervisor.sensors["scan"]
-
-
-def test_the_same_look_again_is_frozen_while_the_robot_moves_and_stays_so_when_it_stops():
-    robot = SupervisedRobot(obstacles=RING)
-    robot.moves = np.array([0.5, 0.0, 0.0])
-    robot.step()
-    kept, moves = robot.supervisor.sensors["scan"].value, robot.odometry()
-    assert looking(robot, kept, 10).rejected == {"frozen": 1}
-    clock = after(robot, 15)
-    robot.supervisor.receive_odometry(replace(moves, stamp_ns=clock.ros_ns, twist=np.zeros(3)), clock)
-    sensor = looking(robot, kept, 20)
-    assert sensor.rejected == {"frozen": 2} and sensor.silence_s(after(robot, 20)) == pytest.approx(0.02)
-    robot.pose[0] = 0.1
-    assert looking(robot, robot.scan(), 30).silence_s(after(robot, 30)) == 0.0
-    assert looking(robot, robot.scan(), 40).silence_s(after(robot, 40)) == 0.0, "it stands: the same again is fine"
-    assert sensor.rejected == {"frozen": 2}
-
-
-def test_without_odometry_a_same_look_is_frozen_by_the_command_only_where_odometry_is_not_due():
-    for unsafe, frozen in ((True, 1), (False, 0)):
-        config = SupervisorConfig(unsafe_without_odometry=unsafe, max_jerk_mps3=500.0, max_acceleration_mps2=20.0)
-        robot = passing(config, obstacles=RING, twist=(1.0, 0.0, 0.0))
-        assert robot.moves[0] > 0.1
-        robot.supervisor.odometry.forget()
-        assert looking(robot, robot.supervisor.sensors["scan"].value, 10).rejected["frozen"] == frozen
-
-
-def test_odometry_that_moves_on_the_spot_is_frozen():
-    robot = SupervisedRobot()
-    robot.moves = np.array([0.5, 0.0, 0.0])
-    robot.step()
-    kept = robot.supervisor.odometry.value
-    for ms, pose, frozen in ((10, kept.pose, 1), (20, kept.pose + 0.01, 1), (30, kept.pose + 0.01, 2)):
-        clock = after(robot, ms)
-        robot.supervisor.receive_odometry(replace(kept, stamp_ns=clock.ros_ns, pose=pose), clock)
-        assert robot.supervisor.odometry.rejected["frozen"] == frozen
-
-
-def test_odometry_with_a_problem_is_not_taken():
-    robot = SupervisedRobot()
-    robot.before["odometry"] = spoil("pose", np.array([np.nan, 0.0, 0.0]))
-    assert robot.step().reason == "odometry: pose or twist is not a usable number"
-
-
-def test_the_stop_by_service_and_the_stop_by_topic_are_two():
-    robot = passing()
-    robot.supervisor.press_estop(True)
-    robot.supervisor.press_estop(True, "topic")
-    robot.step()
-    robot.supervisor.press_estop(False, "topic")
-    assert robot.step().state == State.ESTOP
-    robot.supervisor.press_estop(False, "service")
-    assert robot.step().state == State.LATCHED
-
-
-def test_a_command_is_remembered_only_while_it_is_passed_on():
-    robot = passing()
-    for _ in range(5):
-        robot.step()
-    before = robot.moves[0]
-    robot.supervisor.press_estop(True)
-    assert not robot.step().command.any() and before > 0.05
-    robot.supervisor.press_estop(False)
-    robot.step()
-    assert robot.supervisor.reset(robot.clock)[0]
-    robot.drives = False
-    first = next(verdict.command[0] for verdict in robot.run(0.4) if verdict.state in PASSING)
-    assert first == pytest.approx(20.0 * 0.02 * 0.02), "from rest again"
-
-
-def test_imagined_things_are_where_they_are_by_now():
-    robot = SupervisedRobot(twist=(1.0, 0.0, 0.0))
-    cells = np.zeros((64, 64), np.float32)
-    cells[32, 36] = 0.9  # 0.9 m ahead of where the robot was
-    for x_m, slower in ((0.0, True), (2.0, False)):
-        robot.supervisor.imagined.receive(robot.ros_ns + TICK_NS, np.array([x_m, 0.0, 0.0]), cells)
-        robot.before["odometry"] = spoil("pose", np.array([0.0, 0.0, 0.0]))
-        robot.pose[:] = 0.0
-        assert ("imagined" in robot.step().limits) is slower
-    robot.supervisor.imagined.receive(robot.ros_ns + TICK_NS + 2000 * MS, np.zeros(3), cells)
-    assert "imagined" not in robot.step().limits
-
-
-def test_imagined_things_count_from_the_configured_probability():
-    cells = np.zeros((64, 64), np.float32)
-    cells[32, 36] = 0.5
-    for least, slower in ((0.5, True), (0.6, False)):
-        robot = SupervisedRobot(SupervisorConfig(imagined_min=least), twist=(1.0, 0.0, 0.0))
-        robot.supervisor.imagined.receive(robot.ros_ns + TICK_NS, np.zeros(3), cells)
-        assert ("imagined" in robot.step().limits) is slower
-
-
-def test_what_is_not_a_number_is_not_passed(monkeypatch):
-    robot = passing()
-    monkeypatch.setattr("edge_worldmodel.core.supervisor.follow", lambda *_: (np.array([0.0, math.inf, 0.0]), 0.0))
-    verdict = robot.step()
-    assert verdict.state == State.LATCHED and causes(robot) == [Cause.INTERNAL]
-    assert verdict.reason == "the command is not a number; call supervisor/reset to go on"
-    monkeypatch.setattr("edge_worldmodel.core.supervisor.follow", lambda *_: (np.zeros(3), math.nan))
-    robot.supervisor.reset(robot.clock)
-    for _ in range(12):
-        robot.step()
-    assert causes(robot) == [Cause.TRACKING]
