@@ -141,11 +141,11 @@ def test_a_step_is_as_long_as_the_tick_and_no_longer_than_a_period(steady_ms, dt
 @pytest.mark.parametrize(("x_m", "outside"), [(1.999, False), (2.001, True)])
 def test_outside_the_fence_latches(x_m, outside):
     robot = passing(FENCED, twist=(0.0, 0.0, 0.0))
-    robot.pose[0] = x_m
+    robot.pose[:2] = x_m, 0.5
     robot.moves[:] = 0.0
     verdict = robot.step()
     assert (verdict.state == State.LATCHED) is outside
-    assert not outside or verdict.reason.startswith("outside the geofence at x 2.00 m, y 0.00 m; call")
+    assert not outside or verdict.reason.startswith("outside the geofence at x 2.00 m, y 0.50 m; call")
 
 
 @pytest.mark.parametrize(("age_ms", "outside"), [(100, False), (150, True), (-50, False)])
@@ -222,7 +222,9 @@ def test_everything_has_to_hold_for_a_while_before_it_goes_on():
     robot.before["odometry"] = spoil("frame_id", "map")
     robot.step()
     robot.before.clear()
-    reasons = [robot.step().reason for _ in range(10)]
+    reasons = [robot.step().reason]
+    assert causes(robot) == [Cause.SETTLING]
+    reasons += [robot.step().reason for _ in range(9)]
     assert reasons[0] == "everything holds again, goes on in 0.2 s"
     assert reasons[8].startswith("everything holds again") and reasons[9] == ""
     assert robot.supervisor.state is State.ACTIVE

@@ -139,8 +139,10 @@ def test_at_the_fence_nothing_drives_that_would_stop_behind_it():
 
 def test_a_place_that_is_no_longer_trusted_is_not_judged():
     robot = passing(FENCED, twist=(0.0, 0.0, 0.0))
-    robot.supervisor.receive_odometry(replace(robot.odometry(), pose=np.array([5.0, 0.0, 0.0])), robot.clock)
-    tick(robot, 201)
+    clock = after(robot, 10)
+    outside = replace(robot.odometry(), stamp_ns=clock.ros_ns, pose=np.array([5.0, 0.0, 0.0]))
+    robot.supervisor.receive_odometry(outside, clock)
+    tick(robot, 215)
     assert Cause.ODOMETRY in causes(robot) and Cause.GEOFENCE not in causes(robot)
 
 
