@@ -1,6 +1,6 @@
 # Every command here works on a fresh machine and asks nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train build demo test lint docs clean
+.PHONY: help setup setup-train build demo test mutation lint docs clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ lint: build ## ruff and mypy
 test: build ## everything: lint, types, import contracts, pure tests, the live graph
 	@scripts/test
 
+mutation: ## change the safety core in 2000 small ways and see which the tests notice; long
+	@scripts/mutation
+
 docs: build ## write docs/parameters.md from the code
 	@scripts/with-ros python -m edge_worldmodel.nodes.parameter_table > docs/parameters.md
 
 clean: ## remove what was built and measured; the environments stay
-	rm -rf build install log out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build install log mutants out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,6 +5,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$repository/.venv
 build_venv=$repository/.venv-build
 train_venv=$repository/.venv-train
+mutation_venv=$repository/.venv-mutation
 prefix=$repository/install/edge_worldmodel
 
 fail() {

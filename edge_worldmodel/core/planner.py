@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.cost_to_go import cost_to_go
+from edge_worldmodel.core.cost_to_go import CostToGo, cost_to_go
 from edge_worldmodel.core.critics import arrival, comfort, progress, risk
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
 from edge_worldmodel.core.errors import InputError, ModelError
 from edge_worldmodel.core.folding import present_frame
 from edge_worldmodel.core.geometry import compose, relative, twist_along
-from edge_worldmodel.core.local_map import local_map
+from edge_worldmodel.core.local_map import LocalMap, local_map
 from edge_worldmodel.core.maneuvers import DT_S, STEPS, Candidates, RobotLimits, library_of, propose, targets_of
 from edge_worldmodel.core.types import (
     Floats,
@@ -49,6 +49,12 @@ class PlannerConfig(Config):
     steps_warm: int = param(1, "denoising steps from a warm start", minimum=1, maximum=64)
     risk_limit: float = param(0.4, "highest acceptable risk (CVaR of collision probability)", minimum=0.0, maximum=1.0)
     risk_tail: float = param(0.25, "share of worst outcomes that risk looks at", minimum=0.01, maximum=1.0)
+    risk_half_life_s: float = param(
+        1.0, "time after which a collision beyond the time to stop counts half", minimum=0.1, maximum=1000.0
+    )
+    harmless_mps: float = param(
+        0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
+    )
     risk_weight_m: float = param(3.0, "metres of way that a risk of 1 is worth", minimum=0.0)
     arrival_weight: float = param(1.0, "cost per metre still to go [1/m]", minimum=0.0)
     progress_weight: float = param(0.2, "cost saved per metre gained [1/m]", minimum=0.0)
@@ -119,6 +125,8 @@ class Planner:
         self.config = config or PlannerConfig()
         self.disturbances = disturbances or DisturbanceConfig()
         self._library = library_of(self.limits)
+        stop_s = self.limits.max_speed_mps / self.limits.max_decel_mps2 + self.disturbances.delay_mean_s
+        self._fade = risk.fading(stop_s, self.config.risk_half_life_s)
 
     def plan(
         self,
@@ -167,12 +175,8 @@ class Planner:
         )
         futures = self.world_model.decode(imagination.latents, frame.tensor)
         imagined_s = clock_s()
-        # Score: every future under the same disturbances, the first draw undisturbed.
-        normals = rng.standard_normal((cfg.disturbances, NORMALS_PER_DRAW))
-        normals[0] = 0.0
-        disturbed = disturb(candidates.twists, normals, self.disturbances)
-        futures = futures.reshape(len(candidates), cfg.futures, *futures.shape[1:])
-        scene = Scene(candidates, disturbed, futures, surroundings, field, self.limits, clear_m, cfg.risk_tail)
+        # Score: every future under the same disturbances.
+        scene = self._scene(candidates, futures, surroundings, field, rng)
         scores = score(scene, cfg)
         # Choose.
         choice = choose(scene, scores, cfg)
@@ -180,6 +184,26 @@ class Planner:
             preprocess_s=proposed_s - began_s, compute_s=imagined_s - proposed_s, postprocess_s=clock_s() - imagined_s
         )
         return self._output(frame, scene, scores, choice, imagination, warm is not None, latency)
+
+    def _scene(
+        self, candidates: Candidates, futures: Tensor, surroundings: LocalMap, field: CostToGo, rng: np.random.Generator
+    ) -> Scene:
+        """Draw disturbances, the first of them none, and gather what the critics look at."""
+        cfg = self.config
+        normals = rng.standard_normal((cfg.disturbances, NORMALS_PER_DRAW))
+        normals[0] = 0.0
+        return Scene(
+            candidates,
+            disturb(candidates.twists, normals, self.disturbances),
+            futures.reshape(len(candidates), cfg.futures, *futures.shape[1:]),
+            surroundings,
+            field,
+            self.limits,
+            self.limits.radius_m + cfg.margin_m,
+            cfg.risk_tail,
+            self._fade,
+            cfg.harmless_mps,
+        )
 
     def _check(self, frame: LatentFrame, goal: ArrayLike | None) -> None:
         if frame.model_id != self.world_model.model_id:

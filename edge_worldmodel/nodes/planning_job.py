@@ -13,7 +13,7 @@ class PlannerNodeConfig(Config):
     """Timing of the node itself."""
 
     heartbeat_hz: float = param(
-        25.0, "Rate at which the still-valid plan is re-sent.", minimum=15.0, maximum=100.0, read_only=True
+        50.0, "Rate at which the still-valid plan is re-sent.", minimum=15.0, maximum=100.0, read_only=True
     )
     frame_timeout_s: float = param(
         0.17,

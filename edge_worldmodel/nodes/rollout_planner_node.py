@@ -97,6 +97,8 @@ class RolloutPlannerNode(ManagedNode):
         communication_s = (self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)) * 1e-9
         frame = convert.latent_frame_from_msg(message)
         tensors.CONTEXT.check(frame.tensor)
+        if frame.frame_id != self.common.odom_frame:
+            raise InputError(f"LatentFrame in '{frame.frame_id}', expected '{self.common.odom_frame}' (odom_frame)")
         if not np.isfinite(frame.tensor).all():
             raise InputError("LatentFrame with NaN or infinite numbers: restart perception")
         unseen_s, self._received_s = received_s - self._received_s, received_s

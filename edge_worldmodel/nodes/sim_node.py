@@ -19,6 +19,7 @@ from edge_worldmodel.nodes.health import Health
 from edge_worldmodel.nodes.managed_node import run
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.qos import LATEST
+from edge_worldmodel.nodes.sim_cameras import DepthTopics
 from edge_worldmodel.nodes.sim_topics import QUIET, SensorTopics, TruthTopics
 from edge_worldmodel.sim.pace import Pace, Schedule
 from edge_worldmodel.sim.simulation import Simulation
@@ -39,6 +40,7 @@ class SimConfig(Config):
         50.0, "Rate of /clock in simulated time; wakes every node of the graph.", minimum=1.0, maximum=200.0
     )
     scan_rate_hz: float = param(10.0, "Rate of each scanner in simulated time.", minimum=0.1, maximum=100.0)
+    depth_rate_hz: float = param(10.0, "Rate of each depth camera in simulated time.", minimum=0.1, maximum=60.0)
     odom_rate_hz: float = param(50.0, "Rate of odometry and tf in simulated time.", minimum=1.0, maximum=200.0)
     command_timeout_s: float = param(0.5, "The base brakes without a command for so long.", minimum=0.05, maximum=10.0)
     enable_stamped_cmd_vel: bool = param(False, "cmd_vel is TwistStamped instead of Twist.")
@@ -61,6 +63,7 @@ class SimNode(Node):
         self._health = Health(self, self._simulation.world.robots[0].spec.name)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", LATEST, event_callbacks=QUIET)
         self._sensors = SensorTopics(self, self._simulation, config.base_frame, config.odom_frame)
+        self._cameras = DepthTopics(self, self._simulation, config.base_frame)
         self._truth = TruthTopics(self, self._simulation, config.odom_frame, config.goal_tolerance_m)
         if config.publish_goal:
             self._truth.publish_goal()
@@ -78,6 +81,7 @@ class SimNode(Node):
             (Schedule(config.clock_rate_hz, now_ns), self._publish_clock),  # first: nothing is ahead of the clock
             (Schedule(config.odom_rate_hz, now_ns), self._publish_odom),
             (Schedule(config.scan_rate_hz, now_ns), self._publish_scans),
+            (Schedule(config.depth_rate_hz, now_ns), self._publish_depth),
             (Schedule(_PEOPLE_RATE_HZ, now_ns), self._truth.publish_people),
             (Schedule(1.0, now_ns), self._report),
         ]
@@ -117,6 +121,10 @@ class SimNode(Node):
     def _publish_scans(self) -> None:
         for index in range(len(self._simulation.world.robots[0].spec.scanners)):
             self._sensors.publish_scan(index, self._simulation.scan(scanner=index))
+
+    def _publish_depth(self) -> None:
+        for index in range(len(self._simulation.world.robots[0].spec.cameras)):
+            self._cameras.publish(index, self._simulation.depth_image(camera=index))
 
     def _report(self) -> None:
         if self._config.publish_goal:

@@ -46,6 +46,39 @@ class ScannerSpec(Config):
 
 
 @dataclass(frozen=True)
+class DepthCameraSpec(Config):
+    """A depth camera and where it sits in the base frame; square pixels, optical centre in the middle."""
+
+    columns: int = param(80, "Pixels of a row", minimum=8, maximum=1280)
+    rows: int = param(60, "Pixels of a column", minimum=8, maximum=1024)
+    fov_rad: float = param(1.5, "Horizontal field of view", minimum=0.1, maximum=2.8)
+    range_min_m: float = param(0.2, "Shortest measurable depth", minimum=0.01, maximum=5.0)
+    range_max_m: float = param(6.0, "Longest measurable depth", minimum=0.1, maximum=50.0)
+    noise_per_m2: float = param(0.002, "Deviation of the depth per squared depth [1/m]", minimum=0.0, maximum=0.1)
+    dropout: float = param(0.01, "Probability that a pixel brings no measurement (NaN)", minimum=0.0, maximum=1.0)
+    mount_x_m: float = param(0.2, "Mount position ahead of base_link", minimum=-5.0, maximum=5.0)
+    mount_y_m: float = param(0.0, "Mount position left of base_link", minimum=-5.0, maximum=5.0)
+    mount_height_m: float = param(0.4, "Height above the floor", minimum=0.01, maximum=5.0)
+    mount_yaw_rad: float = param(0.0, "Direction of the optical axis", minimum=-math.pi, maximum=math.pi)
+    mount_pitch_rad: float = param(0.1, "How far the axis looks down", minimum=-1.5, maximum=1.5)
+
+    @property
+    def focal_px(self) -> float:
+        """Focal length in pixels."""
+        return 0.5 * self.columns / math.tan(0.5 * self.fov_rad)
+
+    @property
+    def cx_px(self) -> float:
+        """Column of the optical centre."""
+        return 0.5 * (self.columns - 1)
+
+    @property
+    def cy_px(self) -> float:
+        """Row of the optical centre."""
+        return 0.5 * (self.rows - 1)
+
+
+@dataclass(frozen=True)
 class OdometrySpec(Config):
     """Random errors of the odometry, as shares of the motion (odometry model of Thrun, Burgard and Fox, ch. 5.4)."""
 
@@ -84,6 +117,7 @@ class RobotSpec(Config):
     drag_quadratic: float = param(0.03, "Drag per squared speed [N s2/m2] (quadrotor)", minimum=0.0, maximum=50.0)
     odometry: OdometrySpec = field(default_factory=OdometrySpec)
     scanners: tuple[ScannerSpec, ...] = (ScannerSpec(),)
+    cameras: tuple[DepthCameraSpec, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the footprint is round or a rectangle inside of the radius."""
@@ -109,6 +143,7 @@ PRESETS: dict[str, RobotSpec] = {
         max_deceleration_mps2=1.2,
         scanners=(ScannerSpec(range_min_m=0.15, range_max_m=8.0, mount_height_m=0.25),),
     ),
+    "camera_rover": RobotSpec(name="camera_rover", cameras=(DepthCameraSpec(),)),
     "jackal": RobotSpec(
         name="jackal",
         radius_m=0.334,

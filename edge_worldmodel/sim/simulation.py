@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.crowd import CrowdState, make_crowd
+from edge_worldmodel.sim.depth_camera import DepthCamera, DepthImage
 from edge_worldmodel.sim.drive import Odometry, make_drive
 from edge_worldmodel.sim.mjcf import KIND_NAMES, ROBOT, build_scene
 from edge_worldmodel.sim.quadrotor import Quadrotor
@@ -75,6 +76,7 @@ class Simulation:
 
     def _place_robots(self, seeds: Sequence[np.random.SeedSequence]) -> None:
         self._scanners: list[list[Scanner]] = []
+        self._cameras: list[list[DepthCamera]] = []
         self._odometry: list[Odometry] = []
         for i, (placement, seed) in enumerate(zip(self.world.robots, seeds, strict=True)):
             at = self._at[i]
@@ -87,6 +89,8 @@ class Simulation:
             pairs = zip(placement.spec.scanners, scanner_seeds, strict=True)
             body = self._scene.robot_body[i]
             self._scanners.append([Scanner(spec, body, np.random.default_rng(s)) for spec, s in pairs])
+            cameras = zip(placement.spec.cameras, seed.spawn(len(placement.spec.cameras)), strict=True)
+            self._cameras.append([DepthCamera(spec, body, np.random.default_rng(s)) for spec, s in cameras])
 
     def _make_quadrotors(self, seeds: np.random.SeedSequence) -> dict[int, Quadrotor]:
         made: dict[int, Quadrotor] = {}
@@ -151,6 +155,11 @@ class Simulation:
         """Look around with one of a robot's scanners."""
         mujoco.mj_kinematics(self._model, self._data)  # a step leaves the bodies where it began
         return self._scanners[robot][scanner].scan(self._model, self._data, self.pose(robot), self.stamp_ns)
+
+    def depth_image(self, robot: int = 0, camera: int = 0) -> DepthImage:
+        """Look through one of a robot's depth cameras."""
+        mujoco.mj_kinematics(self._model, self._data)
+        return self._cameras[robot][camera].image(self._model, self._data, self.pose(robot), self.stamp_ns)
 
     def odom(self, robot: int = 0) -> OdometryReading:
         """Read the odometry of a robot."""

@@ -103,3 +103,25 @@ def driving(config=None, **world):
     robot.run(2.0)
     assert robot.supervisor.state in PASSING
     return robot
+
+
+def passing(config=None, **world) -> SupervisedRobot:
+    """A robot after its first tick, in which everything was good."""
+    robot = SupervisedRobot(config, **world)
+    assert robot.step().state in PASSING
+    return robot
+
+
+def after(robot, ros_ms, steady_ms=None) -> Clock:
+    """The clocks so much later; the steady one as much unless told otherwise."""
+    steady_ms = ros_ms if steady_ms is None else steady_ms
+    return Clock(robot.ros_ns + round(ros_ms * 1e6), robot.steady_ns + round(steady_ms * 1e6))
+
+
+def tick(robot, ros_ms, steady_ms=None) -> Verdict:
+    """A tick without any message."""
+    return robot.supervisor.supervise(after(robot, ros_ms, steady_ms))
+
+
+def causes(robot):
+    return [fault.cause for fault in robot.supervisor.faults]

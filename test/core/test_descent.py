@@ -37,3 +37,24 @@ def test_odometry_lost_in_the_middle_is_no_ground():
     descent = Descent(0.5)
     descent.climb_mps(True, *at(1, -0.5))
     assert {descent.climb_mps(True, None, at(second)[1]) for second in range(2, 30)} == {-0.5}
+
+
+def test_it_counts_as_sinking_from_half_the_speed_and_as_still_below_a_fifth():
+    for sinking_mps, still_mps, down in ((0.26, 0.09, True), (0.24, 0.09, False), (0.26, 0.11, False)):
+        descent = Descent(0.5)
+        descent.climb_mps(True, *at(1, -sinking_mps))
+        commanded = [descent.climb_mps(True, *at(second, -still_mps)) for second in (2, 3, 4)]
+        assert descent.landed is down and commanded == [-0.5, -0.5, 0.0 if down else -0.5]
+
+
+def test_one_that_bounces_up_again_is_not_down():
+    descent = Descent(0.5)
+    descent.climb_mps(True, *at(1, -0.5))
+    assert [descent.climb_mps(True, *at(second, 0.3)) for second in range(2, 9)] == [-0.5] * 7
+
+
+def test_one_that_lost_its_odometry_before_it_sank_is_not_down_when_it_stands():
+    descent = Descent(0.5)
+    descent.climb_mps(True, None, at(1)[1])
+    assert [descent.climb_mps(True, *at(second)) for second in range(2, 9)] == [-0.5] * 7
+    assert descent.landed is False

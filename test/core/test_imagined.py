@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from edge_worldmodel.core.supervisor_states import PASSING, State
 
 from .supervised_robot import START_NS, SupervisedRobot, driving
 
+CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))
 NOTHING = np.empty((0, 2))
 points = lambda most: arrays(float, st.tuples(st.integers(0, most), st.just(2)), elements=st.floats(-6, 6))  # noqa: E731
 SHAPE = (EGO_GRID.cells, EGO_GRID.cells)
@@ -45,7 +47,7 @@ def imagining(robot: SupervisedRobot, *where):
     return robot
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(
     twist=arrays(float, 3, elements=st.floats(-1.5, 1.5)),
     seen=points(20),
@@ -124,3 +126,30 @@ def test_it_is_no_condition_for_driving():
     robot = SupervisedRobot()
     robot.run(1.0)
     assert robot.supervisor.state in PASSING and not robot.supervisor.imagined.rejected
+
+
+@pytest.mark.parametrize(
+    ("late_ns", "usable"), [(400_000_000, True), (400_000_001, False), (-1_000_000_000, True), (-1_000_000_001, False)]
+)
+def test_a_picture_means_something_around_its_time(late_ns, usable):
+    imagined = Imagined(0.7)
+    imagined.receive(START_NS, np.zeros(3), grid((1, 0)))
+    assert len(imagined.points(START_NS + late_ns, np.zeros(3))) == usable
+
+
+def test_from_its_threshold_on_a_cell_counts():
+    cells = grid((1, 0))
+    imagined = Imagined(0.5)
+    for probability, counts in ((0.5, True), (0.499, False)):
+        imagined.receive(START_NS, np.array([1e6, 0.0, 0.0]), np.where(cells > 0, np.float32(probability), cells))
+        found = imagined.points(START_NS, np.array([1e6, 0.0, 0.0]))
+        assert found.shape == (int(counts), 2) and not imagined.rejected
+
+
+def test_before_the_first_picture_there_is_nothing_of_the_right_shape():
+    imagined = Imagined(0.7)
+    assert imagined.points(0, np.zeros(3)).shape == (0, 2)
+    assert imagined.points(START_NS, None).shape == (0, 2)
+    imagined.receive(START_NS, np.zeros(3), np.zeros((3, 3)))
+    imagined.receive(START_NS, np.array([1.001e6, 0.0, 0.0]), grid((1, 0)))
+    assert imagined.points(0, np.zeros(3)).shape == (0, 2) and imagined.rejected == {"bad": 2}

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.core.limits import REST, MotionLimits, limit_change, limit_velocity
+from edge_worldmodel.core.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "500"))
@@ -62,3 +62,45 @@ def test_limits_that_change_a_command_noticeably_are_named():
     for _ in range(10):
         motion, names = limit_change(np.array([1.5, 0.0, 0.0]), motion, LIMITS, 0.02)
     assert names == ("acceleration",)
+
+
+def test_each_bound_comes_from_its_own_parameter():
+    config = SupervisorConfig(
+        max_forward_mps=1.1,
+        max_reverse_mps=0.6,
+        max_lateral_mps=0.7,
+        max_yaw_rate_radps=1.3,
+        max_acceleration_mps2=1.7,
+        max_jerk_mps3=11.0,
+        max_yaw_acceleration_radps2=1.9,
+        max_yaw_jerk_radps3=13.0,
+    )
+    limits = MotionLimits.from_config(config)
+    np.testing.assert_array_equal(limits.upper, [1.1, 0.7, 1.3])
+    np.testing.assert_array_equal(limits.lower, [-0.6, -0.7, -1.3])
+    np.testing.assert_array_equal(limits.acceleration, [1.7, 1.7, 1.9])
+    np.testing.assert_array_equal(limits.jerk, [11.0, 11.0, 13.0])
+
+
+def test_axes_that_cannot_move_stay_at_zero():
+    still = MotionLimits(np.zeros(3), np.zeros(3), np.ones(3), np.ones(3))
+    assert not limit_velocity(np.array([1.0, -1.0, 1.0]), still).any()
+    only_back = MotionLimits(np.array([-1.0, 0.0, 0.0]), np.zeros(3), np.ones(3), np.ones(3))
+    np.testing.assert_array_equal(limit_velocity(np.array([-2.0, 0.0, 0.0]), only_back), [-1.0, 0.0, 0.0])
+
+
+def test_a_target_out_of_bounds_is_approached_as_the_bound_is():
+    for sign in (1.0, -1.0):
+        beyond, bound = np.full(3, 90.0 * sign), LIMITS.upper if sign > 0.0 else LIMITS.lower
+        near = Motion(bound - 0.01 * sign, np.zeros(3))
+        step, names = limit_change(beyond, near, LIMITS, 0.02)
+        assert names == () and step.twist.shape == step.acceleration.shape == (3,)
+        np.testing.assert_allclose(step.twist, limit_change(bound, near, LIMITS, 0.02)[0].twist)
+        np.testing.assert_allclose(step.acceleration, (step.twist - near.twist) / 0.02)
+
+
+def test_acceleration_that_is_there_can_only_be_taken_back_at_the_jerk_limit():
+    rising = Motion(np.array([0.5, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))
+    step, names = limit_change(np.array([-0.5, 0.0, 0.0]), rising, LIMITS, 0.02)
+    assert step.acceleration[0] == 1.0 - 20.0 * 0.02 and names == ("jerk",)
+    assert step.twist[0] == 0.5 + 0.6 * 0.02

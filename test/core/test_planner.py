@@ -88,6 +88,7 @@ def test_wall_ahead_means_brake_or_turn() -> None:
     occupied = _wall(40)  # 1.6 m ahead, too wide to see its ends as a short way
     output = _plan(_planner(), _frame(occupied))
     assert _ahead(output) < 1.3
+    output = _plan(_planner(risk_half_life_s=1000.0), _frame(occupied))
     straight = [r for r in output.rollout_set.rollouts if r.name.startswith("straight")]
     assert all(not r.acceptable and r.risk > 0.9 for r in straight)
 
@@ -112,7 +113,22 @@ def test_something_that_will_cross_changes_the_decision() -> None:
     assert "would hit" in moving.plan.reason
     assert moving.plan.risk <= 0.4
     risks = {r.name: r.risk for r in moving.rollout_set.rollouts}
-    assert risks[frozen.plan.maneuver] > 0.9
+    assert risks[frozen.plan.maneuver] > 0.4
+
+
+def test_a_hit_that_a_later_plan_can_avoid_counts_less_and_a_near_one_fully() -> None:
+    far, near = _wall(44), _wall(36)
+    for occupied, fades in ((far, True), (near, False)):
+        risks = [
+            {
+                r.name: r.risk
+                for r in _plan(_planner(risk_half_life_s=half_life_s), _frame(occupied)).rollout_set.rollouts
+            }
+            for half_life_s in (1000.0, 1.0)
+        ]
+        fast = "straight_fast"
+        assert risks[0][fast] > 0.9
+        assert (risks[1][fast] < 0.9 * risks[0][fast]) == fades
 
 
 def test_no_goal_holds_the_position_but_still_imagines() -> None:

@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.faults import Cause
+from edge_worldmodel.core.intake import Clock, Odometry
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
-from edge_worldmodel.core.supervisor_guards import EmergencyStop
+from edge_worldmodel.core.supervisor_guards import EmergencyStop, Guards
 from edge_worldmodel.core.supervisor_states import PASSING, State
 
 from .supervised_robot import SupervisedRobot
@@ -220,3 +222,103 @@ def test_height_and_vertical_speed_must_be_numbers():
         robot.odometry = lambda f=field, make=odometry: type(make())(**{**vars(make()), f: math.nan})
         verdict = robot.step()
         assert verdict.state not in PASSING and "height or vertical speed" in verdict.reason
+
+
+MS = 1_000_000
+EVERYTHING = {"deadman": True, "operator_link": True, "battery_min": 0.2}
+
+
+def moment(steady_ms):
+    """A ROS clock that has nothing to do with the steady one."""
+    return Clock(123_456_789, (5_000 + steady_ms) * MS)
+
+
+def watched(held=True, share=0.5, **config):
+    """Guards that have heard everything once, at 0 ms."""
+    guards = Guards(SupervisorConfig(**{**EVERYTHING, **config}))
+    guards.receive_deadman(held, moment(0))
+    guards.receive_heartbeat(moment(0))
+    guards.receive_battery(share, moment(0))
+    return guards
+
+
+def found(guards, steady_ms=0, odometry=None):
+    return [(fault.cause, fault.text) for fault in guards.faults(odometry, moment(steady_ms))]
+
+
+def test_what_has_just_been_heard_is_good():
+    assert found(watched()) == []
+    assert found(watched(), 200) == []
+
+
+def test_what_was_never_heard_is_told_the_gravest_first():
+    assert found(Guards(SupervisorConfig(**EVERYTHING))) == [
+        (Cause.BATTERY_SIGNAL, "battery: nothing received yet"),
+        (Cause.LINK, "operator link: nothing received yet"),
+        (Cause.DEADMAN, "deadman: nothing received yet"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("only", "timeout_ms", "cause"),
+    [
+        ({"operator_link": False, "battery_min": 0.0}, 300, Cause.DEADMAN),
+        ({"deadman": False, "battery_min": 0.0}, 1000, Cause.LINK),
+        ({"deadman": False, "operator_link": False}, 5000, Cause.BATTERY_SIGNAL),
+    ],
+)
+def test_each_signal_may_be_silent_for_its_own_timeout(only, timeout_ms, cause):
+    guards = watched(**only)
+    assert found(guards, timeout_ms - 1) == []
+    assert [fault for fault, _ in found(guards, timeout_ms + 1)] == [cause]
+
+
+def test_a_signal_that_comes_twice_at_one_moment_counts_twice():
+    guards = watched()
+    for receive in (lambda now: guards.receive_deadman(True, now), guards.receive_heartbeat):
+        receive(moment(250))
+        receive(moment(250))
+    assert found(guards, 500) == []
+    assert not guards.deadman.rejected and not guards.link.rejected
+
+
+def test_a_released_deadman_is_told():
+    assert found(watched(held=False)) == [(Cause.DEADMAN, "deadman: released")]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_an_empty_and_a_full_battery_are_true_to_tell(share):
+    assert found(watched(share=share)) == []
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.01, math.nan])
+def test_no_battery_holds_less_than_nothing_or_more_than_all(share):
+    ((cause, text),) = found(watched(share=share))
+    assert cause is Cause.BATTERY_SIGNAL and text == f"battery: charge is {share:g}, expected 0 to 1"
+
+
+def test_a_battery_is_low_below_its_limit():
+    assert watched(share=0.2).battery_low() is None
+    assert watched(share=0.19).battery_low() == (Cause.BATTERY, "battery at 19 %, the limit is 20 %")
+    assert Guards(SupervisorConfig(**EVERYTHING)).battery_low() is None
+
+
+@pytest.mark.parametrize(("height_m", "outside"), [(1.0, False), (3.0, False), (0.99, True), (3.01, True)])
+def test_height_is_kept_between_its_bounds(height_m, outside):
+    guards = Guards(SupervisorConfig(height_band_m=(1.0, 3.0), **DRONE))
+    odometry = Odometry(1, "odom", "base_link", np.zeros(3), np.zeros(3), height_m)
+    text = f"height {height_m:.2f} m is outside 1 m to 3 m"
+    assert found(guards, odometry=odometry) == ([(Cause.HEIGHT, text)] if outside else [])
+    assert found(guards) == []
+
+
+def test_a_stop_pressed_and_released_between_two_looks_is_seen_once():
+    stop = EmergencyStop()
+    assert not stop.pressed
+    stop.press(True, "topic")
+    stop.press(False, "topic")
+    assert stop.pressed
+    stop.seen()
+    assert not stop.pressed
+    stop.press(False, "another")
+    assert not stop.pressed

@@ -24,3 +24,34 @@ def test_due_about_once_a_second():
         ticks.add(tick * 20_000_000)
         due += ticks.due()
     assert due == 4
+
+
+def test_figures_are_those_of_the_last_intervals_only():
+    ticks, at_ns = TickTimes(0.02, remembered=100), 0
+    for gap_ms in [50] * 5 + list(range(20, 121)):
+        ticks.add(at_ns)
+        at_ns += gap_ms * 1_000_000
+    assert ticks.figures() == {
+        "ticks": 106,
+        "tick_jitter_p50_s": pytest.approx(0.0495),
+        "tick_jitter_p999_s": pytest.approx(0.0989, abs=1e-4),
+        "tick_jitter_max_s": pytest.approx(0.099),
+    }
+
+
+def test_a_thousand_intervals_are_remembered_unless_told_otherwise():
+    ticks = TickTimes(0.02)
+    for tick in range(1001):
+        ticks.add(0 if tick == 0 else 20_000_000 * tick + 20_000_000)
+    assert ticks.figures()["tick_jitter_max_s"] == pytest.approx(0.02)
+    ticks.add(20_000_000 * 1002)
+    assert ticks.figures()["tick_jitter_max_s"] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("period_s", "every"), [(0.02, 50), (1.0, 1), (3.0, 1)])
+def test_due_with_every_so_many_ticks(period_s, every):
+    ticks, due = TickTimes(period_s), []
+    for tick in range(1, 2 * every + 1):
+        ticks.add(tick)
+        due += [tick] * ticks.due()
+    assert due == [every, 2 * every]

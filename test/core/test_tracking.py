@@ -1,5 +1,7 @@
 """Following a plan: the plan's own twist, a bounded correction, and rest where the plan rests."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.core.tracking import follow
 from edge_worldmodel.core.types import Trajectory
 
+CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))
 CONFIG = SupervisorConfig(actuation_delay_s=0.0)
 HOLONOMIC = SupervisorConfig(actuation_delay_s=0.0, max_lateral_mps=1.0)
 DT_S = 0.4
@@ -49,7 +52,7 @@ def test_the_robot_gets_back_to_the_plan(config, start):
     assert distance_m < 0.05
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(*[st.floats(-5.0, 5.0)] * 3, st.sampled_from([CONFIG, HOLONOMIC]))
 def test_the_correction_is_bounded(x_m, y_m, yaw_rad, config):
     plan = circle([0.5, 0.0, 0.1])
@@ -65,3 +68,50 @@ def test_the_twist_is_read_ahead_by_the_actuation_delay():
     twists[:, 0] = [0.0, 0.4, 0.8]
     plan = Trajectory(DT_S, np.zeros((3, 3)), twists)
     assert follow(plan, 0.2, None, SupervisorConfig(actuation_delay_s=0.2))[0][0] == pytest.approx(0.4)
+
+
+def standing_off(error, twist=(0.5, 0.0, 0.1), config=CONFIG):
+    """The correction for a robot from which the plan is seen at ``error``."""
+    plan = Trajectory(DT_S, np.tile(np.array(error, dtype=float), (3, 1)), np.tile(np.array(twist), (3, 1)))
+    commanded, distance_m = follow(plan, 0.1, np.zeros(3), config)
+    assert distance_m == pytest.approx(np.hypot(*error[:2]))
+    return commanded - twist
+
+
+@pytest.mark.parametrize(
+    ("error", "correction"),
+    [
+        ((0.1, 0.0, 0.0), (0.1, 0.0, 0.0)),
+        ((-0.1, 0.0, 0.0), (-0.1, 0.0, 0.0)),
+        ((0.0, 0.1, 0.0), (0.0, 0.0, 0.5 * 2.0 * 0.1)),
+        ((0.0, 0.0, 0.2), (0.0, 0.0, 1.5 * np.sin(0.2))),
+        ((0.0, 0.1, -0.2), (0.0, 0.0, 0.1 - 1.5 * np.sin(0.2))),
+    ],
+)
+def test_wheels_turn_back_to_the_plan(error, correction):
+    np.testing.assert_allclose(standing_off(error), correction, atol=1e-9)
+
+
+def test_wheels_that_reverse_turn_the_other_way():
+    np.testing.assert_allclose(standing_off((0.0, 0.1, 0.0), (-0.5, 0.0, 0.1)), [0.0, 0.0, -0.1], atol=1e-9)
+
+
+@pytest.mark.parametrize("error", [(0.1, 0.05, 0.2), (-0.05, -0.12, -0.3)])
+def test_what_can_move_sideways_goes_straight_back(error):
+    x, y, yaw = error
+    np.testing.assert_allclose(standing_off(error, config=HOLONOMIC), [x, y, 1.5 * np.sin(yaw)], atol=1e-9)
+    slow = SupervisorConfig(actuation_delay_s=0.0, max_lateral_mps=0.5)
+    np.testing.assert_allclose(standing_off(error, config=slow), [x, y, 1.5 * np.sin(yaw)], atol=1e-9)
+
+
+def test_a_correction_that_is_too_fast_keeps_its_direction_and_its_turn():
+    for factor in (1.0, -1.0):
+        corrected = standing_off(factor * np.array([3.0, 4.0, 0.1]), config=HOLONOMIC)
+        np.testing.assert_allclose(corrected, factor * np.array([0.12, 0.16, 1.5 * np.sin(0.1)]), atol=1e-9)
+        assert standing_off((0.0, 0.0, factor * 1.0))[2] == pytest.approx(factor * 0.6)
+
+
+def test_a_plan_that_only_turns_is_no_plan_that_rests():
+    assert standing_off((0.1, 0.0, 0.0), (0.0, 0.0, 0.01))[0] == pytest.approx(0.1)
+    assert standing_off((0.1, 0.0, 0.0), (0.0, 0.0, -0.01))[0] == pytest.approx(0.1)
+    assert standing_off((0.1, 0.0, 0.0), (0.0, 0.0, 0.0)).shape == (3,)

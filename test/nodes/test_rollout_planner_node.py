@@ -30,6 +30,7 @@ class Frames:
 
     def __init__(self, node):
         self.on = True
+        self.frame_id = "odom"
         self.last_s = 0.0
         self._publisher = node.create_publisher(msg.LatentFrame, "perception/latent", LATEST)
         self._sequence = 0
@@ -39,7 +40,9 @@ class Frames:
         if self.on:
             self._sequence += 1
             self.last_s = time.monotonic()
-            self._publisher.publish(frame_msg(time.time_ns(), self._sequence))
+            message = frame_msg(time.time_ns(), self._sequence)
+            message.header.frame_id = self.frame_id
+            self._publisher.publish(message)
 
 
 def frame_msg(stamp_ns, sequence):
@@ -78,3 +81,15 @@ def test_without_frames_no_plan_is_sent_again_and_diagnostics_say_so(probe):
         assert probe.wait(lambda: len(plans) > count + 10, 5.0)
         assert probe.wait(lambda: "LatentFrame" not in status(diagnostics).message, 5.0)
         assert process.poll() is None
+
+
+def test_frames_in_another_frame_are_refused_and_the_plan_is_taken_back(probe):
+    frames, plans = Frames(probe.node), probe.listen(msg.Plan, "planner/plan", LATEST)
+    with running(NODE, backend="deterministic"):
+        assert probe.wait(lambda: len(plans) > 10, 20.0)
+        frames.frame_id = "map"
+        probe.spin(1.0)
+        assert plans[-1][1].valid_until == plans[-1][1].header.stamp
+        assert all(plan.header.frame_id == "odom" for _, plan in plans)
+        count, frames.frame_id = len(plans), "odom"
+        assert probe.wait(lambda: len(plans) > count + 5, 5.0)

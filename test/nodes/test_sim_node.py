@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros
 pytest.importorskip("mujoco")
 
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped  # noqa: E402
-from nav_msgs.msg import Odometry  # noqa: E402
+from nav_msgs.msg import OccupancyGrid, Odometry  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from rclpy.time import Time  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
@@ -152,3 +152,22 @@ def test_bad_parameters_end_it_with_a_message(parameters, words):
     assert "refused to start" in output and "Traceback" not in output
     for word in words:
         assert word in output
+
+
+def test_a_depth_camera_and_the_scanner_see_the_same_room(probe, tmp_path):
+    """Perception, fed by the camera alone, finds an obstacle where the scanner has one."""
+    world = tmp_path / "pillar.yaml"
+    world.write_text(
+        "name: pillar\nseed: 1\nbounds: [-4, -4, 4, 4]\nwalls: [{cylinder: [1.5, 0.0, 0.3]}]\n"
+        "robots: [{preset: camera_rover, start: [0, 0, 0]}]\n"
+    )
+    grids = probe.listen(OccupancyGrid, "perception/grid", LATCHED)
+    seeing = {"use_sim_time": True, "backend": "deterministic", "scan_topics": "['']"}
+    with running("sim", world=str(world)), running("perception", depth_topics="[camera/depth/image_raw]", **seeing):
+        assert probe.wait(lambda: len(grids) > 3, START_S)
+    message = grids[-1][1]
+    cells = np.array(message.data).reshape(message.info.height, message.info.width)
+    ahead = cells[30:34, 32:]
+    found_m = (np.flatnonzero((ahead > 50).any(axis=0))[0] + 0.5) * message.info.resolution
+    assert found_m == pytest.approx(1.2, abs=0.3)
+    assert (ahead[:, 1:4] == 0).any(), "the floor before it is free"

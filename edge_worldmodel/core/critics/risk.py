@@ -14,7 +14,7 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, too_close
-from edge_worldmodel.core.maneuvers import DT_S
+from edge_worldmodel.core.maneuvers import DT_S, STEPS
 from edge_worldmodel.core.types import Floats, Tensor
 
 
@@ -37,6 +37,9 @@ def cvar(outcomes: Floats, tail: float) -> Floats:
 def collision_probability(scene: Scene) -> Floats:
     """Return (M, F, D) the highest probability, along the path, that something is where the robot is.
 
+    Two things weigh it. What lies beyond the time to stop can still be avoided by a later plan, so it counts less
+    and less (``fading``). And a robot at rest runs into nobody (passive motion safety: Macek et al., 2009): below
+    ``harmless_mps`` a collision counts in proportion to the robot's own speed.
     The imagined frame nearest in time counts, the present one at first. Where the robot already stands closer to
     something than ``clear_m``, poses that do not get closer only count what comes closer than it is now: it
     must be able to leave, and to see that it has to.
@@ -48,8 +51,17 @@ def collision_probability(scene: Scene) -> Floats:
     if too_close(clearance[..., 0], scene.clear_m).any():
         leaving = _leaving(clearance, scene.clear_m)
         hit = np.where(leaving[:, None], _hits(scene, points, nearest_m - 2.0 * ROUNDING_M), hit)
-    worst: Floats = hit.max(axis=-1).astype(np.float64)
+    speed_mps = np.hypot(scene.candidates.twists[..., 0], scene.candidates.twists[..., 1])
+    own_part = np.clip(speed_mps / scene.harmless_mps, 0.0, 1.0)[:, None, None]
+    worst: Floats = (hit * own_part * scene.fade).max(axis=-1).astype(np.float64)
     return worst
+
+
+def fading(sure_s: float, half_life_s: float) -> Floats:
+    """Return (T + 1,) how much a collision counts by its time: fully up to ``sure_s``, then half per half-life."""
+    late_s = np.maximum(np.arange(STEPS + 1) * DT_S - sure_s, 0.0)
+    weight: Floats = 0.5 ** (late_s / half_life_s)
+    return weight
 
 
 def _hits(scene: Scene, points: Floats, clear_m: float) -> Tensor:

@@ -16,7 +16,8 @@ class Scene:
 
     ``disturbed`` is (M, D, T + 1, 3), the poses under drawn disturbances; ``futures`` (M, F, H, 64, 64) the
     occupancy probability; ``clear_m`` the clearance a pose needs; ``tail`` the share of worst outcomes that risk
-    looks at.
+    looks at; ``fade`` (T + 1,) how much a collision counts by when it would happen; ``harmless_mps``
+    the own speed below which it counts in proportion.
     """
 
     candidates: Candidates
@@ -27,3 +28,5 @@ class Scene:
     limits: RobotLimits
     clear_m: float
     tail: float
+    fade: Floats
+    harmless_mps: float

@@ -117,11 +117,12 @@ def run(options: argparse.Namespace) -> int:
         path.unlink(missing_ok=True)
     journal = Journal(path)
     begin_s = time.monotonic()
-    interrupted = _drive(plan, journal, options)
+    keeper = failures.Keeper(options)
+    interrupted = _drive(plan, journal, keeper, options)
     report = summary(plan, journal, options)
     report["wall_s"] = round(time.monotonic() - begin_s, 1)
     options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    kept = 0 if interrupted else failures.keep(plan.episodes, journal, options)
+    kept = 0 if interrupted else keeper.complete(plan.episodes, journal)
     _show(report, options.json, kept)
     broken = any(figures["error"] for planners in report["results"].values() for figures in planners.values())
     return 1 if report["skipped"] or report["unfinished"] or broken else 0
@@ -161,7 +162,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     return Plan(scenarios, episodes, skipped)
 
 
-def _drive(plan: Plan, journal: Journal, options: argparse.Namespace) -> bool:
+def _drive(plan: Plan, journal: Journal, keeper: failures.Keeper, options: argparse.Namespace) -> bool:
     """Drive what is missing; return whether somebody interrupted it."""
     missing = journal.missing(plan.episodes)
     done = len(plan.episodes) - len(missing)
@@ -169,7 +170,7 @@ def _drive(plan: Plan, journal: Journal, options: argparse.Namespace) -> bool:
         print(f"closed-loop: {done} episodes were driven before, {journal.damaged} damaged lines are driven again")
     # Episodes of all planners in turns: the figures of a killed run compare the same episodes.
     missing.sort(key=lambda entry: entry[1].index)
-    keys = {task: key for key, task in missing}
+    keys = {replace(task, keep_trace=options.keep_failures > 0): key for key, task in missing}
     if options.finished_only:
         return False
     # The live graph needs all processors for itself, or it would be late.
@@ -178,6 +179,7 @@ def _drive(plan: Plan, journal: Journal, options: argparse.Namespace) -> bool:
     try:
         for result in tqdm(results, total=len(missing), unit="episode", disable=not sys.stderr.isatty()):
             journal.add(keys[result.task], result)
+            keeper.note(keys[result.task], result)
     except KeyboardInterrupt:
         print("closed-loop: interrupted; these are the figures so far, the same command goes on", file=sys.stderr)
         return True

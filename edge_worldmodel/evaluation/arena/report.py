@@ -28,7 +28,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; font-size: 13px }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; text-align: right; vertical-align: top }
 th:first-child, td:first-child { text-align: left }
-tr.best td { background: #eef7ee } small { color: #59636e; white-space: nowrap; display: block }
+tr.best td, td.best { background: #eef7ee } small { color: #59636e; white-space: nowrap; display: block }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0; max-width: 330px; vertical-align: top }
 figcaption { font-size: 12px; color: #59636e } img { max-width: 100% } .wide { max-width: 100% }
 h2 { margin-top: 2.2rem; border-top: 2px solid #d8dee4; padding-top: .8rem } nav a { margin-right: 1rem }
@@ -81,6 +81,7 @@ def page(reports: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
     parts = ["<h1>Closed-loop arena</h1>", _LEGEND]
     links = [f"<a href='#{_anchor(path, name)}'>{_text(name)}</a>" for path, r in reports for name in r["results"]]
     parts.append(f"<nav>{' '.join(links)}</nav>")
+    parts += [_summary(report) for _, report in reports if len(report["results"]) > 1]
     for path, report in reports:
         parts.append(_origin(path, report))
         kept = _failures(path)
@@ -91,6 +92,29 @@ def page(reports: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
     head = f"<meta charset='utf-8'><title>Closed-loop arena</title><style>{_STYLE}</style>"
     body = "\n".join(parts)
     return f"<!doctype html>\n<html lang='en'><head>{head}</head><body>\n{body}\n</body></html>\n"
+
+
+def _summary(report: Mapping[str, Any]) -> str:
+    """Return one table of all scenarios and planners: share of success and of contact, and how many episodes."""
+    results = report["results"]
+    planners = list(dict.fromkeys(planner for figures in results.values() for planner in figures))
+    lines = ["<tr><th>success / contact</th>" + "".join(f"<th>{_text(name)}</th>" for name in planners) + "</tr>"]
+    for name, by_planner in results.items():
+        best = max(figures["success"] for figures in by_planner.values())
+        cells = [_share(by_planner.get(planner), best) for planner in planners]
+        lines.append(f"<tr><td>{_text(name)}</td>{''.join(cells)}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _share(figures: Mapping[str, Any] | None, best: float) -> str:
+    if figures is None:
+        return "<td>–</td>"
+    low, high = figures["ci95"]["success"]
+    mark = " class='best'" if figures["success"] == best else ""
+    return (
+        f"<td{mark}>{figures['success']:.0%} / {figures['contact']:.0%}"
+        f"<small>{low:.0%} … {high:.0%}, n = {figures['episodes']}</small></td>"
+    )
 
 
 def _text(value: object) -> str:

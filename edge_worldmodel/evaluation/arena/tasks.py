@@ -22,7 +22,8 @@ _IN_FLIGHT_PER_WORKER = 4
 class Task:
     """One episode of one planner; all that a worker elsewhere needs to know.
 
-    ``settings`` are (name, value) pairs over the planner's own defaults, () for just these; None: the tuned ones.
+    ``settings`` are (name, value) pairs over the planner's own defaults, () for just these; None: the tuned ones. With
+    ``keep_trace`` the trace of a failure comes back.
     """
 
     scenario: str
@@ -36,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a task: an outcome, or why there is none; and the trace if it was asked for."""
+    """What came of a task: an outcome, or why there is none; and the trace of a failure if it was asked for."""
 
     task: Task
     outcome: Outcome | None
@@ -70,7 +71,8 @@ def run_task(task: Task) -> Done:
         return Done(task, None, skipped=str(error))
     controller = _controller(task.planner, task.scenario, task.seed, task.wishes, task.settings)
     outcome, trace = Episode(scenario, case, controller).run()
-    return Done(task, outcome, "", trace, case) if task.keep_trace else Done(task, outcome)
+    wanted = task.keep_trace and outcome.ending != "success"
+    return Done(task, outcome, "", trace, case) if wanted else Done(task, outcome)
 
 
 def run_tasks(tasks: Sequence[Task], processes: int = 1, ray_address: str | None = None) -> Iterator[Done]:
@@ -93,6 +95,12 @@ def run_tasks(tasks: Sequence[Task], processes: int = 1, ray_address: str | None
         yield from spread(run_task, tasks, processes)
 
 
+def _run_in_one_thread(task: Task) -> Done:
+    """Run a task in a Ray worker, which nobody has told yet that it shares the machine."""
+    one_thread_only()
+    return run_task(task)
+
+
 def _with_ray(tasks: Sequence[Task], processes: int, address: str) -> Iterator[Done]:
     try:
         import ray
@@ -104,7 +112,7 @@ def _with_ray(tasks: Sequence[Task], processes: int, address: str) -> Iterator[D
     else:
         ray.init(address=address, runtime_env=limits)
     try:
-        remote = ray.remote(num_cpus=1)(run_task)
+        remote = ray.remote(num_cpus=1)(_run_in_one_thread)
         waiting, rest = [], iter(tasks)
         most = _IN_FLIGHT_PER_WORKER * int(ray.cluster_resources().get("CPU", processes))
         for task in rest:

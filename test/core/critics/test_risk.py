@@ -14,7 +14,7 @@ from edge_worldmodel.core.critics import risk
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import LocalMap, local_map
-from edge_worldmodel.core.maneuvers import Candidates, RobotLimits, library_of, roll_out
+from edge_worldmodel.core.maneuvers import STEPS, Candidates, RobotLimits, library_of, roll_out
 
 LIMITS = RobotLimits()
 LIBRARY = library_of(LIMITS)
@@ -36,7 +36,7 @@ def _scene(
     surroundings = surroundings or _map()
     field = cost_to_go(surroundings, None, 0.3)
     futures = np.broadcast_to(futures, (len(poses), *futures.shape[-4:]))
-    return Scene(candidates, poses[:, None], futures, surroundings, field, LIMITS, 0.3, 0.25)
+    return Scene(candidates, poses[:, None], futures, surroundings, field, LIMITS, 0.3, 0.25, np.ones(STEPS + 1), 1e-3)
 
 
 ONE = slice(STRAIGHT, STRAIGHT + 1)
@@ -142,3 +142,9 @@ def test_kernel_agrees_with_clearance(radius_m: float) -> None:
     grown = risk.dilate(occupied[None].astype(np.float32), risk.footprint_kernel(radius_m))[0] > 0
     np.testing.assert_array_equal(grown, blocked)
     assert EGO_GRID.cells == 64
+
+
+def test_a_collision_counts_fully_until_the_time_to_stop_and_half_per_half_life_after():
+    fade = risk.fading(0.8, 1.0)
+    assert fade[:9] == pytest.approx(1.0) and fade[18] == pytest.approx(0.5) and fade[28] == pytest.approx(0.25)
+    assert (np.diff(fade) <= 0.0).all() and risk.fading(0.8, 1e9) == pytest.approx(1.0)

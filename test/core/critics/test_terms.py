@@ -21,7 +21,18 @@ def _scene(goal: tuple[float, float] | None, speed: float = 0.0) -> Scene:
     poses, twists = roll_out(np.array([speed, 0.0, 0.0]), targets, limits)
     field = cost_to_go(FREE, None if goal is None else np.array(goal), 0.3)
     futures = np.zeros((len(TARGETS), 1, 8, 64, 64), np.float32)
-    return Scene(Candidates(tuple(TARGETS), poses, twists), poses[:, None], futures, FREE, field, limits, 0.3, 0.25)
+    return Scene(
+        Candidates(tuple(TARGETS), poses, twists),
+        poses[:, None],
+        futures,
+        FREE,
+        field,
+        limits,
+        0.3,
+        0.25,
+        np.ones(STEPS + 1),
+        1e-3,
+    )
 
 
 def _by_name(scores: np.ndarray) -> dict[str, float]:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 
+import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena import closed_loop, report
+from edge_worldmodel.evaluation.arena import closed_loop, failures, report
 from edge_worldmodel.evaluation.arena.failures import folder_of
 from edge_worldmodel.evaluation.controllers import ControllerError
 
@@ -166,6 +168,20 @@ def test_failures_are_kept_and_shown_on_one_page(straight, barn):
     assert kept[0] in page
     assert "worlds.npz: world 3" in page
     assert "http" not in page.replace("https://www.w3.org", "")
+
+
+def test_failures_are_kept_while_they_are_driven_and_only_damaged_ones_again(straight, barn, monkeypatch):
+    driven = []
+    real = failures.run_tasks
+    monkeypatch.setattr(failures, "run_tasks", lambda tasks, *rest: driven.extend(tasks) or real(tasks, *rest))
+    closed_loop.run(barn)
+    assert driven == []
+    (kept,) = folder_of(barn.json).glob("*.npz")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:100])
+    closed_loop.run(barn)
+    assert len(driven) == 1
+    np.testing.assert_array_equal(np.load(kept)["poses"], np.load(io.BytesIO(whole))["poses"])
 
 
 def test_the_kept_mcap_holds_the_scans_and_the_way(straight, barn):
