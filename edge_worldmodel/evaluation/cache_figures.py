@@ -35,11 +35,11 @@ def measure_window(entries: int) -> None:
     """What `store: memory` and every answer take."""
     store = WindowStore(entries)
     scenes = _scenes(entries)
-    _say("memory, insert", [_timed(lambda scene=scene: store.add(scene)) for scene in scenes])
+    _say("memory, insert", [_timed(store.add, scene) for scene in scenes])
     for scene in scenes[: entries // 2]:
         store.add(scene)
     questions = [scenes[i * entries // _QUESTIONS].embedding for i in range(_QUESTIONS)]
-    _say("memory, query", [_timed(lambda scene=scene: store.nearest(scene, "m")) for scene in questions])
+    _say("memory, query", [_timed(store.nearest, scene, "m") for scene in questions])
 
 
 def measure_disk(folder: Path, entries: int) -> None:
@@ -49,13 +49,13 @@ def measure_disk(folder: Path, entries: int) -> None:
     shard.open()
     inserts, flushes = [], []
     for number, scene in enumerate(_scenes(entries)):
-        inserts.append(_timed(lambda scene=scene: shard.save(scene, time.time())))
+        inserts.append(_timed(shard.save, scene, time.time()))
         if number % 50 == 49:
-            flushes.append(_timed(lambda: shard.flush(time.time())))
+            flushes.append(_timed(shard.flush, time.time()))
     _say("Qdrant Edge, insert", inserts)
     _say("Qdrant Edge, flush of 50", flushes)
     questions = [scene.embedding for scene in _scenes(entries)[:: max(entries // _QUESTIONS, 1)]]
-    _say("Qdrant Edge, query", [_timed(lambda scene=scene: shard.find(scene, "m")) for scene in questions])
+    _say("Qdrant Edge, query", [_timed(shard.find, scene, "m") for scene in questions])
     print(f"on disk: {shard.disk_bytes() / 1e6:.0f} MB")
     shard.close()
     again = SceneShard(folder, limits)
@@ -70,8 +70,8 @@ def measure_behind_disk(folder: Path, entries: int) -> None:
     memory.wait_idle(300.0)
     inserts, queries = [], []
     for scene in _scenes(_QUESTIONS, first=10**6):
-        inserts.append(_timed(lambda scene=scene: memory.add(scene)))
-        queries.append(_timed(lambda scene=scene: memory.nearest(scene.embedding, "m")))
+        inserts.append(_timed(memory.add, scene))
+        queries.append(_timed(memory.nearest, scene.embedding, "m"))
         time.sleep(_PERIOD_S)
     _say("node with the disk at work, insert", inserts)
     _say("node with the disk at work, query", queries)
@@ -91,9 +91,9 @@ def _embedding(number: int) -> Tensor:
     return unit
 
 
-def _timed(action: Callable[[], object]) -> float:
+def _timed(action: Callable[..., object], *arguments: object) -> float:
     begin_s = time.perf_counter()
-    action()
+    action(*arguments)
     return time.perf_counter() - begin_s
 
 
