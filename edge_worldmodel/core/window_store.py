@@ -107,7 +107,9 @@ class WindowStore:
         mine = self._models[:used] == number
         if number == _NOBODY or not mine.any():
             return None
-        likeness = np.where(mine, self._sketches[:used] @ sketch(embedding), -np.inf)
+        # Not the operator @: on busy cores a BLAS with several threads took 5 ms for this, einsum takes 0.2 ms.
+        products = np.einsum("ij,j->i", self._sketches[:used], sketch(embedding))
+        likeness = np.where(mine, products, -np.inf)
         best = np.argpartition(likeness, -CANDIDATES)[-CANDIDATES:] if used > CANDIDATES else np.arange(used)
         best = best[mine[best]]
         similarity = self._embeddings[best] @ embedding

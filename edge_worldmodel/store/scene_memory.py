@@ -150,7 +150,8 @@ class SceneMemory:
             if self._in_use_elsewhere:
                 raise OSError(f"{in_memory}, nothing on disk: {self._problem}")
             keeper, self._keeper = self._keeper, None
-            scenes = self._on_disk.pop("scenes_on_disk", 0)
+            scenes = self._on_disk.get("scenes_on_disk", 0)
+            self._on_disk = {}
             if keeper is not None:
                 keeper.kill()
             self._start_at_s = 0.0
@@ -300,7 +301,7 @@ class SceneMemory:
         keeper.leave()
         how = keeper.end(1.0)
         with self._wake:
-            self._keeper = None
+            self._keeper, self._on_disk = None, {}
             self._deaths += 1
             # Killed from outside (a person, or memory ran out): no fault of the store.
             self._deaths_in_a_row += how not in _FROM_OUTSIDE

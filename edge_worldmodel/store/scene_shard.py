@@ -145,6 +145,8 @@ class SceneShard:
     def close(self) -> None:
         """Write everything to disk and let the files go."""
         if self._shard is not None:
+            self._guarded(self._flush)
+        if self._shard is not None:
             self._guarded(self._shard.close)
         self._shard = None
 

@@ -221,7 +221,6 @@ def test_a_store_that_ends_its_keeper_is_set_aside(opened: Opener, tmp_path: Pat
     assert "attempts to open it ended the program" in memory.take_notes()[0]
 
 
-@pytest.mark.parametrize("folder", ["/proc/scenes", "/dev/null/scenes"])
 def test_a_keeper_that_crashes_again_and_again_gets_a_new_store(opened: Opener, tmp_path: Path) -> None:
     memory = filled(opened(), range(3))
     for _ in range(3):
@@ -234,6 +233,7 @@ def test_a_keeper_that_crashes_again_and_again_gets_a_new_store(opened: Opener, 
     assert "its keeper died 3 times in a row" in " ".join(memory.take_notes())
 
 
+@pytest.mark.parametrize("folder", ["/proc/scenes", "/dev/null/scenes"])
 def test_a_folder_that_cannot_be_written_leaves_the_window(opened: Opener, folder: str) -> None:
     memory = opened(Path(folder))
     wait_until(lambda: memory.problem != "")
