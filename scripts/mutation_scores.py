@@ -16,7 +16,8 @@ def main() -> None:
     for name, *counts in [*rows, ("all", *map(sum, zip(*(counts for _, *counts in rows), strict=True)))]:
         mutants, tried, noticed = counts
         if mutants:
-            print(f"| `{name}` | {mutants} | {tried} | {noticed} | {100.0 * noticed / max(tried, 1):.1f} % |")
+            score = f"{100.0 * noticed / tried:.1f} %" if tried else "-"
+            print(f"| `{name}` | {mutants} | {tried} | {noticed} | {score} |")
 
 
 def row(path: Path) -> tuple[str, int, int, int]:
