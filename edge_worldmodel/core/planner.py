@@ -50,7 +50,7 @@ class PlannerConfig(Config):
     risk_limit: float = param(0.4, "highest acceptable risk (CVaR of collision probability)", minimum=0.0, maximum=1.0)
     risk_tail: float = param(0.25, "share of worst outcomes that risk looks at", minimum=0.01, maximum=1.0)
     risk_half_life_s: float = param(
-        1.0, "time after which a collision beyond the time to stop counts half", minimum=0.1, maximum=1000.0
+        2.0, "time after which a collision beyond the time to stop counts half", minimum=0.1, maximum=1000.0
     )
     harmless_mps: float = param(
         0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
