@@ -71,6 +71,25 @@ def by_fault(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return faults
 
 
+LINKS = {
+    "inputs": ("scan", "odom", "clock", "sim", "planner/plan", "rollout_planner"),
+    "perception": ("perception/latent", "perception"),
+}
+"""What the supervisor hears itself, and what is one link before the planner."""
+_NOT_A_LOSS = ("frozen_planner", "reorder")
+"""A plan that is repeated runs out by its own validity; of messages in wrong order the newest may be good."""
+
+
+def by_link(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return how many losses each link suffered, and the times from there to the stop."""
+    found: dict[str, Any] = {}
+    for link, places in LINKS.items():
+        lost = [o for o in outcomes if o.where.split()[0] in places and o.fault not in _NOT_A_LOSS]
+        stopped = [o.stopped_s for o in lost if o.stopped_s is not None]
+        found[link] = {"injections": len(stopped), **percentiles(stopped)}
+    return found
+
+
 def table(report: dict[str, Any]) -> str:
     """Return the report as a Markdown table, one line per fault and place."""
     lines = [

@@ -184,6 +184,7 @@ class Campaign:
             "tick_jitter_s": fault_figures.percentiles(self._jitter.errors_s, largest=False),
             "tick_jitter_loaded_s": fault_figures.percentiles(self._loaded_jitter.errors_s, largest=False),
             "stopped_s": fault_figures.percentiles(stopped),
+            "lost_to_stopped_s": fault_figures.by_link(outcomes),
             "resume_s": fault_figures.percentiles(resumed),
             "injections": len(outcomes),
             "missed": sum(o.missed for o in outcomes),

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     exits: list[dict[str, Any]] = []
 
     def note(event: ProcessExited, context: LaunchContext) -> list[EmitEvent]:
+        """Write down how a process ended, and end everything with the one that was waited for."""
         # launch names processes after their executable and a number
         name = event.process_name.rsplit("-", 1)[0]
         ending = bool(context.is_shutdown)

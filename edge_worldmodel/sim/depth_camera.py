@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.sim.rays import RayCaster
 from edge_worldmodel.sim.robots import DepthCameraSpec
 
 _OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -29,7 +30,6 @@ class DepthCamera:
     def __init__(self, spec: DepthCameraSpec, body_id: int, rng: np.random.Generator) -> None:
         """Prepare one ray per pixel."""
         self.spec = spec
-        self._body_id = body_id
         self._rng = rng
         rows, columns = np.mgrid[: spec.rows, : spec.columns].reshape(2, -1)
         ahead = np.ones(spec.rows * spec.columns)
@@ -37,8 +37,7 @@ class DepthCamera:
         length = np.linalg.norm(optical, axis=0)
         self._rays = (mount_rotation(spec) @ (optical / length)).T
         self._along_axis = 1.0 / length
-        self._distances = np.zeros(len(length))
-        self._hit_geoms = np.zeros(len(length), np.int32)
+        self._caster = RayCaster(len(length), body_id)
 
     def image(self, model: mujoco.MjModel, data: mujoco.MjData, pose: Floats, stamp_ns: int) -> DepthImage:
         """Measure from a base pose (world frame); data must hold the current body positions."""
@@ -57,21 +56,7 @@ class DepthCamera:
         rays = np.ascontiguousarray(self._rays @ turn.T)
         eye = turn @ [spec.mount_x_m, spec.mount_y_m, spec.mount_height_m] + [pose[0], pose[1], 0.0]
         reach_m = 2.0 * spec.range_max_m  # along an oblique ray; the range is along the axis
-        mujoco.mj_multiRay(
-            model,
-            data,
-            eye,
-            rays.reshape(-1),
-            None,
-            True,
-            self._body_id,
-            self._hit_geoms,
-            self._distances,
-            None,
-            len(rays),
-            reach_m,
-        )
-        found = np.where(self._distances >= 0, self._distances, np.inf)
+        found = self._caster.cast(model, data, eye, rays, reach_m)
         down = np.minimum(rays[:, 2], -1e-9)
         return np.minimum(found, np.where(rays[:, 2] < 0, eye[2] / -down, np.inf))
 

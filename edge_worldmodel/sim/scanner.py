@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.sim.rays import RayCaster
 from edge_worldmodel.sim.robots import ScannerSpec
 
 
@@ -33,13 +34,11 @@ class Scanner:
     def __init__(self, spec: ScannerSpec, body_id: int, rng: np.random.Generator) -> None:
         """Prepare the beams of a scanner mounted on a body."""
         self.spec = spec
-        self._body_id = body_id
         self._rng = rng
         angles = spec.mount_yaw_rad + spec.angle_min_rad + spec.angle_increment_rad * np.arange(spec.beams)
         self._directions = np.stack([np.cos(angles), np.sin(angles)])
         self._rays = np.zeros((spec.beams, 3))
-        self._distances = np.zeros(spec.beams)
-        self._hit_geoms = np.zeros(spec.beams, np.int32)
+        self._caster = RayCaster(spec.beams, body_id)
 
     def scan(self, model: mujoco.MjModel, data: mujoco.MjData, pose: Floats, stamp_ns: int) -> Scan:
         """Measure from a base pose (world frame); data must hold the current body positions."""
@@ -68,19 +67,4 @@ class Scanner:
         cos, sin = self._directions
         self._rays[:, 0] = c * cos - s * sin
         self._rays[:, 1] = s * cos + c * sin
-        mujoco.mj_multiRay(
-            model,
-            data,
-            np.array([x, y, spec.mount_height_m]),
-            self._rays.reshape(-1),
-            None,
-            True,
-            self._body_id,
-            self._hit_geoms,
-            self._distances,
-            None,
-            spec.beams,
-            spec.range_max_m,
-        )
-        seen = (self._distances >= 0) & (self._distances <= spec.range_max_m)
-        return np.where(seen, self._distances, np.inf)
+        return self._caster.cast(model, data, np.array([x, y, spec.mount_height_m]), self._rays, spec.range_max_m)

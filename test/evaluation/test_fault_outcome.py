@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.evaluation.fault_figures import Jitter, by_fault, table
+from edge_worldmodel.evaluation.fault_figures import Jitter, by_fault, by_link, table
 from edge_worldmodel.evaluation.fault_graph import Command
 from edge_worldmodel.evaluation.fault_matrix import FAULTS, MATRIX, Case, Expected, chosen, rounds
-from edge_worldmodel.evaluation.fault_outcome import Heard, judge
+from edge_worldmodel.evaluation.fault_outcome import Heard, Outcome, judge
 
 MS = 1_000_000
 ACTIVE, STOPPED = 1, 4
@@ -110,3 +110,20 @@ def test_jitter_is_the_distance_from_the_period_and_ignores_restarts():
     for at_ms in (0, 20, 45, 2000, 2020):
         jitter.add(at_ms * MS)
     assert jitter.errors_s == pytest.approx([0.0, 0.005, 0.0])
+
+
+def test_losses_are_told_apart_by_where_they_happen():
+    def lost(fault: str, where: str, stopped_s: float | None) -> Outcome:
+        return Outcome(fault, where, stopped_s, None, None, None, 0, False, False, True, "")
+
+    found = by_link(
+        [
+            lost("drop", "scan", 0.1),
+            lost("delay", "planner/plan 0.7 s", 0.14),
+            lost("drop", "perception/latent", 0.2),
+            lost("frozen_planner", "planner/plan", 0.6),
+            lost("duplicate", "odom", None),
+        ]
+    )
+    assert found["inputs"]["injections"] == 2 and found["inputs"]["max"] == 0.14
+    assert found["perception"]["injections"] == 1 and found["perception"]["max"] == 0.2

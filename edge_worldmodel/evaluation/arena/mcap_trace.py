@@ -60,6 +60,7 @@ class _Messages:
         return self.make("geometry_msgs/Twist", linear=linear, angular=angular)
 
     def transform(self, stamp_ns: int, parent: str, child: str, pose: Any, z_m: float = 0.0) -> Any:
+        """Return the TransformStamped of a pose (3,) in its parent frame, ``z_m`` above its plane."""
         transform = self.make(
             "geometry_msgs/Transform", translation=self.vector(pose[0], pose[1], z_m),
             rotation=self.quaternion(float(pose[2])),
@@ -101,6 +102,7 @@ def _sender(writer: Writer, messages: _Messages) -> Send:
     channels: dict[str, int] = {}
 
     def send(topic: str, stamp_ns: int, kind: str, **values: Any) -> None:
+        """Write one message of a kind ("package/Name"), with its channel at the first one."""
         name = kind.replace("/", "/msg/", 1)
         if topic not in channels:
             definition, _ = messages.store.generate_msgdef(name, ros_version=2)

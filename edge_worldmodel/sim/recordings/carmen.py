@@ -84,6 +84,7 @@ class _LineReader:
         self._odometry: tuple[int, Floats] | None = None
 
     def read(self, line: str) -> Iterator[Record]:
+        """Yield what one line of the log says."""
         self.lines += 1
         words = line.split()
         keyword = words[0] if words else ""

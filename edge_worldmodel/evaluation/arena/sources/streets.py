@@ -121,6 +121,7 @@ def make_crowd(fields: Fields, inputs: Inputs) -> Streets:
     half_m = fields.number("size", 14.0, minimum=6.0, maximum=100.0) / 2
 
     def layout(rng: np.random.Generator) -> Place:
+        """Draw the walls, the robot's way and where people come from and go to."""
         reach_m = half_m - 1.0
         start, goal = (-reach_m, rng.uniform(-2, 2)), (reach_m, rng.uniform(-2, 2))
         inner = (-half_m + 0.5, -half_m + 0.5, half_m - 0.5, half_m - 0.5)
@@ -135,6 +136,7 @@ def make_corridor(fields: Fields, inputs: Inputs) -> Streets:
     widths_m = span(fields, "width", (2.2, 3.6))
 
     def layout(rng: np.random.Generator) -> Place:
+        """Draw the walls, the robot's way and where people come from and go to."""
         w = rng.uniform(*widths_m) / 2
         side_m = max(w - 0.8, 0.0)
         start, goal = (-half_m + 1.0, rng.uniform(-side_m, side_m)), (half_m - 1.0, rng.uniform(-side_m, side_m))
@@ -150,6 +152,7 @@ def make_crossing(fields: Fields, inputs: Inputs) -> Streets:
     widths_m = span(fields, "width", (2.6, 4.0))
 
     def layout(rng: np.random.Generator) -> Place:
+        """Draw the walls, the robot's way and where people come from and go to."""
         w = rng.uniform(*widths_m) / 2
         block_m = half_m - w
         centre_m = w + block_m / 2
@@ -169,6 +172,7 @@ def make_doorway(fields: Fields, inputs: Inputs) -> Streets:
     doors_m = span(fields, "door", (1.0, 1.5))
 
     def layout(rng: np.random.Generator) -> Place:
+        """Draw the walls, the robot's way and where people come from and go to."""
         h, at_m, door_m = 3.0, rng.uniform(-1.5, 1.5), rng.uniform(*doors_m)
         walls = (
             segment((0.0, -h), (0.0, at_m - door_m / 2), _WALL_M, _HEIGHT_M),
