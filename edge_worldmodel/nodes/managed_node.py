@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +9,15 @@ from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.experimental import EventsExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.nodes.end_signal import EndSignal
 from edge_worldmodel.nodes.health import Health
 from edge_worldmodel.nodes.parameters import declare
 
@@ -131,9 +131,9 @@ def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = Events
 
     A configuration that is refused ends it with a one-line message and exit status 1.
     """
-    # rclpy's own handler ends the context; a KeyboardInterrupt in the middle of a conversion would end us with a trace
-    signal.signal(signal.SIGINT, lambda *_: None)
-    rclpy.init()
+    told_to_end = EndSignal()
+    # rclpy's own handlers end the context at once, under a callback that may just be publishing
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
     except ConfigError as error:
@@ -142,15 +142,11 @@ def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = Events
         sys.exit(1)
     executor = make_executor()
     executor.add_node(node)
+    told_to_end.then(lambda: executor.shutdown(timeout_sec=0.1))
     try:
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RCLError:
-        if rclpy.ok():
-            raise
-        # rclpy's signal handler ended the context while a callback was publishing: that is no error
     finally:
+        told_to_end.obeyed()
         if isinstance(node, ManagedNode):
             node.teardown()
         executor.shutdown(timeout_sec=0.5)

@@ -191,6 +191,12 @@ class SafetySupervisorNode(Node):
         self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
         self._report.tell(verdict, now.steady_ns)
 
+    def destroy_node(self) -> None:
+        """Command zero a last time: after this only the drive base's own timeout is left."""
+        now = self._now()
+        self._output.send(self._supervisor.fail("told to end", now), heading_rad(self._supervisor.odometry, now))
+        super().destroy_node()
+
 
 def main() -> None:
     """Run the node."""

@@ -27,7 +27,7 @@ from edge_worldmodel.core.supervisor_states import PASSING, State  # noqa: E402
 from edge_worldmodel.nodes.convert import stamp_to_msg  # noqa: E402
 from edge_worldmodel.nodes.qos import LATEST, SENSOR  # noqa: E402
 
-from .conftest import Probe, running  # noqa: E402
+from .conftest import Probe, running, stop  # noqa: E402
 from .supervised_graph import Source, plan_msg, scan_msg  # noqa: E402
 
 NODE = "safety_supervisor"
@@ -145,6 +145,14 @@ def test_a_frozen_or_killed_graph_stops_in_time(probe, sent):
     finally:
         source.kill()
         source.wait()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_the_last_command_of_a_supervisor_told_to_end_is_zero(driving, sent):
+    _, watch, process = driving
+    stop(process, sent)
+    watch.probe.spin(0.5)
+    assert watch.commands[-1][1] == Twist()
 
 
 def test_emergency_stop_and_reset(driving):
