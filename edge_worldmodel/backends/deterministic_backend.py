@@ -42,7 +42,7 @@ class DeterministicBackend:
         if set(inputs) != {tensor.name for tensor in spec.inputs}:
             raise BackendError(f"network '{network}' takes {[t.name for t in spec.inputs]}, got {sorted(inputs)}")
         if network == "encoder":
-            return {"context": self._encode(inputs["history"])}
+            return {"context": self._encode(inputs["history"], inputs["motion"])}
         if network == "denoiser":
             return {"velocity": self._denoise(inputs["latent"], float(inputs["noise_level"][0]))}
         return {"future": self._decode(inputs["latent"], inputs["context"])}
@@ -55,10 +55,10 @@ class DeterministicBackend:
         """Forecast observed occupancy (H, 64, 64) from the present frame and the one before; here it stays put."""
         return np.repeat(occupied[None], tensors.HORIZON_STEPS, axis=0)
 
-    def _encode(self, history: Frames) -> Frames:
-        # Two newest frames, folded: 2 x 32 channels fill the context exactly.
+    def _encode(self, history: Frames, motion: Frames) -> Frames:
+        # Two newest frames, folded: 2 x 32 channels fill the scene channels exactly.
         frames = history[0].reshape(tensors.HISTORY_FRAMES, tensors.GRID_CHANNELS, *history.shape[2:])
-        return np.concatenate([fold(frames[-1]), fold(frames[-2])])[None]
+        return np.concatenate([fold(frames[-1]), fold(frames[-2]), fold(motion[0])])[None]
 
     def _denoise(self, latent: Frames, level: float) -> Frames:
         # The clip of noise n is _SPREAD * n, so the latent at a level is (level + (1 - level) * _SPREAD) * n.
@@ -68,7 +68,7 @@ class DeterministicBackend:
 
     def _decode(self, latent: Frames, context: Frames) -> Frames:
         occupied, free = present_frame(context)
-        previous = unfold(context[0, FOLDED_CHANNELS:])[0]
+        previous = unfold(context[0, FOLDED_CHANNELS : tensors.SCENE_CHANNELS])[0]
         forecast = self.forecast(occupied, previous).astype(np.float32)
         unknown = ((occupied < 0.5) & (free < 0.5)).astype(np.float32)
         # One latent channel per imagined frame; noise on what nobody has seen says so by its spread.

@@ -193,10 +193,11 @@ def window(config: LatentCacheConfig) -> WindowStore:
 
 
 def embed(context: Tensor) -> Tensor:
-    """Return the unit embedding (EMBEDDING_SIZE,) of a context (1, Cc, 16, 16): average-pooled to 4 x 4."""
+    """Return the unit embedding (EMBEDDING_SIZE,) of a context (1, Cc, 16, 16): its scene channels, average-pooled to 4 x 4."""
     tensors.CONTEXT.check(context)
     block = tensors.LATENT_CELLS // POOL
-    pooled = context.reshape(tensors.CONTEXT_CHANNELS, POOL, block, POOL, block).mean(axis=(2, 4)).reshape(-1)
+    scene = context[0, : tensors.SCENE_CHANNELS]
+    pooled = scene.reshape(tensors.SCENE_CHANNELS, POOL, block, POOL, block).mean(axis=(2, 4)).reshape(-1)
     unit: Tensor = (pooled / max(float(np.linalg.norm(pooled)), 1e-9)).astype(np.float32)
     return unit
 

@@ -30,8 +30,12 @@ HORIZON_STEP_S = 0.4
 HORIZON_S = HORIZON_STEPS * HORIZON_STEP_S
 LATENT_CELLS = 16
 """Cells along each side of context and latent."""
-CONTEXT_CHANNELS = 64
-"""The first 32 are the present frame folded 4 x 4 (exact), the others are learned."""
+MOTION_CHANNELS = 1 + HORIZON_STEPS
+"""Where movers are now, and where they would be at each imagined time if they kept their velocity."""
+SCENE_CHANNELS = 64
+"""First channels of the context: 32 are the present frame folded 4 x 4 (exact), 32 are learned."""
+CONTEXT_CHANNELS = SCENE_CHANNELS + MOTION_CHANNELS * (GRID_CELLS // LATENT_CELLS) ** 2
+"""What follows the scene is the motion forecast, folded 4 x 4 (exact)."""
 LATENT_CHANNELS = 8
 
 Array = NDArray[np.float32]
@@ -63,6 +67,8 @@ class TensorSpec:
 
 HISTORY = TensorSpec("history", (1, GRID_CHANNELS * HISTORY_FRAMES, GRID_CELLS, GRID_CELLS))
 """Oldest frame first, (occupied, free) pairs, all in the present ego frame."""
+MOTION = TensorSpec("motion", (1, MOTION_CHANNELS, GRID_CELLS, GRID_CELLS))
+"""core.motion_forecast of the history."""
 CONTEXT = TensorSpec("context", (1, CONTEXT_CHANNELS, LATENT_CELLS, LATENT_CELLS))
 MANEUVER = TensorSpec("maneuver", (None, HORIZON_STEPS, 3))
 """Ego pose (x_m, y_m, yaw_rad) at each imagined time, in the present ego frame."""
@@ -87,7 +93,7 @@ class NetworkSpec:
 NETWORKS: dict[str, NetworkSpec] = {
     spec.name: spec
     for spec in (
-        NetworkSpec("encoder", (HISTORY,), (CONTEXT,)),
+        NetworkSpec("encoder", (HISTORY, MOTION), (CONTEXT,)),
         NetworkSpec("denoiser", (LATENT, CONTEXT, MANEUVER, NOISE_LEVEL), (VELOCITY,)),
         NetworkSpec("decoder", (LATENT, CONTEXT), (FUTURE,)),
     )

@@ -16,8 +16,8 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.types import Floats, Tensor
 
 POOL = 4
-"""The context is pooled to 4 x 4 cells before scenes are compared."""
-EMBEDDING_SIZE = tensors.CONTEXT_CHANNELS * POOL * POOL
+"""The scene channels of the context are pooled to 4 x 4 cells before scenes are compared."""
+EMBEDDING_SIZE = tensors.SCENE_CHANNELS * POOL * POOL
 SKETCH_SIZE = 64
 SKETCH_NAME = "chirp-1"
 """Stands for the projection in what is written to disk; another projection needs another name."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import BackendError, ModelError
+from edge_worldmodel.core.motion_forecast import motion_forecast
 from edge_worldmodel.core.types import Floats, Tensor, WarmStart
 
 
@@ -63,7 +64,9 @@ class WorldModel:
 
     def encode(self, history: Tensor) -> Tensor:
         """Encode a history (1, 2K, 64, 64) into a context (1, Cc, 16, 16)."""
-        return self._run("encoder", {"history": history})["context"]
+        tensors.HISTORY.check(history)
+        motion = motion_forecast(history[0])[None]
+        return self._run("encoder", {"history": history, "motion": motion})["context"]
 
     def imagine(
         self,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_worldmodel.core.tensors import GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS, MOTION_CHANNELS
 from edge_worldmodel.training.shards import unpack
 from edge_worldmodel.training.splits import Clips
 
@@ -25,10 +25,11 @@ OFF_GRID_M = -100.0
 class Batch:
     """Unpacked clips as float32 tensors.
 
-    history (B, 10, 64, 64), future, known, moving (B, 8, 64, 64), present_moving (B, 1, 64, 64), maneuver (B, 8, 3).
+    history (B, 10, 64, 64), motion (B, 9, 64, 64), future, known, moving (B, 8, 64, 64), present_moving (B, 1, 64, 64), maneuver (B, 8, 3).
     """
 
     history: Tensor
+    motion: Tensor
     future: Tensor
     known: Tensor
     moving: Tensor
@@ -39,6 +40,11 @@ class Batch:
     def present(self) -> Tensor:
         """Return the present frame, (B, 2, 64, 64)."""
         return self.history[:, -GRID_CHANNELS:]
+
+    @property
+    def observed(self) -> Tensor:
+        """Return the present frame and the motion forecast, (B, 11, 64, 64)."""
+        return torch.cat([self.present, self.motion], dim=1)
 
 
 def take(clips: Clips, indices: NDArray[np.intp]) -> Batch:
@@ -82,12 +88,12 @@ def turn(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> tuple[NDArr
 
 
 def _grids(clips: Clips, indices: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    packed = [clips.history[indices], clips.future[indices], clips.future_known[indices]]
+    packed = [clips.history[indices], clips.motion[indices], clips.future[indices], clips.future_known[indices]]
     packed += [clips.moving[indices], clips.present_moving[indices][:, None]]
     return unpack(np.concatenate(packed, axis=1)).view(np.uint8), clips.maneuver[indices].copy()
 
 
 def _to_batch(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> Batch:
-    sizes = [GRID_CHANNELS * HISTORY_FRAMES, HORIZON_STEPS, HORIZON_STEPS, HORIZON_STEPS, 1]
-    history, future, known, moving, present_moving = torch.from_numpy(grids).float().split(sizes, dim=1)
-    return Batch(history, future, known, moving, present_moving, torch.from_numpy(maneuver))
+    sizes = [GRID_CHANNELS * HISTORY_FRAMES, MOTION_CHANNELS, HORIZON_STEPS, HORIZON_STEPS, HORIZON_STEPS, 1]
+    history, motion, future, known, moving, present_moving = torch.from_numpy(grids).float().split(sizes, dim=1)
+    return Batch(history, motion, future, known, moving, present_moving, torch.from_numpy(maneuver))

@@ -12,7 +12,7 @@ import torch
 from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.training.networks import Architecture, WorldNetworks
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -26,7 +26,7 @@ class TrainingState:
     average: WorldNetworks
     stage: int = 0
     step: int = 0
-    elapsed_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    elapsed_s: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     optimizer_state: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +15,8 @@ MOVING_WEIGHT = 12.0
 """Weight of cells on and next to something that moves when clips are reconstructed."""
 REACH_WEIGHT = 6.0
 """Weight of cells that what moves now can reach, when the future is forecast."""
+PATCH_CELLS = 16
+"""Side of the patches within which a future must be right as a whole, 3.2 m."""
 UNSEEN_WEIGHT = 0.3
 """Weight of cells that the present frame does not show; much of them cannot be known."""
 
@@ -51,6 +55,29 @@ def forecast_loss(logits: Tensor, batch: Batch) -> Tensor:
     weight = _seen_weight(batch) * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
     cells = functional.binary_cross_entropy_with_logits(logits.float(), batch.future, reduction="none")
     return (weight * cells).sum(dim=(1, 2, 3))
+
+
+def ensemble_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return how surprising the truth is to an ensemble of imagined clips, in nats, two values per clip (B,), (B,).
+
+    First as probabilities: the cross entropy of the ensemble's mean, cell by cell. Then as scenes: the negative log
+    likelihood of each patch, over all its cells and horizons together, under the mixture of the clips. Both are
+    proper scores; the second is what asks for clips that differ where the future is open and are sharp each.
+
+    Args:
+        logits: log odds of the imagined clips, (B, M, H, 64, 64).
+        batch: what happened.
+    """
+    weight = _seen_weight(batch) * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
+    count = math.log(logits.shape[1])
+    occupied = torch.logsumexp(functional.logsigmoid(logits), dim=1) - count
+    free = torch.logsumexp(functional.logsigmoid(-logits), dim=1) - count
+    mean = -(weight * (batch.future * occupied + (1.0 - batch.future) * free)).sum(dim=(1, 2, 3))
+    truth = batch.future[:, None].expand_as(logits)
+    cells = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none") * weight[:, None]
+    patches = functional.avg_pool2d(cells.sum(dim=2), PATCH_CELLS) * PATCH_CELLS**2
+    mixture = count - torch.logsumexp(-patches, dim=1)
+    return mean, mixture.sum(dim=(1, 2))
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

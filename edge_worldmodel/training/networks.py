@@ -19,7 +19,9 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.folding import BLOCK, FOLDED_CHANNELS
 
-LEARNED_CHANNELS = tensors.CONTEXT_CHANNELS - FOLDED_CHANNELS
+LEARNED_CHANNELS = tensors.SCENE_CHANNELS - FOLDED_CHANNELS
+OBSERVED_CHANNELS = FOLDED_CHANNELS + tensors.CONTEXT_CHANNELS - tensors.SCENE_CHANNELS
+"""Context channels that nothing was learned for: present frame and motion forecast, folded."""
 _HALF_EXTENT_M = 0.5 * tensors.GRID_CELLS * tensors.CELL_SIZE_M
 _NOISE_FREQUENCIES = 6
 
@@ -70,13 +72,16 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """history (B, 10, 64, 64) -> context (B, 64, 16, 16); the first 32 channels are the present frame, exactly."""
+    """history (B, 10, 64, 64) and motion (B, 9, 64, 64) -> context (B, 208, 16, 16).
+
+    Present frame (32 channels) and motion forecast (the last 144) are handed on exactly.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         """Make an untrained encoder."""
         super().__init__()
         width, deep = architecture.encoder_width, architecture.encoder_width + 32
-        self.fine = conv3(4 * tensors.GRID_CHANNELS * tensors.HISTORY_FRAMES, width // 2)
+        self.fine = conv3(4 * (tensors.GRID_CHANNELS * tensors.HISTORY_FRAMES + tensors.MOTION_CHANNELS), width // 2)
         self.down = conv3(width // 2, width, stride=2)
         self.deeper = conv3(width, deep, stride=2)
         self.deep = nn.ModuleList([ResidualBlock(deep), ResidualBlock(deep)])
@@ -84,16 +89,16 @@ class Encoder(nn.Module):
         self.after = ResidualBlock(width)
         self.out = nn.Conv2d(width, LEARNED_CHANNELS, 1)
 
-    def forward(self, history: Tensor) -> Tensor:
+    def forward(self, history: Tensor, motion: Tensor) -> Tensor:
         """Encode; the learned channels start around unit scale."""
         present = functional.pixel_unshuffle(history[:, -tensors.GRID_CHANNELS :], BLOCK)
-        h = torch.relu(self.fine(functional.pixel_unshuffle(history, 2)))
+        h = torch.relu(self.fine(functional.pixel_unshuffle(torch.cat([history, motion], dim=1), 2)))
         h = torch.relu(self.down(h))
         d = torch.relu(self.deeper(h))
         for block in self.deep:
             d = block(d)
         h = self.after(h + _double(self.up(d)))
-        return torch.cat([present, self.out(torch.relu(h))], dim=1)
+        return torch.cat([present, self.out(torch.relu(h)), functional.pixel_unshuffle(motion, BLOCK)], dim=1)
 
 
 class Denoiser(nn.Module):
@@ -124,7 +129,7 @@ class Denoiser(nn.Module):
 
         Args:
             latent: (N, 8, 16, 16) at the noise level.
-            context: (1, 64, 16, 16), or one per latent in training.
+            context: (1, 208, 16, 16), or one per latent in training.
             maneuver: (N, H, 3) ego poses x_m, y_m, yaw_rad in the present ego frame.
             noise_level: (1,), or one per latent in training, in [0, 1].
         """
@@ -153,30 +158,36 @@ class Denoiser(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(latent, context) -> occupancy probability; reads only the exact channels of the context."""
+    """(latent, context) -> occupancy probability; reads only the exact channels of the context.
+
+    It starts from what stands and from what moves on at constant velocity; the latent holds the departures.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
-        """Make an untrained decoder that starts by repeating the present frame."""
+        """Make an untrained decoder that starts by repeating the present frame and moving the movers on."""
         super().__init__()
         width = architecture.decoder_width
         self.register_buffer("latent_scale", torch.ones(1, tensors.LATENT_CHANNELS, 1, 1))
         self.from_latent = conv3(tensors.LATENT_CHANNELS, width)
-        self.from_present = conv3(FOLDED_CHANNELS, width)
+        self.from_observed = conv3(OBSERVED_CHANNELS, width)
         self.block = ResidualBlock(width)
         self.out = conv3(width, BLOCK * BLOCK * tensors.HORIZON_STEPS)
-        self.carry = nn.Conv2d(tensors.GRID_CHANNELS, tensors.HORIZON_STEPS, 1)
+        self.carry = nn.Conv2d(tensors.GRID_CHANNELS + tensors.MOTION_CHANNELS, tensors.HORIZON_STEPS, 1)
         with torch.no_grad():
             self.out.weight.mul_(0.1)
-            self.carry.weight.copy_(torch.tensor([5.0, -2.0]).view(1, 2, 1, 1).expand_as(self.carry.weight))
+            self.carry.weight.zero_()
+            # Occupied stays, free stays; who moves leaves where it is, and comes where its velocity takes it.
+            self.carry.weight[:, :3, 0, 0] = torch.tensor([5.0, -2.0, -4.0])
+            self.carry.weight[:, 3:, 0, 0] = 3.0 * torch.eye(tensors.HORIZON_STEPS)
             self.carry.bias.fill_(-2.5)
 
     def logits(self, latent: Tensor, context: Tensor) -> Tensor:
         """Return log odds of occupancy (N, H, 64, 64) for latents (N, 8, 16, 16) of unit scale."""
-        folded = context[:, :FOLDED_CHANNELS]
-        h = torch.relu(self.from_latent(latent * self.latent_scale) + self.from_present(folded))
+        observed = torch.cat([context[:, :FOLDED_CHANNELS], context[:, tensors.SCENE_CHANNELS :]], dim=1)
+        h = torch.relu(self.from_latent(latent * self.latent_scale) + self.from_observed(observed))
         h = torch.relu(self.block(h))
         # Work stays at 16 x 16; cells are unfolded once, and what was observed enters cell by cell.
-        carried = self.carry(functional.pixel_shuffle(folded, BLOCK))
+        carried = self.carry(functional.pixel_shuffle(observed, BLOCK))
         return functional.pixel_shuffle(self.out(h), BLOCK) + carried
 
     def forward(self, latent: Tensor, context: Tensor) -> Tensor:
@@ -185,19 +196,19 @@ class Decoder(nn.Module):
 
 
 class Posterior(nn.Module):
-    """(true future, present) -> mean and log variance of the latent; training only."""
+    """(true future, present frame and motion forecast) -> mean and log variance of the latent; training only."""
 
     def __init__(self, architecture: Architecture) -> None:
         """Make an untrained posterior."""
         super().__init__()
         width = architecture.posterior_width
-        self.first = conv3(BLOCK * BLOCK * tensors.HORIZON_STEPS + FOLDED_CHANNELS, width)
+        self.first = conv3(BLOCK * BLOCK * tensors.HORIZON_STEPS + OBSERVED_CHANNELS, width)
         self.block = ResidualBlock(width)
         self.out = nn.Conv2d(width, 2 * tensors.LATENT_CHANNELS, 1)
 
-    def forward(self, future: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance, each (B, 8, 16, 16), from (B, H, 64, 64) and (B, 2, 64, 64)."""
-        clip = torch.cat([future, present], dim=1)
+    def forward(self, future: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance, each (B, 8, 16, 16), from (B, H, 64, 64) and (B, 2 + 9, 64, 64)."""
+        clip = torch.cat([future, observed], dim=1)
         h = torch.relu(self.first(functional.pixel_unshuffle(clip, BLOCK)))
         h = self.block(h)
         mean, log_variance = self.out(torch.relu(h)).chunk(2, dim=1)

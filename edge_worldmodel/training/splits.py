@@ -10,25 +10,31 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from edge_worldmodel.core.errors import RecordingError
+from edge_worldmodel.core.motion_forecast import motion_forecast
+from edge_worldmodel.core.tensors import MOTION_CHANNELS
 from edge_worldmodel.training.generate import Job, make_shard
-from edge_worldmodel.training.shards import Arrays, ShardSet
+from edge_worldmodel.training.shards import PACKED_BYTES, Arrays, ShardSet, pack, unpack
 from edge_worldmodel.training.sources import Recordings, SceneSource
 
 _FIELDS = ("history", "future", "future_known", "moving", "present_moving", "maneuver")
 _SHARD_CLIPS = 250
+_MANY = 5000
+"""Clips whose motion takes so long that progress is shown."""
 
 
 @dataclass(frozen=True)
 class Clips:
     """Packed clips: bits of grids along the last axis, as the shards hold them.
 
-    history (M, 10, 512), future, future_known and moving (M, 8, 512), present_moving (M, 512) uint8;
+    history (M, 10, 512), motion (M, 9, 512), future, future_known and moving (M, 8, 512), present_moving (M, 512) uint8;
     maneuver (M, 8, 3) float32; group (M,) tells clips of one scene from those of another.
     """
 
     history: NDArray[np.uint8]
+    motion: NDArray[np.uint8]
     future: NDArray[np.uint8]
     future_known: NDArray[np.uint8]
     moving: NDArray[np.uint8]
@@ -84,7 +90,15 @@ def to_clips(shards: Iterable[Arrays], where: str) -> Clips:
     if not parts:
         raise RecordingError(f"{where}: no clip could be read; make some with 'edge-worldmodel generate'")
     fields = {name: np.concatenate([part[name] for part in parts]) for name in _FIELDS}
-    return Clips(**fields, group=np.concatenate(groups))
+    return Clips(**fields, motion=motion_of(fields["history"]), group=np.concatenate(groups))
+
+
+def motion_of(history: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the packed motion forecasts (M, 9, 512) of packed histories (M, 10, 512)."""
+    found = np.empty((len(history), MOTION_CHANNELS, PACKED_BYTES), np.uint8)
+    for index, bits in enumerate(tqdm(history, desc="motion forecasts", unit="clip", disable=len(history) < _MANY)):
+        found[index] = pack(motion_forecast(unpack(bits).astype(np.float32)) > 0)
+    return found
 
 
 def dataset_facts(data: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""The two stages of training: first learn to write a future clip as a latent, then to imagine latents.
+"""The stages of training: learn to write a future clip as a latent, to imagine latents, and to do so in one step.
 
 Stage 0 fits posterior and decoder as a variational auto-encoder with a light prior. Stage 1 keeps the posterior
 and fits encoder, denoiser and decoder: rectified flow in the latent, and at every noise level the decoded best
-estimate of the clip must be a good probability, so that the mean over futures is one as well.
+estimate of the clip must be a good probability, so that the mean over futures is one as well. What comes out is
+the teacher. Stage 2 makes the student of it: its clips of one step, several per scene, must together be likely to
+hold the true one, while the flow of stage 1 is kept for warm starts and for whoever affords more steps.
 """
 
 from __future__ import annotations
@@ -10,14 +12,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge_worldmodel.core.tensors import LATENT_CHANNELS
+from edge_worldmodel.core.folding import BLOCK
+from edge_worldmodel.core.tensors import LATENT, LATENT_CHANNELS
 from edge_worldmodel.training import losses
 from edge_worldmodel.training.batches import Batch, take
-from edge_worldmodel.training.networks import WorldNetworks
+from edge_worldmodel.training.networks import LEARNED_CHANNELS, WorldNetworks
 from edge_worldmodel.training.splits import Clips
 
 DIVERGENCE_WEIGHT = 0.1
 FORECAST_WEIGHT = 0.004
+MIXTURE_WEIGHT = 0.5
+"""What the best of a scene's futures counts beside their mean, in the third stage."""
+STUDENT_FUTURES = 4
+"""Futures per scene in the third stage."""
 PURE_NOISE_SHARE = 0.3
 """Share of clips trained at noise level 1, where every cold start begins."""
 
@@ -33,17 +40,16 @@ def stage_loss(
     networks: WorldNetworks, stage: int, batch: Batch, random: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one batch and its parts for the log."""
-    if stage == 0:
-        return autoencoder_loss(networks, batch, random)
-    return flow_loss(networks, batch, random)
+    loss = (autoencoder_loss, flow_loss, student_loss)[stage]
+    return loss(networks, batch, random)
 
 
 def autoencoder_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Reconstruct the future clip through a sampled latent."""
-    mean, log_variance = networks.posterior(batch.future, batch.present)
+    mean, log_variance = networks.posterior(batch.future, batch.observed)
     noise = torch.randn(mean.shape, generator=random)
     latent = mean + torch.exp(0.5 * log_variance) * noise
-    logits = networks.decoder.logits(latent, folded_present(batch))
+    logits = networks.decoder.logits(latent, observed_context(batch))
     reconstruction = losses.reconstruction_loss(logits, batch)
     divergence = losses.divergence(mean, log_variance)
     parts = {"reconstruction": reconstruction.item(), "divergence": divergence.item()}
@@ -53,14 +59,14 @@ def autoencoder_loss(networks: WorldNetworks, batch: Batch, random: torch.Genera
 def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Match the velocity of the rectified flow, and make its best estimate of the clip a good forecast."""
     with torch.no_grad():
-        mean, _ = networks.posterior(batch.future, batch.present)
+        mean, _ = networks.posterior(batch.future, batch.observed)
         data = mean / networks.decoder.latent_scale
     noise = torch.randn(data.shape, generator=random)
     level = torch.rand(len(data), generator=random)
     level = torch.where(torch.rand(len(data), generator=random) < PURE_NOISE_SHARE, torch.ones(()), level)
     s = level[:, None, None, None]
     noisy = (1.0 - s) * data + s * noise
-    context = networks.encoder(batch.history)
+    context = networks.encoder(batch.history, batch.motion)
     velocity = networks.denoiser(noisy, context, batch.maneuver, level)
     flow = (velocity - (noise - data)).square().mean()
     logits = networks.decoder.logits(noisy - s * velocity, context)
@@ -68,9 +74,24 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
     return flow + FORECAST_WEIGHT * forecast, {"flow": flow.item(), "forecast": forecast.item()}
 
 
-def folded_present(batch: Batch) -> Tensor:
-    """Return a context whose learned channels are missing: all that the decoder reads, (B, 32, 16, 16)."""
-    return nn.functional.pixel_unshuffle(batch.present, 4)
+def student_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    """Make one step from noise give futures whose mean is right and one of which comes true; keep the flow."""
+    kept, parts = flow_loss(networks, batch, random)
+    count = len(batch.history)
+    context = networks.encoder(batch.history, batch.motion).repeat_interleave(STUDENT_FUTURES, dim=0)
+    noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random)
+    maneuver = batch.maneuver.repeat_interleave(STUDENT_FUTURES, dim=0)
+    velocity = networks.denoiser(noise, context, maneuver, torch.ones(len(noise)))
+    logits = networks.decoder.logits(noise - velocity, context).unflatten(0, (count, STUDENT_FUTURES))
+    mean, best = losses.ensemble_loss(logits, batch)
+    imagined = mean.mean() + MIXTURE_WEIGHT * best.mean()
+    return 0.5 * kept + FORECAST_WEIGHT * imagined, parts | {"ensemble": mean.mean().item(), "mixture": best.mean().item()}
+
+
+def observed_context(batch: Batch) -> Tensor:
+    """Return a context whose learned channels are zero: all that the decoder reads, (B, 208, 16, 16)."""
+    present, motion = (nn.functional.pixel_unshuffle(grid, BLOCK) for grid in (batch.present, batch.motion))
+    return torch.cat([present, torch.zeros(len(present), LEARNED_CHANNELS, *present.shape[2:]), motion], dim=1)
 
 
 @torch.no_grad()
@@ -80,7 +101,7 @@ def measure_latent_scale(networks: WorldNetworks, clips: Clips) -> Tensor:
     order = torch.arange(min(1024, len(clips)))
     for indices in order.split(64):
         batch = take(clips, indices.numpy())
-        mean, _ = networks.posterior(batch.future, batch.present)
+        mean, _ = networks.posterior(batch.future, batch.observed)
         sums += torch.stack([mean.sum(dim=(0, 2, 3)), mean.square().sum(dim=(0, 2, 3))])
         count += mean[:, 0].numel()
     average, square = sums / count
@@ -91,8 +112,8 @@ def measure_latent_scale(networks: WorldNetworks, clips: Clips) -> Tensor:
 def reconstruction_quality(networks: WorldNetworks, clips: Clips, count: int = 256) -> dict[str, float]:
     """Return how well moving cells survive the latent: their recall and IoU at 0.5 on the first clips."""
     batch = take(clips, torch.arange(min(count, len(clips))).numpy())
-    mean, _ = networks.posterior(batch.future, batch.present)
-    logits = networks.decoder.logits(mean / networks.decoder.latent_scale, folded_present(batch))
+    mean, _ = networks.posterior(batch.future, batch.observed)
+    logits = networks.decoder.logits(mean / networks.decoder.latent_scale, observed_context(batch))
     near = losses.grow(torch.maximum(batch.moving, batch.present_moving), 1) * batch.known
     guess, truth = (logits > 0).float() * near, batch.future * near
     both, either = (guess * truth).sum(), torch.maximum(guess, truth).sum()

@@ -23,8 +23,12 @@ from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.csv"
-STAGE_NAMES = ("autoencoder", "flow")
+TEACHER_NAME = "teacher.pt"
+STAGE_NAMES = ("autoencoder", "flow", "student")
+_STUDENT = STAGE_NAMES.index("student")
 _WARMUP_STEPS = 200
+_STAGE_RATES = (1.0, 1.0, 0.5)
+"""The student begins with the teacher's weights."""
 _REPORT_EVERY = 50
 
 
@@ -32,9 +36,10 @@ _REPORT_EVERY = 50
 class TrainConfig(Config):
     """How long and how to train; the length is given in minutes or, for exact repeats, in steps."""
 
-    minutes: float = param(40.0, "wall time of both stages; ignored when steps is set", minimum=0.01, maximum=1e5)
-    steps: int = param(0, "optimiser steps of both stages together; 0 trains by time", minimum=0, maximum=10**8)
-    first_share: float = param(0.3, "share of the first stage", minimum=0.01, maximum=0.99)
+    minutes: float = param(90.0, "wall time of all stages; ignored when steps is set", minimum=0.01, maximum=1e5)
+    steps: int = param(0, "optimiser steps of all stages together; 0 trains by time", minimum=0, maximum=10**8)
+    first_share: float = param(0.2, "share of the auto-encoder", minimum=0.01, maximum=0.9)
+    student_share: float = param(0.35, "share of the student", minimum=0.01, maximum=0.9)
     batch_size: int = param(32, "clips in a step", minimum=1, maximum=4096)
     learning_rate: float = param(2e-3, "peak learning rate", minimum=1e-6, maximum=1.0)
     average_decay: float = param(0.998, "decay of the running average of the weights", minimum=0.0, maximum=0.99999)
@@ -44,7 +49,11 @@ class TrainConfig(Config):
 
     def stage_share(self, stage: int) -> float:
         """Return the share of the whole run that a stage gets."""
-        return self.first_share if stage == 0 else 1.0 - self.first_share
+        return (self.first_share, 1.0 - self.first_share - self.student_share, self.student_share)[stage]
+
+    def clips_per_step(self, stage: int) -> int:
+        """Return how many clips a step takes; the student imagines several futures of each."""
+        return self.batch_size if stage < _STUDENT else max(1, self.batch_size // 2)
 
     def progress(self, state: TrainingState) -> float:
         """Return how far the present stage is, 0 to 1 and beyond."""
@@ -57,7 +66,7 @@ class TrainConfig(Config):
         """Return the learning rate: a short rise, then a cosine down to a fiftieth."""
         progress = min(1.0, self.progress(state))
         cosine = 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * progress))
-        return self.learning_rate * min(1.0, (state.step + 1) / _WARMUP_STEPS) * cosine
+        return self.learning_rate * _STAGE_RATES[state.stage] * min(1.0, (state.step + 1) / _WARMUP_STEPS) * cosine
 
 
 class Trainer:
@@ -79,6 +88,8 @@ class Trainer:
             self._run_stage(report)
             self._finish_stage(report)
             state.stage, state.step, state.optimizer_state = state.stage + 1, 0, None
+            if state.stage == _STUDENT:
+                save(state, self._out / TEACHER_NAME)
             save(state, self._out / CHECKPOINT_NAME)
         return state
 
@@ -107,7 +118,7 @@ class Trainer:
         state, config = self._state, self._config
         # Batch and noise follow from (seed, stage, step) alone, so a resumed run repeats what a whole one does.
         seed = (config.seed, state.stage, state.step)
-        batch = training_batch(self._training, config.batch_size, seed)
+        batch = training_batch(self._training, config.clips_per_step(state.stage), seed)
         random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         loss, parts = stages.stage_loss(state.networks, state.stage, batch, random)
         for group in optimizer.param_groups:
@@ -154,7 +165,7 @@ def one_step_forecast_loss(networks: WorldNetworks, clips: Clips, count: int = 2
     """Return the forecast loss of a single denoising step from noise, on the first clips."""
     batch = take(clips, torch.arange(min(count, len(clips))).numpy())
     noise = torch.randn(len(batch.history), 8, 16, 16, generator=torch.Generator().manual_seed(0))
-    context = networks.encoder(batch.history)
+    context = networks.encoder(batch.history, batch.motion)
     velocity = networks.denoiser(noise, context, batch.maneuver, torch.ones(len(noise)))
     logits = networks.decoder.logits(noise - velocity, context)
     return float(losses.forecast_loss(logits, batch).mean())
@@ -167,7 +178,7 @@ def update_average(average: WorldNetworks, networks: WorldNetworks, decay: float
 
 
 def _append(path: Path, row: dict[str, float | str]) -> None:
-    columns = ["stage", "step", "elapsed_s", "rate", "reconstruction", "divergence", "flow", "forecast"]
+    columns = ["stage", "step", "elapsed_s", "rate", "reconstruction", "divergence", "flow", "forecast", "ensemble", "mixture"]
     columns += ["iou_near_moving", "recall_moving", "validation_forecast"]
     fresh = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as stream:
@@ -181,7 +192,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel train`."""
     parser.add_argument("--data", type=Path, required=True, help="folder of shards made by 'edge-worldmodel generate'")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log")
-    parser.add_argument("--minutes", type=float, default=40.0, help="wall time of the whole training")
+    parser.add_argument("--minutes", type=float, default=90.0, help="wall time of the whole training")
     parser.add_argument("--steps", type=int, default=0, help="train this many steps instead of by time")
     parser.add_argument("--batch-size", type=int, default=32, help="clips in a step")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate")
@@ -199,7 +210,7 @@ def _first_state(start_from: Path | None, seed: int) -> TrainingState:
         return new_state(Architecture(), seed)
     state = load(start_from)
     state.networks.load_state_dict(state.average.state_dict())
-    state.stage, state.step, state.elapsed_s, state.optimizer_state = 1, 0, [0.0, 0.0], None
+    state.stage, state.step, state.elapsed_s, state.optimizer_state = 1, 0, [0.0, 0.0, 0.0], None
     state.facts["started_from"] = {name: state.facts.get(name) for name in ("steps_flow", "data")}
     return state
 
