@@ -10,8 +10,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,96 +20,81 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge_worldmodel.backends import open_backend
-from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS, LATENT
 from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.evaluation.forecast_baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.evaluation.forecast_card import write_card
-from edge_worldmodel.evaluation.forecast_metrics import Scores, Truth, make_truth, summarise
+from edge_worldmodel.evaluation.forecast_data import EvaluationData, Example, examples, load_data, pick
+from edge_worldmodel.evaluation.forecast_metrics import Scores, summarise
 from edge_worldmodel.evaluation.forecast_picture import draw_strips
+from edge_worldmodel.evaluation.joint_scores import energy_scores, path_scores, random_paths
 from edge_worldmodel.evaluation.run_report import commit
 from edge_worldmodel.store.manifest import MANIFEST_NAME, load_model
-from edge_worldmodel.training.shards import unpack
-from edge_worldmodel.training.sources import Recordings
-from edge_worldmodel.training.splits import Clips, load_split, make_split
+from edge_worldmodel.training.splits import Clips
 
 FUTURES = 16
 STEPS = (1, 2, 4)
-OURS = "ours"
-"""The name of ours with the most steps; with fewer it is ours_<n>_step."""
-_TEST_SEED = 990_000
-_VALIDATION_CLIPS = 300
+TEACHER_STEPS = 16
+OURS, TEACHER, DETERMINISTIC = "ours", "ours_teacher", "deterministic"
+"""``ours`` takes the steps that the model's manifest asks for; with others it is ours_<n>_step."""
 _BOOTSTRAP_DRAWS = 500
 _WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
 """For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
 
 Tensor = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class EvaluationData:
-    """What is forecast, and validation clips from elsewhere on which the baselines are calibrated."""
-
-    name: str
-    test: Clips
-    validation: Clips
-
-
-@dataclass(frozen=True)
-class Example:
-    """One clip unpacked: history (10, 64, 64), maneuver (8, 3) and what happened."""
-
-    history: Tensor
-    maneuver: Tensor
-    truth: Truth
-
-
-def examples(clips: Clips) -> Iterator[Example]:
-    """Unpack clips one by one."""
-    for index in range(len(clips)):
-        known, moving = unpack(clips.future_known[index]), unpack(clips.moving[index])
-        truth = make_truth(unpack(clips.future[index]), known, moving, unpack(clips.present_moving[index]))
-        yield Example(unpack(clips.history[index]).astype(np.float32), clips.maneuver[index], truth)
+Method = Callable[[Example], Tensor]
+"""From a clip to futures (N, H, 64, 64); N is 1 for who gives the probability of each cell and nothing else."""
 
 
 class Forecaster:
-    """Imagines futures of a clip with the exported model."""
+    """Imagines futures of a clip with an exported model, under the maneuver that was really driven."""
 
-    def __init__(self, model: WorldModel, seed: int = 0) -> None:
-        """Use a loaded model; ``seed`` fixes the noise of every clip."""
-        self._model = model
+    def __init__(self, model: WorldModel, steps: int, futures: int = FUTURES, seed: int = 0) -> None:
+        """Use a loaded model; ``seed`` fixes the noise of every clip. No futures: one, imagined without noise."""
+        self._model, self._steps, self._futures = model, steps, futures
         self._rng = np.random.default_rng(seed)
 
-    def imagine(self, example: Example, futures: int = FUTURES) -> dict[int, Tensor]:
-        """Return futures (N, H, 64, 64) per number of steps, under the maneuver that was really driven."""
+    def __call__(self, example: Example) -> Tensor:
+        """Return futures (N, H, 64, 64)."""
         context = self._model.encode(example.history[None])
-        noise = self._rng.standard_normal(LATENT.with_batch(futures)).astype(np.float32)
+        noise = self._rng.standard_normal(LATENT.with_batch(self._futures)).astype(np.float32)
+        if not self._futures:
+            noise = np.zeros(LATENT.with_batch(1), np.float32)
         maneuver = example.maneuver[None].astype(np.float64)
-        drawn = {}
-        for steps in STEPS:
-            latents = self._model.imagine(context, maneuver, noise, steps=steps).latents
-            drawn[steps] = self._model.decode(latents, context)
-        return drawn
+        latents = self._model.imagine(context, maneuver, noise, steps=self._steps).latents
+        return self._model.decode(latents, context)
 
 
-def method_name(steps: int) -> str:
-    """Return the name of ours with a number of steps."""
-    return OURS if steps == max(STEPS) else f"{OURS}_{steps}_step"
+def our_methods(model: WorldModel, manifest: dict[str, Any], seed: int = 0) -> dict[str, Method]:
+    """Return ours with the model's own number of steps and with others."""
+    own = int(manifest.get("denoise_steps", max(STEPS)))
+    others = {f"{OURS}_{steps}_step": Forecaster(model, steps, seed=seed) for steps in STEPS if steps != own}
+    return {OURS: Forecaster(model, own, seed=seed), **others}
 
 
-def evaluate(data: EvaluationData, model: WorldModel, seed: int = 0) -> dict[str, dict[str, list[float]]]:
-    """Return every metric of every method on one data set, a value per horizon."""
-    baselines = _baselines(data.validation)
-    forecaster = Forecaster(model, seed)
-    scores: dict[str, Scores] = {}
+def evaluate(data: EvaluationData, methods: dict[str, Method], seed: int = 0) -> dict[str, dict[str, list[float]]]:
+    """Return every metric of every method and baseline on one data set, a value per horizon."""
+    everyone = methods | {name: _alone(baseline) for name, baseline in _baselines(data.validation).items()}
+    scores = {name: Scores() for name in everyone}
+    rng = np.random.default_rng(seed)
     for example in tqdm(examples(data.test), total=len(data.test), desc=data.name, unit="clip"):
-        for steps, futures in forecaster.imagine(example).items():
-            method = scores.setdefault(method_name(steps), Scores())
-            method.add(futures.mean(axis=0), example.truth)
-            method.add_futures(futures, example.truth)
-        for name, baseline in baselines.items():
-            scores.setdefault(name, Scores()).add(baseline.forecast(example.history), example.truth)
+        paths = random_paths(rng)
+        for name, method in everyone.items():
+            _score(scores[name], method(example), example, paths)
     return {name: summarise(score, data.test.group, _BOOTSTRAP_DRAWS) for name, score in scores.items()}
+
+
+def _score(scores: Scores, futures: Tensor, example: Example, paths: NDArray[np.intp]) -> None:
+    truth = example.truth
+    scores.add(futures.mean(axis=0), truth)
+    if len(futures) > 1:
+        scores.add_futures(futures, truth)
+    present = example.history[-GRID_CHANNELS] > 0
+    scores.add_joint(*path_scores(futures, truth, present, paths), energy_scores(futures, truth))
+
+
+def _alone(baseline: Baseline) -> Method:
+    return lambda example: baseline.forecast(example.history)[None]
 
 
 def _baselines(validation: Clips) -> dict[str, Baseline]:
@@ -123,46 +107,6 @@ def _baselines(validation: Clips) -> dict[str, Baseline]:
     return methods
 
 
-def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationData:
-    """Return the data that ``--data`` names.
-
-    Args:
-        where: "sim", a folder of shards, or a folder of (or one file of) tracks in the ETH/UCY format.
-        clips: how many test clips to use at most.
-        tracks: scenes to calibrate baselines on when ``where`` is tracks; simulated ones serve otherwise.
-
-    Raises:
-        RecordingError: there is nothing of the kind.
-    """
-    if where == "sim":
-        return EvaluationData("sim", _made(Recordings(), "test", clips), _made(Recordings(), "val", _VALIDATION_CLIPS))
-    path = Path(where)
-    if (path / "test").is_dir():
-        test, validation = load_split(path, "test"), load_split(path, "val")
-        return EvaluationData(path.name, _first(test, clips), _first(validation, _VALIDATION_CLIPS))
-    test = make_split(Recordings(tracks=_track_files(path)), "test", clips, _TEST_SEED, only_tracks=True)
-    others = Recordings(tracks=_track_files(tracks)) if tracks else Recordings()
-    validation = make_split(others, "val", _VALIDATION_CLIPS, _TEST_SEED, only_tracks=tracks is not None)
-    return EvaluationData(path.stem, test, validation)
-
-
-def _track_files(path: Path) -> tuple[Path, ...]:
-    files = (path,) if path.is_file() else tuple(sorted(path.glob("*.txt")))
-    if not files:
-        raise RecordingError(f"{path}: neither 'sim' nor a folder of shards or of tracks (*.txt)")
-    return files
-
-
-def _made(recordings: Recordings, split: str, clips: int) -> Clips:
-    return make_split(recordings, split, clips, _TEST_SEED)
-
-
-def _first(clips: Clips, count: int) -> Clips:
-    # Evenly through the split, so that every scene and source is in.
-    index = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int))
-    return _at(clips, index)
-
-
 def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
     """Verify and load a model directory; returns the model and its manifest."""
     verified = load_model(directory)
@@ -173,10 +117,12 @@ def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel evaluate forecast`."""
-    what = "'sim', a folder of shards, a folder or file of ETH/UCY tracks; may be repeated"
+    what = "'sim', a folder of shards, a folder or file of ETH/UCY tracks, of bags, of CARMEN logs; may be repeated"
     parser.add_argument("--data", required=True, action="append", help=what)
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
+    parser.add_argument("--teacher", type=Path, help="model directory of the teacher, to be scored as ours_teacher")
+    parser.add_argument("--deterministic", type=Path, help="model directory of the network trained without noise")
     parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
     where = "folder or file of tracks to calibrate baselines on when --data is tracks; simulated clips by default"
     parser.add_argument("--validate-tracks", type=Path, help=where)
@@ -191,7 +137,12 @@ def run(args: argparse.Namespace) -> int:
     model, manifest = open_model(args.model, args.threads)
     started = time.monotonic()
     data = [load_data(where, args.clips, args.validate_tracks) for where in args.data]
-    results = {each.name: evaluate(each, model, args.seed) for each in data}
+    methods = our_methods(model, manifest, args.seed)
+    if args.teacher:
+        methods[TEACHER] = Forecaster(open_model(args.teacher, args.threads)[0], TEACHER_STEPS, seed=args.seed)
+    if args.deterministic:
+        methods[DETERMINISTIC] = Forecaster(open_model(args.deterministic, args.threads)[0], 1, futures=0)
+    results = {each.name: evaluate(each, methods, args.seed) for each in data}
     report = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -208,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _print(results)
     if args.picture:
-        draw_strips(args.picture, _pick(data[0].test), Forecaster(model, args.seed))
+        draw_strips(args.picture, telling(data[0].test), methods[OURS])
     if args.card:
         manifest["quality"] = quality(report)
         (args.model / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -218,7 +169,8 @@ def run(args: argparse.Namespace) -> int:
 
 def quality(report: dict[str, Any]) -> dict[str, Any]:
     """Return what the manifest keeps of a report: the metrics per horizon, without their intervals."""
-    kept = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece", "best_of_n", "each_of_n")
+    kept = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece", "best_of_n", "each_of_n",
+            "path_brier", "energy", "free_called_occupied", "walls_lost")  # fmt: skip
     results = {
         data: {
             method: {name: [round(value, 5) for value in values] for name, values in metrics.items() if name in kept}
@@ -231,7 +183,7 @@ def quality(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pick(clips: Clips, count: int = 2) -> list[Example]:
+def telling(clips: Clips, count: int = 2) -> list[Example]:
     """Choose clips of different scenes in which a few movers are seen well and go far."""
     seen = np.unpackbits(clips.present_moving & clips.history[:, -GRID_CHANNELS], axis=-1).sum(axis=-1, dtype=int)
     gone = np.unpackbits(clips.moving[:, -1] & ~clips.present_moving, axis=-1).sum(axis=-1, dtype=int)
@@ -243,19 +195,14 @@ def _pick(clips: Clips, count: int = 2) -> list[Example]:
             chosen.append(int(index))
         if len(chosen) == count:
             break
-    return list(examples(_at(clips, np.array(chosen))))
-
-
-def _at(clips: Clips, index: NDArray[np.intp]) -> Clips:
-    return Clips(**{name: getattr(clips, name)[index] for name in Clips.__dataclass_fields__})
+    return list(examples(pick(clips, np.array(chosen))))
 
 
 def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:
     for data, methods in results.items():
-        print(f"{data}: Brier on moving cells at 0.4 to 3.2 s | reach | all | best of n, mean over 0.8 to 3.2 s")
+        print(f"{data}: Brier on moving cells at 0.4 to 3.2 s | reach | all | best of n | path | energy, mean over 0.8 to 3.2 s")
         for method, metrics in methods.items():
             values = " ".join(f"{value:.3f}" for value in metrics["brier_moving"])
-            means = [
-                np.mean(metrics[name][1:]) for name in ("brier_reach", "brier_all", "best_of_n") if name in metrics
-            ]
-            print(f"  {method:30s} {values} | " + " | ".join(f"{mean:.4f}" for mean in means))
+            shown = ("brier_reach", "brier_all", "best_of_n", "path_brier", "energy")
+            means = [f"{np.nanmean(metrics[name][1:]):.4f}" if name in metrics else "" for name in shown]
+            print(f"  {method:30s} {values} | " + " | ".join(means))

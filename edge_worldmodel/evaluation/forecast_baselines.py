@@ -12,15 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_worldmodel.core.tensors import (
-    CELL_SIZE_M,
-    GRID_CELLS,
-    GRID_CHANNELS,
-    HISTORY_FRAMES,
-    HISTORY_INTERVAL_S,
-    HORIZON_STEP_S,
-    HORIZON_STEPS,
-)
+from edge_worldmodel.core.motion_forecast import motion_forecast
+from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HORIZON_STEPS
 from edge_worldmodel.evaluation.forecast_metrics import Truth
 
 Tensor = NDArray[np.float32]
@@ -30,8 +23,6 @@ Raw = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 _WIDTHS_CELLS = (0.8, 1.5, 2.5, 4.0, 6.0)
 _CELLS_PER_FRAME = 400
-_GATE_M = 0.5
-_LARGEST_CLUSTER_CELLS = 40
 
 
 def persistence(history: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,54 +34,9 @@ def persistence(history: Tensor) -> tuple[Tensor, Tensor]:
 
 def constant_velocity(history: Tensor) -> tuple[Tensor, Tensor]:
     """Clusters that moved during the history go on at their velocity; all else stays."""
-    frames = history.reshape(HISTORY_FRAMES, GRID_CHANNELS, GRID_CELLS, GRID_CELLS)
-    tracks = [_clusters(frames, index) for index in range(HISTORY_FRAMES)]
-    standing = frames[-1, 0].copy()
-    moving = np.zeros((HORIZON_STEPS, GRID_CELLS, GRID_CELLS), np.float32)
-    for cells in tracks[-1]:
-        velocity_mps = _velocity(cells, tracks)
-        if velocity_mps is None:
-            continue
-        standing[cells[:, 1], cells[:, 0]] = 0.0
-        for step in range(HORIZON_STEPS):
-            shift = velocity_mps * (step + 1) * HORIZON_STEP_S / CELL_SIZE_M
-            moved = np.rint(cells + shift).astype(int)
-            moved = moved[((moved >= 0) & (moved < GRID_CELLS)).all(axis=1)]
-            moving[step, moved[:, 1], moved[:, 0]] = 1.0
-    return np.broadcast_to(standing, moving.shape), moving
-
-
-def _clusters(frames: Tensor, index: int) -> list[NDArray[np.intp]]:
-    """Return the cells (n, 2) of (ix, iy) of each small cluster of a frame, where another frame saw free space."""
-    occupied = frames[index, 0] > 0
-    others = np.delete(frames[:, 1], index, axis=0)
-    count, labels = cv2.connectedComponents(occupied.astype(np.uint8), connectivity=8)
-    clusters = []
-    for label in range(1, count):
-        rows, columns = np.nonzero(labels == label)
-        fresh = others[:, rows, columns].any(axis=0).mean()
-        if 2 <= len(rows) <= _LARGEST_CLUSTER_CELLS and fresh >= 0.5:
-            clusters.append(np.stack([columns, rows], axis=1))
-    return clusters
-
-
-def _velocity(cells: NDArray[np.intp], tracks: list[list[NDArray[np.intp]]]) -> Floats | None:
-    """Follow a present cluster back through the frames; None unless it was found in at least two of them."""
-    places, times = [cells.mean(axis=0)], [0.0]
-    for back in range(1, HISTORY_FRAMES):
-        centres = [cluster.mean(axis=0) for cluster in tracks[-1 - back]]
-        if not centres:
-            continue
-        gaps = np.linalg.norm(np.array(centres) - places[-1], axis=1) * CELL_SIZE_M
-        nearest = int(np.argmin(gaps))
-        waited_s = times[-1] + back * HISTORY_INTERVAL_S
-        if gaps[nearest] < _GATE_M * waited_s / HISTORY_INTERVAL_S:
-            places.append(centres[nearest])
-            times.append(-back * HISTORY_INTERVAL_S)
-    if len(places) < 3:
-        return None
-    slope = np.polyfit(times, np.array(places), 1)[0] * CELL_SIZE_M
-    return np.asarray(slope)
+    now, *moving = motion_forecast(history)
+    standing = history[-GRID_CHANNELS] * (1.0 - now)
+    return np.broadcast_to(standing, (HORIZON_STEPS, GRID_CELLS, GRID_CELLS)), np.stack(moving)
 
 
 class Baseline:

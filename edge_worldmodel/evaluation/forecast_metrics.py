@@ -6,6 +6,8 @@ Masks, the same for every method:
 - reach: known cells within 1.5 m/s of what moves now. It depends on the present only, so scores on it are proper:
   calibration, average precision and IoU are measured there.
 - all: every known cell.
+Of the known cells that were free, ``free_called_occupied`` is the share with a probability of a half or more; of
+those where something stands now and then, ``walls_lost`` is the share with less.
 """
 
 from __future__ import annotations
@@ -30,19 +32,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """What happened in one clip, each (H, 64, 64); ``movers`` are the cells of what moves at that horizon alone."""
+    """What happened in one clip, each (H, 64, 64); ``movers`` are the cells of what moves at that horizon alone,
+    ``standing`` those that are seen occupied now and still are."""
 
     occupied: Bools
     known: Bools
     moving: Bools
     reach: Bools
     movers: Bools
+    standing: Bools
 
 
-def make_truth(occupied: Bools, known: Bools, moving: Bools, present_moving: Bools) -> Truth:
-    """Build the masks of one clip from (H, 64, 64) arrays and the cells (64, 64) that move now."""
+def make_truth(occupied: Bools, known: Bools, moving: Bools, present_moving: Bools, present: Bools) -> Truth:
+    """Build the masks of one clip from (H, 64, 64) arrays and the cells (64, 64) that move and are occupied now."""
     reach = reachable(present_moving) & known
-    return Truth(occupied, known, (moving | present_moving) & known, reach, moving)
+    standing = occupied & known & ~moving & present & ~present_moving
+    return Truth(occupied, known, (moving | present_moving) & known, reach, moving, standing)
 
 
 def reachable(present_moving: Bools) -> Bools:
@@ -75,6 +80,11 @@ class Scores:
             self._put(f"square_{name}", _sums(square, mask))
             self._put(f"cells_{name}", mask.sum(axis=(1, 2)).astype(float))
         self._put("nll_moving", _sums(nll, truth.moving))
+        free = truth.known & ~y
+        self._put("invented", ((p >= 0.5) & free).sum(axis=(1, 2)).astype(float))
+        self._put("free", free.sum(axis=(1, 2)).astype(float))
+        self._put("lost", ((p < 0.5) & truth.standing).sum(axis=(1, 2)).astype(float))
+        self._put("standing", truth.standing.sum(axis=(1, 2)).astype(float))
         called = (p >= 0.5) & truth.reach
         self._put("both", (called & y).sum(axis=(1, 2)).astype(float))
         self._put("either", ((called | y) & truth.reach).sum(axis=(1, 2)).astype(float))
@@ -89,6 +99,13 @@ class Scores:
         # Two drawn futures differ where the method is unsure: the spread of its imagination.
         spread = np.where(truth.moving, futures.var(axis=0), 0.0)
         self._put("spread", spread.sum(axis=(1, 2)).astype(float))
+
+    def add_joint(self, path_error: Floats, paths: Floats, energy: Floats) -> None:
+        """Keep the scores of whole futures of one clip, each (H,); see joint_scores."""
+        self._put("path_error", path_error)
+        self._put("paths", paths)
+        self._put("energy", energy)
+        self._put("clips", np.ones(HORIZON_STEPS))
 
     def _put(self, name: str, value: Floats) -> None:
         self.sums.setdefault(name, []).append(value)
@@ -111,6 +128,10 @@ _RATIOS = {
     "iou": ("both", "either"),
     "best_of_n": ("square_best", "cells_moving"),
     "each_of_n": ("square_each", "cells_moving"),
+    "path_brier": ("path_error", "paths"),
+    "energy": ("energy", "clips"),
+    "free_called_occupied": ("invented", "free"),
+    "walls_lost": ("lost", "standing"),
     "spread_moving": ("spread", "cells_moving"),
 }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HORIZON_STEP_S
 
 if TYPE_CHECKING:
-    from edge_worldmodel.evaluation.forecast import Example, Forecaster
+    from edge_worldmodel.evaluation.forecast import Example, Method
 
 _SHOWN_STEPS = (1, 3, 5, 7)
 _SCALE = 3
@@ -24,22 +24,21 @@ _GREY = (90, 90, 90)
 Image = NDArray[np.uint8]
 
 
-def draw_strips(path: Path, chosen: list[Example], forecaster: Forecaster, futures: int = 3) -> None:
+def draw_strips(path: Path, chosen: list[Example], method: Method, futures: int = 3) -> None:
     """Draw what was seen, what happened, the mean forecast and some single futures of each clip.
 
     Colours: black occupied, white free, grey not seen; in forecasts from white over orange to black with
     probability; red outline: cells that something moving really occupies; blue cross: the robot.
     """
-    blocks = [_clip_block(example, forecaster, futures) for example in chosen]
+    blocks = [_clip_block(example, method, futures) for example in chosen]
     gap = np.full((4 * _GAP, blocks[0].shape[1], 3), 255, np.uint8)
     rows = [part for block in blocks for part in (block, gap)][:-1]
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.concatenate(rows), [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
-def _clip_block(example: Example, forecaster: Forecaster, futures: int) -> Image:
-    drawn = forecaster.imagine(example)
-    imagined = drawn[max(drawn)]
+def _clip_block(example: Example, method: Method, futures: int) -> Image:
+    imagined = method(example)
     rows = [("truth", example.truth.occupied.astype(np.float32)), ("mean of 16", imagined.mean(axis=0))]
     rows += [(f"future {index + 1}", imagined[index]) for index in range(futures)]
     past = _observed(example.history[-GRID_CHANNELS:])

@@ -31,6 +31,8 @@ OPSET = 17
 PARITY_TOLERANCE = 1e-4
 """Largest difference allowed between ONNX Runtime and torch, for outputs of unit size."""
 _LATENCY_FUTURES = 32
+_TEACHER_STEPS = 4
+"""Denoising steps of networks that were not trained to imagine in one."""
 _LATENCY_THREADS = 2
 
 Inputs = dict[str, NDArray[np.float32]]
@@ -60,6 +62,7 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "precision": "fp32",
+        "denoise_steps": 1 if "steps_student" in facts else _TEACHER_STEPS,
         "networks": entries,
         "architecture": networks.architecture.to_dict(),
         "training": dict(facts),

@@ -17,6 +17,7 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.training import losses, stages
 from edge_worldmodel.training.batches import take, training_batch
+from edge_worldmodel.training.calibration import calibrate
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
 from edge_worldmodel.training.networks import Architecture, WorldNetworks
 from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
@@ -141,6 +142,9 @@ class Trainer:
             quality = stages.reconstruction_quality(state.networks, self._validation)
             state.facts["reconstruction"] = quality
             report(f"autoencoder done: latent scale {scale.flatten().tolist()}, reconstruction {quality}")
+        if state.stage == _STUDENT:
+            state.facts["calibration"] = calibrate(state.average, self._validation)
+            report(f"calibrated: {state.facts['calibration']}")
         state.facts[f"steps_{STAGE_NAMES[state.stage]}"] = state.step
 
     def _log(self, parts: dict[str, float], report: Callable[[str], None]) -> None:

@@ -19,7 +19,7 @@ def _scene(cells_per_frame: float, row: int = 32, steps: int = 8):
     moving[:, 5] = False
     present = frames[-1].copy()
     present[5] = False
-    return history, make_truth(occupied, np.ones_like(occupied), moving, present)
+    return history, make_truth(occupied, np.ones_like(occupied), moving, present, present)
 
 
 def _frame(row: int, column: float) -> np.ndarray:

@@ -24,7 +24,7 @@ def _truth():
     present[30:33, 37:40] = True
     wall = np.zeros(SHAPE, bool)
     wall[:, 0] = True
-    return make_truth(moving | wall, np.ones(SHAPE, bool), moving, present)
+    return make_truth(moving | wall, np.ones(SHAPE, bool), moving, present, present | wall[0])
 
 
 def _score(probability: np.ndarray, truth=None) -> dict[str, list[float]]:
@@ -50,11 +50,18 @@ def test_known_values() -> None:
     assert empty["iou"] == [0.0] * 8
 
 
+def test_what_stands_may_be_lost_and_what_is_free_may_be_invented() -> None:
+    assert _score(np.zeros(SHAPE))["walls_lost"] == [1.0] * 8
+    assert _score(np.ones(SHAPE))["walls_lost"] == [0.0] * 8
+    assert _score(np.ones(SHAPE))["free_called_occupied"] == [1.0] * 8
+    assert _score(np.zeros(SHAPE))["free_called_occupied"] == [0.0] * 8
+
+
 def test_unknown_cells_do_not_count() -> None:
     truth = _truth()
     known = np.zeros(SHAPE, bool)
     known[:, :20] = True
-    hidden = make_truth(truth.occupied, known, truth.movers, np.zeros(SHAPE[1:], bool))
+    hidden = make_truth(truth.occupied, known, truth.movers, np.zeros(SHAPE[1:], bool), np.zeros(SHAPE[1:], bool))
     assert not hidden.moving.any()
     assert _score(np.ones(SHAPE), hidden)["brier_all"] == pytest.approx([19 / 20] * 8)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_worldmodel.core.tensors import GRID_CELLS, HISTORY_FRAMES, HORIZON_STEPS
 from edge_worldmodel.training.shards import pack
-from edge_worldmodel.training.splits import Clips
+from edge_worldmodel.training.splits import Clips, motion_of
 
 
 def moving_blobs(count: int, seed: int = 0) -> Clips:
@@ -25,8 +25,8 @@ def moving_blobs(count: int, seed: int = 0) -> Clips:
         presents.append(past[-1])
     known = np.ones((count, HORIZON_STEPS, GRID_CELLS, GRID_CELLS), bool)
     maneuver = rng.normal(0.0, 1.0, (count, HORIZON_STEPS, 3)).astype(np.float32)
-    packed = [pack(np.stack(masks)) for masks in (histories, futures, known, movings, presents)]
-    return Clips(*packed, maneuver, np.arange(count, dtype=np.intp))
+    history, *outcome = [pack(np.stack(masks)) for masks in (histories, futures, known, movings, presents)]
+    return Clips(history, motion_of(history), *outcome, maneuver, np.arange(count, dtype=np.intp))
 
 
 def _blob(place: np.ndarray) -> np.ndarray:

@@ -45,6 +45,23 @@ def test_the_forecast_loss_is_least_at_the_true_frequency(batch: Batch) -> None:
     assert abs(float(best) - 0.25) < 0.02
 
 
+def test_an_ensemble_of_one_is_scored_like_a_forecast(batch: Batch) -> None:
+    logits = torch.randn(len(batch.future), 1, *batch.future.shape[1:])
+    expected = losses.forecast_loss(logits[:, 0], batch)
+    for score in losses.ensemble_loss(logits, batch):
+        torch.testing.assert_close(score, expected)
+
+
+def test_two_sharp_futures_beat_two_blurred_ones_as_scenes_and_equal_them_as_probabilities(batch: Batch) -> None:
+    """The truth is one of two clips that differ everywhere; half of each is the same mean, but no scene."""
+    sure = 4.0 * (2.0 * batch.future - 1.0)
+    sharp = torch.stack([sure, -sure], dim=1)
+    mean, mixture = losses.ensemble_loss(sharp, batch)
+    blurred_mean, blurred_mixture = losses.ensemble_loss(torch.zeros_like(sharp), batch)
+    torch.testing.assert_close(mean, blurred_mean)
+    assert (mixture < 0.2 * blurred_mixture).all()
+
+
 def test_unknown_cells_cost_nothing(batch: Batch) -> None:
     hidden = replace(batch, known=torch.zeros_like(batch.known))
     logits = torch.randn_like(batch.future)

@@ -24,17 +24,21 @@ def _history(batch: int = 1) -> torch.Tensor:
     return (torch.rand(batch, *tensors.HISTORY.shape[1:], generator=generator) > 0.8).float()
 
 
+def _motion(batch: int = 1) -> torch.Tensor:
+    return torch.zeros(batch, *tensors.MOTION.shape[1:])
+
+
 def test_the_context_carries_the_present_frame_exactly(networks: WorldNetworks) -> None:
     history = _history()
-    context = networks.encoder(history).detach().numpy()
+    context = networks.encoder(history, _motion()).detach().numpy()
     tensors.CONTEXT.check(context)
     np.testing.assert_array_equal(folding.present_frame(context), history[0, -2:].numpy())
 
 
 def test_the_decoder_reads_only_the_exact_channels(networks: WorldNetworks) -> None:
-    context, latent = networks.encoder(_history()), torch.randn(3, 8, 16, 16)
+    context, latent = networks.encoder(_history(), _motion()), torch.randn(3, 8, 16, 16)
     other = context.clone()
-    other[:, folding.FOLDED_CHANNELS :] = 5.0
+    other[:, folding.FOLDED_CHANNELS : tensors.SCENE_CHANNELS] = 5.0
     future = networks.decoder(latent, context)
     tensors.FUTURE.check(future.detach().numpy())
     assert torch.equal(future, networks.decoder(latent, other))
@@ -45,13 +49,23 @@ def test_the_decoder_reads_only_the_exact_channels(networks: WorldNetworks) -> N
 def test_an_untrained_decoder_repeats_what_is_seen(networks: WorldNetworks) -> None:
     history = _history()
     history[:, -1] *= 1.0 - history[:, -2]
-    future = networks.decoder(torch.zeros(1, 8, 16, 16), networks.encoder(history))
+    future = networks.decoder(torch.zeros(1, 8, 16, 16), networks.encoder(history, _motion()))
     occupied = history[0, -2] > 0
     assert future[0, :, occupied].mean() > future[0, :, ~occupied].mean() + 0.3
 
 
+def test_an_untrained_decoder_moves_on_what_moves(networks: WorldNetworks) -> None:
+    motion = _motion()
+    motion[0, 0, 20, 20] = motion[0, 3, 20, 40] = 1.0
+    history = torch.zeros(tensors.HISTORY.shape)
+    history[0, -1] = 1.0
+    future = networks.decoder(torch.zeros(1, 8, 16, 16), networks.encoder(history, motion))[0]
+    assert future[2, 20, 40] > 0.15 > future[2, 20, 20]
+    assert future[1, 20, 40] < 0.05, "it comes at its time, not before"
+
+
 def test_one_context_and_noise_level_serve_the_whole_batch(networks: WorldNetworks) -> None:
-    context = networks.encoder(_history())
+    context = networks.encoder(_history(), _motion())
     latent, maneuver = torch.randn(4, 8, 16, 16), torch.randn(4, 8, 3)
     together = networks.denoiser(latent, context, maneuver, torch.tensor([0.7]))
     tensors.VELOCITY.check(together.detach().numpy())
@@ -63,7 +77,7 @@ def test_one_context_and_noise_level_serve_the_whole_batch(networks: WorldNetwor
 
 def test_maneuver_context_and_noise_level_change_the_velocity(networks: WorldNetworks) -> None:
     latent, maneuver, level = torch.randn(1, 8, 16, 16), torch.zeros(1, 8, 3), torch.tensor([0.7])
-    context = networks.encoder(_history())
+    context = networks.encoder(_history(), _motion())
     velocity = networks.denoiser(latent, context, maneuver, level)
     for changed in (
         networks.denoiser(latent, context, maneuver + 1.0, level),

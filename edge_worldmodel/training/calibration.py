@@ -1,0 +1,80 @@
+"""Recalibration: a gain and an offset of the log odds per horizon, folded into the decoder's weights.
+
+Platt scaling (Platt, 1999), fitted so that the mean of several imagined futures is a good probability, on validation
+clips and on the cells that movers can reach by what the present shows. The networks stay as they are in size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from edge_worldmodel.core.folding import BLOCK
+from edge_worldmodel.core.tensors import HORIZON_STEPS, LATENT
+from edge_worldmodel.training import losses
+from edge_worldmodel.training.batches import take
+from edge_worldmodel.training.networks import WorldNetworks
+from edge_worldmodel.training.splits import Clips
+
+_FUTURES = 8
+_CELLS = 300
+"""Cells that are kept per clip and horizon."""
+_ROUNDS = 60
+
+
+@torch.no_grad()
+def calibrate(networks: WorldNetworks, clips: Clips, most: int = 400) -> dict[str, list[float]]:
+    """Fit gain and offset per horizon on validation clips and fold them in; returns both for the record."""
+    samples: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(HORIZON_STEPS)]
+    order = torch.linspace(0, len(clips) - 1, min(most, len(clips))).long().unique()
+    random = torch.Generator().manual_seed(0)
+    for indices in order.split(4):
+        batch = take(clips, indices.numpy())
+        mask = (losses.reach(batch.present_moving) * batch.known) > 0
+        context = networks.encoder(batch.history, batch.motion).repeat_interleave(_FUTURES, dim=0)
+        noise = torch.randn(len(context), *LATENT.shape[1:], generator=random)
+        maneuver = batch.maneuver.repeat_interleave(_FUTURES, dim=0)
+        velocity = networks.denoiser(noise, context, maneuver, torch.ones(len(noise)))
+        logits = networks.decoder.logits(noise - velocity, context).unflatten(0, (len(indices), _FUTURES))
+        for clip in range(len(indices)):
+            for step in range(HORIZON_STEPS):
+                cells = mask[clip, step].flatten().nonzero().flatten()
+                cells = cells[torch.randperm(len(cells), generator=random)[:_CELLS]]
+                truth = batch.future[clip, step].flatten()[cells]
+                samples[step].append((logits[clip, :, step].flatten(1)[:, cells], truth))
+    fits = [_fit(torch.cat([s[0] for s in step], dim=1), torch.cat([s[1] for s in step])) for step in samples]
+    gains, offsets = (torch.tensor(values) for values in zip(*fits, strict=True))
+    _fold(networks, gains, offsets)
+    return {"gain": [round(float(g), 4) for g in gains], "offset": [round(float(o), 4) for o in offsets]}
+
+
+@torch.enable_grad()
+def _fit(logits: Tensor, truth: Tensor) -> tuple[float, float]:
+    """Return gain and offset that make the mean over futures (F, n) likeliest to have given ``truth`` (n,)."""
+    if truth.min() == truth.max():
+        return 1.0, 0.0
+    scale = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([scale], max_iter=_ROUNDS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        mean = torch.sigmoid(scale[0].exp() * logits + scale[1]).mean(dim=0).clamp(1e-6, 1.0 - 1e-6)
+        value = torch.nn.functional.binary_cross_entropy(mean, truth)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    gain, offset = scale.detach().tolist()
+    return math.exp(gain), offset
+
+
+def _fold(networks: WorldNetworks, gains: Tensor, offsets: Tensor) -> None:
+    """Scale what the decoder's last layers give; channel h * 16 + k of the first is a cell of horizon h."""
+    decoder = networks.decoder
+    wide = gains.repeat_interleave(BLOCK * BLOCK)
+    decoder.out.weight *= wide[:, None, None, None]
+    decoder.out.bias *= wide
+    decoder.carry.weight *= gains[:, None, None, None]
+    decoder.carry.bias.copy_(decoder.carry.bias * gains + offsets)
