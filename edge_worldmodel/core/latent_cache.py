@@ -193,7 +193,7 @@ def window(config: LatentCacheConfig) -> WindowStore:
 
 
 def embed(context: Tensor) -> Tensor:
-    """Return the unit embedding (EMBEDDING_SIZE,) of a context (1, Cc, 16, 16): its scene channels, average-pooled to 4 x 4."""
+    """Return the unit embedding (EMBEDDING_SIZE,) of a context (1, Cc, 16, 16): its scene channels, pooled to 4 x 4."""
     tensors.CONTEXT.check(context)
     block = tensors.LATENT_CELLS // POOL
     scene = context[0, : tensors.SCENE_CHANNELS]

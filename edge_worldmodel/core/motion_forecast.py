@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_worldmodel.core.tensors import (
     CELL_SIZE_M,
@@ -36,8 +37,8 @@ class _Clusters:
     """The movers' candidates of one frame: cell centres (n, 2) as (ix, iy), their labels, and the label image."""
 
     centres: Floats
-    labels: Floats
-    image: Floats
+    labels: NDArray[np.intp]
+    image: NDArray[np.int32]
 
 
 def motion_forecast(history: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ def _clusters(frame: Tensor, times_seen_free: Tensor) -> _Clusters:
     small &= fresh_cells >= _FRESH_SHARE * cells
     small[0] = False
     labels = np.flatnonzero(small)
-    return _Clusters(centres[labels], labels, image)
+    return _Clusters(centres[labels], labels, np.asarray(image, np.int32))
 
 
 def _velocity(centre: Floats, past: list[_Clusters]) -> Floats | None:

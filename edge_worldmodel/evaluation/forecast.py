@@ -199,10 +199,10 @@ def telling(clips: Clips, count: int = 2) -> list[Example]:
 
 
 def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:
+    shown = ("brier_reach", "brier_all", "best_of_n", "path_brier", "energy")
     for data, methods in results.items():
-        print(f"{data}: Brier on moving cells at 0.4 to 3.2 s | reach | all | best of n | path | energy, mean over 0.8 to 3.2 s")
+        print(f"{data}: Brier on moving cells at 0.4 to 3.2 s | mean over 0.8 to 3.2 s of {', '.join(shown)}")
         for method, metrics in methods.items():
             values = " ".join(f"{value:.3f}" for value in metrics["brier_moving"])
-            shown = ("brier_reach", "brier_all", "best_of_n", "path_brier", "energy")
             means = [f"{np.nanmean(metrics[name][1:]):.4f}" if name in metrics else "" for name in shown]
             print(f"  {method:30s} {values} | " + " | ".join(means))

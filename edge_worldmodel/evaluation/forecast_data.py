@@ -89,7 +89,9 @@ def _recording_files(path: Path) -> list[Path]:
 def _track_files(path: Path) -> tuple[Path, ...]:
     files = (path,) if path.is_file() else tuple(sorted(path.glob("*.txt")))
     if not files:
-        raise RecordingError(f"{path}: neither 'sim' nor a folder of shards, of tracks (*.txt), of bags or of CARMEN logs")
+        raise RecordingError(
+            f"{path}: neither 'sim' nor a folder of shards, of tracks (*.txt), of bags or of CARMEN logs"
+        )
     return files
 
 
@@ -104,6 +106,5 @@ def _first(clips: Clips, count: int) -> Clips:
 
 
 def pick(clips: Clips, index: NDArray[np.intp]) -> Clips:
+    """Return the clips at ``index``."""
     return Clips(**{name: getattr(clips, name)[index] for name in Clips.__dataclass_fields__})
-
-

@@ -32,8 +32,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """What happened in one clip, each (H, 64, 64); ``movers`` are the cells of what moves at that horizon alone,
-    ``standing`` those that are seen occupied now and still are."""
+    """What happened in one clip, each (H, 64, 64).
+
+    ``movers`` are the cells of what moves at that horizon alone, ``standing`` those that are occupied now and still.
+    """
 
     occupied: Bools
     known: Bools

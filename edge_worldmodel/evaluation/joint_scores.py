@@ -39,7 +39,9 @@ def random_paths(rng: np.random.Generator) -> NDArray[np.intp]:
     return inside
 
 
-def path_scores(futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]) -> tuple[Floats, Floats]:
+def path_scores(
+    futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
     """Score the probability that something comes onto a path by each horizon, for paths that are clear now.
 
     Within one future the worst cell of the path decides, as in the planner; over futures the mean.

@@ -75,7 +75,7 @@ class _Recorded:
 
 @dataclass(frozen=True)
 class _Moment:
-    """One clip: history (10, 64, 64), then occupied, known and moving (8, 64, 64), now moving (64, 64), poses (8, 3)."""
+    """One clip: history (10, 64, 64), then occupied, known, moving (8, 64, 64), now moving (64, 64), poses (8, 3)."""
 
     stamp_ns: int
     history: Bools
@@ -151,8 +151,10 @@ def _moments(found: _Recorded, most: int) -> list[_Moment]:
     begin_ns = first[0].stamp_ns + int(_HISTORY_S * NANOSECONDS)
     end_ns = first[-1].stamp_ns - int(HORIZON_STEPS * HORIZON_STEP_S * NANOSECONDS)
     stamps_ns = [sweep.stamp_ns for sweep in first if begin_ns <= sweep.stamp_ns <= end_ns]
-    chosen = [stamps_ns[i] for i in np.unique(np.linspace(0, len(stamps_ns) - 1, most).astype(int))] if stamps_ns else []
-    built = (_moment(found, stamp_ns) for stamp_ns in chosen)
+    if not stamps_ns:
+        return []
+    chosen = np.unique(np.linspace(0, len(stamps_ns) - 1, most).astype(int))
+    built = (_moment(found, stamps_ns[index]) for index in chosen)
     return [moment for moment in built if moment is not None]
 
 

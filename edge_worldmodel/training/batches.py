@@ -25,7 +25,8 @@ OFF_GRID_M = -100.0
 class Batch:
     """Unpacked clips as float32 tensors.
 
-    history (B, 10, 64, 64), motion (B, 9, 64, 64), future, known, moving (B, 8, 64, 64), present_moving (B, 1, 64, 64), maneuver (B, 8, 3).
+    history (B, 10, 64, 64), motion (B, 9, 64, 64), future, known, moving (B, 8, 64, 64),
+    present_moving (B, 1, 64, 64), maneuver (B, 8, 3).
     """
 
     history: Tensor

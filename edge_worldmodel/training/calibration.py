@@ -25,19 +25,27 @@ _ROUNDS = 60
 
 
 @torch.no_grad()
-def calibrate(networks: WorldNetworks, clips: Clips, most: int = 400) -> dict[str, list[float]]:
-    """Fit gain and offset per horizon on validation clips and fold them in; returns both for the record."""
+def calibrate(networks: WorldNetworks, clips: Clips, most: int = 400, *, noise: bool = True) -> dict[str, list[float]]:
+    """Fit gain and offset per horizon on validation clips and fold them in; returns both for the record.
+
+    Args:
+        networks: changed in place.
+        clips: the validation split.
+        most: clips used, spread evenly.
+        noise: False for the plain regression, whose one forecast starts from nothing.
+    """
+    futures = _FUTURES if noise else 1
     samples: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(HORIZON_STEPS)]
     order = torch.linspace(0, len(clips) - 1, min(most, len(clips))).long().unique()
     random = torch.Generator().manual_seed(0)
     for indices in order.split(4):
         batch = take(clips, indices.numpy())
         mask = (losses.reach(batch.present_moving) * batch.known) > 0
-        context = networks.encoder(batch.history, batch.motion).repeat_interleave(_FUTURES, dim=0)
-        noise = torch.randn(len(context), *LATENT.shape[1:], generator=random)
-        maneuver = batch.maneuver.repeat_interleave(_FUTURES, dim=0)
-        velocity = networks.denoiser(noise, context, maneuver, torch.ones(len(noise)))
-        logits = networks.decoder.logits(noise - velocity, context).unflatten(0, (len(indices), _FUTURES))
+        context = networks.encoder(batch.history, batch.motion).repeat_interleave(futures, dim=0)
+        start = torch.randn(len(context), *LATENT.shape[1:], generator=random) * noise
+        maneuver = batch.maneuver.repeat_interleave(futures, dim=0)
+        velocity = networks.denoiser(start, context, maneuver, torch.ones(len(start)))
+        logits = networks.decoder.logits(start - velocity, context).unflatten(0, (len(indices), futures))
         for clip in range(len(indices)):
             for step in range(HORIZON_STEPS):
                 cells = mask[clip, step].flatten().nonzero().flatten()

@@ -29,8 +29,9 @@ _MANY = 5000
 class Clips:
     """Packed clips: bits of grids along the last axis, as the shards hold them.
 
-    history (M, 10, 512), motion (M, 9, 512), future, future_known and moving (M, 8, 512), present_moving (M, 512) uint8;
-    maneuver (M, 8, 3) float32; group (M,) tells clips of one scene from those of another.
+    history (M, 10, 512), motion (M, 9, 512), future, future_known and moving (M, 8, 512),
+    present_moving (M, 512) uint8; maneuver (M, 8, 3) float32; group (M,) tells clips of one scene from those of
+    another.
     """
 
     history: NDArray[np.uint8]

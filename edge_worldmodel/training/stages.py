@@ -37,10 +37,10 @@ def trained_modules(networks: WorldNetworks, stage: int) -> list[nn.Module]:
 
 
 def stage_loss(
-    networks: WorldNetworks, stage: int, batch: Batch, random: torch.Generator
+    networks: WorldNetworks, stage: int, batch: Batch, random: torch.Generator, *, deterministic: bool = False
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one batch and its parts for the log."""
-    loss = (autoencoder_loss, flow_loss, student_loss)[stage]
+    loss = deterministic_loss if deterministic else (autoencoder_loss, flow_loss, student_loss)[stage]
     return loss(networks, batch, random)
 
 
@@ -85,7 +85,21 @@ def student_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator)
     logits = networks.decoder.logits(noise - velocity, context).unflatten(0, (count, STUDENT_FUTURES))
     mean, best = losses.ensemble_loss(logits, batch)
     imagined = mean.mean() + MIXTURE_WEIGHT * best.mean()
-    return 0.5 * kept + FORECAST_WEIGHT * imagined, parts | {"ensemble": mean.mean().item(), "mixture": best.mean().item()}
+    return 0.5 * kept + FORECAST_WEIGHT * imagined, parts | {
+        "ensemble": mean.mean().item(),
+        "mixture": best.mean().item(),
+    }
+
+
+def deterministic_loss(
+    networks: WorldNetworks, batch: Batch, random: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """Forecast without noise: the same networks as a plain regression, to compare with. ``random`` is not used."""
+    context = networks.encoder(batch.history, batch.motion)
+    nothing = torch.zeros(len(context), *LATENT.shape[1:])
+    velocity = networks.denoiser(nothing, context, batch.maneuver, torch.ones(len(context)))
+    forecast = losses.forecast_loss(networks.decoder.logits(-velocity, context), batch).mean()
+    return FORECAST_WEIGHT * forecast, {"forecast": forecast.item()}
 
 
 def observed_context(batch: Batch) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.tensors import LATENT
 from edge_worldmodel.training import losses, stages
 from edge_worldmodel.training.batches import take, training_batch
 from edge_worldmodel.training.calibration import calibrate
@@ -47,9 +48,12 @@ class TrainConfig(Config):
     save_every_s: float = param(120.0, "time between checkpoints", minimum=0.0, maximum=1e5)
     threads: int = param(2, "compute threads", minimum=1, maximum=256)
     seed: int = param(0, "seed of weights, batches and noise", minimum=0, maximum=2**31 - 1)
+    deterministic: bool = param(False, "one forecast without noise instead of futures, to compare with")
 
     def stage_share(self, stage: int) -> float:
         """Return the share of the whole run that a stage gets."""
+        if self.deterministic:
+            return 1.0
         return (self.first_share, 1.0 - self.first_share - self.student_share, self.student_share)[stage]
 
     def clips_per_step(self, stage: int) -> int:
@@ -88,7 +92,8 @@ class Trainer:
         while state.stage < len(STAGE_NAMES):
             self._run_stage(report)
             self._finish_stage(report)
-            state.stage, state.step, state.optimizer_state = state.stage + 1, 0, None
+            following = len(STAGE_NAMES) if self._config.deterministic else state.stage + 1
+            state.stage, state.step, state.optimizer_state = following, 0, None
             if state.stage == _STUDENT:
                 save(state, self._out / TEACHER_NAME)
             save(state, self._out / CHECKPOINT_NAME)
@@ -121,7 +126,7 @@ class Trainer:
         seed = (config.seed, state.stage, state.step)
         batch = training_batch(self._training, config.clips_per_step(state.stage), seed)
         random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        loss, parts = stages.stage_loss(state.networks, state.stage, batch, random)
+        loss, parts = stages.stage_loss(state.networks, state.stage, batch, random, deterministic=config.deterministic)
         for group in optimizer.param_groups:
             group["lr"] = config.rate(state)
         optimizer.zero_grad(set_to_none=True)
@@ -142,8 +147,9 @@ class Trainer:
             quality = stages.reconstruction_quality(state.networks, self._validation)
             state.facts["reconstruction"] = quality
             report(f"autoencoder done: latent scale {scale.flatten().tolist()}, reconstruction {quality}")
-        if state.stage == _STUDENT:
-            state.facts["calibration"] = calibrate(state.average, self._validation)
+        if state.stage == _STUDENT or self._config.deterministic:
+            noise = not self._config.deterministic
+            state.facts["calibration"] = calibrate(state.average, self._validation, noise=noise)
             report(f"calibrated: {state.facts['calibration']}")
         state.facts[f"steps_{STAGE_NAMES[state.stage]}"] = state.step
 
@@ -161,17 +167,21 @@ class Trainer:
         state = self._state
         if state.stage == 0:
             return {k: round(v, 4) for k, v in stages.reconstruction_quality(state.average, self._validation).items()}
-        return {"validation_forecast": round(one_step_forecast_loss(state.average, self._validation), 3)}
+        return {
+            "validation_forecast": round(
+                one_step_forecast_loss(state.average, self._validation, noise=not self._config.deterministic), 3
+            )
+        }
 
 
 @torch.no_grad()
-def one_step_forecast_loss(networks: WorldNetworks, clips: Clips, count: int = 256) -> float:
-    """Return the forecast loss of a single denoising step from noise, on the first clips."""
+def one_step_forecast_loss(networks: WorldNetworks, clips: Clips, count: int = 256, *, noise: bool = True) -> float:
+    """Return the forecast loss of a single denoising step, from noise or from nothing, on the first clips."""
     batch = take(clips, torch.arange(min(count, len(clips))).numpy())
-    noise = torch.randn(len(batch.history), 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    start = torch.randn(len(batch.history), *LATENT.shape[1:], generator=torch.Generator().manual_seed(0)) * noise
     context = networks.encoder(batch.history, batch.motion)
-    velocity = networks.denoiser(noise, context, batch.maneuver, torch.ones(len(noise)))
-    logits = networks.decoder.logits(noise - velocity, context)
+    velocity = networks.denoiser(start, context, batch.maneuver, torch.ones(len(start)))
+    logits = networks.decoder.logits(start - velocity, context)
     return float(losses.forecast_loss(logits, batch).mean())
 
 
@@ -182,7 +192,18 @@ def update_average(average: WorldNetworks, networks: WorldNetworks, decay: float
 
 
 def _append(path: Path, row: dict[str, float | str]) -> None:
-    columns = ["stage", "step", "elapsed_s", "rate", "reconstruction", "divergence", "flow", "forecast", "ensemble", "mixture"]
+    columns = [
+        "stage",
+        "step",
+        "elapsed_s",
+        "rate",
+        "reconstruction",
+        "divergence",
+        "flow",
+        "forecast",
+        "ensemble",
+        "mixture",
+    ]
     columns += ["iou_near_moving", "recall_moving", "validation_forecast"]
     fresh = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as stream:
@@ -203,15 +224,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="train one forecast without noise, for comparison; not to be driven",
+    )
+    parser.add_argument(
         "--start-from", type=Path, help="checkpoint of another run: keep its autoencoder, go on with its flow"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
 
 
-def _first_state(start_from: Path | None, seed: int) -> TrainingState:
+def _first_state(start_from: Path | None, config: TrainConfig) -> TrainingState:
     """Return untrained networks, or another run's weights with the flow stage to be trained again."""
     if start_from is None:
-        return new_state(Architecture(), seed)
+        state = new_state(Architecture(), config.seed)
+        # the plain regression needs no latent, and so no auto-encoder
+        state.stage = int(config.deterministic)
+        return state
     state = load(start_from)
     state.networks.load_state_dict(state.average.state_dict())
     state.stage, state.step, state.elapsed_s, state.optimizer_state = 1, 0, [0.0, 0.0, 0.0], None
@@ -223,16 +252,18 @@ def run(args: argparse.Namespace) -> int:
     """Train; returns the exit status."""
     config = TrainConfig(
         minutes=args.minutes, steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate,
-        threads=args.threads, seed=args.seed,
+        threads=args.threads, seed=args.seed, deterministic=args.deterministic,
     )  # fmt: skip
     path: Path = args.out / CHECKPOINT_NAME
     if path.exists() and not args.resume:
         raise ConfigError(f"{path} exists: add --resume to go on with it, or choose another --out")
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    state = load(path) if path.exists() else _first_state(args.start_from, config.seed)
+    state = load(path) if path.exists() else _first_state(args.start_from, config)
     state.facts["data"] = dataset_facts(args.data)
-    state.facts["config"] = {name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate")}
+    state.facts["config"] = {
+        name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate", "deterministic")
+    }
     clips = load_split(args.data, "train"), load_split(args.data, "val")
     Trainer(config, state, clips, args.out).run(lambda line: print(line, flush=True))
     print(f"trained: {path}; next: edge-worldmodel export --checkpoint {path} --out models/small")

@@ -18,7 +18,7 @@ BEAMS = 181
 
 
 def write_log(path: Path, seconds: float, mover_mps: float = 0.0, speed_mps: float = 0.0) -> Path:
-    """Write a CARMEN log: a wall 5 m ahead at the start, a robot that drives at it, and a disc that crosses at 2.5 m."""
+    """Write a CARMEN log: a wall 5 m ahead at the start, a robot that drives at it, and a disc that crosses."""
     angles = np.deg2rad(np.arange(BEAMS) - 90.0)
     lines = []
     for scan in range(int(seconds * RATE_HZ)):

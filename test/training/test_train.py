@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from edge_worldmodel.core.errors import ConfigError, ModelError  # noqa: E402
 from edge_worldmodel.training import train  # noqa: E402
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save  # noqa: E402
 from edge_worldmodel.training.networks import Architecture  # noqa: E402
-from edge_worldmodel.training.train import CHECKPOINT_NAME, LOG_NAME, TrainConfig, Trainer  # noqa: E402
+from edge_worldmodel.training.train import CHECKPOINT_NAME, LOG_NAME, TEACHER_NAME, TrainConfig, Trainer  # noqa: E402
 
 from .clip_factory import moving_blobs  # noqa: E402
 
+torch.set_num_threads(1)  # networks this small only wait for a second thread
 SMALL = Architecture(encoder_width=16, denoiser_width=16, deep_width=16, decoder_width=16, posterior_width=16)
 CONFIG = TrainConfig(steps=24, first_share=0.4, student_share=0.3, batch_size=4, save_every_s=0.0, threads=1)
 
@@ -59,6 +61,17 @@ def test_a_killed_run_resumes_with_the_same_result(
 def test_another_seed_gives_another_result(whole: TrainingState) -> None:
     other = new_state(SMALL, seed=1).average.decoder.out.weight
     assert not torch.equal(other, new_state(SMALL, seed=0).average.decoder.out.weight)
+
+
+def test_the_plain_regression_has_one_stage_and_forgets_no_clip(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=6, deterministic=True)
+    state = new_state(SMALL, 0)
+    state.stage = 1
+    Trainer(config, state, (moving_blobs(20), moving_blobs(8, seed=1)), tmp_path).run(lambda line: None)
+    assert state.facts["steps_flow"] == 6 and state.stage == 3 and not (tmp_path / TEACHER_NAME).exists()
+    untrained = new_state(SMALL, 0).networks.posterior.state_dict()
+    for name, value in state.networks.posterior.state_dict().items():
+        assert torch.equal(value, untrained[name]), "nothing of the latent's encoder was trained"
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
