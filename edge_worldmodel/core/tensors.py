@@ -72,6 +72,8 @@ MOTION = TensorSpec("motion", (1, MOTION_CHANNELS, GRID_CELLS, GRID_CELLS))
 CONTEXT = TensorSpec("context", (1, CONTEXT_CHANNELS, LATENT_CELLS, LATENT_CELLS))
 MANEUVER = TensorSpec("maneuver", (None, HORIZON_STEPS, 3))
 """Ego pose (x_m, y_m, yaw_rad) at each imagined time, in the present ego frame."""
+OFF_GRID_M = -100.0
+"""x and y of a maneuver that the model is not told: off the grid, so that the ego is drawn nowhere."""
 LATENT = TensorSpec("latent", (None, LATENT_CHANNELS, LATENT_CELLS, LATENT_CELLS))
 NOISE_LEVEL = TensorSpec("noise_level", (1,))
 """0: data, 1: pure noise; a noisy latent is (1 - level) * data + level * noise."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge_worldmodel.backends import open_backend
-from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS, LATENT
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS, LATENT, OFF_GRID_M
 from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.evaluation.forecast_baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.evaluation.forecast_card import write_card
@@ -28,6 +28,7 @@ from edge_worldmodel.evaluation.forecast_data import EvaluationData, Example, ex
 from edge_worldmodel.evaluation.forecast_metrics import Scores, summarise
 from edge_worldmodel.evaluation.forecast_picture import draw_strips
 from edge_worldmodel.evaluation.joint_scores import energy_scores, path_scores, random_paths
+from edge_worldmodel.evaluation.junction import covers_both, draw_junction, standing_maneuver
 from edge_worldmodel.evaluation.run_report import commit
 from edge_worldmodel.store.manifest import MANIFEST_NAME, load_model
 from edge_worldmodel.training.splits import Clips
@@ -35,8 +36,10 @@ from edge_worldmodel.training.splits import Clips
 FUTURES = 16
 STEPS = (1, 2, 4)
 TEACHER_STEPS = 16
-OURS, TEACHER, DETERMINISTIC = "ours", "ours_teacher", "deterministic"
-"""``ours`` takes the steps that the model's manifest asks for; with others it is ours_<n>_step."""
+JUNCTIONS = 100
+OURS, TEACHER, DETERMINISTIC, UNCONDITIONED = "ours", "ours_teacher", "deterministic", "ours_unconditioned"
+"""``ours`` takes the steps that the model's manifest asks for; with others it is ours_<n>_step. Unconditioned: the
+same model, not told the maneuver."""
 _BOOTSTRAP_DRAWS = 500
 _WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
 """For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
@@ -49,27 +52,52 @@ Method = Callable[[Example], Tensor]
 class Forecaster:
     """Imagines futures of a clip with an exported model, under the maneuver that was really driven."""
 
-    def __init__(self, model: WorldModel, steps: int, futures: int = FUTURES, seed: int = 0) -> None:
-        """Use a loaded model; ``seed`` fixes the noise of every clip. No futures: one, imagined without noise."""
-        self._model, self._steps, self._futures = model, steps, futures
+    def __init__(
+        self, model: WorldModel, steps: int, futures: int = FUTURES, seed: int = 0, *, withheld: bool = False
+    ) -> None:
+        """Use a loaded model.
+
+        Args:
+            model: to imagine with.
+            steps: denoising steps.
+            futures: how many; 0: one, imagined without noise.
+            seed: fixes the noise of every clip.
+            withheld: the model is not told the maneuver.
+        """
+        self._model, self._steps, self._futures, self._withheld = model, steps, futures, withheld
         self._rng = np.random.default_rng(seed)
 
     def __call__(self, example: Example) -> Tensor:
-        """Return futures (N, H, 64, 64)."""
-        context = self._model.encode(example.history[None])
+        """Return futures (N, H, 64, 64) of a clip."""
+        return self.imagine(example.history, example.maneuver)
+
+    def imagine(self, history: Tensor, driven: NDArray[np.float32]) -> Tensor:
+        """Return futures (N, H, 64, 64) of a history (10, 64, 64) under a maneuver (H, 3)."""
+        context = self._model.encode(history[None])
         noise = self._rng.standard_normal(LATENT.with_batch(self._futures)).astype(np.float32)
         if not self._futures:
             noise = np.zeros(LATENT.with_batch(1), np.float32)
-        maneuver = example.maneuver[None].astype(np.float64)
+        maneuver = driven[None].astype(np.float64)
+        if self._withheld:
+            maneuver[:] = OFF_GRID_M, OFF_GRID_M, 0.0
         latents = self._model.imagine(context, maneuver, noise, steps=self._steps).latents
         return self._model.decode(latents, context)
 
 
-def our_methods(model: WorldModel, manifest: dict[str, Any], seed: int = 0) -> dict[str, Method]:
+def our_methods(model: WorldModel, manifest: dict[str, Any], seed: int = 0) -> dict[str, Forecaster]:
     """Return ours with the model's own number of steps and with others."""
     own = int(manifest.get("denoise_steps", max(STEPS)))
     others = {f"{OURS}_{steps}_step": Forecaster(model, steps, seed=seed) for steps in STEPS if steps != own}
-    return {OURS: Forecaster(model, own, seed=seed), **others}
+    blind = Forecaster(model, own, seed=seed, withheld=True)
+    return {OURS: Forecaster(model, own, seed=seed), **others, UNCONDITIONED: blind}
+
+
+def junction_coverage(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> float:
+    """Return the share of T-junctions in whose futures somebody goes left in one and right in another."""
+    rng = np.random.default_rng(seed)
+    drawn = (draw_junction(rng) for _ in range(scenes))
+    covered = [covers_both(forecaster.imagine(each.history, standing_maneuver()), each) for each in drawn]
+    return float(np.mean(covered))
 
 
 def evaluate(data: EvaluationData, methods: dict[str, Method], seed: int = 0) -> dict[str, dict[str, list[float]]]:
@@ -138,11 +166,13 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     data = [load_data(where, args.clips, args.validate_tracks) for where in args.data]
     methods = our_methods(model, manifest, args.seed)
+    coverage = {OURS: junction_coverage(methods[OURS])}
+    print(f"T-junctions with both branches in {FUTURES} futures: {coverage[OURS]:.2f} of {JUNCTIONS}")
     if args.teacher:
         methods[TEACHER] = Forecaster(open_model(args.teacher, args.threads)[0], TEACHER_STEPS, seed=args.seed)
     if args.deterministic:
         methods[DETERMINISTIC] = Forecaster(open_model(args.deterministic, args.threads)[0], 1, futures=0)
-    results = {each.name: evaluate(each, methods, args.seed) for each in data}
+    results = {each.name: evaluate(each, dict(methods), args.seed) for each in data}
     report = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -153,6 +183,7 @@ def run(args: argparse.Namespace) -> int:
         "clips": {each.name: len(each.test) for each in data},
         "horizons_s": [round(HORIZON_STEP_S * (step + 1), 3) for step in range(HORIZON_STEPS)],
         "elapsed_s": round(time.monotonic() - started, 1),
+        "junction_both_branches": coverage,
         "results": results,
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from edge_worldmodel.training.shards import unpack
 from edge_worldmodel.training.sources import Recordings
 from edge_worldmodel.training.splits import Clips, load_split, make_split
 
+SIMULATED, REACTING = "sim", "sim_reacting"
 TEST_SEED = 990_000
 VALIDATION_CLIPS = 300
 _RECORDINGS = ("*.bag", "*.mcap", "*.db3", "*.clf", "*.clf.bz2", "*.clf.gz", "*.log")
@@ -56,16 +57,20 @@ def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationD
     """Return the data that ``--data`` names.
 
     Args:
-        where: "sim", a folder of shards, a folder of (or one file of) tracks in the ETH/UCY format, or a folder of (or
-            one file of) bags and CARMEN logs.
+        where: "sim", "sim_reacting" (clips in which people mind the robot), a folder of shards, a folder of (or one
+            file of) tracks in the ETH/UCY format, or a folder of (or one file of) bags and CARMEN logs.
         clips: how many test clips to use at most.
         tracks: scenes to calibrate baselines on when ``where`` is tracks; simulated ones serve otherwise.
 
     Raises:
         RecordingError: there is nothing of the kind.
     """
-    if where == "sim":
-        return EvaluationData("sim", _made(Recordings(), "test", clips), _made(Recordings(), "val", VALIDATION_CLIPS))
+    if where in (SIMULATED, REACTING):
+        validation = _made(Recordings(), "val", VALIDATION_CLIPS)
+        if where == SIMULATED:
+            return EvaluationData(where, _made(Recordings(), "test", clips), validation)
+        mixed = _made(Recordings(), "test", 3 * clips)
+        return EvaluationData(where, pick(mixed, np.flatnonzero(mixed.reacts)[:clips]), validation)
     path = Path(where)
     if (path / "test").is_dir():
         test, validation = load_split(path, "test"), load_split(path, "val")

@@ -110,7 +110,9 @@ def recorded_clips(paths: Iterable[Path], most: int) -> Clips:
     history, future, known, moving, present = (pack(np.stack([getattr(m, name) for m in moments])) for name in columns)
     _, group = np.unique(np.array(groups), axis=0, return_inverse=True)
     maneuver = np.stack([moment.maneuver for moment in moments])
-    return Clips(history, motion_of(history), future, known, moving, present, maneuver, group.ravel().astype(np.intp))
+    unaware = np.zeros(len(moments), bool)
+    grouped = group.ravel().astype(np.intp)
+    return Clips(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
 
 
 def _read(path: Path) -> _Recorded:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_worldmodel.core.tensors import GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS, MOTION_CHANNELS
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS, MOTION_CHANNELS, OFF_GRID_M
 from edge_worldmodel.training.shards import unpack
 from edge_worldmodel.training.splits import Clips
 
@@ -17,8 +17,6 @@ ROTATED_SHARE = 0.25
 """Share of the clips turned by 90 degrees; no robot drives sideways, so most stay as they were recorded."""
 DROPPED_SHARE = 0.1
 """Share of the clips whose maneuver is withheld."""
-OFF_GRID_M = -100.0
-"""Where a withheld maneuver takes the ego: off the grid, so that it is drawn nowhere."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from edge_worldmodel.training.generate import Job, make_shard
 from edge_worldmodel.training.shards import PACKED_BYTES, Arrays, ShardSet, pack, unpack
 from edge_worldmodel.training.sources import Recordings, SceneSource
 
-_FIELDS = ("history", "future", "future_known", "moving", "present_moving", "maneuver")
+_FIELDS = ("history", "future", "future_known", "moving", "present_moving", "maneuver", "reacts")
 _SHARD_CLIPS = 250
 _MANY = 5000
 """Clips whose motion takes so long that progress is shown."""
@@ -30,8 +30,8 @@ class Clips:
     """Packed clips: bits of grids along the last axis, as the shards hold them.
 
     history (M, 10, 512), motion (M, 9, 512), future, future_known and moving (M, 8, 512),
-    present_moving (M, 512) uint8; maneuver (M, 8, 3) float32; group (M,) tells clips of one scene from those of
-    another.
+    present_moving (M, 512) uint8; maneuver (M, 8, 3) float32; reacts (M,) whether people mind the robot;
+    group (M,) tells clips of one scene from those of another.
     """
 
     history: NDArray[np.uint8]
@@ -41,6 +41,7 @@ class Clips:
     moving: NDArray[np.uint8]
     present_moving: NDArray[np.uint8]
     maneuver: NDArray[np.float32]
+    reacts: NDArray[np.bool_]
     group: NDArray[np.intp]
 
     def __len__(self) -> int:

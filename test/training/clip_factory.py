@@ -26,7 +26,9 @@ def moving_blobs(count: int, seed: int = 0) -> Clips:
     known = np.ones((count, HORIZON_STEPS, GRID_CELLS, GRID_CELLS), bool)
     maneuver = rng.normal(0.0, 1.0, (count, HORIZON_STEPS, 3)).astype(np.float32)
     history, *outcome = [pack(np.stack(masks)) for masks in (histories, futures, known, movings, presents)]
-    return Clips(history, motion_of(history), *outcome, maneuver, np.arange(count, dtype=np.intp))
+    return Clips(
+        history, motion_of(history), *outcome, maneuver, np.zeros(count, bool), np.arange(count, dtype=np.intp)
+    )
 
 
 def _blob(place: np.ndarray) -> np.ndarray:

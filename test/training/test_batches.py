@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the training environment: make setup-train")
 
 from edge_worldmodel.core.grid import EGO_GRID  # noqa: E402
-from edge_worldmodel.training.batches import OFF_GRID_M, mirror, take, training_batch, turn  # noqa: E402
+from edge_worldmodel.core.tensors import OFF_GRID_M  # noqa: E402
+from edge_worldmodel.training.batches import mirror, take, training_batch, turn  # noqa: E402
 
 from .clip_factory import moving_blobs  # noqa: E402
 
