@@ -17,8 +17,8 @@ from edge_worldmodel.evaluation.forecast_picture import draw_strips
 
 from ..training.clip_factory import moving_blobs
 
-METHODS = {"ours", "ours_2_step", "ours_4_step", "ours_unconditioned", "persistence", "persistence_calibrated", "constant_velocity",
-           "constant_velocity_calibrated"}  # fmt: skip
+METHODS = {"ours", "ours_2_step", "ours_4_step", "ours_unconditioned", "persistence", "persistence_calibrated",
+           "constant_velocity", "constant_velocity_calibrated"}  # fmt: skip
 METRICS = {"brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece", "path_brier", "energy",
            "free_called_occupied", "walls_lost"}  # fmt: skip
 
