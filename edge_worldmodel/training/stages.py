@@ -58,6 +58,12 @@ def autoencoder_loss(networks: WorldNetworks, batch: Batch, random: torch.Genera
 
 def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Match the velocity of the rectified flow, and make its best estimate of the clip a good forecast."""
+    return _flow(networks, networks.encoder(batch.history, batch.motion), batch, random)
+
+
+def _flow(
+    networks: WorldNetworks, context: Tensor, batch: Batch, random: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
     with torch.no_grad():
         mean, _ = networks.posterior(batch.future, batch.observed)
         data = mean / networks.decoder.latent_scale
@@ -66,7 +72,6 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
     level = torch.where(torch.rand(len(data), generator=random) < PURE_NOISE_SHARE, torch.ones(()), level)
     s = level[:, None, None, None]
     noisy = (1.0 - s) * data + s * noise
-    context = networks.encoder(batch.history, batch.motion)
     velocity = networks.denoiser(noisy, context, batch.maneuver, level)
     flow = (velocity - (noise - data)).square().mean()
     logits = networks.decoder.logits(noisy - s * velocity, context)
@@ -76,9 +81,10 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
 
 def student_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Make one step from noise give futures whose mean is right and one of which comes true; keep the flow."""
-    kept, parts = flow_loss(networks, batch, random)
     count = len(batch.history)
-    context = networks.encoder(batch.history, batch.motion).repeat_interleave(STUDENT_FUTURES, dim=0)
+    context = networks.encoder(batch.history, batch.motion)
+    kept, parts = _flow(networks, context, batch, random)
+    context = context.repeat_interleave(STUDENT_FUTURES, dim=0)
     noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random)
     maneuver = batch.maneuver.repeat_interleave(STUDENT_FUTURES, dim=0)
     velocity = networks.denoiser(noise, context, maneuver, torch.ones(len(noise)))
