@@ -21,8 +21,9 @@ it draws futures of the next 3.2 s (8 frames) as occupancy probabilities. Each f
 mean over futures is the probability that a cell will be occupied.
 
 ## How
-Rectified flow in a latent of 8 x 16 x 16 numbers for the whole clip. Three small convolutional networks without
-normalisation layers (3 x 3 convolutions, ReLU):
+Rectified flow in a latent of 8 x 16 x 16 numbers for the whole clip, made to imagine in {denoise_steps} step(s).
+What moves is tracked, and where it would be at constant velocity is an input: the networks imagine the departures
+from it. Three small convolutional networks without normalisation layers (3 x 3 convolutions, ReLU):
 """
 
 _LIMITS = """
@@ -34,8 +35,8 @@ _LIMITS = """
   unlike all of them may be imagined wrongly with confidence.
 - Futures of one scene differ less than real outcomes do where a choice is to be made (compare best_of_n, each_of_n).
 - People react to the maneuver as far as the simulated ones do. It is no evidence of how a person will react.
-- The probabilities are not recalibrated; the table shows the calibration error. No safety function may rest on them:
-  the supervisor checks the raw sensors on its own.
+- The probabilities are recalibrated per horizon on simulated validation clips; elsewhere the table shows what error is
+  left. No safety function may rest on them: the supervisor checks the raw sensors on its own.
 
 ## Licence
 Apache-2.0 like the project. Trained on simulated crowds (JuPedSim, LGPL, a tool and not a part of the weights), on
@@ -46,7 +47,8 @@ maps of bwi_common (BSD).
 
 def write_card(directory: Path, manifest: Mapping[str, Any], report: Mapping[str, Any]) -> None:
     """Write README.md into a model directory."""
-    text = _INTRODUCTION.format(**{k: manifest[k] for k in ("variant", "model_id", "precision", "created", "commit")})
+    shown = ("variant", "model_id", "precision", "created", "commit", "denoise_steps")
+    text = _INTRODUCTION.format(**{name: manifest[name] for name in shown})
     text += _networks(manifest) + _training(manifest["training"]) + _figures(report) + _LIMITS
     (directory / "README.md").write_text(text, encoding="utf-8")
 
@@ -92,10 +94,13 @@ def _figures(report: Mapping[str, Any]) -> str:
         f"{report['futures']} futures, commit `{report['commit']}`, seed {report['seed']}.",
     ]
     lines += [
-        "`ours` takes 4 denoising steps. Moving cells: known cells that something moving occupies at that horizon or "
-        "occupies now. Reach: known cells within 1.5 m/s of what moves now, a mask that does not know the outcome. "
-        "Brackets: 95 % bootstrap interval over scenes. Calibrated baselines: blur and logistic regression, fitted on "
-        "validation clips.",
+        "`ours` takes the steps named above; `ours_unconditioned` is not told the maneuver. Moving cells: known cells "
+        "that something moving occupies at that horizon or occupies now. Reach: known cells within 1.5 m/s of what "
+        "moves now, a mask that does not know the outcome. Brackets: 95 % bootstrap interval over scenes. Calibrated "
+        "baselines: blur and logistic regression, fitted on validation clips. path_brier: will something come onto a "
+        "random path that is clear now. energy: how far imagined clips are from the truth, beyond how far they are "
+        "from each other. walls_lost, free_called_occupied: shares of what stands and of what is free that are "
+        "forecast wrongly at a half.",
     ]
     for data, methods in report["results"].items():
         lines += [
@@ -106,6 +111,9 @@ def _figures(report: Mapping[str, Any]) -> str:
         ]
         lines += _table(methods, report["horizons_s"], "brier_moving", 3)
         lines += ["", "Mean over 0.8 to 3.2 s", "", *_means(methods)]
+    if "junction_both_branches" in report:
+        share = report["junction_both_branches"]["ours"]
+        lines += ["", f"T-junctions in whose {report['futures']} futures both branches are taken: {share:.2f}."]
     command = " ".join(f"--data {name}" for name in report["results"])
     lines += [
         "",
@@ -128,7 +136,8 @@ def _table(methods: Mapping[str, Any], horizons_s: list[float], metric: str, dig
 
 
 def _means(methods: Mapping[str, Any]) -> list[str]:
-    names = ("brier_moving", "nll_moving", "brier_reach", "brier_all", "iou", "ap", "ece", "best_of_n", "each_of_n")
+    names = ("brier_moving", "nll_moving", "brier_reach", "brier_all", "iou", "ap", "ece", "best_of_n", "each_of_n",
+             "path_brier", "energy", "walls_lost", "free_called_occupied")  # fmt: skip
     lines = ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for method, metrics in methods.items():
         values = [f"{np.nanmean(metrics[name][1:]):.4f}" if name in metrics else "" for name in names]
