@@ -35,6 +35,10 @@ class Batch:
     present_moving: Tensor
     maneuver: Tensor
 
+    def to(self, device: str) -> Batch:
+        """Return the batch on another device."""
+        return Batch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+
     @property
     def present(self) -> Tensor:
         """Return the present frame, (B, 2, 64, 64)."""

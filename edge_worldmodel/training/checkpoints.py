@@ -19,7 +19,8 @@ FORMAT = 2
 class TrainingState:
     """Networks, their running average, and where the run stands.
 
-    ``elapsed_s`` is the time spent in each stage, over all runs.
+    ``elapsed_s`` is the time spent in each stage, over all runs; ``best`` what validation gave at its best in this
+    stage, and ``without_gain`` how many validations ago that was.
     """
 
     networks: WorldNetworks
@@ -28,6 +29,8 @@ class TrainingState:
     step: int = 0
     elapsed_s: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     optimizer_state: dict[str, Any] | None = None
+    best: float | None = None
+    without_gain: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -50,6 +53,8 @@ def save(state: TrainingState, path: Path) -> None:
         "stage": state.stage,
         "step": state.step,
         "elapsed_s": state.elapsed_s,
+        "best": state.best,
+        "without_gain": state.without_gain,
         "optimizer": state.optimizer_state,
         "facts": state.facts,
     }
@@ -79,5 +84,6 @@ def load(path: Path) -> TrainingState:
     state.networks.load_state_dict(content["networks"])
     state.average.load_state_dict(content["average"])
     state.stage, state.step = content["stage"], content["step"]
+    state.best, state.without_gain = content.get("best"), content.get("without_gain", 0)
     state.elapsed_s, state.optimizer_state, state.facts = content["elapsed_s"], content["optimizer"], content["facts"]
     return state

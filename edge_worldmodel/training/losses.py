@@ -68,6 +68,7 @@ def ensemble_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         logits: log odds of the imagined clips, (B, M, H, 64, 64).
         batch: what happened.
     """
+    logits = logits.float()
     weight = _seen_weight(batch) * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
     count = math.log(logits.shape[1])
     occupied = torch.logsumexp(functional.logsigmoid(logits), dim=1) - count

@@ -42,6 +42,14 @@ class Architecture(Config):
         return asdict(self)
 
 
+VARIANTS = {
+    "nano": Architecture(32, 24, 48, 24, 48, 48),
+    "small": Architecture(),
+    "base": Architecture(96, 96, 160, 80, 96, 96),
+}
+"""The sizes that are trained, by name."""
+
+
 def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """Return a padded 3 x 3 convolution."""
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)

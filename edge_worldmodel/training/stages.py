@@ -47,7 +47,7 @@ def stage_loss(
 def autoencoder_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Reconstruct the future clip through a sampled latent."""
     mean, log_variance = networks.posterior(batch.future, batch.observed)
-    noise = torch.randn(mean.shape, generator=random)
+    noise = torch.randn(mean.shape, generator=random).to(mean.device)
     latent = mean + torch.exp(0.5 * log_variance) * noise
     logits = networks.decoder.logits(latent, observed_context(batch))
     reconstruction = losses.reconstruction_loss(logits, batch)
@@ -67,9 +67,10 @@ def _flow(
     with torch.no_grad():
         mean, _ = networks.posterior(batch.future, batch.observed)
         data = mean / networks.decoder.latent_scale
-    noise = torch.randn(data.shape, generator=random)
+    noise = torch.randn(data.shape, generator=random).to(data.device)
     level = torch.rand(len(data), generator=random)
     level = torch.where(torch.rand(len(data), generator=random) < PURE_NOISE_SHARE, torch.ones(()), level)
+    level = level.to(data.device)
     s = level[:, None, None, None]
     noisy = (1.0 - s) * data + s * noise
     velocity = networks.denoiser(noisy, context, batch.maneuver, level)
@@ -85,9 +86,9 @@ def student_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator)
     context = networks.encoder(batch.history, batch.motion)
     kept, parts = _flow(networks, context, batch, random)
     context = context.repeat_interleave(STUDENT_FUTURES, dim=0)
-    noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random)
+    noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random).to(context.device)
     maneuver = batch.maneuver.repeat_interleave(STUDENT_FUTURES, dim=0)
-    velocity = networks.denoiser(noise, context, maneuver, torch.ones(len(noise)))
+    velocity = networks.denoiser(noise, context, maneuver, torch.ones(len(noise), device=noise.device))
     logits = networks.decoder.logits(noise - velocity, context).unflatten(0, (count, STUDENT_FUTURES))
     mean, best = losses.ensemble_loss(logits, batch)
     imagined = mean.mean() + MIXTURE_WEIGHT * best.mean()
@@ -102,8 +103,8 @@ def deterministic_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Forecast without noise: the same networks as a plain regression, to compare with. ``random`` is not used."""
     context = networks.encoder(batch.history, batch.motion)
-    nothing = torch.zeros(len(context), *LATENT.shape[1:])
-    velocity = networks.denoiser(nothing, context, batch.maneuver, torch.ones(len(context)))
+    nothing = torch.zeros(len(context), *LATENT.shape[1:], device=context.device)
+    velocity = networks.denoiser(nothing, context, batch.maneuver, torch.ones(len(context), device=context.device))
     forecast = losses.forecast_loss(networks.decoder.logits(-velocity, context), batch).mean()
     return FORECAST_WEIGHT * forecast, {"forecast": forecast.item()}
 
@@ -111,7 +112,7 @@ def deterministic_loss(
 def observed_context(batch: Batch) -> Tensor:
     """Return a context whose learned channels are zero: all that the decoder reads, (B, 208, 16, 16)."""
     present, motion = (nn.functional.pixel_unshuffle(grid, BLOCK) for grid in (batch.present, batch.motion))
-    return torch.cat([present, torch.zeros(len(present), LEARNED_CHANNELS, *present.shape[2:]), motion], dim=1)
+    return torch.cat([present, present.new_zeros(len(present), LEARNED_CHANNELS, *present.shape[2:]), motion], dim=1)
 
 
 @torch.no_grad()
@@ -129,9 +130,11 @@ def measure_latent_scale(networks: WorldNetworks, clips: Clips) -> Tensor:
 
 
 @torch.no_grad()
-def reconstruction_quality(networks: WorldNetworks, clips: Clips, count: int = 256) -> dict[str, float]:
+def reconstruction_quality(
+    networks: WorldNetworks, clips: Clips, count: int = 256, *, device: str = "cpu"
+) -> dict[str, float]:
     """Return how well moving cells survive the latent: their recall and IoU at 0.5 on the first clips."""
-    batch = take(clips, torch.arange(min(count, len(clips))).numpy())
+    batch = take(clips, torch.arange(min(count, len(clips))).numpy()).to(device)
     mean, _ = networks.posterior(batch.future, batch.observed)
     logits = networks.decoder.logits(mean / networks.decoder.latent_scale, observed_context(batch))
     near = losses.grow(torch.maximum(batch.moving, batch.present_moving), 1) * batch.known

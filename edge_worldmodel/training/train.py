@@ -3,75 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.tensors import LATENT
 from edge_worldmodel.training import losses, stages
 from edge_worldmodel.training.batches import take, training_batch
 from edge_worldmodel.training.calibration import calibrate
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
-from edge_worldmodel.training.networks import Architecture, WorldNetworks
+from edge_worldmodel.training.networks import VARIANTS, WorldNetworks
+from edge_worldmodel.training.progress_log import ProgressLog
 from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
+from edge_worldmodel.training.train_config import PRECISIONS, STAGE_NAMES, STUDENT, TrainConfig
 
 CHECKPOINT_NAME = "checkpoint.pt"
-LOG_NAME = "log.csv"
 TEACHER_NAME = "teacher.pt"
-STAGE_NAMES = ("autoencoder", "flow", "student")
-_STUDENT = STAGE_NAMES.index("student")
-_WARMUP_STEPS = 200
-_STAGE_RATES = (1.0, 1.0, 0.5)
-"""The student begins with the teacher's weights."""
 _REPORT_EVERY = 50
-
-
-@dataclass(frozen=True)
-class TrainConfig(Config):
-    """How long and how to train; the length is given in minutes or, for exact repeats, in steps."""
-
-    minutes: float = param(90.0, "wall time of all stages; ignored when steps is set", minimum=0.01, maximum=1e5)
-    steps: int = param(0, "optimiser steps of all stages together; 0 trains by time", minimum=0, maximum=10**8)
-    first_share: float = param(0.2, "share of the auto-encoder", minimum=0.01, maximum=0.9)
-    student_share: float = param(0.35, "share of the student", minimum=0.01, maximum=0.9)
-    batch_size: int = param(32, "clips in a step", minimum=1, maximum=4096)
-    learning_rate: float = param(2e-3, "peak learning rate", minimum=1e-6, maximum=1.0)
-    average_decay: float = param(0.998, "decay of the running average of the weights", minimum=0.0, maximum=0.99999)
-    save_every_s: float = param(120.0, "time between checkpoints", minimum=0.0, maximum=1e5)
-    threads: int = param(2, "compute threads", minimum=1, maximum=256)
-    seed: int = param(0, "seed of weights, batches and noise", minimum=0, maximum=2**31 - 1)
-    deterministic: bool = param(False, "one forecast without noise instead of futures, to compare with")
-
-    def stage_share(self, stage: int) -> float:
-        """Return the share of the whole run that a stage gets."""
-        if self.deterministic:
-            return 1.0
-        return (self.first_share, 1.0 - self.first_share - self.student_share, self.student_share)[stage]
-
-    def clips_per_step(self, stage: int) -> int:
-        """Return how many clips a step takes; the student imagines several futures of each."""
-        return self.batch_size if stage < _STUDENT else max(1, self.batch_size // 2)
-
-    def progress(self, state: TrainingState) -> float:
-        """Return how far the present stage is, 0 to 1 and beyond."""
-        share = self.stage_share(state.stage)
-        if self.steps:
-            return state.step / max(1, round(self.steps * share))
-        return state.elapsed_s[state.stage] / (self.minutes * 60.0 * share)
-
-    def rate(self, state: TrainingState) -> float:
-        """Return the learning rate: a short rise, then a cosine down to a fiftieth."""
-        progress = min(1.0, self.progress(state))
-        cosine = 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * progress))
-        return self.learning_rate * _STAGE_RATES[state.stage] * min(1.0, (state.step + 1) / _WARMUP_STEPS) * cosine
+_VALIDATE_EVERY = 10 * _REPORT_EVERY
 
 
 class Trainer:
@@ -80,10 +33,12 @@ class Trainer:
     def __init__(self, config: TrainConfig, state: TrainingState, clips: tuple[Clips, Clips], out: Path) -> None:
         """Go on from ``state`` with training and validation ``clips``; files are written to the folder ``out``."""
         self._config, self._state = config, state
-        # Convolutions on CPUs are faster this way; the values stay the same.
-        state.networks.to(memory_format=torch.channels_last)
+        # Convolutions are faster this way; the values stay the same.
+        state.networks.to(config.device, memory_format=torch.channels_last)
+        state.average.to(config.device)
         self._training, self._validation = clips
         self._out = out
+        self._progress = ProgressLog(out)
         self._last_save = time.monotonic()
 
     def run(self, report: Callable[[str], None] = print) -> TrainingState:
@@ -94,7 +49,8 @@ class Trainer:
             self._finish_stage(report)
             following = len(STAGE_NAMES) if self._config.deterministic else state.stage + 1
             state.stage, state.step, state.optimizer_state = following, 0, None
-            if state.stage == _STUDENT:
+            state.best, state.without_gain = None, 0
+            if state.stage == STUDENT:
                 save(state, self._out / TEACHER_NAME)
             save(state, self._out / CHECKPOINT_NAME)
         return state
@@ -107,7 +63,7 @@ class Trainer:
         if state.optimizer_state is not None:
             optimizer.load_state_dict(state.optimizer_state)
         recent: list[dict[str, float]] = []
-        while config.progress(state) < 1.0:
+        while config.progress(state) < 1.0 and not (config.patience and state.without_gain >= config.patience):
             started = time.monotonic()
             recent.append(self._step(optimizer, parameters))
             state.step += 1
@@ -124,9 +80,12 @@ class Trainer:
         state, config = self._state, self._config
         # Batch and noise follow from (seed, stage, step) alone, so a resumed run repeats what a whole one does.
         seed = (config.seed, state.stage, state.step)
-        batch = training_batch(self._training, config.clips_per_step(state.stage), seed)
+        batch = training_batch(self._training, config.clips_per_step(state.stage), seed).to(config.device)
         random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        loss, parts = stages.stage_loss(state.networks, state.stage, batch, random, deterministic=config.deterministic)
+        with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
+            loss, parts = stages.stage_loss(
+                state.networks, state.stage, batch, random, deterministic=config.deterministic
+            )
         for group in optimizer.param_groups:
             group["lr"] = config.rate(state)
         optimizer.zero_grad(set_to_none=True)
@@ -138,19 +97,22 @@ class Trainer:
         return parts
 
     def _finish_stage(self, report: Callable[[str], None]) -> None:
-        state = self._state
+        """Measure what the stage gave; the next one begins with the averaged weights."""
+        state, device = self._state, self._config.device
+        for networks in (state.networks, state.average):
+            networks.to("cpu")
         if state.stage == 0:
-            state.networks.load_state_dict(state.average.state_dict())
-            scale = stages.measure_latent_scale(state.networks, self._training)
-            for networks in (state.networks, state.average):
-                networks.decoder.latent_scale.copy_(scale)
-            quality = stages.reconstruction_quality(state.networks, self._validation)
-            state.facts["reconstruction"] = quality
-            report(f"autoencoder done: latent scale {scale.flatten().tolist()}, reconstruction {quality}")
-        if state.stage == _STUDENT or self._config.deterministic:
+            scale = stages.measure_latent_scale(state.average, self._training)
+            state.average.decoder.latent_scale.copy_(scale)
+            state.facts["reconstruction"] = stages.reconstruction_quality(state.average, self._validation)
+            report(f"autoencoder done: reconstruction {state.facts['reconstruction']}")
+        if state.stage == STUDENT or self._config.deterministic:
             noise = not self._config.deterministic
             state.facts["calibration"] = calibrate(state.average, self._validation, noise=noise)
             report(f"calibrated: {state.facts['calibration']}")
+        state.networks.load_state_dict(state.average.state_dict())
+        for networks in (state.networks, state.average):
+            networks.to(device)
         state.facts[f"steps_{STAGE_NAMES[state.stage]}"] = state.step
 
     def _log(self, parts: dict[str, float], report: Callable[[str], None]) -> None:
@@ -158,29 +120,36 @@ class Trainer:
         row: dict[str, float | str] = {"stage": STAGE_NAMES[state.stage], "step": state.step}
         row |= {"elapsed_s": round(state.elapsed_s[state.stage], 1), "rate": f"{config.rate(state):.2e}"}
         row |= {name: round(value, 5) for name, value in parts.items()}
-        if state.step % (10 * _REPORT_EVERY) == 0:
+        if state.step % _VALIDATE_EVERY == 0:
             row |= self._validate()
         report(f"{100 * min(1.0, config.progress(state)):5.1f} % " + " ".join(f"{k}={v}" for k, v in row.items()))
-        _append(self._out / LOG_NAME, row)
+        self._progress.append(row)
 
     def _validate(self) -> dict[str, float]:
-        state = self._state
+        """Score the averaged weights on validation clips, and count how often nothing was gained."""
+        state, config = self._state, self._config
         if state.stage == 0:
-            return {k: round(v, 4) for k, v in stages.reconstruction_quality(state.average, self._validation).items()}
-        return {
-            "validation_forecast": round(
-                one_step_forecast_loss(state.average, self._validation, noise=not self._config.deterministic), 3
-            )
-        }
+            quality = stages.reconstruction_quality(state.average, self._validation, device=config.device)
+            found, gain = {name: round(value, 4) for name, value in quality.items()}, quality["iou_near_moving"]
+        else:
+            noise = not config.deterministic
+            loss = one_step_forecast_loss(state.average, self._validation, noise=noise, device=config.device)
+            found, gain = {"validation_forecast": round(loss, 3)}, -loss
+        better = state.best is None or gain > state.best
+        state.best, state.without_gain = (gain, 0) if better else (state.best, state.without_gain + 1)
+        return found
 
 
 @torch.no_grad()
-def one_step_forecast_loss(networks: WorldNetworks, clips: Clips, count: int = 256, *, noise: bool = True) -> float:
+def one_step_forecast_loss(
+    networks: WorldNetworks, clips: Clips, count: int = 256, *, noise: bool = True, device: str = "cpu"
+) -> float:
     """Return the forecast loss of a single denoising step, from noise or from nothing, on the first clips."""
-    batch = take(clips, torch.arange(min(count, len(clips))).numpy())
-    start = torch.randn(len(batch.history), *LATENT.shape[1:], generator=torch.Generator().manual_seed(0)) * noise
+    batch = take(clips, torch.arange(min(count, len(clips))).numpy()).to(device)
+    start = torch.randn(len(batch.history), *LATENT.shape[1:], generator=torch.Generator().manual_seed(0))
+    start = start.to(device) * noise
     context = networks.encoder(batch.history, batch.motion)
-    velocity = networks.denoiser(start, context, batch.maneuver, torch.ones(len(start)))
+    velocity = networks.denoiser(start, context, batch.maneuver, torch.ones(len(start), device=device))
     logits = networks.decoder.logits(start - velocity, context)
     return float(losses.forecast_loss(logits, batch).mean())
 
@@ -191,28 +160,6 @@ def update_average(average: WorldNetworks, networks: WorldNetworks, decay: float
     torch._foreach_lerp_(list(average.parameters()), list(networks.parameters()), 1.0 - decay)
 
 
-def _append(path: Path, row: dict[str, float | str]) -> None:
-    columns = [
-        "stage",
-        "step",
-        "elapsed_s",
-        "rate",
-        "reconstruction",
-        "divergence",
-        "flow",
-        "forecast",
-        "ensemble",
-        "mixture",
-    ]
-    columns += ["iou_near_moving", "recall_moving", "validation_forecast"]
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel train`."""
     parser.add_argument("--data", type=Path, required=True, help="folder of shards made by 'edge-worldmodel generate'")
@@ -221,6 +168,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=0, help="train this many steps instead of by time")
     parser.add_argument("--batch-size", type=int, default=32, help="clips in a step")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate")
+    parser.add_argument("--variant", choices=VARIANTS, default="small", help="size of the networks")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="precision of the forward pass")
+    parser.add_argument("--patience", type=int, default=0, help="end a stage after this many validations without gain")
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument(
@@ -234,10 +185,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
 
 
-def _first_state(start_from: Path | None, config: TrainConfig) -> TrainingState:
+def _first_state(start_from: Path | None, variant: str, config: TrainConfig) -> TrainingState:
     """Return untrained networks, or another run's weights with the flow stage to be trained again."""
     if start_from is None:
-        state = new_state(Architecture(), config.seed)
+        state = new_state(VARIANTS[variant], config.seed)
         # the plain regression needs no latent, and so no auto-encoder
         state.stage = int(config.deterministic)
         return state
@@ -250,16 +201,15 @@ def _first_state(start_from: Path | None, config: TrainConfig) -> TrainingState:
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns the exit status."""
-    config = TrainConfig(
-        minutes=args.minutes, steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate,
-        threads=args.threads, seed=args.seed, deterministic=args.deterministic,
-    )  # fmt: skip
+    names = ("minutes", "steps", "batch_size", "learning_rate", "threads", "seed", "deterministic", "device",
+             "precision", "patience")  # fmt: skip
+    config = TrainConfig(**{name: getattr(args, name) for name in names})
     path: Path = args.out / CHECKPOINT_NAME
     if path.exists() and not args.resume:
         raise ConfigError(f"{path} exists: add --resume to go on with it, or choose another --out")
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    state = load(path) if path.exists() else _first_state(args.start_from, config)
+    state = load(path) if path.exists() else _first_state(args.start_from, args.variant, config)
     state.facts["data"] = dataset_facts(args.data)
     state.facts["config"] = {
         name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate", "deterministic")

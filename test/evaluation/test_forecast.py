@@ -61,7 +61,8 @@ def test_the_same_seed_gives_the_same_figures(model: WorldModel, results) -> Non
 def test_card_and_manifest_carry_the_figures(results, tmp_path: Path) -> None:
     entry = {"parameters": 12345, "mflop": 1.5, "bytes": 1_000_000}
     manifest = {"variant": "tiny", "model_id": "tiny-1", "precision": "fp32", "denoise_steps": 1, "created": "now",
-                "commit": "abc", "networks": {"encoder": entry}, "latency_s": {}, "training": {"steps_flow": 7}}  # fmt: skip
+                "commit": "abc", "networks": {"encoder": entry}, "latency_s": {},
+                "training": {"steps_flow": 7}}  # fmt: skip
     report = {"created": "now", "commit": "abc", "futures": 16, "seed": 0, "clips": {"blobs": 8},
               "horizons_s": [0.4 * (step + 1) for step in range(8)], "results": results}  # fmt: skip
     write_card(tmp_path, manifest, report)

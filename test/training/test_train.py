@@ -14,8 +14,10 @@ torch = pytest.importorskip("torch", reason="needs the training environment: mak
 from edge_worldmodel.core.errors import ConfigError, ModelError  # noqa: E402
 from edge_worldmodel.training import train  # noqa: E402
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save  # noqa: E402
-from edge_worldmodel.training.networks import Architecture  # noqa: E402
-from edge_worldmodel.training.train import CHECKPOINT_NAME, LOG_NAME, TEACHER_NAME, TrainConfig, Trainer  # noqa: E402
+from edge_worldmodel.training.networks import VARIANTS, Architecture, parameter_count  # noqa: E402
+from edge_worldmodel.training.progress_log import LOG_NAME  # noqa: E402
+from edge_worldmodel.training.train import CHECKPOINT_NAME, TEACHER_NAME, Trainer  # noqa: E402
+from edge_worldmodel.training.train_config import TrainConfig  # noqa: E402
 
 from .clip_factory import moving_blobs  # noqa: E402
 
@@ -72,6 +74,30 @@ def test_the_plain_regression_has_one_stage_and_forgets_no_clip(tmp_path: Path) 
     untrained = new_state(SMALL, 0).networks.posterior.state_dict()
     for name, value in state.networks.posterior.state_dict().items():
         assert torch.equal(value, untrained[name]), "nothing of the latent's encoder was trained"
+
+
+def test_half_precision_trains_as_well(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=6, precision="bf16")
+    clips = moving_blobs(20), moving_blobs(8, seed=1)
+    state = Trainer(config, new_state(SMALL, 0), clips, tmp_path).run(lambda line: None)
+    assert all(torch.isfinite(value).all() for value in state.average.state_dict().values())
+    assert state.average.decoder.out.weight.dtype == torch.float32
+
+
+def test_a_stage_ends_when_nothing_is_gained_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_REPORT_EVERY", 1)
+    monkeypatch.setattr(train, "_VALIDATE_EVERY", 1)
+    monkeypatch.setattr(train, "one_step_forecast_loss", lambda *_, **__: 1.0)
+    config = replace(CONFIG, steps=60, patience=2, deterministic=True)
+    state = new_state(SMALL, 0)
+    state.stage = 1
+    Trainer(config, state, (moving_blobs(20), moving_blobs(8, seed=1)), tmp_path).run(lambda line: None)
+    assert state.facts["steps_flow"] == 3, "the first validation is a gain, two are not"
+
+
+def test_the_variants_differ_in_size() -> None:
+    sizes = [parameter_count(new_state(VARIANTS[name], 0).networks) for name in ("nano", "small", "base")]
+    assert sizes[0] < 0.6 * sizes[1] and sizes[2] > 2.0 * sizes[1]
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
