@@ -8,7 +8,8 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from rclpy.node import Node
 
-from edge_worldmodel.backends import open_backend
+from edge_worldmodel.backends import BACKENDS, open_backend
+from edge_worldmodel.backends.options import PROVIDERS, BackendOptions
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.nodes.health import Health
@@ -21,7 +22,13 @@ DEFAULT_VARIANT = "small"
 class ModelConfig(Config):
     """Which model runs on what."""
 
-    backend: str = param("onnxruntime", "Network runtime.", choices=("onnxruntime", "deterministic"), read_only=True)
+    backend: str = param("onnxruntime", "Network runtime.", choices=tuple(BACKENDS), read_only=True)
+    provider: str = param(
+        "cpu",
+        "Execution provider of backend onnxruntime; one that the installed ONNX Runtime lacks is an error.",
+        choices=PROVIDERS,
+        read_only=True,
+    )
     model_dir: str = param("", "Folder of a model with its manifest.json; empty: the shipped default.", read_only=True)
     threads: int = param(2, "Threads of the network runtime.", minimum=1, maximum=64, read_only=True)
 
@@ -33,7 +40,7 @@ def open_world_model(node: Node, config: ModelConfig, health: Health) -> WorldMo
         ModelError: the model is damaged, foreign or of other shapes.
         BackendError: the runtime cannot be used here.
     """
-    backend = open_backend(config.backend, config.threads)
+    backend = open_backend(config.backend, config.threads, BackendOptions(provider=config.provider))
     model_id = config.backend
     if config.backend != "deterministic":
         model = load_model(Path(config.model_dir) if config.model_dir else _shipped_model())
