@@ -9,8 +9,9 @@ from edge_worldmodel.core.errors import BackendError
 
 PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino", "qnn", "coreml")
 """ONNX Runtime's execution providers, by the names that parameters use."""
-PRECISIONS = ("fp32", "fp16", "int8")
-"""Precisions that TensorRT can be asked for; the other runtimes compute as the file says."""
+PRECISIONS = ("exported", "fp16", "int8")
+"""What TensorRT can be asked for: types as in the file; half precision; the same as `exported`, but refuse a file
+that is not quantised. The other runtimes always compute as the file says."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class BackendOptions:
     """
 
     provider: str = "cpu"
-    precision: str = "fp16"
+    precision: str = "exported"
     futures: int = 32
     """Imagined futures of a usual tick: engines are tuned for this batch."""
     max_futures: int = 64

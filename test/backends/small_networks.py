@@ -24,8 +24,8 @@ def networks() -> dict[str, bytes]:
     return {name: network(spec) for name, spec in tensors.NETWORKS.items()}
 
 
-def network(spec: Spec) -> bytes:
-    """Return one network."""
+def network(spec: Spec, quantised: bool = False) -> bytes:
+    """Return one network; ``quantised`` with 8 bits in its ramp, written as Q/DQ."""
     nodes: list[Any] = []
     constants: list[Any] = []
     for tensor in spec.inputs:
@@ -35,8 +35,16 @@ def network(spec: Spec) -> bytes:
         constants += [from_array(ramp(output), f"{output.name}_ramp"), from_array(column(output), "column")]
         nodes.append(make_node("Sum", [f"{tensor.name}_mean" for tensor in spec.inputs], ["sum"]))
         nodes.append(make_node("Reshape", ["sum", "column"], ["batch"]))
-        nodes.append(make_node("Mul", ["batch", f"{output.name}_ramp"], [output.name]))
+        factor = _quantise(nodes, constants, f"{output.name}_ramp") if quantised else f"{output.name}_ramp"
+        nodes.append(make_node("Mul", ["batch", factor], [output.name]))
     return serialised(spec, nodes, constants)
+
+
+def _quantise(nodes: list[Any], constants: list[Any], name: str) -> str:
+    constants += [from_array(np.float32(1.5 / 127), "scale"), from_array(np.int8(0), "zero")]
+    nodes.append(make_node("QuantizeLinear", [name, "scale", "zero"], ["bytes"]))
+    nodes.append(make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["coarse"]))
+    return "coarse"
 
 
 def serialised(spec: Spec, nodes: list[Any], constants: list[Any] = ()) -> bytes:
