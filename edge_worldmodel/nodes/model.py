@@ -14,9 +14,10 @@ from edge_worldmodel.backends.options import PRECISIONS, PROVIDERS, BackendOptio
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.nodes.health import Health
+from edge_worldmodel.placement.doctor import this_machine
+from edge_worldmodel.placement.inventory import device_name
+from edge_worldmodel.placement.record import record_path, resolve, runtime_name
 from edge_worldmodel.store.manifest import load_model
-
-DEFAULT_VARIANT = "small"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,12 @@ class ModelConfig(Config):
     version_compatible: bool = param(
         False, "Build engines that later TensorRT and its lean runtime can run, too; somewhat slower.", read_only=True
     )
-    model_dir: str = param("", "Folder of a model with its manifest.json; empty: the shipped default.", read_only=True)
+    model: str = param(
+        "",
+        "A shipped model to run, by name; empty: the one that edge-worldmodel place chose for this device.",
+        read_only=True,
+    )
+    model_dir: str = param("", "Folder of another model with its manifest.json; empty: a shipped one.", read_only=True)
     threads: int = param(2, "Threads of the network runtime.", minimum=1, maximum=64, read_only=True)
 
 
@@ -69,7 +75,9 @@ def open_world_model(node: Node, config: ModelConfig, health: Health) -> WorldMo
     backend = open_backend(config.backend, config.threads, _options(config), note)
     model_id = config.backend
     if config.backend != "deterministic":
-        model = load_model(Path(config.model_dir) if config.model_dir else _shipped_model())
+        folder, why = _choose(config)
+        model = load_model(folder)
+        logger.info(f"model chosen: {why}")
         backend.load(model.networks)
         model_id = model.model_id
     health.figures.update(backend=backend.describe(), model_id=model_id)
@@ -88,7 +96,16 @@ def _options(config: ModelConfig) -> BackendOptions:
     return dataclasses.replace(options, engine_dir=Path(config.engine_dir)) if config.engine_dir else options
 
 
-def _shipped_model() -> Path:
-    shipped = Path(get_package_share_directory("edge_worldmodel")) / "models" / DEFAULT_VARIANT
+def _choose(config: ModelConfig) -> tuple[Path, str]:
+    """Return the folder of the model and why it is that one."""
+    if config.model_dir:
+        return Path(config.model_dir), f"{config.model_dir} was chosen by the operator (model_dir)"
+    runtime = runtime_name(config.backend, config.threads, _options(config))
+    device = device_name(this_machine(lambda _: ""))
+    folder, choice = resolve(_shipped_models(), config.model, record_path(), device, runtime)
     # `colcon build --symlink-install` installs links, which the store refuses: give it the folder behind them
-    return (shipped / "manifest.json").resolve().parent
+    return (folder / "manifest.json").resolve().parent, choice.why
+
+
+def _shipped_models() -> Path:
+    return Path(get_package_share_directory("edge_worldmodel")) / "models"
