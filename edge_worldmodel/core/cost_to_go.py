@@ -183,9 +183,9 @@ def _following(distance: Tensor, sources: Tensor) -> NDArray[np.intp]:
         there = padded[_PAD + dy : _PAD + dy + _CELLS, _PAD + dx : _PAD + dx + _CELLS]
         np.subtract(distance, there, out=by_move)
     # Compare metres gained per metre driven, or knight's moves would win for being long.
-    gain = gain.reshape(len(_MOVES), -1)
-    gain /= _LENGTHS[:, None]
-    best = gain == gain.max(axis=0)
+    per_metre = gain.reshape(len(_MOVES), -1)
+    per_metre /= _LENGTHS[:, None]
+    best = per_metre == per_metre.max(axis=0)
     # The first of the best moves; far faster than argmax, which takes the cells one by one.
     move = len(_MOVES) - (best.view(np.uint8) * _RANKS[:, None]).max(axis=0)
     cells = np.arange(_CELLS * _CELLS)
