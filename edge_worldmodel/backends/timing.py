@@ -24,7 +24,7 @@ class Workload:
     """What one tick of perception and planner computes."""
 
     futures: int = 32
-    steps: int = 4
+    steps: int = 2
 
     def calls(self) -> dict[str, int]:
         """Return how often each network runs in one tick; what is not denoised over runs once."""

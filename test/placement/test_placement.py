@@ -35,7 +35,7 @@ def test_the_smallest_that_keeps_the_level_is_taken_and_the_others_are_explained
     choice = choose([BIG, BROKEN, SMALL, TINY], LEVEL)
     assert (choice.variant, choice.met) == ("tiny", True)
     assert (
-        "tiny is the smallest that keeps p95 100 ms and 200 MB (32 futures, 4 steps): p95 30 ms, 110 MB" in choice.why
+        "tiny is the smallest that keeps p95 100 ms and 200 MB (32 futures, 2 steps): p95 30 ms, 110 MB" in choice.why
     )
     assert "big misses it: p95 200 ms and 250 MB" in choice.why and "broken cannot be used: decoder.onnx" in choice.why
 
