@@ -73,6 +73,7 @@ def test_the_verb_measures_and_judges_the_shipped_model(tmp_path: Path, capsys: 
     assert all(verdict["kept"] for verdict in told["service_levels"])
     assert cli.main([*few, "--slo", str(hard)]) == 1
     assert "MISSED  tick.p95_s" in capsys.readouterr().out
+    assert cli.main([*few, "--slo", str(hard), "--cpu-time"]) == 2
 
 
 def test_against_an_earlier_report(capsys: pytest.CaptureFixture[str]) -> None:
