@@ -137,7 +137,9 @@ def roll_out(twist: Floats, targets: Floats, limits: RobotLimits) -> tuple[Float
         if reverses:
             states[step + 1] = _advance_either_way(state, target, faster, slower)
         else:
-            states[step + 1] = state + np.minimum(np.maximum(target - state, -slower), faster)
+            change = np.subtract(target, state, out=states[step + 1])
+            np.minimum(np.maximum(change, -slower, out=change), faster, out=change)
+            change += state
     twists = np.zeros((len(targets), len(states), 3))
     twists[..., 0], twists[..., 2] = states[..., 0].T, states[..., 1].T
     return integrate(twists), twists
@@ -205,28 +207,29 @@ def _pursue(route: Floats, twist: Floats, cap_mps: float, limits: RobotLimits) -
     Pure pursuit (Coulter, 1992), predicted with plain numbers: for one robot they are faster than arrays.
     Straight ahead where there is no route.
     """
-    targets = np.zeros((STEPS, 2))
     if len(route) == 0:
-        targets[:, 0] = cap_mps
-        return targets
+        return np.tile([cap_mps, 0.0], (STEPS, 1))
+    targets: list[tuple[float, float]] = []
     points: list[list[float]] = route.tolist()
+    (goal_x, goal_y), last = points[-1], len(points) - 1
     x, y, yaw, speed, turn, ahead = 0.0, 0.0, 0.0, float(twist[0]), float(twist[2]), 0
-    lookahead_m, yaw_step = 0.3 + 0.4 * cap_mps, limits.max_yaw_accel_radps2 * DT_S
-    for step in range(STEPS):
-        while ahead < len(points) - 1 and math.hypot(points[ahead][0] - x, points[ahead][1] - y) < lookahead_m:
+    lookahead_m, yaw_step, most = 0.3 + 0.4 * cap_mps, limits.max_yaw_accel_radps2 * DT_S, limits.max_yaw_rate_radps
+    faster, slower = limits.max_accel_mps2 * DT_S, -limits.max_decel_mps2 * DT_S
+    for _ in range(STEPS):
+        while ahead < last and math.hypot(points[ahead][0] - x, points[ahead][1] - y) < lookahead_m:
             ahead += 1
         error = math.remainder(math.atan2(points[ahead][1] - y, points[ahead][0] - x) - yaw, 2.0 * math.pi)
-        to_goal_m = math.hypot(points[-1][0] - x, points[-1][1] - y)
+        to_goal_m = math.hypot(goal_x - x, goal_y - y)
         # Half the deceleration leaves room to correct.
         stopping_mps = math.sqrt(limits.max_decel_mps2 * max(to_goal_m - _STOP_SHORT_M, 0.0))
         wanted = min(cap_mps, stopping_mps) * max(math.cos(error), 0.0) ** 2
-        wanted_turn = min(max(2.5 * error, -limits.max_yaw_rate_radps), limits.max_yaw_rate_radps)
-        targets[step] = wanted, wanted_turn if to_goal_m > _STOP_SHORT_M else 0.0
-        speed += min(max(wanted - speed, -limits.max_decel_mps2 * DT_S), limits.max_accel_mps2 * DT_S)
-        turn += min(max(targets[step, 1] - turn, -yaw_step), yaw_step)
+        wanted_turn = min(max(2.5 * error, -most), most) if to_goal_m > _STOP_SHORT_M else 0.0
+        targets.append((wanted, wanted_turn))
+        speed += min(max(wanted - speed, slower), faster)
+        turn += min(max(wanted_turn - turn, -yaw_step), yaw_step)
         yaw += turn * DT_S
         x, y = x + speed * DT_S * math.cos(yaw), y + speed * DT_S * math.sin(yaw)
-    return targets
+    return np.array(targets)
 
 
 def _prefilter(
