@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_worldmodel.core.config import Config, ParamInfo, param_infos
 from edge_worldmodel.core.disturbances import DisturbanceConfig
+from edge_worldmodel.core.effort import EffortConfig
 from edge_worldmodel.core.latent_cache import LatentCacheConfig
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.perception_config import PerceptionConfig
@@ -33,6 +34,7 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("robot.", RobotLimits),
         ("", PlannerConfig),
         ("disturbance.", DisturbanceConfig),
+        ("effort.", EffortConfig),
         ("", PlannerNodeConfig),
         ("", ModelConfig),
     ),

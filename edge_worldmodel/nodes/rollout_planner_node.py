@@ -16,7 +16,8 @@ from visualization_msgs.msg import MarkerArray
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.disturbances import DisturbanceConfig
-from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.effort import EffortConfig, EffortControl
+from edge_worldmodel.core.errors import EdgeWorldModelError, InputError
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig, PlannerOutput
 from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
@@ -32,6 +33,7 @@ from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
 from edge_worldmodel.nodes.planning_report import PlanningReport
 from edge_worldmodel.nodes.qos import LATCHED, LATEST, PROMISED
+from edge_worldmodel.nodes.thinking import Clocks, Thinking
 from edge_worldmodel.nodes.worker import LatestWorker
 
 
@@ -45,18 +47,21 @@ class RolloutPlannerNode(ManagedNode):
         self._limits = declare(self, RobotLimits, "robot")
         self._disturbances = declare(self, DisturbanceConfig, "disturbance")
         self._config = declare(self, PlannerConfig)
+        self._effort_config = declare(self, EffortConfig, "effort")
 
     def setup(self) -> None:
         """Load the model and connect."""
         model = open_world_model(self, self._model_config, self.health)
-        self._planner = Planner(model, self._limits, self._config, self._disturbances)
+        planner = Planner(model, self._limits, self._config, self._disturbances)
+        clocks = Clocks(time.perf_counter, lambda: self.get_clock().now().nanoseconds)
+        self._thinking = Thinking(planner, self._timing, EffortControl(self._effort_config), clocks)
         self._frames = Frames(self, self.common.base_frame)
         self._waiting: LatentFrame | None = None
         self._plan: Plan | None = None
         self._plan_bytes = b""
         self._received_s = -math.inf
         self._sending = threading.Lock()
-        self._report = PlanningReport(self.health)
+        self._report = PlanningReport(self.health, self._timing.stalled_after_s)
         self._connect()
         self._worker = LatestWorker(self._think)
 
@@ -129,18 +134,11 @@ class RolloutPlannerNode(ManagedNode):
     @guarded
     def _think(self, job: Job) -> None:
         """Plan on one frame; runs on the worker thread."""
-        begin_s = time.perf_counter()
-        budget_s = self._timing.budget_s
-        output = self._planner.plan(
-            job.frame,
-            goal=job.goal,
-            # seeded by the frame: the same recording gives the same plans
-            rng=np.random.default_rng([self._timing.seed, job.frame.sequence]),
-            warm_start=job.warm_start,
-            previous=self._plan,
-            keep_going=lambda _steps: time.perf_counter() - begin_s < budget_s,
-            clock_s=time.perf_counter,
-        )
+        try:
+            output = self._thinking.tick(job, self._plan)
+        except EdgeWorldModelError as error:
+            self._report.failed(error)
+            raise
         self._publish(job, output)
 
     def _publish(self, job: Job, output: PlannerOutput) -> None:
@@ -162,14 +160,14 @@ class RolloutPlannerNode(ManagedNode):
         known = np.ones(output.imagined.shape[-2:], bool)
         when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
         self._imagined.publish(occupancy_to_msg(output.imagined[0], known, frame.pose, when_ns, frame.frame_id))
-        self._report.planned(rollouts, self._worker.dropped)
+        self._report.planned(rollouts, self._worker.dropped, self._thinking.effort.effort())
 
     def _resend(self) -> None:
         """Prove that the planner lives and sees, for as long as the present plan may be followed."""
         if not self.active:
             return
         blind = self._is_blind()
-        self._report.watched(missing=blind)
+        self._report.watched(blind, self._worker.busy_s())
         if blind:
             return
         with self._sending:  # or an old plan could follow a new one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_worldmodel.core.cost_to_go import CostToGo
 from edge_worldmodel.core.local_map import LocalMap
@@ -30,3 +30,8 @@ class Scene:
     tail: float
     fade: Floats
     harmless_mps: float
+
+    def of(self, indices: list[int], futures: Tensor) -> Scene:
+        """Return the scene of some candidates with their imagined futures (len(indices), F, H, 64, 64)."""
+        picked = self.candidates.pick(indices)
+        return replace(self, candidates=picked, disturbed=self.disturbed[indices], futures=futures)
