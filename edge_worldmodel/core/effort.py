@@ -57,11 +57,13 @@ class EffortControl:
         self._patience = 1
         self._on_trial = False
 
-    def effort(self) -> Effort:
-        """Return what the next tick may imagine."""
-        if self._level == 0:
-            return Effort()
-        return Effort(self._level, f"level {self._level} of {len(LEVELS) - 1}: ticks came late")
+    def effort(self, heat_level: int = 0, heat_reason: str = "") -> Effort:
+        """Return what the next tick may imagine: the lower of what time and what temperature allow."""
+        level = max(self._level, heat_level)
+        if level == 0:
+            return EVERYTHING
+        reasons = ["ticks came late"] * (self._level > 0) + [heat_reason] * (heat_level > 0)
+        return Effort(level, f"level {level} of {len(LEVELS) - 1}: {', '.join(reasons)}")
 
     def ticked(self, duration_s: float, budget_s: float, cut_short: bool = False) -> None:
         """Note how long a tick took, and whether the budget ended it before it was done."""

@@ -34,7 +34,7 @@ from edge_worldmodel.core.types import (
     Trajectory,
     WarmStart,
 )
-from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.core.world_model import Imagination, WorldModel
 
 STANDING_PLANS = frozenset({"stop", "hold", "arrived", "brake"})
 """Names of plans that bring the robot to rest; they are not continued as 'previous'."""
@@ -144,17 +144,11 @@ class Planner:
         # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
         noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)[: effort.futures(cfg.futures)]
         warm = warm_start if self._fits(warm_start, frame) else None
-        steps = effort.steps(cfg.steps_cold if warm is None else cfg.steps_warm)
         scene = self._scene(candidates, surroundings, field, rng)
         ranking, imagined = Ranking(scene, cfg), Clips(len(noise))
         while (batch := ranking.contenders(cfg.imagined_at_once)) and (budget.begin_batch() or not imagined.of):
             asked_s = clock_s()
-            imagination = self.world_model.imagine(
-                frame.tensor, candidates.pick(batch).maneuver_tensor(), noise,
-                warm_start=warm, steps=steps, keep_going=budget.keep_going,
-            )  # fmt: skip
-            budget.check()
-            futures = self.world_model.decode(imagination.latents, frame.tensor)
+            imagination, futures = self._imagine(frame, candidates.pick(batch), noise, warm, effort, budget)
             imagined.add(batch, imagination, futures, clock_s() - asked_s)
             ranking.learn(batch, risk.score(scene.of(batch, imagined.futures_of(batch))))
         # Choose.
@@ -166,6 +160,27 @@ class Planner:
         )
         said = effort_said(effort, budget, ranking)
         return self._output(frame, scene, ranking, choice, imagined, warm is not None, latency, said)
+
+    def _imagine(
+        self,
+        frame: LatentFrame,
+        candidates: Candidates,
+        noise: Tensor,
+        warm: WarmStart | None,
+        effort: Effort,
+        budget: Budget,
+    ) -> tuple[Imagination, Tensor]:
+        """Return the latents of a batch of candidates, and their occupancy (M * F, H, 64, 64)."""
+        imagination = self.world_model.imagine(
+            frame.tensor,
+            candidates.maneuver_tensor(),
+            noise,
+            warm_start=warm,
+            steps=effort.steps(self.config.steps_cold if warm is None else self.config.steps_warm),
+            keep_going=budget.keep_going,
+        )
+        budget.check()
+        return imagination, self.world_model.decode(imagination.latents, frame.tensor)
 
     def _scene(
         self, candidates: Candidates, surroundings: LocalMap, field: CostToGo, rng: np.random.Generator

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from edge_worldmodel.core.attention import AttentionConfig
 from edge_worldmodel.core.config import Config, ParamInfo, param_infos
 from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.effort import EffortConfig
+from edge_worldmodel.core.heat import HeatConfig
 from edge_worldmodel.core.latent_cache import LatentCacheConfig
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.perception_config import PerceptionConfig
@@ -34,7 +36,9 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("robot.", RobotLimits),
         ("", PlannerConfig),
         ("disturbance.", DisturbanceConfig),
+        ("", AttentionConfig),
         ("effort.", EffortConfig),
+        ("heat.", HeatConfig),
         ("", PlannerNodeConfig),
         ("", ModelConfig),
     ),

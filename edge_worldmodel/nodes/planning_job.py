@@ -45,6 +45,9 @@ class PlannerNodeConfig(Config):
     stalled_after_s: float = param(
         1.0, "A tick that takes longer is reported as a stalled backend.", minimum=0.1, maximum=60.0, read_only=True
     )
+    thermal_path: str = param(
+        "/sys/class/thermal", "Folder of the kernel's thermal zones; empty: they are not looked at.", read_only=True
+    )
     seed: int = param(0, "Seed of the noise that futures start from.", minimum=0, maximum=2**31 - 1, read_only=True)
     warm_start_wait_s: float = param(
         0.02,

@@ -8,10 +8,12 @@ import time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from edge_worldmodel.core.budget import LateError
-from edge_worldmodel.core.effort import EVERYTHING, Effort
+from edge_worldmodel.core.effort import Effort
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.types import RolloutSet
 from edge_worldmodel.nodes.health import Health
+from edge_worldmodel.nodes.thermal_zones import Reading
+from edge_worldmodel.nodes.thinking import Thinking
 
 _TELL_AFTER_S = 2.0
 """A frame that is late now and then is the supervisor's business; people hear of frames that stay away."""
@@ -26,27 +28,45 @@ class PlanningReport:
 
     def __init__(self, health: Health, stalled_after_s: float = 1.0) -> None:
         self._health, self._stalled_after_s = health, stalled_after_s
-        self._plans = self._warm = self._steps = self._imagined = self._less = self._failed = 0
+        self._plans = self._ticks = self._warm = self._steps = self._imagined = self._less = self._failed = 0
         self._missing_since_s: float | None = None
 
-    def planned(self, rollouts: RolloutSet, dropped: int, effort: Effort = EVERYTHING) -> None:
-        """Note one plan, how many frames were dropped so far because newer ones came, and the effort from now on."""
+    def decided(self, rollouts: RolloutSet | None, dropped: int, thinking: Thinking) -> None:
+        """Note one plan, imagined anew (``rollouts``) or re-used, and how many frames were dropped so far."""
         self._plans += 1
+        reasons = thinking.deliberation.attention.reasons
+        self._health.figures.update(
+            plans=self._plans,
+            plans_reused=reasons["reused"],
+            frames_dropped=dropped,
+            imagined_because=", ".join(f"{why} {count}" for why, count in reasons.most_common() if why != "reused"),
+        )
+        self._health.solved("planning")
+        if rollouts is not None:
+            self._imagined_anew(rollouts)
+        self._say(thinking.effort())
+
+    def _imagined_anew(self, rollouts: RolloutSet) -> None:
+        self._ticks += 1
         self._warm += rollouts.warm_started
         self._steps += rollouts.steps
         self._imagined += sum(math.isfinite(rollout.risk) for rollout in rollouts.rollouts)
         self._less += bool(rollouts.effort)
         self._health.figures.update(
-            plans=self._plans,
-            warm_start_rate=self._warm / self._plans,
-            denoise_steps_mean=self._steps / self._plans,
+            warm_start_rate=self._warm / self._ticks,
+            denoise_steps_mean=self._steps / self._ticks,
             compute_s=rollouts.latency.compute_s,
-            frames_dropped=dropped,
-            candidates_imagined_mean=self._imagined / self._plans,
+            candidates_imagined_mean=self._imagined / self._ticks,
             plans_with_less=self._less,
             effort=rollouts.effort or "everything",
         )
-        self._health.solved("planning")
+
+    def felt(self, reading: Reading | None, effort: Effort) -> None:
+        """Note the temperature of the zone nearest to throttling, None where no zone can be read."""
+        self._health.figures["temperature_c"] = "no thermal zone to read" if reading is None else reading.hottest_c
+        self._say(effort)
+
+    def _say(self, effort: Effort) -> None:
         if effort.reason:
             self._health.problem("effort", f"less is imagined, {effort.reason}", DiagnosticStatus.WARN)
         else:

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 import time
 
 import numpy as np
-from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import Clock, ClockType
 from rclpy.serialization import serialize_message
-from visualization_msgs.msg import MarkerArray
 
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.attention import AttentionConfig
+from edge_worldmodel.core.deliberation import Deliberation
 from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.effort import EffortConfig, EffortControl
 from edge_worldmodel.core.errors import EdgeWorldModelError, InputError
+from edge_worldmodel.core.heat import Heat, HeatConfig
 from edge_worldmodel.core.maneuvers import RobotLimits
-from edge_worldmodel.core.planner import Planner, PlannerConfig, PlannerOutput
+from edge_worldmodel.core.planner import Planner, PlannerConfig
 from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
 from edge_worldmodel.nodes import convert
-from edge_worldmodel.nodes.convert_sensors import occupancy_to_msg
 from edge_worldmodel.nodes.frames import Frames
 from edge_worldmodel.nodes.goal_input import GoalInput
 from edge_worldmodel.nodes.health import guarded
+from edge_worldmodel.nodes.imagination_topics import ImaginationTopics
 from edge_worldmodel.nodes.managed_node import ManagedNode, run
-from edge_worldmodel.nodes.markers import rollout_markers
 from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
 from edge_worldmodel.nodes.planning_report import PlanningReport
-from edge_worldmodel.nodes.qos import LATCHED, LATEST, PROMISED
+from edge_worldmodel.nodes.qos import LATEST, PROMISED
 from edge_worldmodel.nodes.thinking import Clocks, Thinking
 from edge_worldmodel.nodes.worker import LatestWorker
 
@@ -47,14 +46,18 @@ class RolloutPlannerNode(ManagedNode):
         self._limits = declare(self, RobotLimits, "robot")
         self._disturbances = declare(self, DisturbanceConfig, "disturbance")
         self._config = declare(self, PlannerConfig)
+        self._attention_config = declare(self, AttentionConfig)
         self._effort_config = declare(self, EffortConfig, "effort")
+        self._heat_config = declare(self, HeatConfig, "heat")
 
     def setup(self) -> None:
         """Load the model and connect."""
         model = open_world_model(self, self._model_config, self.health)
         planner = Planner(model, self._limits, self._config, self._disturbances)
         clocks = Clocks(time.perf_counter, lambda: self.get_clock().now().nanoseconds)
-        self._thinking = Thinking(planner, self._timing, EffortControl(self._effort_config), clocks)
+        deliberation = Deliberation(planner, self._attention_config)
+        effort, heat = EffortControl(self._effort_config), Heat(self._heat_config)
+        self._thinking = Thinking(deliberation, self._timing, effort, heat, clocks)
         self._frames = Frames(self, self.common.base_frame)
         self._waiting: LatentFrame | None = None
         self._plan: Plan | None = None
@@ -67,10 +70,7 @@ class RolloutPlannerNode(ManagedNode):
 
     def _connect(self) -> None:
         self._plans = self.create_publisher(msg.Plan, "planner/plan", PROMISED)
-        self._rollouts = self.create_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
-        self._solutions = self.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
-        self._imagined = self.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
-        self._markers = self.create_publisher(MarkerArray, "planner/markers", LATEST)
+        self._imagination = ImaginationTopics(self)
         self._goal = GoalInput(self, self._frames)
         self._inputs = [
             self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
@@ -82,6 +82,7 @@ class RolloutPlannerNode(ManagedNode):
             self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False
         )
         self._blinding = self.create_timer(self._timing.frame_timeout_s, self._withdraw, clock=steady, autostart=False)
+        self._thermometer = self.create_timer(1.0, self._feel, clock=steady)
         self._heartbeat = self.create_timer(1.0 / self._timing.heartbeat_hz, self._resend, clock=steady)
 
     def teardown(self) -> None:
@@ -92,6 +93,7 @@ class RolloutPlannerNode(ManagedNode):
                 self.destroy_subscription(subscription)
             self.destroy_timer(self._patience)
             self.destroy_timer(self._blinding)
+            self.destroy_timer(self._thermometer)
             self.destroy_timer(self._heartbeat)
 
     @guarded
@@ -135,32 +137,22 @@ class RolloutPlannerNode(ManagedNode):
     def _think(self, job: Job) -> None:
         """Plan on one frame; runs on the worker thread."""
         try:
-            output = self._thinking.tick(job, self._plan)
+            decision = self._thinking.tick(job, self._plan)
         except EdgeWorldModelError as error:
             self._report.failed(error)
             raise
-        self._publish(job, output)
-
-    def _publish(self, job: Job, output: PlannerOutput) -> None:
-        frame = job.frame
-        plan_bytes = serialize_message(convert.plan_to_msg(output.plan))
+        plan_bytes = serialize_message(convert.plan_to_msg(decision.plan))
         with self._sending:
-            self._plan = output.plan
+            self._plan = decision.plan
             self._plan_bytes = plan_bytes
             if not self._is_blind():  # or it would undo its own withdrawal
                 self._plans.publish(plan_bytes)
-        latency = dataclasses.replace(
-            output.rollout_set.latency, load_s=job.load_s, communication_s=job.communication_s
-        )
-        rollouts = dataclasses.replace(output.rollout_set, latency=latency)
-        self._rollouts.publish(convert.rollout_set_to_msg(rollouts))
-        self._markers.publish(rollout_markers(rollouts, output.plan))
-        solution = dataclasses.replace(frame, tensor=output.solution)
-        self._solutions.publish(convert.latent_frame_to_msg(solution))
-        known = np.ones(output.imagined.shape[-2:], bool)
-        when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
-        self._imagined.publish(occupancy_to_msg(output.imagined[0], known, frame.pose, when_ns, frame.frame_id))
-        self._report.planned(rollouts, self._worker.dropped, self._thinking.effort.effort())
+        rollouts = self._imagination.publish(job, decision)
+        self._report.decided(rollouts, self._worker.dropped, self._thinking)
+
+    def _feel(self) -> None:
+        """Look at the temperature, once a second."""
+        self._report.felt(self._thinking.feel(), self._thinking.effort())
 
     def _resend(self) -> None:
         """Prove that the planner lives and sees, for as long as the present plan may be followed."""

@@ -22,6 +22,8 @@ from .test_rollout_planner_node import Frames, status  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("faulty_planner.py")
 VALIDITY_S = 0.6
+REUSE_S = 0.4
+"""For so long, what was imagined before the fault is followed without the backend."""
 TRANSPORT_S = 0.1
 SAID = {
     "sleeps": "no plan: a",
@@ -56,9 +58,10 @@ def test_a_failing_backend_never_yields_a_stale_plan(probe, tmp_path, monkeypatc
         probe.spin(3.5)
         # A tick that was under way may still end well.
         fresh = [stamp for at_s, stamp, _ in arrived if at_s > begin_s + 0.3]
-        assert max(fresh, default=0) * 1e-9 < begin_s + 0.2, "no plan from a failing backend"
+        assert max(fresh, default=0) * 1e-9 < begin_s + REUSE_S + 0.2, "no plan from a failing backend"
         assert all(end * 1e-9 + TRANSPORT_S > at_s for at_s, _, end in arrived), "a stale plan was sent"
-        assert arrived[-1][0] < begin_s + VALIDITY_S + TRANSPORT_S, "the last plan runs out and nothing follows"
+        last_s = arrived[-1][0] - begin_s
+        assert last_s < REUSE_S + VALIDITY_S + TRANSPORT_S, "the last plan runs out and nothing follows"
         assert probe.wait(lambda: SAID[fault] in status(diagnostics).message, 5.0), status(diagnostics).message
         assert status(diagnostics).level != DiagnosticStatus.OK
         assert time.monotonic() - diagnostics[-1][0] < 2.5, "the node itself is not blocked"

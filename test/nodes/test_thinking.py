@@ -7,8 +7,11 @@ import pytest
 
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.attention import AttentionConfig
 from edge_worldmodel.core.budget import LateError
+from edge_worldmodel.core.deliberation import Deliberation
 from edge_worldmodel.core.effort import EffortControl
+from edge_worldmodel.core.heat import Heat
 from edge_worldmodel.core.planner import Planner, PlannerConfig
 from edge_worldmodel.core.types import LatentFrame
 from edge_worldmodel.core.world_model import WorldModel
@@ -29,10 +32,11 @@ class Machine(DeterministicBackend):
         return super().run(network, inputs)
 
 
-def thinking_on(machine: Machine, **timing: float) -> Thinking:
+def thinking_on(machine: Machine, **timing: object) -> Thinking:
     planner = Planner(WorldModel(machine, "m"), config=PlannerConfig())
     clocks = Clocks(lambda: machine.now_s, lambda: round(machine.now_s * 1e9))
-    return Thinking(planner, PlannerNodeConfig(**timing), EffortControl(), clocks)
+    deliberation = Deliberation(planner, AttentionConfig(reuse_s=0.0))
+    return Thinking(deliberation, PlannerNodeConfig(**timing), EffortControl(), Heat(), clocks)
 
 
 def job_at(now_s: float, **more: object) -> Job:
@@ -45,7 +49,7 @@ def job_at(now_s: float, **more: object) -> Job:
 def test_a_tick_in_time_gives_a_plan() -> None:
     machine = Machine()
     machine.run_s = 0.005
-    output = thinking_on(machine).tick(job_at(machine.now_s), None)
+    output = thinking_on(machine).tick(job_at(machine.now_s), None).output
     assert output.plan.trajectory.twists[-1, 0] > 0.5 and output.rollout_set.effort == ""
 
 
@@ -62,7 +66,7 @@ def test_a_slow_machine_imagines_less_and_says_so() -> None:
     machine = Machine()
     machine.run_s = 0.035
     thinking = thinking_on(machine)
-    said = [thinking.tick(job_at(machine.now_s), None).rollout_set.effort for _ in range(3)]
+    said = [thinking.tick(job_at(machine.now_s), None).output.rollout_set.effort for _ in range(3)]
     assert said[0].startswith("time was up after ") and "ticks came late" in said[2]
 
 
@@ -70,3 +74,38 @@ def test_the_budget_follows_the_control_period() -> None:
     assert PlannerNodeConfig().tick_budget_s == pytest.approx(0.08)
     assert PlannerNodeConfig(control_period_s=0.05).tick_budget_s == pytest.approx(0.04)
     assert PlannerNodeConfig(budget_s=0.03).tick_budget_s == pytest.approx(0.03)
+
+
+def _zone(folder, name: str, celsius: float, **trips: float) -> None:
+    zone = folder / name
+    zone.mkdir(exist_ok=True)
+    (zone / "temp").write_text(f"{round(1000 * celsius)}\n")
+    for index, (kind, limit_c) in enumerate(trips.items()):
+        (zone / f"trip_point_{index}_type").write_text(f"{kind}\n")
+        (zone / f"trip_point_{index}_temp").write_text(f"{round(1000 * limit_c)}\n")
+
+
+def test_a_hot_chip_imagines_less_before_it_throttles_and_more_when_it_has_cooled(tmp_path) -> None:
+    _zone(tmp_path, "thermal_zone0", 40.0, passive=95.0)
+    thinking = thinking_on(Machine(), thermal_path=str(tmp_path))
+    levels = []
+    for celsius in (60.0, 81.0, 94.0, 100.0, 94.0, 86.0, 84.0, 79.0):
+        _zone(tmp_path, "thermal_zone1", celsius, active=50.0, passive=90.0, critical=110.0)
+        assert thinking.feel().hottest_c == celsius
+        levels.append(thinking.effort().level)
+    assert levels == [0, 1, 3, 3, 3, 3, 3, 2]
+    assert thinking.effort().reason == "level 2 of 3: 79 C of 90 C"
+    _zone(tmp_path, "thermal_zone1", 60.0)
+    thinking.feel()
+    assert thinking.effort().reason == ""
+    output = thinking.tick(job_at(100.0), None).output
+    assert output.rollout_set.futures_per_maneuver == 4
+
+
+def test_zones_that_cannot_be_read_change_nothing(tmp_path) -> None:
+    thinking = thinking_on(Machine(), thermal_path=str(tmp_path))
+    assert thinking.feel() is None
+    _zone(tmp_path, "thermal_zone0", 20.0)
+    (tmp_path / "thermal_zone0" / "temp").write_text("asleep\n")
+    assert thinking.feel() is None and thinking.effort().level == 0
+    assert thinking_on(Machine(), thermal_path="").feel() is None
