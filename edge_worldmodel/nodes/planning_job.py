@@ -45,6 +45,9 @@ class PlannerNodeConfig(Config):
     stalled_after_s: float = param(
         1.0, "A tick that takes longer is reported as a stalled backend.", minimum=0.1, maximum=60.0, read_only=True
     )
+    path_ahead_m: float = param(
+        4.0, "How far ahead on a path the goal runs; within the grid.", minimum=0.5, maximum=6.0, read_only=True
+    )
     thermal_path: str = param(
         "/sys/class/thermal", "Folder of the kernel's thermal zones; empty: they are not looked at.", read_only=True
     )

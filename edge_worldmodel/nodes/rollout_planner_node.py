@@ -71,11 +71,11 @@ class RolloutPlannerNode(ManagedNode):
     def _connect(self) -> None:
         self._plans = self.create_publisher(msg.Plan, "planner/plan", PROMISED)
         self._imagination = ImaginationTopics(self)
-        self._goal = GoalInput(self, self._frames)
+        self._goal = GoalInput(self, self._frames, self._timing.path_ahead_m)
         self._inputs = [
             self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
             self.create_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST),
-            self._goal.subscription,
+            *self._goal.subscriptions,
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._patience = self.create_timer(
@@ -131,7 +131,7 @@ class RolloutPlannerNode(ManagedNode):
         self._patience.cancel()
         if frame is not None:
             load_s = time.perf_counter() - self._received_s
-            self._worker.submit(Job(frame, warm_start, self._goal.in_odom(), self._communication_s, load_s))
+            self._worker.submit(Job(frame, warm_start, self._goal.in_odom(frame.pose), self._communication_s, load_s))
 
     @guarded
     def _think(self, job: Job) -> None:
