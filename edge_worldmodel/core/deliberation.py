@@ -13,6 +13,7 @@ from edge_worldmodel.core.attention import Attention, AttentionConfig, Memory, r
 from edge_worldmodel.core.budget import Budget, no_clock
 from edge_worldmodel.core.effort import EVERYTHING, Effort
 from edge_worldmodel.core.planner import Planner, PlannerOutput
+from edge_worldmodel.core.recovery import Recovery, RecoveryConfig
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan, Tensor, WarmStart
 
 
@@ -38,10 +39,14 @@ class Decision:
 class Deliberation:
     """Decides frame by frame."""
 
-    def __init__(self, planner: Planner, config: AttentionConfig | None = None) -> None:
+    def __init__(
+        self, planner: Planner, config: AttentionConfig | None = None, recovery: RecoveryConfig | None = None
+    ) -> None:
         """Plan with ``planner`` whenever there is a reason to."""
         self.planner = planner
-        self.attention = Attention(planner.limits.radius_m + planner.config.margin_m, config)
+        clear_m = planner.limits.radius_m + planner.config.margin_m
+        self.attention = Attention(clear_m, config)
+        self.recovery = Recovery(planner.limits, clear_m, recovery)
 
     def decide(
         self,
@@ -56,13 +61,14 @@ class Deliberation:
         clock_s: Callable[[], float] = no_clock,
     ) -> Decision:
         """Return what to follow from this frame on; arguments and errors as those of ``Planner.plan``."""
+        self.recovery.watch(frame, goal)
         why, memory = self.attention.why_imagine(frame, goal), self.attention.memory
         if not why and memory is not None:
             plan = reused(memory, frame, self.planner.config.validity_s)
             return Decision(plan, _expectation(memory, frame), None, "")
         self.attention.forget()  # a tick that fails must not leave the old imagination to be used again
         output = self.planner.plan(
-            frame, goal=goal, rng=rng, warm_start=warm_start, previous=previous,
+            frame, goal=goal, rng=rng, warm_start=warm_start, previous=previous, recovery=self.recovery,
             effort=effort, budget=budget, clock_s=clock_s,
         )  # fmt: skip
         position = None if goal is None else np.asarray(goal, np.float64)

@@ -84,6 +84,7 @@ def propose(
     count: int,
     clear_m: float,
     previous_targets: Floats | None = None,
+    escape: tuple[str, Floats] | None = None,
 ) -> Candidates:
     """Propose ``count`` different maneuvers; the first is always 'brake', the second 'previous' when there is one.
 
@@ -95,6 +96,7 @@ def propose(
         count: maneuvers wanted, at least 3.
         clear_m: clearance under which a pose counts as blocked.
         previous_targets: (T, 2) speed and yaw rate of the previous plan from now on.
+        escape: name and targets (T, 2) of a way out of a box, proposed as well.
     """
     if count < MIN_CANDIDATES:
         raise ConfigError(f"count = {count!r}: a choice needs at least {MIN_CANDIDATES} maneuvers")
@@ -102,6 +104,8 @@ def propose(
     first = {"brake": np.zeros((STEPS, 2))}
     if previous_targets is not None:
         first["previous"] = previous_targets
+    if escape is not None:
+        first[escape[0]] = escape[1]
     kept = len(first)
     route = field.route()
     first["route_fast"] = _pursue(route, twist, limits.max_speed_mps, limits)

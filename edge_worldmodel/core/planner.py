@@ -23,6 +23,7 @@ from edge_worldmodel.core.geometry import compose, relative, twist_along
 from edge_worldmodel.core.local_map import LocalMap, local_map
 from edge_worldmodel.core.maneuvers import DT_S, STEPS, Candidates, RobotLimits, library_of, propose, targets_of
 from edge_worldmodel.core.ranking import BRAKE, Choice, Ranking, ScoreConfig
+from edge_worldmodel.core.recovery import Escape, Recovery
 from edge_worldmodel.core.types import (
     Floats,
     LatencyBreakdown,
@@ -108,6 +109,7 @@ class Planner:
         rng: np.random.Generator,
         warm_start: WarmStart | None = None,
         previous: Plan | None = None,
+        recovery: Recovery | None = None,
         effort: Effort = EVERYTHING,
         budget: Budget | None = None,
         clock_s: Callable[[], float] = no_clock,
@@ -120,6 +122,7 @@ class Planner:
             rng: randomness of noise and disturbances; the same state gives the same plan.
             warm_start: the cache's answer to this frame; ignored unless it fits.
             previous: the plan followed until now.
+            recovery: looks for a way out where the robot is stuck.
             effort: how many futures and denoising steps it may take.
             budget: time for the tick; without one it takes what it takes.
             clock_s: monotonic seconds, for the latency breakdown only.
@@ -136,21 +139,22 @@ class Planner:
         field = cost_to_go(surroundings, self._goal_ahead(frame, goal), clear_m)
         # Propose: from the commanded twist, so that a lagging drive does not slow the planning down.
         twist, targets = self._carry_on(frame, previous)
+        escape = None if recovery is None else recovery.escape(frame, surroundings, float(field.heading(np.zeros(2))))
         candidates = propose(
-            self._library, twist, surroundings, field,
-            count=cfg.maneuvers, clear_m=clear_m, previous_targets=targets,
+            self._library, twist, surroundings, field, count=cfg.maneuvers, clear_m=clear_m,
+            previous_targets=targets, escape=None if escape is None else (escape.name, escape.targets),
         )  # fmt: skip
         proposed_s = clock_s()
         # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
         noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)[: effort.futures(cfg.futures)]
         warm = warm_start if self._fits(warm_start, frame) else None
         scene = self._scene(candidates, surroundings, field, rng)
-        ranking, imagined = Ranking(scene, cfg), Clips(len(noise))
+        ranking, imagined = Ranking(scene, cfg, escape), Clips(len(noise))
         while (batch := ranking.contenders(cfg.imagined_at_once)) and (budget.begin_batch() or not imagined.of):
             asked_s = clock_s()
             imagination, futures = self._imagine(frame, candidates.pick(batch), noise, warm, effort, budget)
             imagined.add(batch, imagination, futures, clock_s() - asked_s)
-            ranking.learn(batch, risk.score(scene.of(batch, imagined.futures_of(batch))))
+            ranking.learn(batch, score_risk(scene.of(batch, imagined.futures_of(batch)), escape))
         # Choose.
         choice = ranking.choose()
         latency = LatencyBreakdown(
@@ -267,6 +271,15 @@ class Planner:
         )  # fmt: skip
         latents, futures = imagined.of[index]
         return PlannerOutput(plan, rollout_set, latents, futures.mean(axis=0))
+
+
+def score_risk(scene: Scene, escape: Escape | None) -> Floats:
+    """Return (M,) the risk; of a way out only from what is imagined to come: what stands there was looked at."""
+    danger = risk.score(scene)
+    if escape is not None and escape.name in scene.candidates.names:
+        index = scene.candidates.names.index(escape.name)
+        danger[index] = risk.score(scene.of([index], scene.futures[index : index + 1]).without_what_stands())[0]
+    return danger
 
 
 def effort_said(effort: Effort, budget: Budget, ranking: Ranking) -> str:

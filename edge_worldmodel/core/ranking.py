@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.critics import arrival, comfort, progress
 from edge_worldmodel.core.critics.scene import Scene
+from edge_worldmodel.core.recovery import Escape
 from edge_worldmodel.core.types import Floats
 
 BRAKE = 0
 """Index of the brake maneuver; propose() always puts it first."""
+_PREFERRED = 1000.0
+"""Cost saved by a way out where the robot is boxed in: more than all the others can differ by."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Ranking:
     is with it cannot win, and need not be imagined: the choice is the same as if all had been.
     """
 
-    def __init__(self, scene: Scene, config: ScoreConfig) -> None:
-        """Ask every critic that needs no imagination."""
+    def __init__(self, scene: Scene, config: ScoreConfig, escape: Escape | None = None) -> None:
+        """Ask every critic that needs no imagination; a way out of a box is preferred to everything else."""
         self.config, self._scene = config, scene
         self.arrival, self.comfort = arrival.score(scene), comfort.score(scene)
         lost = progress.score(scene)
@@ -57,6 +60,9 @@ class Ranking:
             + config.progress_weight * lost
             - config.previous_bonus * np.array([name == "previous" for name in scene.candidates.names])
         )
+        self._escape = escape
+        if escape is not None:
+            self.riskless[scene.candidates.names.index(escape.name)] -= _PREFERRED
         self.risk: Floats = np.full(len(scene.candidates), np.nan)
         self._standing = self._why_stand()
 
@@ -103,6 +109,8 @@ class Ranking:
             )  # fmt: skip
         index = int(np.argmin(np.where(self.acceptable, self.cost, np.inf)))
         reason = f"{names[index]}: risk {self.risk[index]:.2f}, {self.progress[index]:.1f} m progress"
+        if self._escape is not None and names[index] == self._escape.name:
+            reason += f"; {self._escape.reason}"
         wished = int(np.argmin(np.where(np.isnan(self.risk), np.inf, self.riskless)))
         if wished != index and self.risk[wished] > self.risk[index]:
             reason += f"; {names[wished]} would hit with {self.risk[wished]:.2f}"

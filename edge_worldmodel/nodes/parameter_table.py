@@ -15,6 +15,7 @@ from edge_worldmodel.core.latent_cache import LatentCacheConfig
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.perception_config import PerceptionConfig
 from edge_worldmodel.core.planner import PlannerConfig
+from edge_worldmodel.core.recovery import RecoveryConfig
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.nodes.command_output import CommandOutputConfig
 from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
@@ -39,6 +40,7 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("", AttentionConfig),
         ("effort.", EffortConfig),
         ("heat.", HeatConfig),
+        ("recovery.", RecoveryConfig),
         ("", PlannerNodeConfig),
         ("", ModelConfig),
     ),

@@ -20,6 +20,7 @@ from edge_worldmodel.core.errors import EdgeWorldModelError, InputError
 from edge_worldmodel.core.heat import Heat, HeatConfig
 from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig
+from edge_worldmodel.core.recovery import RecoveryConfig
 from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.frames import Frames
@@ -49,13 +50,14 @@ class RolloutPlannerNode(ManagedNode):
         self._attention_config = declare(self, AttentionConfig)
         self._effort_config = declare(self, EffortConfig, "effort")
         self._heat_config = declare(self, HeatConfig, "heat")
+        self._recovery_config = declare(self, RecoveryConfig, "recovery")
 
     def setup(self) -> None:
         """Load the model and connect."""
         model = open_world_model(self, self._model_config, self.health)
         planner = Planner(model, self._limits, self._config, self._disturbances)
         clocks = Clocks(time.perf_counter, lambda: self.get_clock().now().nanoseconds)
-        deliberation = Deliberation(planner, self._attention_config)
+        deliberation = Deliberation(planner, self._attention_config, self._recovery_config)
         effort, heat = EffortControl(self._effort_config), Heat(self._heat_config)
         self._thinking = Thinking(deliberation, self._timing, effort, heat, clocks)
         self._frames = Frames(self, self.common.base_frame)
