@@ -19,7 +19,7 @@ from edge_worldmodel.core.folding import present_frame
 from edge_worldmodel.core.geometry import pose_along, relative, twist_along, wrap_angle
 from edge_worldmodel.core.grid import resample
 from edge_worldmodel.core.local_map import cells_of, local_map, too_close
-from edge_worldmodel.core.maneuvers import DT_S, STEPS
+from edge_worldmodel.core.robot_limits import DT_S, STEPS
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan, Tensor, Trajectory
 
 _SUREST = 0.01

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.driving import integrate
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.maneuvers import DT_S, integrate
+from edge_worldmodel.core.robot_limits import DT_S
 from edge_worldmodel.core.types import Floats
 
 NORMALS_PER_DRAW = 6
@@ -41,6 +42,7 @@ def disturb(twists: Floats, normals: Floats, config: DisturbanceConfig) -> Float
     delay_s = np.maximum(config.delay_mean_s + config.delay_std_s * normals[:, 0], 0.0)
     driven = _delayed(twists, delay_s)
     driven[..., 0] *= (1.0 + config.slip_std * normals[:, 1])[:, None]
+    driven[..., 1] *= (1.0 + config.slip_std * normals[:, 1])[:, None]
     driven[..., 2] *= (1.0 + config.slip_std * normals[:, 2])[:, None]
     spread = np.array([config.localisation_std_m, config.localisation_std_m, config.heading_std_rad])
     return compose((spread * normals[:, 3:])[None, :, None, :], integrate(driven))

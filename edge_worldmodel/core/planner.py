@@ -20,10 +20,12 @@ from edge_worldmodel.core.effort import EVERYTHING, Effort
 from edge_worldmodel.core.errors import InputError, ModelError
 from edge_worldmodel.core.folding import present_frame
 from edge_worldmodel.core.geometry import compose, relative, twist_along
+from edge_worldmodel.core.libraries import library_of
 from edge_worldmodel.core.local_map import LocalMap, local_map
-from edge_worldmodel.core.maneuvers import DT_S, STEPS, Candidates, RobotLimits, library_of, propose, targets_of
+from edge_worldmodel.core.maneuvers import Candidates, knots_of, propose, targets_of
 from edge_worldmodel.core.ranking import BRAKE, Choice, Ranking, ScoreConfig
 from edge_worldmodel.core.recovery import Escape, Recovery
+from edge_worldmodel.core.robot_limits import DT_S, STEPS, RobotLimits
 from edge_worldmodel.core.types import (
     Floats,
     LatencyBreakdown,
@@ -37,7 +39,8 @@ from edge_worldmodel.core.types import (
 )
 from edge_worldmodel.core.world_model import Imagination, WorldModel
 
-STANDING_PLANS = frozenset({"stop", "hold", "arrived", "brake"})
+_MOMENT_S = 0.01
+STANDING_PLANS = frozenset({"stop", "hold", "arrived", "brake", "hover"})
 """Names of plans that bring the robot to rest; they are not continued as 'previous'."""
 
 
@@ -50,6 +53,7 @@ class PlannerConfig(ScoreConfig):
     imagined_at_once: int = param(
         2, "maneuvers imagined in one batch; as many as there are: no early exit", minimum=1, maximum=64
     )
+    refined: int = param(0, "variations of the best maneuvers tried against the present", minimum=0, maximum=512)
     disturbances: int = param(8, "drawn disturbances per maneuver", minimum=1, maximum=64)
     steps_cold: int = param(2, "denoising steps from pure noise", minimum=1, maximum=64)
     steps_warm: int = param(1, "denoising steps from a warm start", minimum=1, maximum=64)
@@ -138,11 +142,12 @@ class Planner:
         clear_m = self.limits.radius_m + cfg.margin_m
         field = cost_to_go(surroundings, self._goal_ahead(frame, goal), clear_m)
         # Propose: from the commanded twist, so that a lagging drive does not slow the planning down.
-        twist, targets = self._carry_on(frame, previous)
+        twist, acceleration, targets = self._carry_on(frame, previous)
         escape = None if recovery is None else recovery.escape(frame, surroundings, float(field.heading(np.zeros(2))))
         candidates = propose(
-            self._library, twist, surroundings, field, count=cfg.maneuvers, clear_m=clear_m,
-            previous_targets=targets, escape=None if escape is None else (escape.name, escape.targets),
+            self._library, twist, surroundings, field, count=cfg.maneuvers, clear_m=clear_m, previous_targets=targets,
+            escape=None if escape is None else (escape.name, escape.targets), acceleration=acceleration,
+            refinement=rng.spawn(1)[0].standard_normal(knots_of(self.limits, cfg.refined)),
         )  # fmt: skip
         proposed_s = clock_s()
         # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
@@ -223,20 +228,26 @@ class Planner:
         position = np.asarray(goal, np.float64)[:2]
         return relative(frame.pose, np.append(position, 0.0))[:2]
 
-    def _carry_on(self, frame: LatentFrame, previous: Plan | None) -> tuple[Floats, Floats | None]:
-        """Return the twist to plan from and the previous plan's targets (T, 2) from now on, when it still counts."""
+    def _carry_on(self, frame: LatentFrame, previous: Plan | None) -> tuple[Floats, Floats | None, Floats | None]:
+        """Return the twist and acceleration to plan from, and the previous plan's targets (T, A), if any."""
         if previous is None or previous.frame_id != frame.frame_id:
-            return frame.twist, None
+            return frame.twist, None, None
         elapsed_s = (frame.stamp_ns - previous.stamp_ns) * 1e-9
         if not 0.0 <= elapsed_s < self.config.validity_s:
-            return frame.twist, None
+            return frame.twist, None, None
         planned = twist_along(previous.trajectory, elapsed_s)
         followed = bool(np.abs(planned - frame.twist).max() <= self.config.tracking_tolerance)
-        twist = planned if followed else frame.twist
+        twist, acceleration = (planned, self._accelerating(previous, elapsed_s)) if followed else (frame.twist, None)
         if previous.maneuver in STANDING_PLANS:
-            return twist, None
+            return twist, acceleration, None
         times_s = elapsed_s + DT_S * np.arange(1, STEPS + 1)
-        return twist, targets_of(twist_along(previous.trajectory, times_s))
+        return twist, acceleration, targets_of(twist_along(previous.trajectory, times_s), self.limits.axes)
+
+    def _accelerating(self, plan: Plan, at_s: float) -> Floats:
+        """Return (3,) the change of the twist per second that a plan asks for just before a time."""
+        before_s = max(at_s - _MOMENT_S, 0.0)
+        change = twist_along(plan.trajectory, before_s + _MOMENT_S) - twist_along(plan.trajectory, before_s)
+        return change / _MOMENT_S
 
     def _fits(self, warm: WarmStart | None, frame: LatentFrame) -> bool:
         return (

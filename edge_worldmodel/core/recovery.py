@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.driving import roll_out
 from edge_worldmodel.core.geometry import relative, wrap_angle
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import ROUNDING_M, LocalMap, cells_of, clearance, lookup, too_close
-from edge_worldmodel.core.maneuvers import DT_S, STEPS, RobotLimits, roll_out
+from edge_worldmodel.core.robot_limits import DT_S, STEPS, RobotLimits
 from edge_worldmodel.core.types import Floats, LatentFrame
 
 _BEARINGS = np.linspace(-np.pi, np.pi, 180, endpoint=False)
@@ -103,7 +104,9 @@ class Recovery:
             backing = self._back_off(frame, surroundings, needed_m, stuck_s)
             if bearing is None or backing is not None:
                 return backing
-        return self._checked("recover_turn", self._turn(bearing), frame, surroundings, needed_m, stuck_s, bearing)
+        turning = self._checked("recover_turn", self._turn(bearing), frame, surroundings, needed_m, stuck_s, bearing)
+        # A car does not turn on the spot.
+        return turning or self._back_off(frame, surroundings, needed_m, stuck_s)
 
     def _needed_m(self, surroundings: LocalMap) -> float:
         """Return the clearance in the grid that the way out keeps: what is wanted, or about what there is now.

@@ -23,8 +23,8 @@ import numpy as np
 
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.grid import render
-from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, LatentFrame, Tensor
 from edge_worldmodel.core.world_model import WorldModel

@@ -18,9 +18,9 @@ from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.effort import EffortConfig, EffortControl
 from edge_worldmodel.core.errors import EdgeWorldModelError, InputError
 from edge_worldmodel.core.heat import Heat, HeatConfig
-from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig
 from edge_worldmodel.core.recovery import RecoveryConfig
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.frames import Frames

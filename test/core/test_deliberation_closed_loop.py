@@ -10,7 +10,7 @@ import pytest
 
 from edge_worldmodel.core.attention import AttentionConfig
 from edge_worldmodel.core.deliberation import Deliberation
-from edge_worldmodel.core.maneuvers import RobotLimits
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import Plan
 
 from .test_planner_closed_loop import ROOM, World, drive, make_planner

@@ -14,8 +14,8 @@ from edge_worldmodel.core.budget import Budget, LateError
 from edge_worldmodel.core.effort import Effort
 from edge_worldmodel.core.errors import InputError, ModelError
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig, PlannerOutput
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import LatentFrame, WarmStart
 from edge_worldmodel.core.world_model import WorldModel
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.deliberation import Deliberation
+from edge_worldmodel.core.driving import roll_out
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import LocalMap, local_map
-from edge_worldmodel.core.maneuvers import RobotLimits, roll_out
 from edge_worldmodel.core.planner import Planner
 from edge_worldmodel.core.recovery import Escape, Recovery, RecoveryConfig, boxed_in, opening
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import LatentFrame
 
 from .test_deliberation_closed_loop import Decided

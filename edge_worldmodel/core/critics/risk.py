@@ -14,7 +14,7 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, too_close
-from edge_worldmodel.core.maneuvers import DT_S, STEPS
+from edge_worldmodel.core.robot_limits import DT_S, STEPS
 from edge_worldmodel.core.types import Floats, Tensor
 
 

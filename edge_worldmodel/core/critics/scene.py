@@ -9,7 +9,8 @@ import numpy as np
 
 from edge_worldmodel.core.cost_to_go import CostToGo
 from edge_worldmodel.core.local_map import LocalMap, clearance
-from edge_worldmodel.core.maneuvers import Candidates, RobotLimits
+from edge_worldmodel.core.maneuvers import Candidates
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import Floats, Tensor
 
 
