@@ -23,8 +23,7 @@ import numpy as np
 
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.grid import render
-from edge_worldmodel.core.planner import Planner, PlannerConfig
-from edge_worldmodel.core.robot_limits import RobotLimits
+from edge_worldmodel.core.planner import Planner
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, LatentFrame, Tensor
 from edge_worldmodel.core.world_model import WorldModel
@@ -101,7 +100,7 @@ def _serve(options: argparse.Namespace) -> None:
         model = load_model(options.model_dir)
         backend.load(model.networks)
         model_id = model.model_id
-    planner = Planner(WorldModel(backend, model_id), RobotLimits(), PlannerConfig())
+    planner = Planner(WorldModel(backend, model_id))
     for line in sys.stdin:
         print(json.dumps(tick(planner, int(line))), flush=True)
 
