@@ -60,6 +60,9 @@ VERBS: dict[str, Verb] = {
         },
     ),
     "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.report"),
+    "bench": Verb("time networks and planner here, against service levels", "edge_worldmodel.evaluation.bench"),
+    "doctor": Verb("what this machine is, and what to mend on it", "edge_worldmodel.placement.doctor"),
+    "place": Verb("measure the shipped models here and choose one", "edge_worldmodel.placement.place"),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
 }
 

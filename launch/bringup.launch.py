@@ -21,7 +21,7 @@ ARGUMENTS = (
     ("use_respawn", "true", "Restart a node that ended unexpectedly, after one second."),
     ("log_level", "info", "Log level of all nodes."),
     ("robot", "generic", "Robot preset: a file of config/robots, without .yaml."),
-    ("backend", "onnxruntime", "Network runtime: onnxruntime or deterministic."),
+    ("backend", "onnxruntime", "Network runtime: onnxruntime, openvino, tensorrt or deterministic."),
     ("rviz", "false", "Open rviz with the package's view."),
     ("without", "", "Leave one node out, to run it elsewhere or in a debugger."),
     ("record", "", "Folder for run.mcap and the statistics of this run; empty: do not record."),

@@ -4,38 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.core.errors import BackendError
 from edge_worldmodel.core.world_model import Backend
 
+Note = Callable[[str], None]
+"""Told in plain words when a backend changes what it runs on."""
+Factory = Callable[[int, BackendOptions, Note], Backend]
 
-def _onnxruntime(threads: int) -> Backend:
+
+def _onnxruntime(threads: int, options: BackendOptions, _note: Note) -> Backend:
     from edge_worldmodel.backends.onnxruntime_backend import OnnxRuntimeBackend  # loaded only when chosen
 
-    return OnnxRuntimeBackend(threads)
+    return OnnxRuntimeBackend(threads, options.provider)
 
 
-def _deterministic(threads: int) -> Backend:
+def _openvino(threads: int, options: BackendOptions, _note: Note) -> Backend:
+    from edge_worldmodel.backends.openvino_backend import OpenVinoBackend
+
+    return OpenVinoBackend(threads, options.futures)
+
+
+def _tensorrt(threads: int, options: BackendOptions, note: Note) -> Backend:
+    from edge_worldmodel.backends.handover import HandoverBackend
+    from edge_worldmodel.backends.onnxruntime_backend import OnnxRuntimeBackend
+    from edge_worldmodel.backends.tensorrt_backend import TensorRtBackend
+
+    return HandoverBackend(TensorRtBackend(options), OnnxRuntimeBackend(threads), note, options.futures)
+
+
+def _deterministic(_threads: int, _options: BackendOptions, _note: Note) -> Backend:
     from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 
     return DeterministicBackend()
 
 
-BACKENDS: dict[str, Callable[[int], Backend]] = {"onnxruntime": _onnxruntime, "deterministic": _deterministic}
+BACKENDS: dict[str, Factory] = {
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+    "tensorrt": _tensorrt,
+    "deterministic": _deterministic,
+}
 """Every backend by the name that parameters use."""
 
+_DEFAULTS = BackendOptions()
 
-def open_backend(name: str, threads: int = 1) -> Backend:
+
+def open_backend(
+    name: str, threads: int = 1, options: BackendOptions = _DEFAULTS, note: Note = lambda _: None
+) -> Backend:
     """Return the backend called ``name``, still without networks.
 
     Args:
         name: a key of BACKENDS.
         threads: compute threads for one network; the deterministic backend needs none.
+        options: what the runtime may choose beside that.
+        note: told when the backend changes what it runs on (tensorrt does, after its first build).
 
     Raises:
-        BackendError: no such backend, or its runtime is not installed.
+        BackendError: no such backend, its runtime is not installed, or it lacks the asked-for provider.
     """
     if name not in BACKENDS:
         raise BackendError(f"backend '{name}' does not exist: choose one of {', '.join(sorted(BACKENDS))}")
     if threads < 1:
         raise BackendError(f"backend '{name}': threads = {threads!r}, must be at least 1")
-    return BACKENDS[name](threads)
+    return BACKENDS[name](threads, options, note)

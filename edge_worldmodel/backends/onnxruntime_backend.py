@@ -1,75 +1,134 @@
-"""ONNX Runtime on the CPU: the embedded default."""
+"""ONNX Runtime: the embedded default on the CPU; other execution providers where the installed build has them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+from edge_worldmodel.backends.tensor_checks import FoundTensor, check_network, require_inputs, require_networks
 from edge_worldmodel.core.errors import BackendError
-from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec, TensorSpec
+from edge_worldmodel.core.tensors import NETWORKS
 
 try:
     import onnxruntime as ort
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise BackendError("backend 'onnxruntime' is not installed: pip install onnxruntime") from error
 
-PROVIDER = "CPUExecutionProvider"
+PROVIDERS: dict[str, tuple[str, str]] = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
+    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+    "qnn": ("QNNExecutionProvider", "onnxruntime-qnn"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime (macOS)"),
+}
+"""Execution providers by the name that parameters use: ONNX Runtime's name, and the build of it that has them."""
+
+_CPU = PROVIDERS["cpu"][0]
+_TENSOR_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+
+
+class ProviderMissingError(BackendError):
+    """The execution provider that was asked for is not in the installed ONNX Runtime, or does not work here."""
 
 
 class OnnxRuntimeBackend:
     """One inference session per network, made from verified bytes."""
 
-    def __init__(self, threads: int = 1) -> None:
-        """Use ``threads`` threads inside one operator."""
+    def __init__(self, threads: int = 1, provider: str = "cpu") -> None:
+        """Use ``threads`` threads inside one operator, and one of PROVIDERS.
+
+        Raises:
+            BackendError: no such provider.
+            ProviderMissingError: the installed ONNX Runtime lacks it.
+        """
+        self._provider = _provider(provider)
         self._threads = threads
         self._sessions: dict[str, Any] = {}
 
     def load(self, networks: Mapping[str, bytes]) -> None:
         """Make a session per network and compare its tensors with the tensor table.
 
+        What was loaded before stays in use unless everything about the new networks is right.
+
         Raises:
             BackendError: a network is missing, cannot be read, or has other tensors.
+            ProviderMissingError: ONNX Runtime left the provider aside when it made the session.
         """
-        missing = sorted(set(NETWORKS) - set(networks))
-        if missing:
-            raise BackendError(f"the model has no network {', '.join(missing)}; got {', '.join(sorted(networks))}")
+        require_networks(networks)
         sessions = {name: self._open(name, networks[name]) for name in NETWORKS}
         for name, session in sessions.items():
-            _check_tensors(NETWORKS[name], session)
+            check_network(NETWORKS[name], _found(session.get_inputs()), _found(session.get_outputs()))
         self._sessions = sessions
 
     def run(self, network: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run one network on named tensors."""
-        session = self._sessions.get(network)
-        if session is None:
-            raise BackendError(f"network '{network}' is not loaded; loaded: {', '.join(self._sessions) or 'none'}")
-        expected = {tensor.name for tensor in NETWORKS[network].inputs}
-        if set(inputs) != expected:
-            raise BackendError(f"network '{network}' takes {sorted(expected)}, got {sorted(inputs)}")
+        require_inputs(network, self._sessions, inputs)
         names = [tensor.name for tensor in NETWORKS[network].outputs]
         try:
-            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+            return dict(zip(names, self._sessions[network].run(names, dict(inputs)), strict=True))
         except Exception as error:  # ONNX Runtime raises many classes; one cause for the caller
             raise BackendError(f"network '{network}' failed in ONNX Runtime: {error}") from error
 
     def describe(self) -> str:
-        """Say which runtime, provider and thread count are in use."""
-        return f"ONNX Runtime {ort.__version__}, {PROVIDER}, {self._threads} thread(s)"
+        """Say which runtime, provider and thread count are in use, and what the provider left to the CPU."""
+        noted = self._sessions.values() if self._provider != _CPU else ()
+        shares = sum((_nodes_by_provider(session) for session in noted), Counter[str]())
+        elsewhere = sum(count for name, count in shares.items() if name != self._provider)
+        left = f", {elsewhere} of {sum(shares.values())} operators on the CPU" if elsewhere else ""
+        return f"ONNX Runtime {ort.__version__}, {self._provider}, {self._threads} thread(s){left}"
 
     def _open(self, name: str, data: bytes) -> Any:
+        options = session_options(self._threads, note_assignment=self._provider != _CPU)
         try:
-            return ort.InferenceSession(data, _session_options(self._threads), providers=[PROVIDER])
+            session = ort.InferenceSession(data, options, providers=[self._provider])
         except Exception as error:
             raise BackendError(f"ONNX Runtime cannot load network '{name}' ({len(data)} bytes): {error}") from error
+        # A provider whose libraries do not load is only warned about, and everything then runs on the CPU.
+        if session.get_providers()[0] != self._provider:
+            raise ProviderMissingError(
+                f"ONNX Runtime has {self._provider} but cannot use it here, and took {session.get_providers()}: "
+                "its libraries or its device are missing (run edge-worldmodel doctor); provider: cpu works"
+            )
+        return session
 
 
-def _session_options(threads: int) -> Any:
+def available_providers() -> list[str]:
+    """Return the names, keys of PROVIDERS, that the installed ONNX Runtime was built with."""
+    installed = set(ort.get_available_providers())
+    return [name for name, (provider, _) in PROVIDERS.items() if provider in installed]
+
+
+def _provider(name: str) -> str:
+    if name not in PROVIDERS:
+        raise BackendError(f"execution provider '{name}' does not exist: choose one of {', '.join(PROVIDERS)}")
+    provider, package = PROVIDERS[name]
+    if provider not in ort.get_available_providers():
+        raise ProviderMissingError(
+            f"ONNX Runtime {ort.__version__} as installed here has no {provider} (asked for: '{name}'); "
+            f"available: {', '.join(available_providers())}. It comes with the package {package}"
+        )
+    return provider
+
+
+def session_options(threads: int, note_assignment: bool = False) -> Any:
+    """Return the session options of every network.
+
+    Args:
+        threads: threads inside one operator.
+        note_assignment: remember which operator runs on which provider, for describe().
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    # The networks are chains: two operators never wait for each other's core.
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Everything, layout changes for this very processor included (1.7 times as fast, docs/runtime.md): sessions are
+    # made on the device, never shipped.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     # The arena keeps the few MB of one tick allocated, so no tick waits for the system allocator.
     options.enable_cpu_mem_arena = True
@@ -79,32 +138,26 @@ def _session_options(threads: int) -> Any:
     options.use_deterministic_compute = True
     # Idle threads that spin would take the core from the other nodes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if note_assignment:
+        options.add_session_config_entry(_ASSIGNMENT, "1")
     return options
 
 
-def _check_tensors(spec: NetworkSpec, session: Any) -> None:
-    for direction, wanted, found in (
-        ("inputs", spec.inputs, session.get_inputs()),
-        ("outputs", spec.outputs, session.get_outputs()),
-    ):
-        names = {tensor.name for tensor in found}
-        if names != {tensor.name for tensor in wanted}:
-            expected = sorted(tensor.name for tensor in wanted)
-            raise BackendError(f"network '{spec.name}' has {direction} {sorted(names)}, expected {expected}")
-        shapes = {tensor.name: (tensor.shape, tensor.type) for tensor in found}
-        for tensor in wanted:
-            _check_tensor(spec.name, tensor, *shapes[tensor.name])
+def _nodes_by_provider(session: Any) -> Counter[str]:
+    """Count operators by the provider that runs them; empty where ONNX Runtime is too old to tell (before 1.24)."""
+    counts: Counter[str] = Counter()
+    for part in getattr(session, "get_provider_graph_assignment_info", list)():
+        counts[part.ep_name] += len(part.get_nodes())
+    return counts
 
 
-def _check_tensor(network: str, wanted: TensorSpec, shape: list[Any], kind: str) -> None:
-    # Symbolic dimensions come as text or None; only what is written as a number can disagree.
-    fits = len(shape) == len(wanted.shape) and all(
-        not isinstance(have, int) or want is None or have == want
-        for want, have in zip(wanted.shape, shape, strict=True)
-    )
-    fixed_batch = any(want is None and isinstance(have, int) for want, have in zip(wanted.shape, shape, strict=False))
-    if not fits or fixed_batch or kind != "tensor(float)":
-        raise BackendError(
-            f"network '{network}', tensor '{wanted.name}': the file has {kind} {shape}, "
-            f"expected tensor(float) {list(wanted.shape)} (None is the batch of futures)"
+def _found(described: list[Any]) -> list[FoundTensor]:
+    # Symbolic dimensions come as text or None.
+    return [
+        FoundTensor(
+            tensor.name,
+            tuple(size if isinstance(size, int) else None for size in tensor.shape),
+            _TENSOR_TYPES.get(tensor.type, tensor.type),
         )
+        for tensor in described
+    ]

@@ -20,6 +20,10 @@ _CELLS = EGO_GRID.cells
 _CENTRES = EGO_GRID.cell_centres()
 _CORNERS = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
 _CORNER_CELLS = np.array([0, 1, _CELLS, _CELLS + 1], np.intp)
+_BORDER = np.ones((_CELLS, _CELLS), bool)
+_BORDER[1:-1, 1:-1] = False
+_ROBOT = _CELLS // 2, _CELLS // 2
+"""The cell in which the robot is."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,19 @@ class CostToGo:
         """Return (n, 2) points from the robot along the cheapest way, the goal last; empty without a goal."""
         if self.goal is None:
             return np.zeros((0, 2))
-        iy, ix = cells_of(np.zeros(2))
-        cells = [int(iy * _CELLS + ix)]
-        while len(cells) < 2 * _CELLS and self.following[cells[-1]] != cells[-1]:
-            cells.append(int(self.following[cells[-1]]))
+        cells = [_ROBOT[0] * _CELLS + _ROBOT[1]]
+        while len(cells) < 2 * _CELLS and (following := self.following.item(cells[-1])) != cells[-1]:
+            cells.append(following)
         return np.concatenate([_centres(np.array(cells[1:], dtype=np.intp)), self.goal[None]])
 
 
 def cost_to_go(
-    surroundings: LocalMap, goal: ArrayLike | None, radius_m: float, config: CostToGoConfig | None = None
+    surroundings: LocalMap,
+    goal: ArrayLike | None,
+    radius_m: float,
+    config: CostToGoConfig | None = None,
+    *,
+    whole: bool = True,
 ) -> CostToGo:
     """Measure the way to the goal from every cell.
 
@@ -95,6 +103,8 @@ def cost_to_go(
         radius_m: footprint radius with margin; cells with less clearance are blocked, but not infinitely, so
             that a robot that stands in one finds the way out.
         config: what a metre costs where.
+        whole: False: only what ``route`` needs, in half the time; the field is too high farther from the goal than
+            the robot.
     """
     if goal is None:
         cells = np.arange(_CELLS * _CELLS)
@@ -102,7 +112,8 @@ def cost_to_go(
     goal = np.asarray(goal, dtype=np.float64)[:2]
     metre_cost = _metre_cost(surroundings, radius_m, config or CostToGoConfig())
     sources, goal = _sources(surroundings, goal, radius_m)
-    distance = spread(sources, metre_cost * np.float32(EGO_GRID.cell_size_m))
+    cell_cost = metre_cost * np.float32(EGO_GRID.cell_size_m)
+    distance = spread(sources, cell_cost) if whole else spread(sources, cell_cost, _ROBOT)
     return CostToGo(distance, goal, following(distance, sources))
 
 
@@ -125,11 +136,10 @@ def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Ten
         iy, ix = cells_of(goal)
         sources[iy, ix] = np.hypot(*(_CENTRES[iy, ix] - goal))
         return sources, goal
-    remainder = np.hypot(*np.moveaxis(_CENTRES - goal, -1, 0)).astype(np.float32)
-    border = np.ones((_CELLS, _CELLS), bool)
-    border[1:-1, 1:-1] = False
     # A border cell that cannot be entered is no way out.
-    return np.where(border & ~blocked, remainder, sources), goal
+    ways_out = _BORDER & ~blocked
+    sources[ways_out] = np.hypot(*(_CENTRES[ways_out] - goal).T)
+    return sources, goal
 
 
 def _centres(cells: NDArray[np.intp]) -> Floats:

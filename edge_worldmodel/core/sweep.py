@@ -6,6 +6,7 @@ Every sensor is turned into the same Sweep: laser scans here, point clouds in ``
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -66,8 +67,7 @@ def sweep_from_scan(
     far_m = min(float(range_max_m), _FAR_M)
     measured = distances >= range_min_m  # false for NaN
     seen_m = distances[measured]
-    angles = pose[2] + angle_min_rad + angle_increment_rad * np.flatnonzero(measured)
-    directions = np.stack((np.cos(angles), np.sin(angles)), axis=-1)
+    directions = _directions(len(distances), float(pose[2]), angle_min_rad, angle_increment_rad)[measured]
     endpoints = pose[:2] + np.minimum(seen_m, far_m)[:, None] * directions
     return Sweep(stamp_ns, pose[:2].copy(), _some(endpoints, "scan"), seen_m < far_m, beams=len(distances))
 
@@ -92,6 +92,15 @@ def check_sweep(sweep: Sweep) -> None:
     if not (np.isfinite(sweep.origin).all() and np.isfinite(sweep.endpoints).all()):
         raise RejectedInputError(Cause.MALFORMED, "sweep with an endpoint that is not finite")
     _some(sweep.endpoints, "sweep")
+
+
+@lru_cache(maxsize=16)
+def _directions(beams: int, yaw_rad: float, angle_min_rad: float, angle_increment_rad: float) -> Floats:
+    """Return the unit vectors (beams, 2) of a scanner's rays; the same for all its scans."""
+    angles = yaw_rad + angle_min_rad + angle_increment_rad * np.arange(beams)
+    directions = np.stack((np.cos(angles), np.sin(angles)), axis=-1)
+    directions.flags.writeable = False
+    return directions
 
 
 def _some(endpoints: Floats, what: str) -> Floats:

@@ -27,12 +27,14 @@ _LONGEST_MAZE = 192
 _PASSES_PER_CHECK = 4
 
 
-def spread(sources: Tensor, cell_cost: Tensor) -> Tensor:
+def spread(sources: Tensor, cell_cost: Tensor, up_to: tuple[int, int] | None = None) -> Tensor:
     """Return (64, 64) the cheapest way from any source.
 
     Args:
         sources: (64, 64) distance where it is known at once, UNREACHED_M elsewhere.
         cell_cost: (64, 64) price of entering each cell by a straight move.
+        up_to: only distances below that of this cell (iy, ix) need be right, which takes half the time; those beyond
+            are too high. None: all of them.
     """
     distance = _with_rim(sources)
     straight, diagonal, knight = (_with_rim(cell_cost * np.float32(np.sqrt(s)))[_wave(0)] for s in (1.0, 2.0, 5.0))
@@ -55,7 +57,7 @@ def spread(sources: Tensor, cell_cost: Tensor) -> Tensor:
         np.minimum(above, below, out=other)
         np.minimum(at[-2], at[2], out=way)
         _improve(wave, np.minimum(way, other, out=way), knight)
-        if check and np.array_equal(before, wave):
+        if check and _settled(before, wave, np.inf if up_to is None else distance[_flat(*up_to)]):
             break
     return distance.reshape(_WIDTH, _WIDTH)[_INNER, _INNER].copy()
 
@@ -80,6 +82,15 @@ def _wave(shift: int) -> slice:
     """Return the flat cells from the grid's first to its last, shifted."""
     first = _RIM * _WIDTH + _RIM
     return slice(first + shift, _WIDTH * _WIDTH - first + shift)
+
+
+def _settled(before: Tensor, now: Tensor, below: float) -> bool:
+    """Return whether nothing has changed, or nothing below a distance: what changes farther on cannot change it."""
+    return np.array_equal(before, now) if np.isinf(below) else not ((now < below) & (now != before)).any()
+
+
+def _flat(iy: int, ix: int) -> int:
+    return (iy + _RIM) * _WIDTH + ix + _RIM
 
 
 def _with_rim(values: Tensor) -> Tensor:

@@ -123,9 +123,17 @@ class WorldModel:
             if tensor.name not in outputs:
                 raise BackendError(f"network '{network}' returned {sorted(outputs)}, expected '{tensor.name}'")
             tensor.check(outputs[tensor.name])
+            _check_batch(network, tensor, inputs, outputs[tensor.name])
             if not np.isfinite(outputs[tensor.name]).all():
                 raise BackendError(f"network '{network}' returned NaN or Inf in '{tensor.name}'; do not act on it")
         return outputs
+
+
+def _check_batch(network: str, tensor: tensors.TensorSpec, inputs: dict[str, Tensor], output: Tensor) -> None:
+    # A runtime has been seen to answer for one future instead of all of them (OpenVINO 2026.4 with an open batch).
+    batch = next((len(inputs[t.name]) for t in tensors.NETWORKS[network].inputs if None in t.shape), None)
+    if None in tensor.shape and len(output) != batch:
+        raise BackendError(f"network '{network}' got {batch} futures and returned {len(output)} in '{tensor.name}'")
 
 
 def _start(noise: Tensor, warm_start: WarmStart | None, model_id: str) -> tuple[float, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -24,6 +26,8 @@ _GROUND_CLEARANCE_M = 0.03
 _SPEED_LAG_S = 0.04
 _YAW_LAG_S = 0.03
 _GRAVITY_MPS2 = 9.81
+_MANY_SOLIDS = 40
+_BLOCK_M = 2.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,7 @@ def build_scene(world: World) -> Scene:
     spec.option.timestep = world.step_s
     spec.option.gravity = [0.0, 0.0, 0.0]  # the planar joints carry the weight; wheel grip is a force limit
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    for i, solid in enumerate(world.solids):
-        _add_solid(spec.worldbody, f"wall{i}", solid)
+    _add_solids(spec.worldbody, world.solids)
     for i, person in enumerate(world.people):
         _add_person(spec.worldbody, i, person)
     for i, placement in enumerate(world.robots):
@@ -63,6 +66,19 @@ def build_scene(world: World) -> Scene:
     qpos = tuple(sum(6 if f else 3 for f in flies[:i]) for i in range(len(flies)))
     ctrl = tuple(sum(0 if f else 3 for f in flies[:i]) for i in range(len(flies)))
     return Scene(model, kinds, owners, bodies, qpos, ctrl)
+
+
+def _add_solids(world: mujoco.MjsBody, solids: Sequence[Solid]) -> None:
+    """Add the walls; where they are many, neighbours share a body, so that a ray passes by all of them at once."""
+    blocks: dict[tuple[int, int], mujoco.MjsBody] = {}
+    for i, solid in enumerate(solids):
+        body = world
+        if len(solids) >= _MANY_SOLIDS:
+            block = math.floor(solid.x_m / _BLOCK_M), math.floor(solid.y_m / _BLOCK_M)
+            if block not in blocks:
+                blocks[block] = world.add_body(name=f"block{len(blocks)}")
+            body = blocks[block]
+        _add_solid(body, f"wall{i}", solid)
 
 
 def _add_solid(body: mujoco.MjsBody, name: str, solid: Solid) -> None:

@@ -70,6 +70,7 @@ class Simulation:
         self._people_step = np.zeros_like(self._to.positions)
         self._steps = 0
         self._touching: set[tuple[int, int, int]] = set()
+        self._before = np.concatenate([self._data.qpos, self._data.qvel])
         self.contact_events: list[ContactEvent] = []
         self._move_people()
         mujoco.mj_forward(self._model, self._data)
@@ -127,6 +128,7 @@ class Simulation:
             else:
                 motors = self._scene.robot_ctrl[i]
                 self._data.ctrl[motors], self._data.ctrl[motors + 2] = speeds
+        self._before = np.concatenate([self._data.qpos, self._data.qvel])
         mujoco.mj_step(self._model, self._data)
         for i, odometry in enumerate(self._odometry):
             at = self._at[i]
@@ -145,9 +147,17 @@ class Simulation:
 
     def twist(self, robot: int = 0) -> Floats:
         """Return the true twist (3,) of a robot in its base frame."""
-        at = self._at[robot]
-        yaw = self._data.qpos[at + 2]
-        vx, vy, yaw_rate = self._data.qvel[at : at + 3]
+        return self._twist(self._data.qpos, self._data.qvel, self._at[robot])
+
+    def speed_before_step(self, robot: int = 0) -> float:
+        """Return how fast a robot was before the last step: an impact within it has slowed it down already."""
+        qpos, qvel = np.split(self._before, [len(self._data.qpos)])
+        return float(np.hypot(*self._twist(qpos, qvel, self._at[robot])[:2]))
+
+    @staticmethod
+    def _twist(qpos: Floats, qvel: Floats, at: int) -> Floats:
+        yaw = qpos.item(at + 2)
+        vx, vy, yaw_rate = qvel[at : at + 3].tolist()
         c, s = math.cos(yaw), math.sin(yaw)
         return np.array([c * vx + s * vy, c * vy - s * vx, yaw_rate])
 

@@ -50,8 +50,10 @@ def test_denoising_ends_at_the_same_clip_from_any_level(start: float, rng: np.ra
 
 
 def test_table_of_backends() -> None:
-    assert set(BACKENDS) == {"onnxruntime", "deterministic"}
-    with pytest.raises(BackendError, match="'abacus' does not exist: choose one of deterministic, onnxruntime"):
+    assert set(BACKENDS) == {"onnxruntime", "openvino", "tensorrt", "deterministic"}
+    with pytest.raises(
+        BackendError, match="'abacus' does not exist: choose one of deterministic, onnxruntime, openvino, tensorrt"
+    ):
         open_backend("abacus")
     with pytest.raises(BackendError, match="threads = 0"):
         open_backend("onnxruntime", 0)

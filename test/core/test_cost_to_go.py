@@ -90,3 +90,35 @@ def test_no_goal_is_no_way() -> None:
     field = cost_to_go(local_map(_frame()), None, RADIUS_M)
     assert field.at(np.zeros((3, 2))).tolist() == [0.0, 0.0, 0.0]
     assert field.route().shape == (0, 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.02, 0.1, 0.3]), st.floats(-9.0, 9.0), st.floats(-9.0, 9.0))
+def test_route_alone_is_the_route_of_the_whole_field(seed: int, share: float, gx: float, gy: float) -> None:
+    rng = np.random.default_rng(seed)
+    frame = _frame()
+    frame[0] = rng.random((64, 64)) < share
+    surroundings = local_map(frame)
+    whole = cost_to_go(surroundings, np.array([gx, gy]), RADIUS_M)
+    quick = cost_to_go(surroundings, np.array([gx, gy]), RADIUS_M, whole=False)
+    np.testing.assert_array_equal(quick.route(), whole.route())
+    assert (quick.distance_m >= whole.distance_m).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_every_cell_hands_on_where_most_is_gained_per_metre(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame = _frame()
+    frame[0] = rng.random((64, 64)) < 0.1
+    field = _field(frame, (3.0, 2.0))
+    for cell in rng.integers(0, 64 * 64, 20):
+        iy, ix = divmod(int(cell), 64)
+        gains = {}
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                if np.gcd(dy, dx) == 1 and 0 <= iy + dy < 64 and 0 <= ix + dx < 64:
+                    gained = field.distance_m[iy, ix] - field.distance_m[iy + dy, ix + dx]
+                    gains[(iy + dy) * 64 + ix + dx] = gained / np.float32(np.hypot(dy, dx))
+        following = int(field.following[cell])
+        assert following == cell or gains[following] == max(gains.values())

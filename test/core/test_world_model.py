@@ -125,3 +125,15 @@ def test_folding_is_exact_and_ordered_like_pixel_unshuffle() -> None:
     np.testing.assert_array_equal(folding.unfold(folded), frame)
     channel, row, column, y, x = 1, 2, 3, 5, 7
     assert folded[channel * 16 + row * 4 + column, y, x] == frame[channel, y * 4 + row, x * 4 + column]
+
+
+class OneFuture(DeterministicBackend):
+    """Answers for the first future only."""
+
+    def run(self, network: str, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        return {name: value[:1] for name, value in super().run(network, inputs).items()}
+
+
+def test_a_runtime_that_drops_futures_is_caught() -> None:
+    with pytest.raises(BackendError, match="network 'denoiser' got 8 futures and returned 1 in 'velocity'"):
+        WorldModel(OneFuture(), "m").imagine(CONTEXT, _maneuvers(2), _noise(4), steps=2)

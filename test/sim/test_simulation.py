@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_worldmodel.sim import mjcf
 from edge_worldmodel.sim.robots import PRESETS, OdometrySpec, ScannerSpec
 from edge_worldmodel.sim.shapes import Box, Cylinder
 from edge_worldmodel.sim.simulation import Simulation
@@ -223,3 +224,29 @@ def test_a_quadrotor_follows_commands_and_is_pushed_by_wind():
     still.advance(4.0)
     assert still.twist()[0] == pytest.approx(1.5, abs=0.15)
     assert still.twist()[2] == pytest.approx(0.5, abs=0.05)
+
+
+def test_many_walls_share_bodies_and_nothing_else_changes(monkeypatch):
+    rng = np.random.default_rng(3)
+    pillars = [Cylinder(float(x), float(y), 0.1) for x, y in rng.uniform(-4.5, 4.5, (60, 2)) if np.hypot(x, y) > 1.0]
+    seen = []
+    for many in (1, 10_000):
+        monkeypatch.setattr(mjcf, "_MANY_SOLIDS", many)
+        simulation = Simulation(room(*pillars))
+        scans = [simulation.scan().ranges]
+        drive(simulation, 1.0, 0.2, 4.0)
+        scans.append(simulation.scan().ranges)
+        events = [(event.kind, event.other, event.stamp_ns) for event in simulation.contact_events]
+        seen.append((simulation._model.nbody, np.array(scans), events, simulation.pose()))
+    assert seen[0][0] > 10 > seen[1][0]
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+    assert seen[0][2] == seen[1][2] != []
+    np.testing.assert_array_equal(seen[0][3], seen[1][3])
+
+
+def test_the_speed_of_an_impact_is_that_before_it():
+    simulation = Simulation(room(Box(2.0, 0.0, 0.4, 4.0)))
+    while not simulation.contact_events:
+        before_mps = float(np.hypot(*simulation.twist()[:2]))
+        simulation.step((1.0, 0.0))
+    assert simulation.speed_before_step() == before_mps > 0.9

@@ -15,6 +15,8 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.failures import Failure
 
 _SIZE_PX = 300
+_NARROWEST = 0.65
+"""Least height (or width) of a picture, as a share of the other side."""
 _AROUND_M = 2.0
 _LEAST_M = 8.0
 _STRIDE = 3
@@ -30,12 +32,14 @@ class _View:
 
     def __init__(self, points: Floats) -> None:
         low, high = points.min(axis=0) - _AROUND_M, points.max(axis=0) + _AROUND_M
-        side_m = max(float((high - low).max()), _LEAST_M)
+        longest_m = max(float((high - low).max()), _LEAST_M)
+        sides_m = np.maximum(high - low, _NARROWEST * longest_m)
         self._centre = (low + high) / 2
-        self.scale = _SIZE_PX / side_m
+        self.scale = _SIZE_PX / longest_m
+        self.size_px = np.minimum(np.round(sides_m * self.scale).astype(int), _SIZE_PX)
 
     def __call__(self, points: Floats) -> NDArray[np.int32]:
-        offset = (np.asarray(points) - self._centre) * self.scale * (1, -1) + _SIZE_PX / 2
+        offset = (np.asarray(points) - self._centre) * self.scale * (1, -1) + self.size_px / 2
         return np.asarray(np.round(np.clip(offset, -1e4, 1e4)), np.int32)
 
 
@@ -57,7 +61,8 @@ def animate(failure: Failure) -> str:
 
 
 def _backdrop(failure: Failure, view: _View) -> NDArray[np.uint8]:
-    image = np.full((_SIZE_PX, _SIZE_PX, 3), _WHITE, np.uint8)
+    width, height = view.size_px
+    image = np.full((height, width, 3), _WHITE, np.uint8)
     for outline in failure.outlines:
         cv2.fillPoly(image, [view(outline[~np.isnan(outline[:, 0])])], _GREY, cv2.LINE_AA)
     cv2.drawMarker(image, _pixel(view, failure.goal[:2]), _GREEN, cv2.MARKER_STAR, 12, 2)
@@ -79,6 +84,7 @@ def _draw(image: NDArray[np.uint8], failure: Failure, view: _View, moment: int) 
     nose = np.array([x, y]) + 0.3 * np.array([c, s])
     cv2.line(image, _pixel(view, np.array([x, y])), _pixel(view, nose), (0, 0, 0), 1, cv2.LINE_AA)
     seconds = (trace.stamps_ns[moment] - trace.stamps_ns[0]) * 1e-9
+    cv2.rectangle(image, (0, 0), (56, 21), _WHITE, -1)
     cv2.putText(image, f"{seconds:.1f} s", (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
     return image
 

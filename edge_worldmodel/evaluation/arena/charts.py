@@ -13,8 +13,51 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 _COLOURS = {"success": "#3a9a5b", "contact": "#d1495b", "timeout": "#e9b44c", "error": "#59636e"}
+_PLANNERS = {
+    "ours": "#e67e22", "ours_live": "#a04000", "dwa": "#4a78b5", "mppi_static": "#7f8c8d", "mppi_cv": "#8e44ad",
+    "orca": "#2a9d8f", "pytorch_mppi": "#c0a000",
+}  # fmt: skip
+
+
+def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a picture of how often each planner arrives and touches something on every scenario, with intervals."""
+    planners = list(dict.fromkeys(name for figures in results.values() for name in figures))
+    figure, axes = plt.subplots(
+        1, 2, figsize=(13, len(results) * (0.16 * len(planners) + 0.12) + 1.0), layout="constrained", sharey=True
+    )
+    try:
+        for axis, key in zip(axes, ("success", "contact"), strict=True):
+            _shares(axis, results, planners, key)
+            axis.set_title(f"{key}, with 95 % intervals", fontsize=11)
+        axes[0].set_yticks(range(len(results)), list(results))
+        axes[0].invert_yaxis()
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(planners), frameon=False, fontsize=10)
+        return data_url(figure)
+    finally:
+        plt.close(figure)
+
+
+def _shares(axis: Any, results: Mapping[str, Mapping[str, Any]], planners: Sequence[str], key: str) -> None:
+    for place, planner in enumerate(planners):
+        rows = [(row, figures[planner]) for row, figures in enumerate(results.values()) if planner in figures]
+        shares = np.array([figures[key] for _, figures in rows])
+        low, high = np.array([figures["ci95"][key] for _, figures in rows], float).T
+        offset = 0.7 * ((place + 0.5) / len(planners) - 0.5)
+        axis.errorbar(
+            shares, [row + offset for row, _ in rows], fmt="o", markersize=5, capsize=2, linewidth=1.2, label=planner,
+            xerr=np.maximum([shares - low, high - shares], 0.0), color=_PLANNERS.get(planner, "#333333"),
+        )  # fmt: skip
+    for row in range(1, len(results)):
+        axis.axhline(row - 0.5, color="#d8dee4", linewidth=0.8)
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_ylim(-0.5, len(results) - 0.5)
+    axis.set_xticks(np.linspace(0, 1, 5))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.grid(axis="x", alpha=0.3)
 
 
 def overview(planners: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -25,7 +68,7 @@ def overview(planners: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
         _endings(axes[0], planners)
         for axis, key, title in (
             (axes[1], "time_s", "time to the goal [s]"),
-            (axes[2], "min_distance_m", "nearest [m]"),
+            (axes[2], "min_distance_m", "smallest gap [m]"),
         ):
             _spread(axis, names, [_values(rows, name, key) for name in names], title)
         axes[0].set_yticks(range(len(names)), names)
@@ -58,7 +101,9 @@ def _endings(axis: Any, planners: Mapping[str, Any]) -> None:
         low, high = figures["ci95"]["success"]
         share = figures["success"]
         axis.errorbar(share, i, xerr=[[max(share - low, 0)], [max(high - share, 0)]], color="black", capsize=3)
-    axis.set_xlim(0, 1)
+    axis.set_xlim(0, 1.02)
+    axis.set_xticks(np.linspace(0, 1, 5))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_title("endings, with the interval of success", fontsize=10)
     axis.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
@@ -67,7 +112,11 @@ def _spread(axis: Any, names: Sequence[str], values: Sequence[np.ndarray[Any, An
     for i in range(len(names)):
         if len(values[i]):
             jitter = np.linspace(-0.18, 0.18, len(values[i]))
-            axis.plot(values[i], i + jitter, ".", color="#4a78b5", alpha=0.4, markersize=4)
-            axis.plot([np.median(values[i])] * 2, [i - 0.3, i + 0.3], color="black")
-    axis.set_title(f"{title}, line: median", fontsize=10)
+            axis.plot(values[i], i + jitter, "o", color="#4a78b5", alpha=0.45, markersize=4, markeredgewidth=0)
+            axis.plot([np.median(values[i])] * 2, [i - 0.3, i + 0.3], color="black", linewidth=1.8)
+    if not any(len(found) for found in values):
+        axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", color="#59636e")
+    axis.set_xlim(left=min(-0.02 * axis.get_xlim()[1], 0.0))
+    axis.xaxis.set_major_locator(MaxNLocator(7))
+    axis.set_title(f"{title}: episodes and median", fontsize=10)
     axis.grid(axis="x", alpha=0.3)

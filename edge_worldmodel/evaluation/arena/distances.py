@@ -53,9 +53,11 @@ class Surroundings:
 
     def _from_footprint(self, pose: Floats, points: Floats) -> Floats:
         """Return the distances (n,) of points (n, 2) to the footprint; inside of a rectangle they count as 0."""
-        local = _to_local(pose, points)
-        beyond = np.maximum(np.abs(local) - self._half, 0.0)
-        return np.asarray(np.hypot(beyond[:, 0], beyond[:, 1]) - self._round_m)
+        c, s = math.cos(pose[2]), math.sin(pose[2])
+        x, y = points[:, 0] - pose[0], points[:, 1] - pose[1]
+        ahead = np.maximum(np.abs(c * x + s * y) - self._half[0], 0.0)
+        aside = np.maximum(np.abs(c * y - s * x) - self._half[1], 0.0)
+        return np.asarray(np.hypot(ahead, aside) - self._round_m)
 
     def _to_boxes(self, points: Floats) -> Floats:
         """Return the distances (n, boxes) of points (n, 2) to all boxes, 0 inside."""
@@ -64,12 +66,6 @@ class Surroundings:
         x = np.abs(c * offset[..., 0] + s * offset[..., 1]) - self._boxes[:, 3]
         y = np.abs(c * offset[..., 1] - s * offset[..., 0]) - self._boxes[:, 4]
         return np.hypot(np.maximum(x, 0.0), np.maximum(y, 0.0))
-
-
-def _to_local(pose: Floats, points: Floats) -> Floats:
-    c, s = math.cos(pose[2]), math.sin(pose[2])
-    offset = points - pose[:2]
-    return np.stack([c * offset[:, 0] + s * offset[:, 1], c * offset[:, 1] - s * offset[:, 0]], axis=-1)
 
 
 def _to_world(pose: Floats, points: Floats) -> Floats:

@@ -52,7 +52,6 @@ class Episode:
         goal = np.array(world.robots[0].goal)
         self._goal = relative(self._start, goal)[:2]
         self._record = _Record()
-        self._speed_mps = 0.0
         walls = self._outlines() if controller.knows_people else ()
         self._steering = isinstance(controller, SteeringController)
         controller.reset(self._spec, self._goal, case.planner_seed, walls)
@@ -107,7 +106,6 @@ class Episode:
         steering = self._steering
         steer = round(self._controller.steer_period_s / step_s) if steering else steps  # type: ignore[attr-defined]
         for step in range(1, steps + 1):
-            self._speed_mps = float(np.hypot(*simulation.twist()[:2]))  # an impact has slowed it down already
             simulation.step()
             if simulation.contact_events:
                 self._measure(step % measure * step_s)
@@ -186,7 +184,7 @@ class Episode:
             score=barn_score(ending == "success", elapsed_s, self._case.draft.shortest_m),
             goal_distance_m=simulation.goal_distance(),
             touched=event.kind if event else "",
-            contact_speed_mps=self._speed_mps if event else math.nan,
+            contact_speed_mps=simulation.speed_before_step() if event else math.nan,
             error=error,
             ticks=sum(record.bins.values()),
             tick_bins=record.bins,

@@ -29,8 +29,10 @@ table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabula
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; text-align: right; vertical-align: top }
 th:first-child, td:first-child { text-align: left }
 tr.best td, td.best { background: #eef7ee } small { color: #59636e; white-space: nowrap; display: block }
-figure { display: inline-block; margin: .5rem 1rem .5rem 0; max-width: 330px; vertical-align: top }
-figcaption { font-size: 12px; color: #59636e } img { max-width: 100% } .wide { max-width: 100% }
+figure { display: inline-block; margin: .5rem .7rem .5rem 0; width: 290px; vertical-align: top }
+figure img { border: 1px solid #d8dee4 } figcaption { font-size: 12px; color: #59636e } img { max-width: 100% }
+.touched { white-space: nowrap } summary { cursor: pointer; font-weight: 600 }
+.person { color: #4a78b5 } .robot { color: #e67e22 } .goal { color: #3a9a5b }
 h2 { margin-top: 2.2rem; border-top: 2px solid #d8dee4; padding-top: .8rem } nav a { margin-right: 1rem }
 """
 _LEGEND = """<p>Small print under each figure: 95 % confidence interval (Wilson for shares, bootstrap for means).
@@ -81,7 +83,10 @@ def page(reports: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
     parts = ["<h1>Closed-loop arena</h1>", _LEGEND]
     links = [f"<a href='#{_anchor(path, name)}'>{_text(name)}</a>" for path, r in reports for name in r["results"]]
     parts.append(f"<nav>{' '.join(links)}</nav>")
-    parts += [_summary(report) for _, report in reports if len(report["results"]) > 1]
+    for path, report in reports:
+        if len(report["results"]) > 1:
+            parts += [f"<h2>All scenarios: {_text(path.name)}</h2>", _summary(report)]
+            parts.append(f"<img alt='success and contact' src='{charts.comparison(report['results'])}'>")
     for path, report in reports:
         parts.append(_origin(path, report))
         kept = _failures(path)
@@ -100,13 +105,19 @@ def _summary(report: Mapping[str, Any]) -> str:
     planners = list(dict.fromkeys(planner for figures in results.values() for planner in figures))
     lines = ["<tr><th>success / contact</th>" + "".join(f"<th>{_text(name)}</th>" for name in planners) + "</tr>"]
     for name, by_planner in results.items():
-        best = max(figures["success"] for figures in by_planner.values())
+        best = _best(by_planner)
         cells = [_share(by_planner.get(planner), best) for planner in planners]
         lines.append(f"<tr><td>{_text(name)}</td>{''.join(cells)}</tr>")
     return f"<table>{''.join(lines)}</table>"
 
 
-def _share(figures: Mapping[str, Any] | None, best: float) -> str:
+def _best(planners: Mapping[str, Any]) -> float | None:
+    """Return the highest share of success; None where all have the same, and nothing is to be marked."""
+    shares = {figures["success"] for figures in planners.values()}
+    return max(shares) if len(shares) > 1 else None
+
+
+def _share(figures: Mapping[str, Any] | None, best: float | None) -> str:
     if figures is None:
         return "<td>–</td>"
     low, high = figures["ci95"]["success"]
@@ -148,7 +159,7 @@ def _scenario(path: Path, report: Mapping[str, Any], name: str, planners: Mappin
         f" {about.get('max_speed_mps')} m/s, {about.get('time_limit_s'):g} s, goal tolerance"
         f" {about.get('goal_tolerance_m')} m.</p>",
         _table(planners),
-        f"<img class='wide' alt='outcomes and times' src='{charts.overview(planners, rows)}'>",
+        f"<img alt='outcomes and times' src='{charts.overview(planners, rows)}'>",
     ]
     differences = report["differences"].get(name, {})
     if differences:
@@ -163,17 +174,17 @@ def _scenario(path: Path, report: Mapping[str, Any], name: str, planners: Mappin
 
 def _table(planners: Mapping[str, Any]) -> str:
     head = "".join(f"<th>{_text(title)}</th>" for _, title, _ in _COLUMNS)
-    best = max(figures["success"] for figures in planners.values())
+    best = _best(planners)
     lines = [f"<tr><th>planner</th>{head}<th>tick p50 / p99 [ms]</th><th>touched</th><th>episodes</th></tr>"]
     for planner, figures in planners.items():
         cells = "".join(f"<td>{_figure(figures, key, form)}</td>" for key, _, form in _COLUMNS)
         ticks = " / ".join("–" if v is None else f"{1e3 * v:.1f}" for v in figures["tick_s"].values())
-        touched = ", ".join(f"{count} {what}" for what, count in figures["touched"].items()) or "–"
+        touched = ", ".join(f"{what}: {count}" for what, count in figures["touched"].items()) or "–"
         broken = f"<small>broke down: {figures['error']:.1%}</small>" if figures["error"] else ""
         mark = " class='best'" if figures["success"] == best else ""
         lines.append(
-            f"<tr{mark}><td>{_text(planner)}{broken}</td>{cells}<td>{ticks}</td><td>{_text(touched)}</td>"
-            f"<td>{figures['episodes']}</td></tr>"
+            f"<tr{mark}><td>{_text(planner)}{broken}</td>{cells}<td>{ticks}</td>"
+            f"<td class='touched'>{_text(touched)}</td><td>{figures['episodes']}</td></tr>"
         )
     return f"<table>{''.join(lines)}</table>"
 
@@ -194,17 +205,21 @@ def _animations(path: Path, kept: Sequence[Path], name: str) -> list[str]:
     mine = [file for file in kept if file.stem.rsplit("-", 2)[0] == name]
     if not mine:
         return []
-    parts = ["<h3>Failures</h3><p>Three times as fast as real time; the MCAP files lie in "
-             f"<code>{_text(failures.folder_of(path).name)}/</code>.</p>"]  # fmt: skip
+    parts = [
+        f"<details><summary>Failures kept, as animations: {len(mine)}</summary><p>Three times as fast as real time:"
+        " <b class='robot'>robot</b> with its way, <b class='person'>people</b>, <b class='goal'>goal</b>, walls grey;"
+        f" the MCAP files lie in <code>{_text(failures.folder_of(path).name)}/</code>.</p>"
+    ]
     for file in mine:
         failure = failures.read(file)
         picture = animation.animate(failure)
+        title = "&nbsp;".join(_text(failure.title).rsplit(" ", 1))  # the unit stays beside its number
         mcap = f"{failures.folder_of(path).name}/{file.stem}.mcap"
         parts.append(
-            f"<figure><img alt='animation' src='{picture}'><figcaption>{_text(failure.title)}<br>"
+            f"<figure><img alt='animation' src='{picture}'><figcaption>{title}<br>"
             f"<a href='{_text(mcap)}'>{_text(file.stem)}.mcap</a></figcaption></figure>"
         )
-    return parts
+    return [*parts, "</details>"]
 
 
 def _skipped(report: Mapping[str, Any]) -> str:

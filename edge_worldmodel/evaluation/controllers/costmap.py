@@ -6,6 +6,8 @@ of inflated costs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ class Costmap:
         self._footprint = footprint
         self._state = np.zeros((CELLS, CELLS), np.uint8)
         self._corner = np.full(2, -CELLS // 2)
-        self.distance_m: Tensor = np.full((CELLS, CELLS), _FAR_M, np.float32)
+        self._distance_m: Tensor | None = None
 
     @property
     def origin(self) -> Floats:
@@ -54,6 +56,13 @@ class Costmap:
         """Cells that were never seen."""
         return self._state == _UNKNOWN
 
+    @property
+    def distance_m(self) -> Tensor:
+        """Distance in metres from each cell to the nearest occupied one; measured when it is first asked for."""
+        if self._distance_m is None:
+            self._distance_m = _distance(self._state)
+        return self._distance_m
+
     def update(self, sweep: Sweep, pose: Floats) -> None:
         """Take in a sweep seen from a base pose (3,) in the odom frame."""
         self._follow(pose[:2])
@@ -65,18 +74,22 @@ class Costmap:
             at = np.rint(((centre - self.origin) / CELL_M - 0.5) * 2**_SHIFT).astype(int)
             radius = int(self._footprint.inscribed_m / CELL_M * 2**_SHIFT)
             cv2.circle(self._state, at.tolist(), radius, _FREE, -1, cv2.LINE_8, _SHIFT)
-        self._measure()
+        self._distance_m = None
 
     def distance_at(self, points: NDArray[np.floating]) -> Tensor:
         """Return (...) the distance in metres from points (..., 2) in the odom frame to the nearest occupied cell."""
-        return self.distance_m[self.cells_of(points)]
+        return self.distance_of(points[..., 0], points[..., 1])
+
+    def distance_of(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> Tensor:
+        """Return the same for points that come as their coordinates."""
+        origin = self.origin.astype(x.dtype)
+        cells = _along(y, origin[1]) * CELLS + _along(x, origin[0])
+        return np.take(self.distance_m.reshape(-1), cells)
 
     def cells_of(self, points: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return (iy, ix) of points (..., 2) in the odom frame; outside points count as the nearest border cell."""
         origin = self.origin.astype(points.dtype)
-        ix = ((points[..., 0] - origin[0]) * (1.0 / CELL_M)).astype(np.intp)
-        iy = ((points[..., 1] - origin[1]) * (1.0 / CELL_M)).astype(np.intp)
-        return np.clip(iy, 0, CELLS - 1), np.clip(ix, 0, CELLS - 1)
+        return _along(points[..., 1], origin[1]), _along(points[..., 0], origin[0])
 
     def without(self, centres: Floats, radii_m: Floats) -> Tensor:
         """Return ``distance_m`` as it would be without what was seen in discs (n, 2), (n,) of the odom frame."""
@@ -116,8 +129,12 @@ class Costmap:
         inside = np.all((cells >= 0) & (cells < CELLS), axis=-1)
         self._state[cells[inside, 1], cells[inside, 0]] = _OCCUPIED
 
-    def _measure(self) -> None:
-        self.distance_m = _distance(self._state)
+
+def _along(coordinate: NDArray[np.floating], origin: np.floating[Any]) -> NDArray[np.intp]:
+    """Return the cells of coordinates along one axis."""
+    cells = np.asarray((coordinate - origin) * (1.0 / CELL_M))
+    np.clip(cells, 0, CELLS - 1, out=cells)
+    return cells.astype(np.intp)
 
 
 def _distance(state: NDArray[np.uint8]) -> Tensor:

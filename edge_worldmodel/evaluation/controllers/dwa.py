@@ -6,6 +6,7 @@ by heading, clearance and speed. The heading is taken towards a point ahead on t
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,9 +56,10 @@ class Dwa(LocalPlanner):
 
     def choose(self, scene: Scene) -> Command:
         """Score the window and take the best admissible arc; none: stop."""
-        speed, turn = self._window(scene.look.twist)
-        poses = arcs(scene.pose, speed, turn, self.config.horizon_s, _STEPS)
-        free_s = self._free_s(scene, poses)
+        speeds, turns = self._window(scene.look.twist)
+        ahead = arcs(scene.pose, speeds, turns, self.config.horizon_s, _STEPS)
+        free_s = self._free_s(scene, ahead)
+        speed, turn = np.repeat(speeds, len(turns)), np.tile(turns, len(speeds))
         # Arcs shorter than the braking way lead into an obstacle.
         braking_s = speed / self.limits.deceleration_mps2 + self.config.reaction_s
         braking_m = speed * self.config.reaction_s + speed**2 / (2.0 * self.limits.deceleration_mps2)
@@ -69,12 +71,12 @@ class Dwa(LocalPlanner):
         admissible &= np.abs(turn) * self.limits.turn_radius_m <= speed + 1e-9
         if not admissible.any():
             return STOP
-        score = self._score(scene, poses, speed, free_s)
+        score = self._score(scene, ahead, speed, free_s)
         best = int(np.argmax(np.where(admissible, score, -np.inf)))
         return Command(float(speed[best]), float(turn[best]))
 
     def _window(self, twist: Floats) -> tuple[Floats, Floats]:
-        """Return speeds and yaw rates (n,) of the dynamic window."""
+        """Return speeds (s,) and yaw rates (w,) of the dynamic window; each goes with each."""
         cfg, limits = self.config, self.limits
         v, w = float(twist[0]), float(twist[2])
         low = max(0.0, v - limits.deceleration_mps2 * cfg.window_s)
@@ -83,25 +85,26 @@ class Dwa(LocalPlanner):
         left, right = min(limits.yaw_rate_radps, w + reach), max(-limits.yaw_rate_radps, w - reach)
         speeds = np.linspace(min(low, limits.forward_mps), high, cfg.speeds)
         turns = np.append(np.linspace(right, left, cfg.turns), np.clip(0.0, right, left))
-        grid = np.meshgrid(speeds, turns, indexing="ij")
-        return grid[0].ravel(), grid[1].ravel()
+        return speeds, turns
 
-    def _free_s(self, scene: Scene, poses: Floats) -> Floats:
+    def _free_s(self, scene: Scene, ahead: Arcs) -> Floats:
         """Return (n,) how long each arc is free; standing inside of the margin, only what comes nearer counts."""
-        clearance = scene.costmap.distance_at(self.footprint.discs(poses)).min(axis=-1)
+        cos, sin = np.cos(ahead.yaw), np.sin(ahead.yaw)
+        discs = [scene.costmap.distance_of(ahead.x + cos * c, ahead.y + sin * c) for c in self.footprint.centres_m]
+        clearance = functools.reduce(np.minimum, discs).reshape(-1, _STEPS + 1)
         needed_m = self.footprint.radius_m + self.config.margin_m
         blocked = (clearance < needed_m) & (clearance < clearance[:, :1])
         times_s = np.linspace(0.0, self.config.horizon_s, _STEPS + 1)
         first = np.where(blocked.any(axis=1), np.argmax(blocked, axis=1), _STEPS + 1)
         return np.where(first > _STEPS, math.inf, times_s[np.maximum(np.minimum(first, _STEPS) - 1, 0)])
 
-    def _score(self, scene: Scene, poses: Floats, speed: Floats, free_s: Floats) -> Floats:
+    def _score(self, scene: Scene, ahead: Arcs, speed: Floats, free_s: Floats) -> Floats:
         cfg = self.config
         target = scene.path[min(len(scene.path) - 1, round(cfg.lookahead_m / SPACING_M))]
         # Where the robot would be when it has stopped turning.
-        at = poses[:, max(round(_STEPS * 0.4 / cfg.horizon_s), 1)]
-        bearing = np.arctan2(target[1] - at[:, 1], target[0] - at[:, 0])
-        heading = 1.0 - np.abs(wrap_angle(bearing - at[:, 2])) / np.pi
+        at = max(round(_STEPS * 0.4 / cfg.horizon_s), 1)
+        bearing = np.arctan2(target[1] - ahead.y[..., at], target[0] - ahead.x[..., at])
+        heading = (1.0 - np.abs(wrap_angle(bearing - ahead.yaw[:, at])) / np.pi).reshape(-1)
         # An arc that is free as far as it is looked along, and a turn on the spot, have all the clearance there is.
         clearance = np.where(
             np.isinf(free_s), 1.0, speed * np.minimum(free_s, cfg.horizon_s) / (self.limits.forward_mps * cfg.horizon_s)
@@ -114,15 +117,23 @@ class Dwa(LocalPlanner):
         return total
 
 
-def arcs(pose: Floats, speed: Floats, turn: Floats, horizon_s: float, steps: int) -> Floats:
-    """Return poses (n, steps + 1, 3) along arcs of constant speeds (n,) and yaw rates (n,) from a pose (3,)."""
+@dataclass(frozen=True)
+class Arcs:
+    """Arcs of constant speed and yaw rate: ``x``, ``y`` (s, w, t); ``yaw`` (w, t) is the same for all speeds."""
+
+    x: Floats
+    y: Floats
+    yaw: Floats
+
+
+def arcs(pose: Floats, speeds: Floats, turns: Floats, horizon_s: float, steps: int) -> Arcs:
+    """Return arcs of ``steps`` steps from a pose (3,), of all speeds (s,) with all yaw rates (w,)."""
     t = np.linspace(0.0, horizon_s, steps + 1)
-    half = 0.5 * turn[:, None] * t
+    half = 0.5 * turns[:, None] * t
     # The chord of an arc of angle a and length l is l sin(a / 2) / (a / 2), at half the angle.
-    chord = speed[:, None] * t * np.sinc(half / np.pi)
+    chord = (speeds[:, None] * t)[:, None] * np.sinc(half / np.pi)
     heading = pose[2] + half
-    x, y = pose[0] + chord * np.cos(heading), pose[1] + chord * np.sin(heading)
-    return np.stack([x, y, heading + half], axis=-1)
+    return Arcs(pose[0] + chord * np.cos(heading), pose[1] + chord * np.sin(heading), heading + half)
 
 
 def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Dwa:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_worldmodel.core.cost_to_go import CostToGo, CostToGoConfig, cost_to_go
+from edge_worldmodel.core.cost_to_go import CostToGoConfig, cost_to_go
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import LocalMap
 from edge_worldmodel.core.types import Floats
@@ -32,23 +32,16 @@ class Guidance:
         """Look for a new way every ``period_ticks`` looks."""
         self._radius_m = footprint.radius_m + _MARGIN_M
         self._period_ticks, self._tick = period_ticks, 0
-        self._field: CostToGo | None = None
-        self._centre = np.zeros(2)
         self._path = np.zeros((0, 2))
 
     def path(self, costmap: Costmap, position: Floats, goal: Floats) -> Floats:
         """Return (n, 2) points of the way from a position (2,) to the goal (2,), all in the odom frame."""
-        if self._tick % self._period_ticks == 0 or self._field is None:
-            self._centre = costmap.centre
-            self._field = cost_to_go(coarse(costmap), goal - self._centre, self._radius_m, _COSTS)
-            self._path = _even(_smooth(_even(np.concatenate([position[None], self._centre + self._field.route()]))))
+        if self._tick % self._period_ticks == 0:
+            centre = costmap.centre
+            field = cost_to_go(coarse(costmap), goal - centre, self._radius_m, _COSTS, whole=False)
+            self._path = _even(_smooth(_even(np.concatenate([position[None], centre + field.route()]))))
         self._tick += 1
         return _from(self._path, position)
-
-    def to_go(self, points: Floats) -> Floats:
-        """Return (...) the length of the cheapest way to the goal from points (..., 2) in the odom frame."""
-        assert self._field is not None
-        return self._field.at(points - self._centre)
 
 
 def coarse(costmap: Costmap) -> LocalMap:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena import closed_loop, failures, report
+from edge_worldmodel.evaluation.arena import charts, closed_loop, failures, report
 from edge_worldmodel.evaluation.arena.failures import folder_of
 from edge_worldmodel.evaluation.controllers import ControllerError
 
@@ -207,3 +207,18 @@ def test_what_is_no_result_is_refused(tmp_path):
     path.write_text("{}")
     with pytest.raises(report.ReportError, match="other.json"):
         report.load(path)
+
+
+def test_nobody_is_marked_best_where_all_are_equal():
+    def figures(success: float) -> dict[str, float]:
+        return {"success": success}
+
+    assert report._best({"a": figures(0.5), "b": figures(0.25)}) == 0.5
+    assert report._best({"a": figures(0.0), "b": figures(0.0)}) is None
+
+
+def test_the_chart_of_all_scenarios_shows_planners_that_are_missing_somewhere():
+    figures = {"success": 0.5, "contact": 0.25, "ci95": {"success": [0.3, 0.7], "contact": [0.1, 0.5]}}
+    picture = charts.comparison({"crowd": {"dwa": figures, "ours": figures}, "barn": {"dwa": figures}})
+    assert picture.startswith("data:image/png;base64,")
+    assert len(picture) > 10_000

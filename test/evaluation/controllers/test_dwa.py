@@ -14,7 +14,9 @@ from edge_worldmodel.sim.robots import PRESETS
 @settings(deadline=None, max_examples=20)
 @given(st.floats(0.0, 2.0), st.floats(-2.0, 2.0), st.floats(-np.pi, np.pi))
 def test_arcs_are_what_integration_gives(speed: float, turn: float, yaw: float) -> None:
-    end = arcs(np.array([1.0, -2.0, yaw]), np.array([speed]), np.array([turn]), 2.0, 10)[0, -1]
+    ahead = arcs(np.array([1.0, -2.0, yaw]), np.array([0.1, speed]), np.array([-0.1, 0.2, turn]), 2.0, 10)
+    assert ahead.x.shape == ahead.y.shape == (2, 3, 11)
+    end = ahead.x[1, 2, -1], ahead.y[1, 2, -1], ahead.yaw[2, -1]
     times = (np.arange(20000) + 0.5) * 1e-4
     heading = yaw + turn * times
     expected = 1.0 + speed * np.cos(heading).sum() * 1e-4, -2.0 + speed * np.sin(heading).sum() * 1e-4

@@ -1,0 +1,136 @@
+"""What was measured on this device, on disk, so that every node comes to the same model without measuring again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_worldmodel.backends.options import BackendOptions
+from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.placement.choice import Choice, Measured, ServiceLevel, choose
+
+SCHEMA = 1
+DEFAULT_VARIANT = "small"
+"""The model of a device where nothing was measured."""
+
+
+class PlacementError(EdgeWorldModelError):
+    """The record of what was measured cannot be read, or a pinned variant is not there."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Figures of all variants on one device and runtime, and the service level they were measured for."""
+
+    device: str
+    runtime: str
+    level: ServiceLevel
+    measured: tuple[Measured, ...]
+
+
+def record_path() -> Path:
+    """Return where the record of this user's device is."""
+    return Path(os.environ.get("EDGE_WORLDMODEL_PLACEMENT", "~/.cache/edge_worldmodel/placement.json")).expanduser()
+
+
+def runtime_name(backend: str, threads: int, options: BackendOptions) -> str:
+    """Name what measured times depend on beside the device."""
+    detail = {"onnxruntime": options.provider, "tensorrt": options.precision}.get(backend, "")
+    return f"{backend}{f' {detail}' if detail else ''}, {threads} thread(s)"
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps({"schema": SCHEMA, **dataclasses.asdict(record)}, indent=2) + "\n")
+    os.replace(beside, path)
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        PlacementError: it is damaged or of another version.
+    """
+    try:
+        data = json.loads(path.read_text())
+        if data["schema"] != SCHEMA:
+            raise PlacementError(f"{path} has schema {data['schema']!r}, this program reads {SCHEMA}: place again")
+        measured = tuple(Measured(**one) for one in data["measured"])
+        return Record(data["device"], data["runtime"], ServiceLevel(**data["level"]), measured)
+    except (OSError, ValueError, TypeError, KeyError, ConfigError) as error:
+        raise PlacementError(
+            f"{path} cannot be read ({error}): run edge-worldmodel place again, or remove it"
+        ) from error
+
+
+def variants(models: Path) -> list[Path]:
+    """Return the folders of the models below ``models``, by name."""
+    return sorted(path.parent for path in models.glob("*/manifest.json"))
+
+
+def resolve(models: Path, pinned: str, path: Path, device: str, runtime: str) -> tuple[Path, Choice]:
+    """Return the folder of the model to run, and why.
+
+    Args:
+        models: folder of the shipped variants.
+        pinned: a variant that an operator chose, or empty.
+        path: the record.
+        device: name of this device.
+        runtime: name of the runtime that the node is about to use.
+
+    Raises:
+        PlacementError: the pinned variant does not exist, or the record is damaged.
+    """
+    there = {folder.name: folder for folder in variants(models)}
+    if pinned:
+        if pinned not in there:
+            raise PlacementError(f"model '{pinned}' is not in {models}: choose one of {', '.join(there) or 'none'}")
+        return there[pinned], Choice(pinned, True, f"{pinned} was chosen by the operator")
+    choice = _from_record(there, path, device, runtime)
+    return there.get(choice.variant, models / DEFAULT_VARIANT), choice
+
+
+def _from_record(there: dict[str, Path], path: Path, device: str, runtime: str) -> Choice:
+    if not path.exists():
+        return _default("nothing was measured on this device; edge-worldmodel place does")
+    record = read_record(path)
+    if (record.device, record.runtime) != (device, runtime):
+        return _default(
+            f"{path} was measured on {record.device} with {record.runtime}, this is {device} with {runtime}; "
+            "edge-worldmodel place again"
+        )
+    known = [one for one in record.measured if one.variant in there]
+    current = [one for one in known if one.problem or _model_id(there[one.variant]) == one.model_id]
+    if len(current) < len(there):
+        unknown = sorted(set(there) - {one.variant for one in current})
+        return _default(f"{', '.join(unknown)} changed since it was measured; edge-worldmodel place again")
+    choice = choose(current, record.level)
+    return choice if choice.variant else _default(choice.why)
+
+
+def _default(why: str) -> Choice:
+    return Choice(DEFAULT_VARIANT, False, f"{DEFAULT_VARIANT} is the default: {why}")
+
+
+def _model_id(folder: Path) -> str:
+    """Return the id that a manifest claims; whether it tells the truth is checked when it is loaded."""
+    try:
+        claimed: Any = json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    return str(claimed.get("model_id", "")) if isinstance(claimed, dict) else ""
+
+
+def summary(one: Measured) -> str:
+    """Return the figures of a variant on one line."""
+    if one.problem:
+        return f"  {one.variant:12s} {one.problem}"
+    times = f"p50 {1e3 * one.p50_s:6.1f}  p95 {1e3 * one.p95_s:6.1f}  p99 {1e3 * one.p99_s:6.1f} ms"
+    size = f"{one.memory_mb:5.0f} MB  files {one.size_bytes / 1e6:.1f} MB"
+    return f"  {one.variant:12s} {times}  {size}  {one.model_id}"

@@ -1,0 +1,121 @@
+"""The smallest model that keeps the service level is chosen, explained, and the same for every node."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge_worldmodel import cli
+from edge_worldmodel.backends.options import BackendOptions
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.placement.choice import Measured, ServiceLevel, choose
+from edge_worldmodel.placement.record import (
+    PlacementError,
+    Record,
+    read_record,
+    resolve,
+    runtime_name,
+    write_record,
+)
+from edge_worldmodel.placement.trial import Runtime, try_model
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+LEVEL = ServiceLevel(latency_p95_s=0.1, memory_mb=200.0)
+TINY = Measured("tiny", "tiny-1", 1_000_000, 0.02, 0.03, 0.04, 110.0)
+SMALL = Measured("small", "small-1", 4_000_000, 0.05, 0.08, 0.09, 130.0)
+BIG = Measured("big", "big-1", 9_000_000, 0.15, 0.20, 0.30, 250.0)
+BROKEN = Measured("broken", problem="decoder.onnx was changed or damaged")
+
+
+def test_the_smallest_that_keeps_the_level_is_taken_and_the_others_are_explained() -> None:
+    choice = choose([BIG, BROKEN, SMALL, TINY], LEVEL)
+    assert (choice.variant, choice.met) == ("tiny", True)
+    assert (
+        "tiny is the smallest that keeps p95 100 ms and 200 MB (32 futures, 2 steps): p95 30 ms, 110 MB" in choice.why
+    )
+    assert "big misses it: p95 200 ms and 250 MB" in choice.why and "broken cannot be used: decoder.onnx" in choice.why
+
+
+def test_latency_and_memory_both_count() -> None:
+    assert choose([SMALL, dataclasses.replace(TINY, p95_s=0.11)], LEVEL).variant == "small"
+    assert choose([SMALL, dataclasses.replace(TINY, memory_mb=201.0)], LEVEL).variant == "small"
+    assert choose([SMALL, dataclasses.replace(TINY, p95_s=float("nan"))], LEVEL).variant == "small"
+
+
+def test_where_none_keeps_it_the_quickest_is_taken_and_told() -> None:
+    slow = [dataclasses.replace(one, p95_s=one.p95_s * 10) for one in (BIG, SMALL, TINY)]
+    choice = choose(slow, LEVEL)
+    assert (choice.variant, choice.met) == ("tiny", False) and "none keeps p95 100 ms" in choice.why
+    assert choose([BROKEN], LEVEL).variant == "" and choose([], LEVEL).why.endswith("(none was found)")
+    with pytest.raises(ConfigError, match="latency_p95_s"):
+        ServiceLevel(latency_p95_s=0.0)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for one in (SMALL, TINY):
+        folder = tmp_path / "models" / one.variant
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"model_id": one.model_id}))
+    return tmp_path / "models"
+
+
+def test_nodes_take_what_was_measured(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "placement.json"
+    here = ("this device", runtime_name("onnxruntime", 2, BackendOptions()))
+    folder, choice = resolve(models, "", path, *here)
+    assert folder.name == "small" and "small is the default: nothing was measured on this device" in choice.why
+    write_record(path, Record(*here, LEVEL, (SMALL, TINY)))
+    assert read_record(path) == Record(*here, LEVEL, (SMALL, TINY))
+    folder, choice = resolve(models, "", path, *here)
+    assert folder == models / "tiny" and choice.met
+    folder, choice = resolve(models, "small", path, *here)
+    assert folder == models / "small" and choice.why == "small was chosen by the operator"
+    with pytest.raises(PlacementError, match="model 'huge' is not in .*: choose one of small, tiny"):
+        resolve(models, "huge", path, *here)
+
+
+def test_figures_of_elsewhere_or_of_another_model_do_not_count(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "placement.json"
+    write_record(path, Record("this device", "onnxruntime cpu, 2 thread(s)", LEVEL, (SMALL, TINY)))
+    for device, runtime in (("another", "onnxruntime cpu, 2 thread(s)"), ("this device", "openvino, 2 thread(s)")):
+        folder, choice = resolve(models, "", path, device, runtime)
+        assert folder.name == "small" and "was measured on this device with onnxruntime" in choice.why
+    (models / "tiny" / "manifest.json").write_text(json.dumps({"model_id": "tiny-2"}))
+    folder, choice = resolve(models, "", path, "this device", "onnxruntime cpu, 2 thread(s)")
+    assert folder.name == "small" and "tiny changed since it was measured" in choice.why
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "measured": [{"x": 1}]}'])
+def test_a_damaged_record_is_named(models: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "placement.json"
+    path.write_text(text)
+    with pytest.raises(PlacementError, match=r"placement.json"):
+        resolve(models, "", path, "d", "r")
+
+
+def test_a_real_model_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    level = dataclasses.replace(LEVEL, futures=2, steps=1)
+    found = try_model(MODELS / "small", Runtime(threads=1), level, rounds=2)
+    assert not found.problem, found.problem
+    assert found.model_id.startswith("small") and 0.0 < found.p50_s <= found.p95_s and 30.0 < found.memory_mb < 1000.0
+    shutil.copytree(MODELS / "small", tmp_path / "cut")
+    (tmp_path / "cut" / "decoder.onnx").write_bytes(b"cut")
+    assert "decoder.onnx has 3 bytes" in try_model(tmp_path / "cut", Runtime(), level, rounds=1).problem
+    assert "does not exist" in try_model(MODELS / "small", Runtime(backend="abacus"), level, rounds=1).problem
+
+
+def test_the_verb_measures_explains_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGE_WORLDMODEL_PLACEMENT", str(tmp_path / "placement.json"))
+    few = ["place", "--rounds", "1", "--futures", "1", "--steps", "1", "--threads", "1"]
+    assert cli.main([*few, "--latency-p95", "60", "--memory", "2000"]) == 0
+    assert "is the smallest that keeps" in capsys.readouterr().out
+    assert read_record(tmp_path / "placement.json").level.latency_p95_s == 60.0
+    assert cli.main([*few, "--latency-p95", "0.001", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["choice"]["met"] is False
