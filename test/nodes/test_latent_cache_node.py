@@ -17,6 +17,7 @@ import edge_worldmodel.msg as msg  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
+from edge_worldmodel.core import tensors  # noqa: E402
 from edge_worldmodel.core.types import LatentFrame  # noqa: E402
 from edge_worldmodel.nodes.convert import latent_frame_to_msg  # noqa: E402
 from edge_worldmodel.nodes.qos import LATEST  # noqa: E402
@@ -67,7 +68,7 @@ class Robot:
 
 
 def _frame(seed: int, sequence: int, stamp_ns: int = 0, tensor: np.ndarray | None = None) -> LatentFrame:
-    context = np.random.default_rng(seed).standard_normal((1, 64, 16, 16)).astype(np.float32)
+    context = np.random.default_rng(seed).standard_normal(tensors.CONTEXT.shape).astype(np.float32)
     stamp_ns = stamp_ns or time.time_ns()
     pose, still = np.zeros(3), np.zeros(3)
     shown = context if tensor is None else tensor

@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster
 
 from edge_worldmodel import msg
+from edge_worldmodel.core import tensors
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.convert_sensors import occupancy_from_msg
 from edge_worldmodel.nodes.qos import LATCHED
@@ -59,7 +60,7 @@ def test_a_scan_becomes_a_frame_and_a_grid(probe):
             probe.spin(0.1)
         assert probe.wait(lambda: len(frames) >= 5 and len(grids) >= 5, 5.0)
     frame = convert.latent_frame_from_msg(frames[-1][1])
-    assert frame.tensor.shape == (1, 64, 16, 16) and 0.0 < frame.entropy_bits < 1.0
+    assert frame.tensor.shape == tensors.CONTEXT.shape and 0.0 < frame.entropy_bits < 1.0
     assert [m.sequence for _, m in frames] == list(range(1, len(frames) + 1))
     occupied, _, _ = occupancy_from_msg(grids[-1][1])
     rows, columns = np.nonzero(occupied == 1.0)
