@@ -32,7 +32,7 @@ def _map(free: np.ndarray, unknown: np.ndarray | None = None) -> LocalMap:
 
 
 def _frame(t_s: float, pose: tuple[float, float, float]) -> LatentFrame:
-    nothing = np.zeros((1, 64, 16, 16), np.float32)
+    nothing = np.zeros(tensors.CONTEXT.shape, np.float32)
     return LatentFrame(round(t_s * 1e9), "odom", "base_link", np.array(pose), np.zeros(3), nothing, 0.0, 0.0, "m", 0)
 
 
