@@ -1,14 +1,12 @@
 """How far it still is to the goal from every cell, round the obstacles of the present frame.
 
-A wavefront of grey-scale erosions: each pass takes the cheapest of 16 neighbours for the whole grid at once.
-Straight, diagonal and knight's moves keep the distance within 3 % of the Euclidean one in free space.
+The distances themselves come from a wavefront (``core/wavefront.py``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,32 +14,16 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import LocalMap, cells_of, too_close
 from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.core.wavefront import UNREACHED_M, following, spread
 
 _CELLS = EGO_GRID.cells
-_MOVES = np.array(
-    [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if np.gcd(dy, dx) == 1], dtype=np.intp
-)  # 16 moves: 4 straight, 4 diagonal, 8 like a knight's
-_LENGTHS = np.hypot(_MOVES[:, 0], _MOVES[:, 1]).astype(np.float32)
-_OFFSETS = _MOVES[:, 0] * _CELLS + _MOVES[:, 1]
-_RANKS = np.arange(len(_MOVES), 0, -1, dtype=np.uint8)
-_PAD = 2
-"""Cells around the grid, as far as a knight's move goes."""
-_STRAIGHT = [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
-_DIAGONAL = [[1, 0, 1], [0, 0, 0], [1, 0, 1]]
-_KNIGHT = [[0, 1, 0, 1, 0], [1, 0, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1], [0, 1, 0, 1, 0]]
-_KERNELS = tuple(
-    (np.array(kernel, np.uint8), np.float32(np.sqrt(squared)))
-    for kernel, squared in ((_STRAIGHT, 1.0), (_STRAIGHT, 1.0), (_DIAGONAL, 2.0), (_KNIGHT, 5.0))
-)
-"""Straight twice: ways are straight for long, and one more move of it saves whole passes."""
 _CENTRES = EGO_GRID.cell_centres()
+_CORNERS = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+_CORNER_CELLS = np.array([0, 1, _CELLS, _CELLS + 1], np.intp)
 _BORDER = np.ones((_CELLS, _CELLS), bool)
 _BORDER[1:-1, 1:-1] = False
 _ROBOT = _CELLS // 2, _CELLS // 2
 """The cell in which the robot is."""
-_UNREACHED_M = np.float32(1e6)
-_MAX_PASSES = 192
-_PASSES_PER_CHECK = 2
 
 
 @dataclass(frozen=True)
@@ -69,15 +51,16 @@ class CostToGo:
         if self.goal is None:
             return np.zeros(points.shape[:-1])
         position = points / EGO_GRID.cell_size_m + 0.5 * _CELLS - 0.5
-        corner = np.clip(np.floor(position), 0, _CELLS - 2).astype(np.intp)
-        best = np.full(points.shape[:-1], np.inf)
-        for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            ix, iy = corner[..., 0] + dx, corner[..., 1] + dy
-            gap_m = np.hypot(position[..., 0] - ix, position[..., 1] - iy) * EGO_GRID.cell_size_m
-            best = np.minimum(best, self.distance_m[iy, ix] + gap_m)
+        corner = np.minimum(np.maximum(np.floor(position), 0.0), _CELLS - 2.0)
+        offset = position - corner
+        gap = np.hypot(offset[..., None, 0] - _CORNERS[:, 0], offset[..., None, 1] - _CORNERS[:, 1])
+        ix, iy = corner[..., 0].astype(np.intp), corner[..., 1].astype(np.intp)
+        known = self.distance_m.reshape(-1)[(iy * _CELLS + ix)[..., None] + _CORNER_CELLS]
+        best = (known + gap * EGO_GRID.cell_size_m).min(axis=-1)
         # Close to the goal the cell centres are too coarse.
         direct = np.hypot(points[..., 0] - self.goal[0], points[..., 1] - self.goal[1])
-        return np.where(direct < 2.0 * EGO_GRID.cell_size_m, direct, best)
+        distance: Floats = np.where(direct < 2.0 * EGO_GRID.cell_size_m, direct, best)
+        return distance
 
     def heading(self, points: ArrayLike, moves: int = 4) -> Floats:
         """Return (...) the yaw in rad towards the way ahead of points (..., 2), ``moves`` grid moves on."""
@@ -129,8 +112,9 @@ def cost_to_go(
     goal = np.asarray(goal, dtype=np.float64)[:2]
     metre_cost = _metre_cost(surroundings, radius_m, config or CostToGoConfig())
     sources, goal = _sources(surroundings, goal, radius_m)
-    distance = _spread(sources, metre_cost * np.float32(EGO_GRID.cell_size_m), whole)
-    return CostToGo(distance, goal, _following(distance, sources))
+    cell_cost = metre_cost * np.float32(EGO_GRID.cell_size_m)
+    distance = spread(sources, cell_cost) if whole else spread(sources, cell_cost, _ROBOT)
+    return CostToGo(distance, goal, following(distance, sources))
 
 
 def _metre_cost(surroundings: LocalMap, radius_m: float, config: CostToGoConfig) -> Tensor:
@@ -142,7 +126,7 @@ def _metre_cost(surroundings: LocalMap, radius_m: float, config: CostToGoConfig)
 
 def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Tensor, Floats]:
     """Return (64, 64) the distance where it is known at once, and the goal, moved out of an obstacle if in one."""
-    sources = np.full((_CELLS, _CELLS), _UNREACHED_M, np.float32)
+    sources = np.full((_CELLS, _CELLS), UNREACHED_M, np.float32)
     blocked = too_close(surroundings.clearance_m, radius_m)
     if np.abs(goal).max() < 0.5 * EGO_GRID.extent_m:
         if blocked[cells_of(goal)] and not blocked.all():
@@ -156,40 +140,6 @@ def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Ten
     ways_out = _BORDER & ~blocked
     sources[ways_out] = np.hypot(*(_CENTRES[ways_out] - goal).T)
     return sources, goal
-
-
-def _spread(sources: Tensor, cell_cost: Tensor, whole: bool) -> Tensor:
-    """Let the distance flow from the sources until nothing that counts changes (or the longest maze is done)."""
-    distance: Tensor = sources.copy()
-    costs = [(kernel, cell_cost * length) for kernel, length in _KERNELS]
-    for done in range(1, _MAX_PASSES + 1):
-        before = distance.copy() if done % _PASSES_PER_CHECK == 0 else None
-        for kernel, cost in costs:
-            cv2.min(distance, cv2.add(cv2.erode(distance, kernel), cost), dst=distance)
-        if before is not None:
-            # What changes farther from the goal than the robot cannot change its way.
-            counts = distance < (np.inf if whole else distance[_ROBOT])
-            if not (counts & (distance != before)).any():
-                break
-    return distance
-
-
-def _following(distance: Tensor, sources: Tensor) -> NDArray[np.intp]:
-    """Return (4096,) the neighbour that each cell hands on to; sources that nothing improves hand on to themselves."""
-    padded = np.full((_CELLS + 2 * _PAD, _CELLS + 2 * _PAD), _UNREACHED_M, np.float32)
-    padded[_PAD:-_PAD, _PAD:-_PAD] = distance
-    gain = np.empty((len(_MOVES), _CELLS, _CELLS), np.float32)
-    for (dy, dx), by_move in zip(_MOVES.tolist(), gain, strict=True):
-        there = padded[_PAD + dy : _PAD + dy + _CELLS, _PAD + dx : _PAD + dx + _CELLS]
-        np.subtract(distance, there, out=by_move)
-    # Compare metres gained per metre driven, or knight's moves would win for being long.
-    per_metre = gain.reshape(len(_MOVES), -1)
-    per_metre /= _LENGTHS[:, None]
-    best = per_metre == per_metre.max(axis=0)
-    # The first of the best moves; far faster than argmax, which takes the cells one by one.
-    move = len(_MOVES) - (best.view(np.uint8) * _RANKS[:, None]).max(axis=0)
-    cells = np.arange(_CELLS * _CELLS)
-    return np.where((distance < sources).reshape(-1), cells + _OFFSETS[move], cells)
 
 
 def _centres(cells: NDArray[np.intp]) -> Floats:

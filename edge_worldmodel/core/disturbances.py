@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.driving import integrate
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.maneuvers import DT_S, integrate
+from edge_worldmodel.core.robot_limits import DT_S
 from edge_worldmodel.core.types import Floats
 
 NORMALS_PER_DRAW = 6
@@ -40,23 +41,11 @@ def disturb(twists: Floats, normals: Floats, config: DisturbanceConfig) -> Float
     """
     delay_s = np.maximum(config.delay_mean_s + config.delay_std_s * normals[:, 0], 0.0)
     driven = _delayed(twists, delay_s)
-    driven = (
-        driven
-        * np.stack(
-            [1.0 + config.slip_std * normals[:, 1], np.ones(len(normals)), 1.0 + config.slip_std * normals[:, 2]],
-            axis=-1,
-        )[None, :, None, :]
-    )
-    poses = integrate(driven)
-    offset = np.stack(
-        [
-            config.localisation_std_m * normals[:, 3],
-            config.localisation_std_m * normals[:, 4],
-            config.heading_std_rad * normals[:, 5],
-        ],
-        axis=-1,
-    )
-    return compose(offset[None, :, None, :], poses)
+    driven[..., 0] *= (1.0 + config.slip_std * normals[:, 1])[:, None]
+    driven[..., 1] *= (1.0 + config.slip_std * normals[:, 1])[:, None]
+    driven[..., 2] *= (1.0 + config.slip_std * normals[:, 2])[:, None]
+    spread = np.array([config.localisation_std_m, config.localisation_std_m, config.heading_std_rad])
+    return compose((spread * normals[:, 3:])[None, :, None, :], integrate(driven))
 
 
 def _delayed(twists: Floats, delay_s: Floats) -> Floats:
@@ -65,4 +54,8 @@ def _delayed(twists: Floats, delay_s: Floats) -> Floats:
     before = np.floor(position).astype(np.intp)
     after = np.minimum(before + 1, twists.shape[1] - 1)
     share = (position - before)[None, :, :, None]
-    return twists[:, before] * (1.0 - share) + twists[:, after] * share
+    late, soon = np.take(twists, before, axis=1), np.take(twists, after, axis=1)
+    late *= 1.0 - share
+    soon *= share
+    late += soon
+    return late

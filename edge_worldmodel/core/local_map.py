@@ -53,11 +53,13 @@ def too_close(clearance_m: Floats | Tensor, needed_m: float | Floats) -> NDArray
 
 def cells_of(points: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return (iy, ix) of points (..., 2) in the ego frame; outside points count as the nearest border cell."""
-    cells = np.clip(EGO_GRID.world_to_cell(points), 0, EGO_GRID.cells - 1)
+    position = EGO_GRID.fractional_cells(np.asarray(points, np.float64))
+    cells = np.minimum(np.maximum(position, 0.0), EGO_GRID.cells - 1.0).astype(np.intp)
     return cells[..., 1], cells[..., 0]
 
 
 def lookup(values: Tensor, points: ArrayLike) -> Tensor:
     """Return (...) the grid values (64, 64) at points (..., 2)."""
-    found: Tensor = values[cells_of(points)]
+    iy, ix = cells_of(points)
+    found: Tensor = values.reshape(-1)[iy * EGO_GRID.cells + ix]
     return found

@@ -6,19 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_worldmodel.core import tensors
-from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.budget import Budget, no_clock
+from edge_worldmodel.core.clips import Clips
+from edge_worldmodel.core.config import param
 from edge_worldmodel.core.cost_to_go import CostToGo, cost_to_go
-from edge_worldmodel.core.critics import arrival, comfort, progress, risk
+from edge_worldmodel.core.critics import risk
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
+from edge_worldmodel.core.effort import EVERYTHING, Effort
 from edge_worldmodel.core.errors import InputError, ModelError
 from edge_worldmodel.core.folding import present_frame
 from edge_worldmodel.core.geometry import compose, relative, twist_along
+from edge_worldmodel.core.libraries import library_of
 from edge_worldmodel.core.local_map import LocalMap, local_map
-from edge_worldmodel.core.maneuvers import DT_S, STEPS, Candidates, RobotLimits, library_of, propose, targets_of
+from edge_worldmodel.core.maneuvers import Candidates, knots_of, propose, targets_of
+from edge_worldmodel.core.ranking import BRAKE, Choice, Ranking, ScoreConfig
+from edge_worldmodel.core.recovery import Escape, Recovery
+from edge_worldmodel.core.robot_limits import DT_S, STEPS, RobotLimits
 from edge_worldmodel.core.types import (
     Floats,
     LatencyBreakdown,
@@ -30,24 +37,26 @@ from edge_worldmodel.core.types import (
     Trajectory,
     WarmStart,
 )
-from edge_worldmodel.core.world_model import Imagination, WorldModel, always
+from edge_worldmodel.core.world_model import Imagination, WorldModel
 
-_BRAKE = 0
-"""Index of the brake maneuver; propose() always puts it first."""
-STANDING_PLANS = frozenset({"stop", "hold", "arrived", "brake"})
+_MOMENT_S = 0.01
+STANDING_PLANS = frozenset({"stop", "hold", "arrived", "brake", "hover"})
 """Names of plans that bring the robot to rest; they are not continued as 'previous'."""
 
 
 @dataclass(frozen=True)
-class PlannerConfig(Config):
+class PlannerConfig(ScoreConfig):
     """How much is imagined and what counts how much."""
 
     maneuvers: int = param(8, "candidate maneuvers per tick", minimum=3, maximum=64)
     futures: int = param(4, "imagined futures per maneuver", minimum=1, maximum=32)
+    imagined_at_once: int = param(
+        2, "maneuvers imagined in one batch; as many as there are: no early exit", minimum=1, maximum=64
+    )
+    refined: int = param(0, "variations of the best maneuvers tried against the present", minimum=0, maximum=512)
     disturbances: int = param(8, "drawn disturbances per maneuver", minimum=1, maximum=64)
     steps_cold: int = param(2, "denoising steps from pure noise", minimum=1, maximum=64)
     steps_warm: int = param(1, "denoising steps from a warm start", minimum=1, maximum=64)
-    risk_limit: float = param(0.4, "highest acceptable risk (CVaR of collision probability)", minimum=0.0, maximum=1.0)
     risk_tail: float = param(0.25, "share of worst outcomes that risk looks at", minimum=0.01, maximum=1.0)
     risk_half_life_s: float = param(
         2.0, "time after which a collision beyond the time to stop counts half", minimum=0.1, maximum=1000.0
@@ -55,13 +64,7 @@ class PlannerConfig(Config):
     harmless_mps: float = param(
         0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
     )
-    risk_weight_m: float = param(3.0, "metres of way that a risk of 1 is worth", minimum=0.0)
-    arrival_weight: float = param(1.0, "cost per metre still to go [1/m]", minimum=0.0)
-    progress_weight: float = param(0.2, "cost saved per metre gained [1/m]", minimum=0.0)
-    comfort_weight: float = param(0.1, "cost per unit of effort [-]", minimum=0.0)
-    previous_bonus: float = param(0.1, "cost saved by continuing the previous plan [-]", minimum=0.0)
     margin_m: float = param(0.05, "clearance wanted beyond the footprint", minimum=0.0, maximum=1.0)
-    goal_tolerance_m: float = param(0.3, "distance at which the goal counts as reached", minimum=0.05, maximum=5.0)
     validity_s: float = param(0.6, "how long a plan may be followed after its stamp", minimum=0.1, maximum=3.2)
     tracking_tolerance: float = param(
         0.4, "gap between planned and measured twist up to which the planned one is carried on [m/s, rad/s]",
@@ -81,32 +84,6 @@ class PlannerOutput:
     rollout_set: RolloutSet
     solution: Tensor
     imagined: Tensor
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Terms and weighted cost per maneuver, (M,) each."""
-
-    arrival: Floats
-    risk: Floats
-    comfort: Floats
-    progress: Floats
-    cost: Floats
-    acceptable: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The chosen maneuver; ``index`` -1: none acceptable, brake and stop."""
-
-    index: int
-    name: str
-    reason: str
-
-
-def no_clock() -> float:
-    """Stand for a clock where nobody wants to know how long it took."""
-    return 0.0
 
 
 class Planner:
@@ -136,7 +113,9 @@ class Planner:
         rng: np.random.Generator,
         warm_start: WarmStart | None = None,
         previous: Plan | None = None,
-        keep_going: Callable[[int], bool] = always,
+        recovery: Recovery | None = None,
+        effort: Effort = EVERYTHING,
+        budget: Budget | None = None,
         clock_s: Callable[[], float] = no_clock,
     ) -> PlannerOutput:
         """Decide what to do in the scene of ``frame``.
@@ -147,55 +126,82 @@ class Planner:
             rng: randomness of noise and disturbances; the same state gives the same plan.
             warm_start: the cache's answer to this frame; ignored unless it fits.
             previous: the plan followed until now.
-            keep_going: called with the denoising steps done; False ends denoising there.
+            recovery: looks for a way out where the robot is stuck.
+            effort: how many futures and denoising steps it may take.
+            budget: time for the tick; without one it takes what it takes.
             clock_s: monotonic seconds, for the latency breakdown only.
 
         Raises:
             InputError: the ego state or goal is not finite.
             ModelError: the frame was encoded by another model.
+            LateError: the budget's time to give up has come.
         """
-        cfg, began_s = self.config, clock_s()
+        cfg, began_s, budget = self.config, clock_s(), budget or Budget()
         self._check(frame, goal)
         surroundings = local_map(present_frame(frame.tensor))
         clear_m = self.limits.radius_m + cfg.margin_m
         field = cost_to_go(surroundings, self._goal_ahead(frame, goal), clear_m)
         # Propose: from the commanded twist, so that a lagging drive does not slow the planning down.
-        twist, targets = self._carry_on(frame, previous)
+        twist, acceleration, targets = self._carry_on(frame, previous)
+        escape = None if recovery is None else recovery.escape(frame, surroundings, float(field.heading(np.zeros(2))))
         candidates = propose(
-            self._library, twist, surroundings, field,
-            count=cfg.maneuvers, clear_m=clear_m, previous_targets=targets,
+            self._library, twist, surroundings, field, count=cfg.maneuvers, clear_m=clear_m, previous_targets=targets,
+            escape=None if escape is None else (escape.name, escape.targets), acceleration=acceleration,
+            refinement=rng.spawn(1)[0].standard_normal(knots_of(self.limits, cfg.refined)),
         )  # fmt: skip
         proposed_s = clock_s()
-        # Imagine: every maneuver under the same noise, in one batch.
+        # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
+        noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)[: effort.futures(cfg.futures)]
         warm = warm_start if self._fits(warm_start, frame) else None
-        steps = cfg.steps_cold if warm is None else cfg.steps_warm
-        noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)
-        imagination = self.world_model.imagine(
-            frame.tensor, candidates.maneuver_tensor(), noise, warm_start=warm, steps=steps, keep_going=keep_going
-        )
-        futures = self.world_model.decode(imagination.latents, frame.tensor)
-        imagined_s = clock_s()
-        # Score: every future under the same disturbances.
-        scene = self._scene(candidates, futures, surroundings, field, rng)
-        scores = score(scene, cfg)
+        scene = self._scene(candidates, surroundings, field, rng)
+        ranking, imagined = Ranking(scene, cfg, escape), Clips(len(noise))
+        while (batch := ranking.contenders(cfg.imagined_at_once)) and (budget.begin_batch() or not imagined.of):
+            asked_s = clock_s()
+            imagination, futures = self._imagine(frame, candidates.pick(batch), noise, warm, effort, budget)
+            imagined.add(batch, imagination, futures, clock_s() - asked_s)
+            ranking.learn(batch, score_risk(scene.of(batch, imagined.futures_of(batch)), escape))
         # Choose.
-        choice = choose(scene, scores, cfg)
+        choice = ranking.choose()
         latency = LatencyBreakdown(
-            preprocess_s=proposed_s - began_s, compute_s=imagined_s - proposed_s, postprocess_s=clock_s() - imagined_s
+            preprocess_s=proposed_s - began_s,
+            compute_s=imagined.networks_s,
+            postprocess_s=clock_s() - proposed_s - imagined.networks_s,
         )
-        return self._output(frame, scene, scores, choice, imagination, warm is not None, latency)
+        said = effort_said(effort, budget, ranking)
+        return self._output(frame, scene, ranking, choice, imagined, warm is not None, latency, said)
+
+    def _imagine(
+        self,
+        frame: LatentFrame,
+        candidates: Candidates,
+        noise: Tensor,
+        warm: WarmStart | None,
+        effort: Effort,
+        budget: Budget,
+    ) -> tuple[Imagination, Tensor]:
+        """Return the latents of a batch of candidates, and their occupancy (M * F, H, 64, 64)."""
+        imagination = self.world_model.imagine(
+            frame.tensor,
+            candidates.maneuver_tensor(),
+            noise,
+            warm_start=warm,
+            steps=effort.steps(self.config.steps_cold if warm is None else self.config.steps_warm),
+            keep_going=budget.keep_going,
+        )
+        budget.check()
+        return imagination, self.world_model.decode(imagination.latents, frame.tensor)
 
     def _scene(
-        self, candidates: Candidates, futures: Tensor, surroundings: LocalMap, field: CostToGo, rng: np.random.Generator
+        self, candidates: Candidates, surroundings: LocalMap, field: CostToGo, rng: np.random.Generator
     ) -> Scene:
-        """Draw disturbances, the first of them none, and gather what the critics look at."""
+        """Draw disturbances, the first of them none, and gather what the critics look at; nothing is imagined yet."""
         cfg = self.config
         normals = rng.standard_normal((cfg.disturbances, NORMALS_PER_DRAW))
         normals[0] = 0.0
         return Scene(
             candidates,
             disturb(candidates.twists, normals, self.disturbances),
-            futures.reshape(len(candidates), cfg.futures, *futures.shape[1:]),
+            np.zeros((len(candidates), 0, *tensors.FUTURE.with_batch(0)[1:]), np.float32),
             surroundings,
             field,
             self.limits,
@@ -222,20 +228,26 @@ class Planner:
         position = np.asarray(goal, np.float64)[:2]
         return relative(frame.pose, np.append(position, 0.0))[:2]
 
-    def _carry_on(self, frame: LatentFrame, previous: Plan | None) -> tuple[Floats, Floats | None]:
-        """Return the twist to plan from and the previous plan's targets (T, 2) from now on, when it still counts."""
+    def _carry_on(self, frame: LatentFrame, previous: Plan | None) -> tuple[Floats, Floats | None, Floats | None]:
+        """Return the twist and acceleration to plan from, and the previous plan's targets (T, A), if any."""
         if previous is None or previous.frame_id != frame.frame_id:
-            return frame.twist, None
+            return frame.twist, None, None
         elapsed_s = (frame.stamp_ns - previous.stamp_ns) * 1e-9
         if not 0.0 <= elapsed_s < self.config.validity_s:
-            return frame.twist, None
+            return frame.twist, None, None
         planned = twist_along(previous.trajectory, elapsed_s)
         followed = bool(np.abs(planned - frame.twist).max() <= self.config.tracking_tolerance)
-        twist = planned if followed else frame.twist
+        twist, acceleration = (planned, self._accelerating(previous, elapsed_s)) if followed else (frame.twist, None)
         if previous.maneuver in STANDING_PLANS:
-            return twist, None
+            return twist, acceleration, None
         times_s = elapsed_s + DT_S * np.arange(1, STEPS + 1)
-        return twist, targets_of(twist_along(previous.trajectory, times_s))
+        return twist, acceleration, targets_of(twist_along(previous.trajectory, times_s), self.limits.axes)
+
+    def _accelerating(self, plan: Plan, at_s: float) -> Floats:
+        """Return (3,) the change of the twist per second that a plan asks for just before a time."""
+        before_s = max(at_s - _MOMENT_S, 0.0)
+        change = twist_along(plan.trajectory, before_s + _MOMENT_S) - twist_along(plan.trajectory, before_s)
+        return change / _MOMENT_S
 
     def _fits(self, warm: WarmStart | None, frame: LatentFrame) -> bool:
         return (
@@ -250,70 +262,54 @@ class Planner:
         self,
         frame: LatentFrame,
         scene: Scene,
-        scores: Scores,
+        ranking: Ranking,
         choice: Choice,
-        imagination: Imagination,
+        imagined: Clips,
         warm_started: bool,
         latency: LatencyBreakdown,
+        effort: str,
     ) -> PlannerOutput:
-        index = choice.index if choice.index >= 0 else _BRAKE
-        rollouts = _rollouts(frame, scene.candidates, scores)
+        index = choice.index if choice.index >= 0 else BRAKE
+        rollouts = _rollouts(frame, scene.candidates, ranking)
         plan = Plan(
             frame.stamp_ns, frame.frame_id, rollouts[index].trajectory,
-            frame.stamp_ns + round(self.config.validity_s * 1e9), float(scores.risk[index]),
+            frame.stamp_ns + round(self.config.validity_s * 1e9), float(ranking.risk[index]),
             choice.name, choice.reason, frame.model_id, frame.sequence,
         )  # fmt: skip
         rollout_set = RolloutSet(
-            frame.stamp_ns, frame.frame_id, rollouts, choice.index, choice.reason, latency, scene.futures.shape[1],
-            imagination.steps, warm_started, imagination.noise_level, frame.model_id, frame.sequence,
+            frame.stamp_ns, frame.frame_id, rollouts, choice.index, choice.reason, latency, imagined.futures,
+            imagined.steps, warm_started, imagined.noise_level, frame.model_id, frame.sequence, effort,
         )  # fmt: skip
-        latents = imagination.latents.reshape(*scene.futures.shape[:2], *imagination.latents.shape[1:])
-        return PlannerOutput(plan, rollout_set, latents[index], scene.futures[index].mean(axis=0))
+        latents, futures = imagined.of[index]
+        return PlannerOutput(plan, rollout_set, latents, futures.mean(axis=0))
 
 
-def score(scene: Scene, config: PlannerConfig) -> Scores:
-    """Ask every critic and weigh the answers."""
-    to_go, danger, effort, lost = (critic.score(scene) for critic in (arrival, risk, comfort, progress))
-    cost = (
-        config.arrival_weight * to_go
-        + config.risk_weight_m * config.arrival_weight * danger
-        + config.comfort_weight * effort
-        + config.progress_weight * lost
-    )
-    cost -= config.previous_bonus * np.array([name == "previous" for name in scene.candidates.names])
-    return Scores(to_go, danger, effort, -lost, cost, danger <= config.risk_limit)
+def score_risk(scene: Scene, escape: Escape | None) -> Floats:
+    """Return (M,) the risk; of a way out only from what is imagined to come: what stands there was looked at."""
+    danger = risk.score(scene)
+    if escape is not None and escape.name in scene.candidates.names:
+        index = scene.candidates.names.index(escape.name)
+        danger[index] = risk.score(scene.of([index], scene.futures[index : index + 1]).without_what_stands())[0]
+    return danger
 
 
-def choose(scene: Scene, scores: Scores, config: PlannerConfig) -> Choice:
-    """Pick the cheapest acceptable maneuver and say why; brake without a goal, at the goal, or when none will do."""
-    names = scene.candidates.names
-    if scene.field.goal is None:
-        return Choice(_BRAKE, "hold", f"hold: no goal; risk of standing {scores.risk[_BRAKE]:.2f}")
-    to_goal_m = float(scene.field.at(np.zeros(2)))
-    if to_goal_m <= config.goal_tolerance_m:
-        return Choice(_BRAKE, "arrived", f"arrived: {to_goal_m:.2f} m from the goal")
-    if not scores.acceptable.any():
-        least = int(np.argmin(scores.risk))
-        return Choice(
-            -1, "stop", f"stop: no maneuver within risk {config.risk_limit:.2f}; "
-            f"the least is {names[least]} with {scores.risk[least]:.2f}",
-        )  # fmt: skip
-    index = int(np.argmin(np.where(scores.acceptable, scores.cost, np.inf)))
-    reason = f"{names[index]}: risk {scores.risk[index]:.2f}, {scores.progress[index]:.1f} m progress"
-    wished = int(np.argmin(scores.cost - config.risk_weight_m * config.arrival_weight * scores.risk))
-    if wished != index and scores.risk[wished] > scores.risk[index]:
-        reason += f"; {names[wished]} would hit with {scores.risk[wished]:.2f}"
-    return Choice(index, names[index], reason)
+def effort_said(effort: Effort, budget: Budget, ranking: Ranking) -> str:
+    """Say in what way less was imagined than wanted; empty when the choice is what it would be with all of it."""
+    said = [effort.reason] if effort.reason else []
+    if budget.cut_short:
+        known = int(np.isfinite(ranking.risk).sum())
+        said.append(f"time was up after {known} of {len(ranking.risk)} maneuvers")
+    return "; ".join(said)
 
 
-def _rollouts(frame: LatentFrame, candidates: Candidates, scores: Scores) -> tuple[Rollout, ...]:
+def _rollouts(frame: LatentFrame, candidates: Candidates, ranking: Ranking) -> tuple[Rollout, ...]:
     poses = compose(frame.pose, candidates.poses)
-    terms = {name: getattr(scores, name).tolist() for name in ("arrival", "risk", "comfort", "progress", "cost")}
+    terms = {name: getattr(ranking, name).tolist() for name in ("arrival", "risk", "comfort", "progress", "cost")}
     return tuple(
         Rollout(
             name=name,
             trajectory=Trajectory(DT_S, poses[i], candidates.twists[i]),
-            acceptable=bool(scores.acceptable[i]),
+            acceptable=bool(ranking.acceptable[i]),
             **{term: values[i] for term, values in terms.items()},
         )
         for i, name in enumerate(candidates.names)

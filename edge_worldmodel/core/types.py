@@ -99,6 +99,7 @@ class RolloutSet:
     noise_level: float
     model_id: str
     sequence: int
+    effort: str = ""
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,9 @@ def _draw_moment(figure: Figure, axes: Axes, moment: Moment) -> None:
 
 def _headline(moment: Moment) -> str:
     name = str(moment.names[moment.selected]) if 0 <= moment.selected < len(moment.names) else "stop: none acceptable"
+    imagined = f"{int(np.isfinite(moment.risks).sum())} of {len(moment.risks)} maneuvers imagined"
     lines = [
-        f"t = {moment.time_s:.1f} s, {moment.speed_mps:.2f} m/s: {len(moment.risks)} maneuvers imagined, "
+        f"t = {moment.time_s:.1f} s, {moment.speed_mps:.2f} m/s: {imagined}, "
         f"'{name}' chosen, risk {moment.plan_risk:.2f}"
     ]
     lines += [

@@ -184,6 +184,7 @@ def rollout_set_to_msg(rollouts: types.RolloutSet) -> msg.RolloutSet:
     message.noise_level = float(rollouts.noise_level)
     message.model_id = rollouts.model_id
     message.sequence = rollouts.sequence
+    message.effort = rollouts.effort
     return message
 
 
@@ -203,6 +204,7 @@ def rollout_set_from_msg(message: msg.RolloutSet) -> types.RolloutSet:
         noise_level=float(message.noise_level),
         model_id=message.model_id,
         sequence=int(message.sequence),
+        effort=message.effort,
     )
 
 

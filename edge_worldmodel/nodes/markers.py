@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -13,6 +15,7 @@ _CANDIDATE_WIDTH_M = 0.02
 _PLAN_WIDTH_M = 0.08
 _TEXT_HEIGHT_M = 0.3
 _PLAN_COLOUR = ColorRGBA(r=0.1, g=0.45, b=1.0, a=1.0)
+_NOT_IMAGINED = ColorRGBA(r=0.5, g=0.5, b=0.5, a=0.4)
 _TEXT_COLOUR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
 
 
@@ -42,6 +45,8 @@ def _line(header: Header, namespace: str, index: int, poses: Floats, width_m: fl
 
 
 def _risk_colour(rollout: Rollout) -> ColorRGBA:
-    """Green at no risk over yellow to red at certain collision."""
+    """Green at no risk over yellow to red at certain collision; grey where nothing was imagined."""
+    if math.isnan(rollout.risk):
+        return _NOT_IMAGINED
     risk = min(max(rollout.risk, 0.0), 1.0)
     return ColorRGBA(r=min(1.0, 2.0 * risk), g=min(1.0, 2.0 - 2.0 * risk), b=0.1, a=0.8)

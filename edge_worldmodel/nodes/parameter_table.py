@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from edge_worldmodel.core.attention import AttentionConfig
 from edge_worldmodel.core.config import Config, ParamInfo, param_infos
 from edge_worldmodel.core.disturbances import DisturbanceConfig
+from edge_worldmodel.core.effort import EffortConfig
+from edge_worldmodel.core.heat import HeatConfig
 from edge_worldmodel.core.latent_cache import LatentCacheConfig
-from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.perception_config import PerceptionConfig
 from edge_worldmodel.core.planner import PlannerConfig
+from edge_worldmodel.core.recovery import RecoveryConfig
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.nodes.command_output import CommandOutputConfig
 from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
@@ -33,6 +37,10 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("robot.", RobotLimits),
         ("", PlannerConfig),
         ("disturbance.", DisturbanceConfig),
+        ("", AttentionConfig),
+        ("effort.", EffortConfig),
+        ("heat.", HeatConfig),
+        ("recovery.", RecoveryConfig),
         ("", PlannerNodeConfig),
         ("", ModelConfig),
     ),

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 import time
 
 import numpy as np
-from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import Clock, ClockType
 from rclpy.serialization import serialize_message
-from visualization_msgs.msg import MarkerArray
 
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.attention import AttentionConfig
+from edge_worldmodel.core.deliberation import Deliberation
 from edge_worldmodel.core.disturbances import DisturbanceConfig
-from edge_worldmodel.core.errors import InputError
-from edge_worldmodel.core.maneuvers import RobotLimits
-from edge_worldmodel.core.planner import Planner, PlannerConfig, PlannerOutput
+from edge_worldmodel.core.effort import EffortConfig, EffortControl
+from edge_worldmodel.core.errors import EdgeWorldModelError, InputError
+from edge_worldmodel.core.heat import Heat, HeatConfig
+from edge_worldmodel.core.planner import Planner, PlannerConfig
+from edge_worldmodel.core.recovery import RecoveryConfig
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
 from edge_worldmodel.nodes import convert
-from edge_worldmodel.nodes.convert_sensors import occupancy_to_msg
 from edge_worldmodel.nodes.frames import Frames
 from edge_worldmodel.nodes.goal_input import GoalInput
 from edge_worldmodel.nodes.health import guarded
+from edge_worldmodel.nodes.imagination_topics import ImaginationTopics
 from edge_worldmodel.nodes.managed_node import ManagedNode, run
-from edge_worldmodel.nodes.markers import rollout_markers
 from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
 from edge_worldmodel.nodes.planning_report import PlanningReport
-from edge_worldmodel.nodes.qos import LATCHED, LATEST, PROMISED
+from edge_worldmodel.nodes.qos import LATEST, PROMISED
+from edge_worldmodel.nodes.thinking import Clocks, Thinking
 from edge_worldmodel.nodes.worker import LatestWorker
 
 
@@ -45,38 +47,44 @@ class RolloutPlannerNode(ManagedNode):
         self._limits = declare(self, RobotLimits, "robot")
         self._disturbances = declare(self, DisturbanceConfig, "disturbance")
         self._config = declare(self, PlannerConfig)
+        self._attention_config = declare(self, AttentionConfig)
+        self._effort_config = declare(self, EffortConfig, "effort")
+        self._heat_config = declare(self, HeatConfig, "heat")
+        self._recovery_config = declare(self, RecoveryConfig, "recovery")
 
     def setup(self) -> None:
         """Load the model and connect."""
         model = open_world_model(self, self._model_config, self.health)
-        self._planner = Planner(model, self._limits, self._config, self._disturbances)
+        planner = Planner(model, self._limits, self._config, self._disturbances)
+        clocks = Clocks(time.perf_counter, lambda: self.get_clock().now().nanoseconds)
+        deliberation = Deliberation(planner, self._attention_config, self._recovery_config)
+        effort, heat = EffortControl(self._effort_config), Heat(self._heat_config)
+        self._thinking = Thinking(deliberation, self._timing, effort, heat, clocks)
         self._frames = Frames(self, self.common.base_frame)
         self._waiting: LatentFrame | None = None
         self._plan: Plan | None = None
         self._plan_bytes = b""
         self._received_s = -math.inf
         self._sending = threading.Lock()
-        self._report = PlanningReport(self.health)
+        self._report = PlanningReport(self.health, self._timing.stalled_after_s)
         self._connect()
         self._worker = LatestWorker(self._think)
 
     def _connect(self) -> None:
         self._plans = self.create_publisher(msg.Plan, "planner/plan", PROMISED)
-        self._rollouts = self.create_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
-        self._solutions = self.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
-        self._imagined = self.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
-        self._markers = self.create_publisher(MarkerArray, "planner/markers", LATEST)
-        self._goal = GoalInput(self, self._frames)
+        self._imagination = ImaginationTopics(self)
+        self._goal = GoalInput(self, self._frames, self._timing.path_ahead_m)
         self._inputs = [
             self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
             self.create_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST),
-            self._goal.subscription,
+            *self._goal.subscriptions,
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._patience = self.create_timer(
             self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False
         )
         self._blinding = self.create_timer(self._timing.frame_timeout_s, self._withdraw, clock=steady, autostart=False)
+        self._thermometer = self.create_timer(1.0, self._feel, clock=steady)
         self._heartbeat = self.create_timer(1.0 / self._timing.heartbeat_hz, self._resend, clock=steady)
 
     def teardown(self) -> None:
@@ -87,6 +95,7 @@ class RolloutPlannerNode(ManagedNode):
                 self.destroy_subscription(subscription)
             self.destroy_timer(self._patience)
             self.destroy_timer(self._blinding)
+            self.destroy_timer(self._thermometer)
             self.destroy_timer(self._heartbeat)
 
     @guarded
@@ -124,52 +133,35 @@ class RolloutPlannerNode(ManagedNode):
         self._patience.cancel()
         if frame is not None:
             load_s = time.perf_counter() - self._received_s
-            self._worker.submit(Job(frame, warm_start, self._goal.in_odom(), self._communication_s, load_s))
+            self._worker.submit(Job(frame, warm_start, self._goal.in_odom(frame.pose), self._communication_s, load_s))
 
     @guarded
     def _think(self, job: Job) -> None:
         """Plan on one frame; runs on the worker thread."""
-        begin_s = time.perf_counter()
-        budget_s = self._timing.budget_s
-        output = self._planner.plan(
-            job.frame,
-            goal=job.goal,
-            # seeded by the frame: the same recording gives the same plans
-            rng=np.random.default_rng([self._timing.seed, job.frame.sequence]),
-            warm_start=job.warm_start,
-            previous=self._plan,
-            keep_going=lambda _steps: time.perf_counter() - begin_s < budget_s,
-            clock_s=time.perf_counter,
-        )
-        self._publish(job, output)
-
-    def _publish(self, job: Job, output: PlannerOutput) -> None:
-        frame = job.frame
-        plan_bytes = serialize_message(convert.plan_to_msg(output.plan))
+        try:
+            decision = self._thinking.tick(job, self._plan)
+        except EdgeWorldModelError as error:
+            self._report.failed(error)
+            raise
+        plan_bytes = serialize_message(convert.plan_to_msg(decision.plan))
         with self._sending:
-            self._plan = output.plan
+            self._plan = decision.plan
             self._plan_bytes = plan_bytes
             if not self._is_blind():  # or it would undo its own withdrawal
                 self._plans.publish(plan_bytes)
-        latency = dataclasses.replace(
-            output.rollout_set.latency, load_s=job.load_s, communication_s=job.communication_s
-        )
-        rollouts = dataclasses.replace(output.rollout_set, latency=latency)
-        self._rollouts.publish(convert.rollout_set_to_msg(rollouts))
-        self._markers.publish(rollout_markers(rollouts, output.plan))
-        solution = dataclasses.replace(frame, tensor=output.solution)
-        self._solutions.publish(convert.latent_frame_to_msg(solution))
-        known = np.ones(output.imagined.shape[-2:], bool)
-        when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
-        self._imagined.publish(occupancy_to_msg(output.imagined[0], known, frame.pose, when_ns, frame.frame_id))
-        self._report.planned(rollouts, self._worker.dropped)
+        rollouts = self._imagination.publish(job, decision)
+        self._report.decided(rollouts, self._worker.dropped, self._thinking)
+
+    def _feel(self) -> None:
+        """Look at the temperature, once a second."""
+        self._report.felt(self._thinking.feel(), self._thinking.effort())
 
     def _resend(self) -> None:
         """Prove that the planner lives and sees, for as long as the present plan may be followed."""
         if not self.active:
             return
         blind = self._is_blind()
-        self._report.watched(missing=blind)
+        self._report.watched(blind, self._worker.busy_s())
         if blind:
             return
         with self._sending:  # or an old plan could follow a new one

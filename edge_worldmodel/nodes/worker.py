@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -21,6 +22,7 @@ class LatestWorker(Generic[JobT]):
         self._pending: JobT | None = None
         self._wake = threading.Condition()
         self._closed = False
+        self._began_s: float | None = None
         self.dropped = 0
         # a daemon: a backend that hangs for ever must not keep the process from ending
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -32,6 +34,11 @@ class LatestWorker(Generic[JobT]):
             self.dropped += self._pending is not None
             self._pending = job
             self._wake.notify()
+
+    def busy_s(self) -> float:
+        """Return for how long the present job has been running, 0 between two."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else time.perf_counter() - began_s
 
     def close(self, timeout_s: float = 0.5) -> None:
         """Let the running job end, at most ``timeout_s``, and stop."""
@@ -48,4 +55,6 @@ class LatestWorker(Generic[JobT]):
                     return
                 job, self._pending = self._pending, None
             if job is not None:
+                self._began_s = time.perf_counter()
                 self._work(job)
+                self._began_s = None

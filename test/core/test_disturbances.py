@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
-from edge_worldmodel.core.maneuvers import STEPS, RobotLimits, integrate, library_of, roll_out
+from edge_worldmodel.core.driving import integrate, roll_out
+from edge_worldmodel.core.libraries import library_of
+from edge_worldmodel.core.robot_limits import STEPS, RobotLimits
 
 LIBRARY = library_of(RobotLimits())
 POSES, TWISTS = roll_out(np.array([0.4, 0.0, 0.1]), LIBRARY.targets, LIBRARY.limits)

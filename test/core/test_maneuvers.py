@@ -8,19 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.cost_to_go import cost_to_go
+from edge_worldmodel.core.driving import integrate, roll_out
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.libraries import library_of
 from edge_worldmodel.core.local_map import local_map
-from edge_worldmodel.core.maneuvers import (
-    DT_S,
-    STEPS,
-    Candidates,
-    RobotLimits,
-    integrate,
-    library_of,
-    propose,
-    roll_out,
-    targets_of,
-)
+from edge_worldmodel.core.maneuvers import Candidates, propose, targets_of
+from edge_worldmodel.core.robot_limits import DT_S, STEPS, RobotLimits
 
 FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
 CLEAR_M = 0.3

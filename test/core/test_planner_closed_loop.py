@@ -15,8 +15,8 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.geometry import compose, relative, transform_points, twist_along
 from edge_worldmodel.core.grid import render
 from edge_worldmodel.core.latent_cache import LatentCache
-from edge_worldmodel.core.maneuvers import RobotLimits
 from edge_worldmodel.core.planner import Planner, PlannerConfig
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import LatentFrame, Plan
 from edge_worldmodel.core.world_model import WorldModel

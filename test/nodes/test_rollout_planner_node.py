@@ -10,6 +10,8 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from nav_msgs.msg import Path  # noqa: E402
 
 from edge_worldmodel import msg  # noqa: E402
 from edge_worldmodel.core import tensors  # noqa: E402
@@ -93,3 +95,39 @@ def test_frames_in_another_frame_are_refused_and_the_plan_is_taken_back(probe):
         assert all(plan.header.frame_id == "odom" for _, plan in plans)
         count, frames.frame_id = len(plans), "odom"
         assert probe.wait(lambda: len(plans) > count + 5, 5.0)
+
+
+def _figures(diagnostics):
+    return {value.key: value.value for value in status(diagnostics).values}
+
+
+def _path(points, frame_id="odom"):
+    poses = [PoseStamped() for _ in points]
+    for pose, (x, y) in zip(poses, points, strict=True):
+        pose.pose.position.x, pose.pose.position.y, pose.pose.orientation.w = float(x), float(y), 1.0
+    path = Path(poses=poses)
+    path.header.frame_id = frame_id
+    return path
+
+
+def test_a_path_is_followed_a_broken_one_is_refused_and_an_empty_one_ends_it(probe):
+    Frames(probe.node)
+    plans = probe.listen(msg.Plan, "planner/plan", LATEST)
+    diagnostics = probe.listen(DiagnosticArray, "/diagnostics")
+    sender = probe.node.create_publisher(Path, "path", LATEST)
+
+    def heads_left():
+        return bool(plans) and plans[-1][1].maneuver != "hold" and plans[-1][1].poses[-1].position.y > 0.2
+
+    with running(NODE, backend="deterministic"):
+        assert probe.wait(lambda: len(plans) > 5 and plans[-1][1].maneuver == "hold", 20.0)
+        sender.publish(_path([(0.0, 0.0), (0.5, 2.0), (0.0, 6.0)]))
+        assert probe.wait(heads_left, 5.0)
+        for broken in (_path([(0.0, np.nan)]), _path([(0.0, 1.0)], ""), _path([(0.0, -6.0)])):
+            broken.poses[0].header.frame_id = "elsewhere" if broken.poses[0].pose.position.y < 0 else ""
+            sender.publish(broken)
+        probe.spin(1.0)
+        assert heads_left(), "a path that cannot be used changes nothing"
+        assert probe.wait(lambda: int(_figures(diagnostics)["rejected_inputs"]) >= 1, 3.0)
+        sender.publish(_path([]))
+        assert probe.wait(lambda: plans[-1][1].maneuver == "hold", 5.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_worldmodel.core.critics.scene import Scene
-from edge_worldmodel.core.maneuvers import DT_S
+from edge_worldmodel.core.robot_limits import DT_S
 from edge_worldmodel.core.types import Floats
 
 
@@ -16,5 +16,7 @@ def score(scene: Scene) -> Floats:
     accel = (change[..., 0] / limits.max_accel_mps2) ** 2
     yaw_accel = (change[..., 2] / limits.max_yaw_accel_radps2) ** 2
     yaw_rate = (twists[:, 1:, 2] / limits.max_yaw_rate_radps) ** 2
+    if change[..., 1].any():
+        accel = accel + (change[..., 1] / limits.max_accel_mps2) ** 2
     effort: Floats = (accel + yaw_accel + yaw_rate).mean(axis=1)
     return effort

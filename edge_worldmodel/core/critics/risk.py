@@ -14,7 +14,7 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, too_close
-from edge_worldmodel.core.maneuvers import DT_S, STEPS
+from edge_worldmodel.core.robot_limits import DT_S, STEPS
 from edge_worldmodel.core.types import Floats, Tensor
 
 
@@ -30,7 +30,8 @@ def cvar(outcomes: Floats, tail: float) -> Floats:
     share = np.clip(tail * outcomes.shape[1] - np.arange(outcomes.shape[1]), 0.0, 1.0)
     if share.sum() == 0.0:
         share[0] = 1.0
-    mean: Floats = worst_first @ (share / share.sum())
+    # Not a matrix product: the last bit of that depends on where in memory the numbers happen to lie.
+    mean: Floats = (worst_first * (share / share.sum())).sum(axis=1)
     return mean
 
 

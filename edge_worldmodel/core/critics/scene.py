@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
 
 from edge_worldmodel.core.cost_to_go import CostToGo
-from edge_worldmodel.core.local_map import LocalMap
-from edge_worldmodel.core.maneuvers import Candidates, RobotLimits
+from edge_worldmodel.core.local_map import LocalMap, clearance
+from edge_worldmodel.core.maneuvers import Candidates
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import Floats, Tensor
 
 
@@ -30,3 +34,18 @@ class Scene:
     tail: float
     fade: Floats
     harmless_mps: float
+
+    def of(self, indices: list[int], futures: Tensor) -> Scene:
+        """Return the scene of some candidates with their imagined futures (len(indices), F, H, 64, 64)."""
+        picked = self.candidates.pick(indices)
+        return replace(self, candidates=picked, disturbed=self.disturbed[indices], futures=futures)
+
+    def without_what_stands(self) -> Scene:
+        """Return the scene with only what is imagined where nothing stands now, nor right beside it."""
+        nothing = np.zeros_like(self.surroundings.occupied)
+        elsewhere = cv2.dilate(self.surroundings.occupied.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+        return replace(
+            self,
+            futures=self.futures * elsewhere.astype(np.float32),
+            surroundings=LocalMap(nothing, self.surroundings.unknown, clearance(nothing)),
+        )

@@ -7,15 +7,17 @@ commands at its own rate. No thread and no clock: the same seed gives the same d
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edge_worldmodel.backends import open_backend
-from edge_worldmodel.core import tensors
+from edge_worldmodel.core.attention import AttentionConfig
 from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.deliberation import Deliberation
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.intake import Clock, Odometry
 from edge_worldmodel.core.latent_cache import LatentCache
@@ -57,9 +59,11 @@ class Ours:
         world_model: WorldModel,
         planner: PlannerConfig | None = None,
         latency_s: float = 0.06,
+        attention: AttentionConfig | None = None,
     ) -> None:
         """Drive a robot under a speed cap with a loaded world model."""
         self._world_model, self._planner_config = world_model, planner or PlannerConfig()
+        self._attention_config = attention
         self._max_speed_mps, self._latency_ns = max_speed_mps, round(latency_s * 1e9)
         self.reset(robot, np.zeros(2), 0)
 
@@ -72,10 +76,16 @@ class Ours:
         self._supervisor = Supervisor(config)
         self._perception = Perception(PerceptionConfig())
         self._cache = LatentCache()
-        self._planner = Planner(self._world_model, robot_limits(parameters), self._planner_config)
+        planner = Planner(self._world_model, robot_limits(parameters), self._planner_config)
+        self._deliberation = Deliberation(planner, self._attention_config)
         self._seed, self._sequence = seed, 0
         self._plan: Plan | None = None
         self._coming: Plan | None = None
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Return how often there was which reason to imagine anew, or none ("reused")."""
+        return self._deliberation.attention.reasons
 
     def act(self, look: Look) -> Command:
         """Look, think, and let the supervisor decide."""
@@ -112,18 +122,18 @@ class Ours:
             self._world_model.encode(observation.history), observation.entropy_bits, observation.surprise_bits,
             self._world_model.model_id, self._sequence,
         )  # fmt: skip
-        output = self._planner.plan(
+        decision = self._deliberation.decide(
             frame,
             goal=look.goal,
             rng=np.random.default_rng([self._seed, self._sequence]),
             warm_start=self._cache.warm_start(frame),
             previous=self._plan,
         )
-        self._cache.remember(dataclasses.replace(frame, tensor=output.solution))
-        when_ns = frame.stamp_ns + round(tensors.HORIZON_STEP_S * 1e9)
-        self._perception.add_imagined(when_ns, frame.pose, output.imagined[0])
-        self._coming = output.plan
-        self._coming_picture = when_ns, frame.pose, output.imagined[0]
+        if decision.output is not None:
+            self._cache.remember(dataclasses.replace(frame, tensor=decision.output.solution))
+        picture = decision.expected.stamp_ns, decision.expected.pose, decision.expected.probability
+        self._perception.add_imagined(*picture)
+        self._coming, self._coming_picture = decision.plan, picture
 
     def _supervise(self, clock: Clock) -> Command:
         if self._coming is not None and clock.ros_ns >= self._coming.stamp_ns + self._latency_ns:
@@ -133,6 +143,9 @@ class Ours:
             self._supervisor.receive_plan(self._plan, clock)
         command = self._supervisor.supervise(clock).command
         return Command(float(command[0]), float(command[2]))
+
+
+OursT = TypeVar("OursT", bound=Ours)
 
 
 def open_world_model(config: OursConfig) -> WorldModel:
@@ -150,11 +163,18 @@ def open_world_model(config: OursConfig) -> WorldModel:
     return WorldModel(backend, model.model_id)
 
 
-def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Ours:
-    own = {name: value for name, value in settings.items() if name in OursConfig.__dataclass_fields__}
-    config = configured(OursConfig, own)
-    planner = configured(PlannerConfig, {name: value for name, value in settings.items() if name not in own})
-    return Ours(robot, max_speed_mps, open_world_model(config), planner, config.latency_s)
+def open_ours(
+    robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any], kind: type[OursT] = Ours  # type: ignore[assignment]
+) -> OursT:
+    """Return ours, or a ``kind`` of it, with settings of its own, of the planner and of its attention."""
+    own, watched = (
+        {name: value for name, value in settings.items() if name in kind.__dataclass_fields__}
+        for kind in (OursConfig, AttentionConfig)
+    )
+    config, attention = configured(OursConfig, own), configured(AttentionConfig, watched)
+    rest = {name: value for name, value in settings.items() if name not in {*own, *watched}}
+    planner = configured(PlannerConfig, rest)
+    return kind(robot, max_speed_mps, open_world_model(config), planner, config.latency_s, attention)
 
 
-FACTORIES = {"ours": _make}
+FACTORIES = {"ours": open_ours}

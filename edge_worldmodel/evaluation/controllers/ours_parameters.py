@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import yaml
 
 from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.core.maneuvers import RobotLimits
+from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
 from edge_worldmodel.evaluation.controllers.local_planner import limits_of
@@ -16,6 +17,8 @@ from edge_worldmodel.sim.robots import RobotSpec
 
 PLANNER, SUPERVISOR = "rollout_planner", "safety_supervisor"
 _SLIP_SHARE = 0.9
+_STEERING_SHARE = 0.9
+"""Of the tightest curve; the rest is for corrections."""
 _ABOVE_PLANNER = 1.5
 """What the supervisor passes on is this much above what is planned, as in config/robots."""
 
@@ -62,7 +65,8 @@ def _built(kind: Any, values: dict[str, Any]) -> Any:
 
 def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
     """Return parameters from what the simulator knows about a robot."""
-    planner = {
+    planner: dict[str, Any] = {
+        "kind": robot.kind,
         "radius_m": robot.radius_m,
         "max_speed_mps": robot.max_speed_mps,
         "max_yaw_rate_radps": robot.max_yaw_rate_radps,
@@ -70,6 +74,8 @@ def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
         "max_decel_mps2": 0.8 * robot.max_deceleration_mps2,
         "max_yaw_accel_radps2": 0.8 * robot.max_yaw_acceleration_radps2,
     }
+    if robot.kind == "ackermann":
+        planner["max_curvature_radpm"] = _STEERING_SHARE * math.tan(robot.max_steering_rad) / robot.wheelbase_m
     supervisor: dict[str, Any] = {
         "footprint_radius_m": robot.radius_m,
         "max_forward_mps": robot.max_speed_mps,

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from edge_worldmodel.core.cost_to_go import cost_to_go
 from edge_worldmodel.core.critics import risk
 from edge_worldmodel.core.critics.scene import Scene
+from edge_worldmodel.core.driving import roll_out
 from edge_worldmodel.core.grid import EGO_GRID
+from edge_worldmodel.core.libraries import library_of
 from edge_worldmodel.core.local_map import LocalMap, local_map
-from edge_worldmodel.core.maneuvers import STEPS, Candidates, RobotLimits, library_of, roll_out
+from edge_worldmodel.core.maneuvers import Candidates
+from edge_worldmodel.core.robot_limits import STEPS, RobotLimits
 
 LIMITS = RobotLimits()
 LIBRARY = library_of(LIMITS)

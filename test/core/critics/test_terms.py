@@ -8,8 +8,10 @@ import pytest
 from edge_worldmodel.core.cost_to_go import cost_to_go
 from edge_worldmodel.core.critics import arrival, comfort, progress
 from edge_worldmodel.core.critics.scene import Scene
+from edge_worldmodel.core.driving import roll_out
 from edge_worldmodel.core.local_map import local_map
-from edge_worldmodel.core.maneuvers import STEPS, Candidates, RobotLimits, roll_out
+from edge_worldmodel.core.maneuvers import Candidates
+from edge_worldmodel.core.robot_limits import STEPS, RobotLimits
 
 FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
 TARGETS = {"stay": (0.0, 0.0), "go": (1.0, 0.0), "left": (0.0, 0.9), "right": (0.0, -0.9), "arc": (1.0, 0.5)}

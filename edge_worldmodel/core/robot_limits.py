@@ -1,0 +1,48 @@
+"""What a robot can do, and the time steps in which its maneuvers are written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError
+
+DT_S = 0.1
+"""Time between two poses of a trajectory."""
+STEPS = round(tensors.HORIZON_S / DT_S)
+POSES_PER_FRAME = round(tensors.HORIZON_STEP_S / DT_S)
+KINDS = ("differential", "ackermann", "holonomic", "quadrotor")
+
+
+@dataclass(frozen=True)
+class RobotLimits(Config):
+    """What the robot can do and how large it is."""
+
+    kind: str = param("differential", "how it moves", choices=KINDS)
+    max_speed_mps: float = param(1.0, "highest forward speed", minimum=0.05, maximum=10.0)
+    min_speed_mps: float = param(0.0, "lowest speed; negative where the robot may reverse", minimum=-10.0, maximum=0.0)
+    max_yaw_rate_radps: float = param(1.5, "highest yaw rate", minimum=0.05, maximum=10.0)
+    max_accel_mps2: float = param(1.0, "highest forward acceleration", minimum=0.05, maximum=20.0)
+    max_decel_mps2: float = param(1.5, "highest deceleration", minimum=0.05, maximum=20.0)
+    max_yaw_accel_radps2: float = param(3.0, "highest yaw acceleration", minimum=0.05, maximum=50.0)
+    max_lateral_mps: float = param(0.0, "highest sideways speed (holonomic, quadrotor)", minimum=0.0, maximum=10.0)
+    max_curvature_radpm: float = param(
+        1.5, "tightest curve, 1 / turning radius (ackermann)", minimum=0.05, maximum=100.0
+    )
+    max_jerk_mps3: float = param(100.0, "highest change of the acceleration per second", minimum=0.5, maximum=1000.0)
+    max_yaw_jerk_radps3: float = param(
+        300.0, "the same for the yaw acceleration", minimum=0.5, maximum=10_000.0
+    )
+    radius_m: float = param(0.25, "radius of the circle round base_link that holds the footprint", minimum=0.05)
+
+    def __post_init__(self) -> None:
+        """Check what belongs together."""
+        super().__post_init__()
+        if self.kind == "holonomic" and self.max_lateral_mps == 0.0:
+            raise ConfigError("RobotLimits.max_lateral_mps = 0.0: a holonomic robot moves sideways; set how fast")
+
+    @property
+    def axes(self) -> int:
+        """Return the columns of its targets: 2 for speed and yaw rate, 3 with the sideways speed between them."""
+        return 3 if self.kind in ("holonomic", "quadrotor") and self.max_lateral_mps > 0.0 else 2
