@@ -78,7 +78,7 @@ def _either_way(state: Floats, gap: Floats, faster: Floats, slower: Floats) -> N
     np.minimum(np.maximum(gap, -down, out=gap), up, out=gap)
     gap += state
     moving = gap[:, :-1]
-    moving[moving * state[:, :-1] < 0.0] = 0.0
+    moving[np.sign(moving) * np.sign(state[:, :-1]) < 0.0] = 0.0
 
 
 def integrate(twists: Floats) -> Floats:

@@ -139,16 +139,10 @@ class Planner:
         cfg, began_s, budget = self.config, clock_s(), budget or Budget()
         self._check(frame, goal)
         surroundings = local_map(present_frame(frame.tensor))
-        clear_m = self.limits.radius_m + cfg.margin_m
-        field = cost_to_go(surroundings, self._goal_ahead(frame, goal), clear_m)
-        # Propose: from the commanded twist, so that a lagging drive does not slow the planning down.
-        twist, acceleration, targets = self._carry_on(frame, previous)
+        field = cost_to_go(surroundings, self._goal_ahead(frame, goal), self.limits.radius_m + cfg.margin_m)
+        # Propose.
         escape = None if recovery is None else recovery.escape(frame, surroundings, float(field.heading(np.zeros(2))))
-        candidates = propose(
-            self._library, twist, surroundings, field, count=cfg.maneuvers, clear_m=clear_m, previous_targets=targets,
-            escape=None if escape is None else (escape.name, escape.targets), acceleration=acceleration,
-            refinement=rng.spawn(1)[0].standard_normal(knots_of(self.limits, cfg.refined)),
-        )  # fmt: skip
+        candidates = self._propose(frame, surroundings, field, previous, escape, rng)
         proposed_s = clock_s()
         # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
         noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)[: effort.futures(cfg.futures)]
@@ -169,6 +163,31 @@ class Planner:
         )
         said = effort_said(effort, budget, ranking)
         return self._output(frame, scene, ranking, choice, imagined, warm is not None, latency, said)
+
+    def _propose(
+        self,
+        frame: LatentFrame,
+        surroundings: LocalMap,
+        field: CostToGo,
+        previous: Plan | None,
+        escape: Escape | None,
+        rng: np.random.Generator,
+    ) -> Candidates:
+        """Return candidates, from the commanded twist on: a lagging drive must not slow the planning down."""
+        twist, acceleration, targets = self._carry_on(frame, previous)
+        cfg = self.config
+        return propose(
+            self._library,
+            twist,
+            surroundings,
+            field,
+            count=cfg.maneuvers,
+            clear_m=self.limits.radius_m + cfg.margin_m,
+            previous_targets=targets,
+            escape=None if escape is None else (escape.name, escape.targets),
+            acceleration=acceleration,
+            refinement=rng.spawn(1)[0].standard_normal(knots_of(self.limits, cfg.refined)),
+        )
 
     def _imagine(
         self,

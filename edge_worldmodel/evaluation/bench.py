@@ -142,7 +142,13 @@ def _open(
 
 def _plans(backend: Backend, model_id: str, options: argparse.Namespace, clock_s: Callable[[], float]) -> Times:
     """Time the planner's whole tick in a made-up room, without a warm start."""
-    config = PlannerConfig(maneuvers=options.maneuvers, futures=options.futures, steps_cold=options.steps)
+    # All maneuvers at once: with the early exit it would depend on the scene how much is imagined.
+    config = PlannerConfig(
+        maneuvers=options.maneuvers,
+        futures=options.futures,
+        steps_cold=options.steps,
+        imagined_at_once=options.maneuvers,
+    )
     planner = Planner(WorldModel(backend, model_id), config=config)
     frame = LatentFrame(0, "odom", "base_link", np.zeros(3), np.zeros(3), _room(backend), 0.0, 0.0, model_id, 1)
     times = []

@@ -35,5 +35,5 @@ class Faulty(DeterministicBackend):
 
 
 if __name__ == "__main__":
-    BACKENDS["deterministic"] = lambda threads: Faulty()
+    BACKENDS["deterministic"] = lambda threads, options, note: Faulty()
     main()
