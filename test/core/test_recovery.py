@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edge_worldmodel.core import tensors
 from edge_worldmodel.core.deliberation import Deliberation
 from edge_worldmodel.core.driving import roll_out
 from edge_worldmodel.core.grid import EGO_GRID
