@@ -25,6 +25,8 @@ from edge_worldmodel import msg  # noqa: E402
 from .recording import record  # noqa: E402
 
 RECORDED_S = 8.0
+FOLLOWED_M = 0.15
+"""How far from its plan a robot may be for the plan to be used again (attention.max_off_m)."""
 NODES = ("perception", "latent_cache", "rollout_planner", "safety_supervisor")
 STANDING = (msg.Verdict.STOPPING, msg.Verdict.STOPPED, msg.Verdict.LATCHED)
 
@@ -106,7 +108,9 @@ def check(heard: Heard) -> None:
     assert len(heard.frames) >= 0.8 * RECORDED_S * 10, "perception: a frame for nearly every scan"
     sequences = {plan.sequence for _, plan in heard.plans}
     assert len(sequences) >= 5 * RECORDED_S, "planner: five new plans a second or more"
-    assert all(len(r.rollouts) >= 8 and r.futures_per_maneuver >= 4 for _, r in heard.rollouts)
+    assert all(len(r.rollouts) >= 8 for _, r in heard.rollouts)
+    assert all(r.futures_per_maneuver >= 4 or r.effort for _, r in heard.rollouts), "fewer futures, and no word why"
+    assert any(r.futures_per_maneuver >= 4 for _, r in heard.rollouts), "planner: never all futures"
     assert any(r.warm_started for _, r in heard.rollouts), "cache: warm starts that the planner used"
     assert any(v.state == msg.Verdict.ACTIVE for _, v in heard.verdicts), "supervisor: passes commands"
     assert max(abs(c.linear.x) + abs(c.angular.z) for _, c in heard.commands) > 0.05, "a command that moves"
@@ -144,7 +148,9 @@ def test_plans_are_finite_and_start_at_the_robot(full_run: Heard):
         assert np.isfinite(points).all()
         if plan.sequence in poses:
             start = poses[plan.sequence]
-            assert np.hypot(*(points[0] - (start.x, start.y))) < 1e-6
+            # a plan that is used again starts where it wanted the robot to be by now
+            away_m = FOLLOWED_M if "does as imagined" in plan.reason else 1e-6
+            assert np.hypot(*(points[0] - (start.x, start.y))) < away_m
 
 
 @pytest.mark.parametrize("without", NODES)
