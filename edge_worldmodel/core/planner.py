@@ -55,8 +55,8 @@ class PlannerConfig(ScoreConfig):
     )
     refined: int = param(0, "variations of the best maneuvers tried against the present", minimum=0, maximum=512)
     disturbances: int = param(8, "drawn disturbances per maneuver", minimum=1, maximum=64)
-    steps_cold: int = param(2, "denoising steps from pure noise", minimum=1, maximum=64)
-    steps_warm: int = param(1, "denoising steps from a warm start", minimum=1, maximum=64)
+    steps_cold: int = param(4, "denoising steps from pure noise", minimum=1, maximum=64)
+    steps_warm: int = param(2, "denoising steps from a warm start", minimum=1, maximum=64)
     risk_tail: float = param(0.25, "share of worst outcomes that risk looks at", minimum=0.01, maximum=1.0)
     risk_half_life_s: float = param(
         2.0, "time after which a collision beyond the time to stop counts half", minimum=0.1, maximum=1000.0

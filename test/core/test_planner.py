@@ -264,14 +264,14 @@ def test_the_budget_ends_denoising_and_says_so() -> None:
 def test_the_budget_ends_imagining_with_the_best_of_what_there_is() -> None:
     clock = Ticking()
     crowded = _frame((np.random.default_rng(4).random((64, 64)) < 0.05).astype(np.float32))
-    full = _plan(_planner(Slow(clock, 0.001)), crowded)
+    full = _plan(_planner(Slow(clock, 0.001), steps_cold=2), crowded)
     assert len(_imagined(full)) > 4
-    output = _plan(_planner(Slow(clock, 0.001)), crowded, budget=Budget(0.06, clock))
+    output = _plan(_planner(Slow(clock, 0.001), steps_cold=2), crowded, budget=Budget(0.06, clock))
     assert len(_imagined(output)) == 4, "two batches of 24 ms, no third"
     assert output.rollout_set.effort == "time was up after 4 of 8 maneuvers"
     if output.rollout_set.selected >= 0:
         assert output.plan.maneuver in _imagined(output), "what was not imagined is never chosen"
-    at_least = _plan(_planner(Slow(clock, 1.0)), crowded, budget=Budget(0.06, clock))
+    at_least = _plan(_planner(Slow(clock, 1.0), steps_cold=2), crowded, budget=Budget(0.06, clock))
     assert "brake" in _imagined(at_least), "a first batch there always is"
 
 
@@ -302,8 +302,10 @@ def test_warm_start_saves_steps() -> None:
     output = _plan(_planner(warm), _frame(), warm_start=_warm())
     assert output.rollout_set.warm_started
     assert output.rollout_set.noise_level == pytest.approx(0.4)
-    assert cold.runs.count("denoiser") == 2 * cold.runs.count("decoder")
-    assert warm.runs.count("denoiser") == warm.runs.count("decoder")
+    config = PlannerConfig()
+    assert config.steps_warm < config.steps_cold
+    assert cold.runs.count("denoiser") == config.steps_cold * cold.runs.count("decoder")
+    assert warm.runs.count("denoiser") == config.steps_warm * warm.runs.count("decoder")
 
 
 @pytest.mark.parametrize("warm", [_warm(model_id="other"), _warm(sequence=6), _warm(valid=False)])
