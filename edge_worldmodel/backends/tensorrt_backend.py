@@ -172,6 +172,7 @@ class _Network:
         self._address = {name: device.allocate(host.nbytes) for name, host in self._host.items()}
 
     def run(self, inputs: Mapping[str, NDArray[Any]], batch: int) -> dict[str, NDArray[Any]]:
+        """Copy the inputs of a batch to the device, run its lane, and return the outputs by name."""
         lane = self.lane(batch)
         for tensor in self._spec.inputs:
             np.copyto(self._part(tensor.name, tensor.with_batch(batch)), inputs[tensor.name], casting="same_kind")

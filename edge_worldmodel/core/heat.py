@@ -18,9 +18,7 @@ class HeatConfig(Config):
     throttle_c: float = param(
         85.0, "temperature at which the chip throttles, where its thermal zones do not say", minimum=30.0, maximum=120.0
     )
-    margin_c: float = param(
-        10.0, "less is imagined from this far below it on, step by step", minimum=1.0, maximum=50.0
-    )
+    margin_c: float = param(10.0, "less is imagined from this far below it on, step by step", minimum=1.0, maximum=50.0)
     cooler_c: float = param(5.0, "how much cooler it must be before more is imagined again", minimum=0.5, maximum=30.0)
 
 

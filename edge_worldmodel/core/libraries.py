@@ -50,9 +50,7 @@ def _differential(limits: RobotLimits) -> Maneuvers:
     for w in bends:
         found.append((_side("turn", w), [(0.0, 0.0, w, STEPS)]))
         for switch in (*_SWITCH_STEPS, 24):
-            found += [
-                (f"{_side('turn', w)}_go", [(0.0, 0.0, w, switch), (v, 0.0, 0.0, STEPS)]) for v in speeds[1:]
-            ]
+            found += [(f"{_side('turn', w)}_go", [(0.0, 0.0, w, switch), (v, 0.0, 0.0, STEPS)]) for v in speeds[1:]]
         for switch in _SWITCH_STEPS:
             for v in speeds[1:]:
                 name = f"{_side('swerve', w)}_{_pace(v, limits)}"

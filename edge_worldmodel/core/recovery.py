@@ -128,9 +128,7 @@ class Recovery:
             targets[: round(turning_s / DT_S)] = 0.0, math.copysign(rate, bearing)
         return targets
 
-    def _back_off(
-        self, frame: LatentFrame, surroundings: LocalMap, needed_m: float, stuck_s: float
-    ) -> Escape | None:
+    def _back_off(self, frame: LatentFrame, surroundings: LocalMap, needed_m: float, stuck_s: float) -> Escape | None:
         if self._limits.min_speed_mps >= 0.0 or len(self._trail) < 3:
             return None
         behind = relative(frame.pose, np.stack(self._trail))[::-1, :2]

@@ -31,9 +31,7 @@ class RobotLimits(Config):
         1.5, "tightest curve, 1 / turning radius (ackermann)", minimum=0.05, maximum=100.0
     )
     max_jerk_mps3: float = param(100.0, "highest change of the acceleration per second", minimum=0.5, maximum=1000.0)
-    max_yaw_jerk_radps3: float = param(
-        300.0, "the same for the yaw acceleration", minimum=0.5, maximum=10_000.0
-    )
+    max_yaw_jerk_radps3: float = param(300.0, "the same for the yaw acceleration", minimum=0.5, maximum=10_000.0)
     radius_m: float = param(0.25, "radius of the circle round base_link that holds the footprint", minimum=0.05)
 
     def __post_init__(self) -> None:

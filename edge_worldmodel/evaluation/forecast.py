@@ -153,6 +153,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deterministic", type=Path, help="model directory of the network trained without noise")
     parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
     where = "folder or file of tracks to calibrate baselines on when --data is tracks; simulated clips by default"
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="clips of a folder of shards to score")
     parser.add_argument("--validate-tracks", type=Path, help=where)
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of the imagined futures")
@@ -164,12 +165,13 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; returns the exit status."""
     model, manifest = open_model(args.model, args.threads)
     started = time.monotonic()
-    data = [load_data(where, args.clips, args.validate_tracks) for where in args.data]
+    data = [load_data(where, args.clips, args.validate_tracks, args.split) for where in args.data]
     methods = our_methods(model, manifest, args.seed)
-    coverage = {OURS: junction_coverage(methods[OURS])}
-    print(f"T-junctions with both branches in {FUTURES} futures: {coverage[OURS]:.2f} of {JUNCTIONS}")
     if args.teacher:
         methods[TEACHER] = Forecaster(open_model(args.teacher, args.threads)[0], TEACHER_STEPS, seed=args.seed)
+    coverage = {name: junction_coverage(method) for name, method in methods.items() if name != UNCONDITIONED}
+    for name, share in coverage.items():
+        print(f"{name}: both branches in {FUTURES} futures of {share:.0%} of {JUNCTIONS} T-junctions")
     if args.deterministic:
         methods[DETERMINISTIC] = Forecaster(open_model(args.deterministic, args.threads)[0], 1, futures=0)
     results = {each.name: evaluate(each, dict(methods), args.seed) for each in data}

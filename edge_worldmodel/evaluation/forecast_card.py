@@ -112,8 +112,8 @@ def _figures(report: Mapping[str, Any]) -> str:
         lines += _table(methods, report["horizons_s"], "brier_moving", 3)
         lines += ["", "Mean over 0.8 to 3.2 s", "", *_means(methods)]
     if "junction_both_branches" in report:
-        share = report["junction_both_branches"]["ours"]
-        lines += ["", f"T-junctions in whose {report['futures']} futures both branches are taken: {share:.2f}."]
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in report["junction_both_branches"].items())
+        lines += ["", f"T-junctions in whose {report['futures']} futures both branches are taken: {shares}."]
     command = " ".join(f"--data {name}" for name in report["results"])
     lines += [
         "",

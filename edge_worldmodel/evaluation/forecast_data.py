@@ -53,7 +53,7 @@ def examples(clips: Clips) -> Iterator[Example]:
         yield Example(history.astype(np.float32), clips.maneuver[index], truth)
 
 
-def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationData:
+def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "test") -> EvaluationData:
     """Return the data that ``--data`` names.
 
     Args:
@@ -61,6 +61,7 @@ def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationD
             file of) tracks in the ETH/UCY format, or a folder of (or one file of) bags and CARMEN logs.
         clips: how many test clips to use at most.
         tracks: scenes to calibrate baselines on when ``where`` is tracks; simulated ones serve otherwise.
+        split: which clips of a folder of shards; "val" is for choosing something, and "test" for what was chosen.
 
     Raises:
         RecordingError: there is nothing of the kind.
@@ -73,7 +74,7 @@ def load_data(where: str, clips: int, tracks: Path | None = None) -> EvaluationD
         return EvaluationData(where, pick(mixed, np.flatnonzero(mixed.reacts)[:clips]), validation)
     path = Path(where)
     if (path / "test").is_dir():
-        test, validation = load_split(path, "test"), load_split(path, "val")
+        test, validation = load_split(path, split), load_split(path, "val")
         return EvaluationData(path.name, _first(test, clips), _first(validation, VALIDATION_CLIPS))
     recordings = _recording_files(path)
     if recordings:

@@ -15,9 +15,7 @@ class ServiceLevel(Config):
     latency_p95_s: float = param(0.1, "Encoding, all steps and decoding: 95 of 100 ticks within this.", minimum=1e-3)
     memory_mb: float = param(300.0, "Peak memory of a process that runs the networks, its libraries too.", minimum=1.0)
     futures: int = param(32, "Imagined futures of a tick: maneuvers times futures.", minimum=1, maximum=2048)
-    steps: int = param(
-        2, "Denoising steps of a tick; the planner takes 2 from pure noise.", minimum=1, maximum=64
-    )
+    steps: int = param(2, "Denoising steps of a tick; the planner takes 2 from pure noise.", minimum=1, maximum=64)
 
 
 @dataclass(frozen=True)

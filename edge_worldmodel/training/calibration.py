@@ -44,8 +44,7 @@ def calibrate(networks: WorldNetworks, clips: Clips, most: int = 400, *, noise: 
         context = networks.encoder(batch.history, batch.motion).repeat_interleave(futures, dim=0)
         start = torch.randn(len(context), *LATENT.shape[1:], generator=random) * noise
         maneuver = batch.maneuver.repeat_interleave(futures, dim=0)
-        velocity = networks.denoiser(start, context, maneuver, torch.ones(len(start)))
-        logits = networks.decoder.logits(start - velocity, context).unflatten(0, (len(indices), futures))
+        logits = networks.in_one_step(start, context, maneuver).unflatten(0, (len(indices), futures))
         for clip in range(len(indices)):
             for step in range(HORIZON_STEPS):
                 cells = mask[clip, step].flatten().nonzero().flatten()

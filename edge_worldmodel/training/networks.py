@@ -235,6 +235,11 @@ class WorldNetworks(nn.Module):
         self.decoder = Decoder(architecture)
         self.posterior = Posterior(architecture)
 
+    def in_one_step(self, start: Tensor, context: Tensor, maneuver: Tensor) -> Tensor:
+        """Return log odds (B, H, 64, 64) of the clips that one denoising step makes of ``start`` (B, 8, 16, 16)."""
+        velocity = self.denoiser(start, context, maneuver, torch.ones(len(start), device=start.device))
+        return self.decoder.logits(start - velocity, context)
+
 
 def parameter_count(module: nn.Module) -> int:
     """Count the trained numbers of a network."""

@@ -88,8 +88,7 @@ def student_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator)
     context = context.repeat_interleave(STUDENT_FUTURES, dim=0)
     noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random).to(context.device)
     maneuver = batch.maneuver.repeat_interleave(STUDENT_FUTURES, dim=0)
-    velocity = networks.denoiser(noise, context, maneuver, torch.ones(len(noise), device=noise.device))
-    logits = networks.decoder.logits(noise - velocity, context).unflatten(0, (count, STUDENT_FUTURES))
+    logits = networks.in_one_step(noise, context, maneuver).unflatten(0, (count, STUDENT_FUTURES))
     mean, best = losses.ensemble_loss(logits, batch)
     imagined = mean.mean() + MIXTURE_WEIGHT * best.mean()
     return 0.5 * kept + FORECAST_WEIGHT * imagined, parts | {
@@ -104,8 +103,7 @@ def deterministic_loss(
     """Forecast without noise: the same networks as a plain regression, to compare with. ``random`` is not used."""
     context = networks.encoder(batch.history, batch.motion)
     nothing = torch.zeros(len(context), *LATENT.shape[1:], device=context.device)
-    velocity = networks.denoiser(nothing, context, batch.maneuver, torch.ones(len(context), device=context.device))
-    forecast = losses.forecast_loss(networks.decoder.logits(-velocity, context), batch).mean()
+    forecast = losses.forecast_loss(networks.in_one_step(nothing, context, batch.maneuver), batch).mean()
     return FORECAST_WEIGHT * forecast, {"forecast": forecast.item()}
 
 

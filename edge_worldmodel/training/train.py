@@ -149,9 +149,7 @@ def one_step_forecast_loss(
     start = torch.randn(len(batch.history), *LATENT.shape[1:], generator=torch.Generator().manual_seed(0))
     start = start.to(device) * noise
     context = networks.encoder(batch.history, batch.motion)
-    velocity = networks.denoiser(start, context, batch.maneuver, torch.ones(len(start), device=device))
-    logits = networks.decoder.logits(start - velocity, context)
-    return float(losses.forecast_loss(logits, batch).mean())
+    return float(losses.forecast_loss(networks.in_one_step(start, context, batch.maneuver), batch).mean())
 
 
 @torch.no_grad()

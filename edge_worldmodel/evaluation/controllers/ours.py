@@ -164,7 +164,10 @@ def open_world_model(config: OursConfig) -> WorldModel:
 
 
 def open_ours(
-    robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any], kind: type[OursT] = Ours  # type: ignore[assignment]
+    robot: RobotSpec,
+    max_speed_mps: float,
+    settings: Mapping[str, Any],
+    kind: type[OursT] = Ours,  # type: ignore[assignment]
 ) -> OursT:
     """Return ours, or a ``kind`` of it, with settings of its own, of the planner and of its attention."""
     own, watched = (
