@@ -63,6 +63,12 @@ VERBS: dict[str, Verb] = {
     "bench": Verb("time networks and planner here, against service levels", "edge_worldmodel.evaluation.bench"),
     "doctor": Verb("what this machine is, and what to mend on it", "edge_worldmodel.placement.doctor"),
     "place": Verb("measure the shipped models here and choose one", "edge_worldmodel.placement.place"),
+    "compress": Verb(
+        "make a trained model smaller and faster, and say what it costs",
+        verbs={
+            "ptq": Verb("INT8, calibrated on training clips", "edge_worldmodel.compression.ptq"),
+        },
+    ),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
 }
 
