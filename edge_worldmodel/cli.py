@@ -67,6 +67,10 @@ VERBS: dict[str, Verb] = {
         "make a trained model smaller and faster, and say what it costs",
         verbs={
             "ptq": Verb("INT8, calibrated on training clips", "edge_worldmodel.compression.ptq"),
+            "weights": Verb("weights of four bits, where the runtime has them", "edge_worldmodel.compression.weights"),
+            "qat": Verb("INT8 after training with rounding in place", "edge_worldmodel.compression.qat"),
+            "prune": Verb("leave out channels, then fine-tune", "edge_worldmodel.compression.prune"),
+            "search": Verb("the best widths within a latency budget", "edge_worldmodel.compression.search"),
         },
     ),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),

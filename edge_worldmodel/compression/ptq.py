@@ -21,6 +21,7 @@ from edge_worldmodel.compression.quantise import Recipe, in_bytes, prepare, quan
 from edge_worldmodel.compression.sensitivity import Sensitivity, measure_sensitivity
 from edge_worldmodel.core.tensors import NETWORKS
 from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.evaluation.forecast_data import pick
 from edge_worldmodel.evaluation.model_comparison import score
 from edge_worldmodel.store.manifest import load_model
 from edge_worldmodel.training.export import to_onnx
@@ -29,13 +30,15 @@ from edge_worldmodel.training.splits import Clips
 
 _STEPS = 4
 _MOST_KEPT = 6
+_SHARE = 5
+"""One in so many held-in clips calibrates; on the others it is decided what stays in FP32."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="folder of the FP32 model")
     parser.add_argument("--data", type=Path, required=True, help="folder of shards; its training clips calibrate")
-    parser.add_argument("--calibration-clips", type=int, default=96, help="%(default)s")
+    parser.add_argument("--calibration-clips", type=int, default=24, help="%(default)s")
     parser.add_argument("--limit", type=float, default=0.01, help="Brier loss on held-in clips above which the most "
                         "sensitive layers stay FP32, one by one; %(default)s")  # fmt: skip
     parser.add_argument("--signed", action="store_true", help="signed, symmetric activations, as TensorRT wants them")
@@ -45,17 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Quantise, report."""
     source = load_model(options.model)
-    held_in = some_clips(options.data, "train", 2 * options.calibration_clips)
-    even, odd = (_every_second(held_in, first) for first in (0, 1))
+    held_in = some_clips(options.data, "train", _SHARE * options.calibration_clips)
+    chosen = np.arange(len(held_in)) % _SHARE == 0
+    calibrating, deciding = pick(held_in, np.flatnonzero(chosen)), pick(held_in, np.flatnonzero(~chosen))
     exact = open_backend("onnxruntime", options.threads)
     exact.load(source.networks)
-    inputs = collect(exact, even, options.seed)
+    inputs = collect(exact, calibrating, options.seed)
     models = floating(restore(source))
     told = measure_sensitivity(models, inputs, signed=options.signed)
     print("most sensitive alone: " + ", ".join(f"{one.network} {one.layer} {one.error:.4f}" for one in told[:5]))
-    files, kept, losses = _within(options.limit, models, inputs, told, exact, odd, options)
+    files, kept, losses = _within(options.limit, models, inputs, told, exact, deciding, options)
     facts = {
-        "method": "post-training quantisation", "signed": options.signed, "calibration_clips": len(even),
+        "method": "post-training quantisation", "signed": options.signed, "calibration_clips": len(calibrating),
         "kept_fp32": kept, "held_in_brier_loss": losses,
         "sensitivity": [dataclasses.asdict(one) for one in told],
     }  # fmt: skip
@@ -116,6 +120,3 @@ def brier(model: WorldModel, clips: Clips, seed: int = 0) -> float:
     square, cells = (np.sum(sums[name], axis=0)[1:] for name in ("square_moving", "cells_moving"))
     return float(np.mean(square / cells))
 
-
-def _every_second(clips: Clips, first: int) -> Clips:
-    return Clips(**{name: getattr(clips, name)[first::2] for name in Clips.__dataclass_fields__})

@@ -7,7 +7,9 @@ them signed and symmetric.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,6 +29,9 @@ BETWEEN = frozenset({"Add", "Mul", "Relu", "Reshape", "Sigmoid", "Transpose"})
 """Operators that go on in bytes where a convolution gave bytes."""
 LOGIT_RANGE = 8.0
 """Log odds that bytes tell apart: beyond, a probability is 0.0003 from certain."""
+PERCENTILE = 99.99
+"""Share of the activations, in percent, that bytes tell apart; the outermost are clipped. With all of them in range
+the steps are so coarse that what is imagined flickers (docs/compression.md)."""
 _HALVED_NUMBERS = 1024
 """Weights that stay in full precision take half the space on disk when there are that many of them."""
 
@@ -94,12 +99,14 @@ def quantise(model: onnx.ModelProto, recipe: Recipe, inputs: Sequence[Inputs], c
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "quantised.onnx"
         logging.getLogger().setLevel(logging.ERROR)  # it warns of choices that are made on purpose
-        quantize_static(
-            copy.deepcopy(model), out, _Reader(inputs), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv", *sorted(BETWEEN)],
-            per_channel=True, activation_type=kind, weight_type=QuantType.QInt8, nodes_to_quantize=list(recipe.nodes),
-            calibrate_method=CalibrationMethod.MinMax, extra_options=_options(model, recipe),
-            calibration_cache_path=cache,
-        )  # fmt: skip
+        with contextlib.redirect_stdout(io.StringIO()):
+            quantize_static(
+                copy.deepcopy(model), out, _Reader(inputs), quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", *sorted(BETWEEN)], per_channel=True, activation_type=kind,
+                weight_type=QuantType.QInt8, nodes_to_quantize=list(recipe.nodes),
+                calibrate_method=CalibrationMethod.Percentile, extra_options=_options(model, recipe),
+                calibration_cache_path=cache,
+            )  # fmt: skip
         logging.getLogger().setLevel(level)
         quantised = onnx.load(out)
     _halve_floats(quantised)
@@ -109,7 +116,8 @@ def quantise(model: onnx.ModelProto, recipe: Recipe, inputs: Sequence[Inputs], c
 def _options(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Any]:
     limit = np.float32(LOGIT_RANGE)
     logits = {node.input[0]: [{"rmin": -limit, "rmax": limit}] for node in model.graph.node if node.op_type == "Sigmoid"}
-    return {"ActivationSymmetric": recipe.signed, "WeightSymmetric": True, "TensorQuantOverrides": logits}
+    return {"ActivationSymmetric": recipe.signed, "WeightSymmetric": True, "TensorQuantOverrides": logits,
+            "CalibPercentile": PERCENTILE}  # fmt: skip
 
 
 def _halve_floats(model: onnx.ModelProto) -> None:
