@@ -152,7 +152,7 @@ def unfold(cells: Tensor) -> Tensor:
 
 
 def fuse(networks: WorldNetworks) -> dict[str, nn.Module]:
-    """Return the three networks in the form that quantises best, by name; weights are shared where they are the same."""
+    """Return the three networks in the form that quantises best, by name; they share the weights."""
     return {
         "encoder": FusedEncoder(networks.encoder),
         "denoiser": FusedDenoiser(networks.denoiser),

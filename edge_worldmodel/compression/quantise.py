@@ -114,8 +114,8 @@ def quantise(model: onnx.ModelProto, recipe: Recipe, inputs: Sequence[Inputs], c
 
 
 def _options(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Any]:
-    limit = np.float32(LOGIT_RANGE)
-    logits = {node.input[0]: [{"rmin": -limit, "rmax": limit}] for node in model.graph.node if node.op_type == "Sigmoid"}
+    bounds = [{"rmin": np.float32(-LOGIT_RANGE), "rmax": np.float32(LOGIT_RANGE)}]
+    logits = {node.input[0]: bounds for node in model.graph.node if node.op_type == "Sigmoid"}
     return {"ActivationSymmetric": recipe.signed, "WeightSymmetric": True, "TensorQuantOverrides": logits,
             "CalibPercentile": PERCENTILE}  # fmt: skip
 

@@ -62,7 +62,7 @@ def rounding(networks: WorldNetworks) -> Iterator[None]:
     ]
     for layer in layers:
         # on the instance: parameters keep their names and order, which checkpoint and average rely on
-        layer.forward = _rounded_forward(layer, Range())  # type: ignore[method-assign]
+        layer.forward = _rounded_forward(layer, Range())
     try:
         yield
     finally:

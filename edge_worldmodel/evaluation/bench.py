@@ -97,7 +97,7 @@ def _compare_models(options: argparse.Namespace) -> int:
 
     names = options.compare.split(",")
     if len(names) < 2 or len(set(names)) < len(names) or options.slo or options.against:
-        raise ConfigError(f"--compare {options.compare}: name two models or more, each once, without --slo and --against")
+        raise ConfigError(f"--compare {options.compare}: two models or more, each once, without --slo and --against")
     folders = {name: model_comparison.find_model(name, models_folder(), DEFAULT_VARIANT) for name in names}
     contenders = model_comparison.open_contenders(folders, options.threads)
     material = model_comparison.Material.simulated(options.clips, options.drives)

@@ -184,7 +184,8 @@ def lines_of(report: Mapping[str, Any]) -> list[str]:
         scores = of["quality"]
         lines.append(
             f"  {name:14s} {of['bytes'] / 1e6:7.2f} {1e3 * of['seconds']['tick']['p50_s']:9.2f}"
-            f" {scores['brier_moving']:14.4f} {scores['brier_reach']:8.4f} {scores['ece']:8.4f} {scores['flicker']:9.5f}"
+            f" {scores['brier_moving']:14.4f} {scores['brier_reach']:8.4f} {scores['ece']:8.4f}"
+            f" {scores['flicker']:9.5f}"
         )
     for name, of in report.items():
         if "_over_" in name:

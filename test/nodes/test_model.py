@@ -42,7 +42,8 @@ def _figures(node: Node, **values: object) -> dict[str, object]:
 
 def test_the_default_runs_and_is_told(node: Node) -> None:
     figures = _figures(node, threads=1)
-    assert str(figures["model_id"]).startswith("small-int8") and "CPUExecutionProvider, 1 thread" in str(figures["backend"])
+    assert str(figures["model_id"]).startswith(DEFAULT_VARIANT)
+    assert "CPUExecutionProvider, 1 thread" in str(figures["backend"])
 
 
 def test_what_was_measured_decides_unless_an_operator_pins(
