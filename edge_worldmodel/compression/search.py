@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from edge_worldmodel.compression.held_in import Inputs, collect, some_clips
 from edge_worldmodel.compression.model_folder import write_model
 from edge_worldmodel.compression.narrowing import narrow
 from edge_worldmodel.compression.ptq import brier, floating, quantise_all
+from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.world_model import Backend, WorldModel
 from edge_worldmodel.evaluation.forecast_data import pick
 from edge_worldmodel.store.manifest import load_model
@@ -39,6 +41,7 @@ _STEP = 16
 """Widths tried are multiples of it: vector registers hold 16 channels."""
 _NARROWEST = {"encoder_width": 32, "denoiser_width": 16, "deep_width": 32, "decoder_width": 16}
 _CALIBRATION_CLIPS = 16
+_ROUNDS = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,24 +59,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     before_after.add_arguments(parser)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
     """What trials are measured with."""
 
     wide: WorldNetworks
     facts: dict[str, Any]
-    clips: tuple[Clips, Clips]
-    validation: Clips
     inputs: dict[str, Sequence[Inputs]]
     reference: Backend
     work: Path
     options: argparse.Namespace
 
+    @cached_property
+    def clips(self) -> tuple[Clips, Clips]:
+        """Read training and validation clips, once, when a trial asks for them."""
+        return load_clips(self.options.data)
+
+    @cached_property
+    def validation(self) -> Clips:
+        """Choose the validation clips that decide, spread evenly."""
+        last = len(self.clips[1]) - 1
+        return pick(self.clips[1], np.unique(np.linspace(0, last, self.options.validation_clips).astype(int)))
+
     def time_share(self, files: dict[str, bytes]) -> float:
         """Return the time of a tick as a share of the reference's, both measured in turn, CPU time."""
-        times = measure(
-            {"reference": self.reference, "tried": self.opened(files)}, Workload(steps=4), 6, time.process_time
-        )
+        contenders = {"reference": self.reference, "tried": self.opened(files)}
+        times = measure(contenders, Workload(steps=4), min(_ROUNDS, self.options.rounds), time.process_time)
         return float(np.median(times["tried"][TICK]) / np.median(times["reference"][TICK]))
 
     def opened(self, files: dict[str, bytes]) -> Backend:
@@ -98,6 +109,9 @@ def run(options: argparse.Namespace) -> int:
     study = optuna.create_study(storage=storage, study_name="widths", sampler=sampler, load_if_exists=True)
     done = [trial for trial in study.trials if trial.state.is_finished()]
     study.optimize(lambda trial: objective(trial, bench), n_trials=max(0, options.trials - len(done)))
+    finished = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    if not finished:
+        raise ConfigError(f"none of {len(study.trials)} trials kept --budget {options.budget}: allow more, or try more")
     table = [_row(trial) for trial in study.trials]
     (work / "trials.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     best = study.best_trial
@@ -128,14 +142,10 @@ def _bench(options: argparse.Namespace, work: Path) -> Bench:
     state, source = load(options.checkpoint), load_model(options.model)
     reference = open_backend("onnxruntime", options.threads)
     reference.load(source.networks)
-    clips = load_clips(options.data)
     inputs: dict[str, Sequence[Inputs]] = dict(
         collect(reference, some_clips(options.data, "train", _CALIBRATION_CLIPS), options.seed)
     )
-    spread = np.unique(np.linspace(0, len(clips[1]) - 1, options.validation_clips).astype(int))
-    return Bench(
-        state.average, dict(state.facts), clips, pick(clips[1], spread), inputs, reference, work, options
-    )
+    return Bench(state.average, dict(state.facts), inputs, reference, work, options)
 
 
 def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
