@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.local_map import LocalMap, cells_of, clearance, local_map
 from edge_worldmodel.core.robot_limits import DT_S
 from edge_worldmodel.core.types import Floats, Tensor
+
+_SOFT_CELLS = 1.5
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Outlook:
     seen: LocalMap
     standing: LocalMap
     clearance_m: Tensor
+    crossed: Tensor
 
     def clearance_along(self, poses: Floats) -> Floats:
         """Return (N, T + 1) the clearance of poses (N, T + 1, 2 or more), every DT_S, each at its own time."""
@@ -42,11 +46,19 @@ def outlook(present: Tensor, motion: Tensor) -> Outlook:
     seen = local_map(present)
     now, *ahead = motion >= 0.5
     if not now.any():
-        return Outlook(seen, seen, np.broadcast_to(seen.clearance_m, (1 + len(ahead), *now.shape)))
+        still = np.broadcast_to(seen.clearance_m, (1 + len(ahead), *now.shape))
+        return Outlook(seen, seen, still, np.zeros_like(seen.clearance_m))
     stands = seen.occupied & ~now
     standing = LocalMap(stands, seen.unknown, clearance(stands))
     later = [clearance(stands | moved) for moved in ahead]
-    return Outlook(seen, standing, np.stack([seen.clearance_m, *later]))
+    return Outlook(seen, standing, np.stack([seen.clearance_m, *later]), _crossed(np.stack(ahead)))
+
+
+def _crossed(ahead: NDArray[np.bool_]) -> Tensor:
+    """Return (64, 64) 1 where movers come by, falling to 0 beside their ways."""
+    ways = cv2.dilate(ahead.any(axis=0).astype(np.float32), np.ones((3, 3), np.uint8))
+    soft: Tensor = cv2.GaussianBlur(ways, (0, 0), _SOFT_CELLS).astype(np.float32, copy=False)
+    return soft
 
 
 def frames_at(poses: int) -> NDArray[np.intp]:

@@ -54,7 +54,7 @@ class PlannerConfig(ScoreConfig):
     imagined_at_once: int = param(
         2, "maneuvers imagined in one batch; as many as there are: no early exit", minimum=1, maximum=64
     )
-    refined: int = param(0, "variations of the best maneuvers tried against the present", minimum=0, maximum=512)
+    refined: int = param(64, "variations of the best maneuvers tried against the outlook", minimum=0, maximum=512)
     disturbances: int = param(8, "drawn disturbances per maneuver", minimum=1, maximum=64)
     steps_cold: int = param(4, "denoising steps from pure noise", minimum=1, maximum=64)
     steps_warm: int = param(2, "denoising steps from a warm start", minimum=1, maximum=64)
@@ -142,7 +142,8 @@ class Planner:
         cfg, began_s, budget = self.config, clock_s(), budget or Budget()
         self._check(frame, goal)
         ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor))
-        field = cost_to_go(ahead.standing, self._goal_ahead(frame, goal), self.limits.radius_m + cfg.margin_m)
+        wanted_m = self.limits.radius_m + cfg.margin_m
+        field = cost_to_go(ahead.standing, self._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
         # Propose.
         escape = None if recovery is None else recovery.escape(frame, ahead.seen, float(field.heading(np.zeros(2))))
         candidates = self._propose(frame, ahead, field, previous, escape, rng)

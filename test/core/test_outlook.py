@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge_worldmodel.core.cost_to_go import cost_to_go
+from edge_worldmodel.core.local_map import lookup
 from edge_worldmodel.core.outlook import Outlook, frames_at, outlook
 from edge_worldmodel.core.robot_limits import STEPS
 from edge_worldmodel.core.tensors import HORIZON_STEPS
@@ -38,3 +40,19 @@ def test_where_nothing_moves_it_is_the_present() -> None:
     ahead = outlook(present, np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32))
     assert ahead.standing is ahead.seen
     np.testing.assert_array_equal(ahead.clearance_m[5], ahead.seen.clearance_m)
+
+
+def test_the_way_gives_way_to_where_people_come_by() -> None:
+    """Somebody walks up and down right ahead; the goal lies behind, and the way round is hardly longer."""
+    present = np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32)
+    present[0, 28, 42] = 1.0
+    motion = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
+    motion[np.arange(1 + HORIZON_STEPS), 28 + np.arange(1 + HORIZON_STEPS), 42] = 1.0
+    ahead = outlook(present, motion)
+    goal = np.array([5.0, 0.1])
+    straight, careful = (
+        cost_to_go(ahead.standing, goal, 0.3, crossed=crossed).route() for crossed in (None, ahead.crossed)
+    )
+    assert np.abs(straight[:, 1]).max() < 0.3
+    met = lookup(ahead.crossed, careful).sum() / lookup(ahead.crossed, straight).sum()
+    assert met < 0.9, "the careful way leads less through where somebody comes by"
