@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core import tensors
-from edge_worldmodel.core.local_map import LocalMap, cells_of, clearance, local_map
-from edge_worldmodel.core.robot_limits import DT_S
+from edge_worldmodel.core.local_map import LocalMap, cells_of, clearance, local_map, without
+from edge_worldmodel.core.robot_limits import DT_S, RobotLimits
 from edge_worldmodel.core.types import Floats, Tensor
 
 _SOFT_CELLS = 1.5
@@ -22,36 +22,52 @@ _SOFT_CELLS = 1.5
 
 @dataclass(frozen=True)
 class Outlook:
-    """The present as seen, the same without what moves, and clearances (1 + H, 64, 64) in metres at 0, 0.4 .. 3.2 s."""
+    """The present as seen, the same without what moves, and what moves.
+
+    ``movers_m`` (1 + H, 64, 64) is the distance in metres to the nearest mover at 0, 0.4 .. 3.2 s, ``crossed`` (64, 64) 1 where
+    movers come by and 0 where none do.
+    """
 
     seen: LocalMap
     standing: LocalMap
-    clearance_m: Tensor
+    movers_m: Tensor
     crossed: Tensor
 
-    def clearance_along(self, poses: Floats) -> Floats:
-        """Return (N, T + 1) the clearance of poses (N, T + 1, 2 or more), every DT_S, each at its own time."""
+    def room_along(self, poses: Floats, limits: RobotLimits) -> Floats:
+        """Return (N, T + 1) the room in metres round the footprint at poses (N, T + 1, 3), every DT_S.
+
+        The body keeps away from what stands, the circle round it from what moves. Negative: they overlap.
+        """
         iy, ix = cells_of(poses[..., :2])
-        found: Floats = self.clearance_m[frames_at(poses.shape[1]), iy, ix].astype(np.float64)
-        return found
+        to_movers_m = self.movers_m[frames_at(poses.shape[1]), iy, ix] - limits.radius_m
+        room: Floats = np.minimum(to_movers_m, room_beside(self.standing, poses, limits))
+        return room
 
 
-def outlook(present: Tensor, motion: Tensor) -> Outlook:
+def room_beside(standing: LocalMap, poses: Floats, limits: RobotLimits) -> Floats:
+    """Return (..., T) the room in metres between what stands and the body at poses (..., T, 3)."""
+    cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
+    discs = (np.stack([poses[..., 0] + x * cos, poses[..., 1] + x * sin], axis=-1) for x in limits.discs_m)
+    nearest = np.minimum.reduce([standing.clearance_along(disc) for disc in discs])
+    room: Floats = nearest - limits.body_radius_m
+    return room
+
+
+def outlook(present: Tensor, motion: Tensor, points: Tensor | None = None) -> Outlook:
     """Return the outlook.
 
     Args:
         present: (2, 64, 64), occupied and observed free.
         motion: (1 + H, 64, 64), what moves, now and at each imagined time: ``motion_forecast``.
+        points: (n, 2) in the ego frame, what was hit; None: only the cells are known.
     """
-    seen = local_map(present)
+    seen = local_map(present, points)
     now, *ahead = motion >= 0.5
     if not now.any():
-        still = np.broadcast_to(seen.clearance_m, (1 + len(ahead), *now.shape))
-        return Outlook(seen, seen, still, np.zeros_like(seen.clearance_m))
-    stands = seen.occupied & ~now
-    standing = LocalMap(stands, seen.unknown, clearance(stands))
-    later = [clearance(stands | moved) for moved in ahead]
-    return Outlook(seen, standing, np.stack([seen.clearance_m, *later]), _crossed(np.stack(ahead)))
+        nobody_m = np.broadcast_to(clearance(now), (1 + len(ahead), *now.shape))
+        return Outlook(seen, seen, nobody_m, np.zeros_like(seen.clearance_m))
+    movers_m = np.stack([clearance(moved) for moved in (now, *ahead)])
+    return Outlook(seen, without(seen, now, points), movers_m, _crossed(np.stack(ahead)))
 
 
 def _crossed(ahead: NDArray[np.bool_]) -> Tensor:

@@ -67,7 +67,9 @@ class PlannerConfig(ScoreConfig):
     harmless_mps: float = param(
         0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
     )
-    margin_m: float = param(0.05, "clearance wanted beyond the footprint", minimum=0.0, maximum=1.0)
+    margin_m: float = param(
+        0.09, "room wanted round the footprint, a little more than the supervisor's", minimum=0.0, maximum=1.0
+    )
     validity_s: float = param(0.6, "how long a plan may be followed after its stamp", minimum=0.1, maximum=3.2)
     tracking_tolerance: float = param(
         0.4, "gap between planned and measured twist up to which the planned one is carried on [m/s, rad/s]",
@@ -141,8 +143,8 @@ class Planner:
         """
         cfg, began_s, budget = self.config, clock_s(), budget or Budget()
         self._check(frame, goal)
-        ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor))
-        wanted_m = self.limits.radius_m + cfg.margin_m
+        ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor), frame.obstacles)
+        wanted_m = self.limits.body_radius_m + cfg.margin_m
         field = cost_to_go(ahead.standing, self._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
         # Propose.
         escape = None if recovery is None else recovery.escape(frame, ahead.seen, float(field.heading(np.zeros(2))))
@@ -186,7 +188,7 @@ class Planner:
             ahead,
             field,
             count=cfg.maneuvers,
-            clear_m=self.limits.radius_m + cfg.margin_m,
+            margin_m=cfg.margin_m,
             previous_targets=targets,
             escape=None if escape is None else (escape.name, escape.targets),
             acceleration=acceleration,

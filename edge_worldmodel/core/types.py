@@ -20,6 +20,7 @@ class LatentFrame:
     """One encoded scene, or one solved clip latent on its way back to the cache.
 
     ``tensor`` is the context (1, Cc, 16, 16) or, for a solution, the latents (futures, Cl, 16, 16).
+    ``obstacles`` (n, 2) is what was hit, in metres in the ego frame, thinned to 5 cm; empty: known in cells only.
     """
 
     stamp_ns: int
@@ -32,6 +33,7 @@ class LatentFrame:
     surprise: float
     model_id: str
     sequence: int
+    obstacles: Tensor = field(default_factory=lambda: np.zeros((0, 2), np.float32))
 
 
 @dataclass(frozen=True)

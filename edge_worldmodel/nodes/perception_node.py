@@ -174,6 +174,7 @@ class PerceptionNode(ManagedNode):
             surprise=observation.surprise_bits,
             model_id=self._model.model_id,
             sequence=self._sequence,
+            obstacles=observation.obstacles,
         )
         self._latents.publish(convert.latent_frame_to_msg(frame))
         occupied, free = observation.grid

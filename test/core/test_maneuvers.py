@@ -18,7 +18,7 @@ from edge_worldmodel.core.tensors import HORIZON_STEPS
 
 NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
 FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
-CLEAR_M = 0.3
+CLEAR_M, MARGIN_M = 0.3, 0.05
 
 limits_of_any_robot = st.builds(
     RobotLimits,
@@ -35,7 +35,7 @@ def _propose(
     limits: RobotLimits, twist: np.ndarray, goal: np.ndarray | None, count: int = 8, **more: object
 ) -> Candidates:
     field = cost_to_go(FREE.seen, goal, CLEAR_M)
-    return propose(library_of(limits), twist, FREE, field, count=count, clear_m=CLEAR_M, **more)
+    return propose(library_of(limits), twist, FREE, field, count=count, margin_m=MARGIN_M, **more)
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,7 +103,7 @@ def test_blocked_maneuvers_come_last() -> None:
     ahead = outlook(frame, NOTHING)
     field = cost_to_go(ahead.seen, np.array([5.0, 0.0]), CLEAR_M)
     candidates = propose(
-        library_of(RobotLimits()), np.array([0.8, 0.0, 0.0]), ahead, field, count=6, clear_m=CLEAR_M
+        library_of(RobotLimits()), np.array([0.8, 0.0, 0.0]), ahead, field, count=6, margin_m=MARGIN_M
     )
     clear = (ahead.seen.clearance_at(candidates.poses[..., :2]) >= CLEAR_M).all(axis=1)
     assert clear.sum() >= 3

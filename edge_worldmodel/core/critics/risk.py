@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, too_close
-from edge_worldmodel.core.outlook import frames_at
+from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, lookup, too_close
+from edge_worldmodel.core.outlook import frames_at, room_beside
 from edge_worldmodel.core.robot_limits import DT_S, STEPS
 from edge_worldmodel.core.types import Floats, Tensor
 
@@ -61,21 +61,21 @@ def collision_probability(scene: Scene) -> Tensor:
     """
     points = scene.disturbed[..., :2]
     scene = replace(scene, futures=scene.departures())
-    clearance = scene.ahead.seen.clearance_at(points)
+    clearance = lookup(scene.ahead.movers_m[0], points).astype(np.float64)
     hit = _hits(scene, points, scene.clear_m)
     nearest_m = float(clearance[..., 0].min())
     if too_close(clearance[..., 0], scene.clear_m).any():
         leaving = _leaving(clearance, scene.clear_m)
         hit = np.where(leaving[:, None], _hits(scene, points, nearest_m - 2.0 * ROUNDING_M), hit)
-    hit = np.maximum(hit, _hits_what_stands(scene, points)[:, None])
+    hit = np.maximum(hit, _hits_what_stands(scene)[:, None])
     faded: Tensor = (hit * scene.fade).astype(np.float32)
     return faded
 
 
-def _hits_what_stands(scene: Scene, points: Floats) -> Tensor:
-    """Return (M, D, T + 1) 1 where the footprint would touch what stands and come closer to it than it is now."""
-    clearance = scene.ahead.standing.clearance_along(points)
-    touching = too_close(clearance, scene.limits.radius_m) & (clearance < clearance[..., :1] - 2.0 * ROUNDING_M)
+def _hits_what_stands(scene: Scene) -> Tensor:
+    """Return (M, D, T + 1) 1 where the footprint comes closer to what stands than wanted, and than it is now."""
+    room = room_beside(scene.ahead.standing, scene.disturbed, scene.limits)
+    touching = too_close(room, scene.clear_m - scene.limits.radius_m) & (room < room[..., :1] - 2.0 * ROUNDING_M)
     return touching.astype(np.float32)
 
 

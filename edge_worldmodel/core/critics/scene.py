@@ -46,7 +46,8 @@ class Scene:
         """Return the scene with only what is imagined where nothing is seen now, nor right beside it."""
         elsewhere = ~_grown(self.ahead.seen.occupied)
         nothing = np.zeros_like(elsewhere)
-        empty = LocalMap(nothing, self.ahead.seen.unknown, clearance(nothing))
+        far_m = clearance(nothing)
+        empty = LocalMap(nothing, self.ahead.seen.unknown, far_m, far_m)
         futures = self.futures * elsewhere.astype(np.float32)
         return replace(self, futures=futures, ahead=replace(self.ahead, seen=empty, standing=empty))
 

@@ -120,7 +120,7 @@ class Ours:
         frame = LatentFrame(
             observation.stamp_ns, odom_frame, base_frame, observation.pose, observation.twist,
             self._world_model.encode(observation.history), observation.entropy_bits, observation.surprise_bits,
-            self._world_model.model_id, self._sequence,
+            self._world_model.model_id, self._sequence, observation.obstacles,
         )  # fmt: skip
         decision = self._deliberation.decide(
             frame,

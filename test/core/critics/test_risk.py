@@ -40,7 +40,7 @@ def _scene(
     surroundings = surroundings or _map()
     field = cost_to_go(surroundings, None, 0.3)
     futures = np.broadcast_to(futures, (len(poses), *futures.shape[-4:]))
-    ahead = Outlook(surroundings, surroundings, surroundings.clearance_m[None], np.zeros((64, 64), np.float32))
+    ahead = Outlook(surroundings, surroundings, np.full((9, 64, 64), 20.0, np.float32), np.zeros((64, 64), np.float32))
     return Scene(candidates, poses[:, None], futures, ahead, field, LIMITS, 0.3, 0.25, np.ones(STEPS + 1), 1e-3)
 
 
