@@ -24,8 +24,8 @@ _SOFT_CELLS = 1.5
 class Outlook:
     """The present as seen, the same without what moves, and what moves.
 
-    ``movers_m`` (1 + H, 64, 64) is the distance in metres to the nearest mover at 0, 0.4 .. 3.2 s, ``crossed`` (64, 64) 1 where
-    movers come by and 0 where none do.
+    ``movers_m`` (1 + H, 64, 64) is the distance in metres to the nearest mover at 0, 0.4 .. 3.2 s, ``crossed``
+    (64, 64) 1 where movers come by and 0 where none do.
     """
 
     seen: LocalMap
