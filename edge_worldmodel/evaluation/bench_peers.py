@@ -160,16 +160,20 @@ class SameCosts:
         """Return (1, K) arrival and progress at the end of states (1, K, T, 5)."""
         torch, config, cells = self._torch, self._config, EGO_GRID.cells
         end = states[:, :, -1]
-        position = end[..., :2] / EGO_GRID.cell_size_m + 0.5 * cells - 0.5
-        corner = position.floor().clamp(0, cells - 2)
-        gap = torch.linalg.vector_norm((position - corner)[..., None, :] - self._corner_cells, dim=-1)
-        cell = (corner[..., 1] * cells + corner[..., 0]).long()
-        known = self._distance[cell[..., None] + self._corners]
+        inside = end[..., :2] / EGO_GRID.cell_size_m + 0.5 * cells
+        corner = (inside - 0.5).floor().clamp(0, cells - 2)
+        gap = torch.linalg.vector_norm((inside - 0.5 - corner)[..., None, :] - self._corner_cells, dim=-1)
+        known = self._distance[(corner[..., 1] * cells + corner[..., 0]).long()[..., None] + self._corners]
+        direct = torch.linalg.vector_norm(end[..., :2] - self._goal, dim=-1)
         to_go = (known + gap * EGO_GRID.cell_size_m).amin(-1)
+        to_go = torch.where(direct < 2.0 * EGO_GRID.cell_size_m, direct, to_go)
+        where = inside.long().clamp(0, cells - 1)
+        cell = where[..., 1] * cells + where[..., 0]
         for _ in range(4):
             cell = self._following[cell]
-        target = (torch.stack([cell % cells, cell // cells], -1) - 0.5 * (cells - 1)) * EGO_GRID.cell_size_m
-        ahead = target - end[..., :2]
+        centre = (torch.stack([cell % cells, cell // cells], -1) - 0.5 * (cells - 1)) * EGO_GRID.cell_size_m
+        ends = (self._following[cell] == cell)[..., None]
+        ahead = torch.where(ends, self._goal, centre) - end[..., :2]
         away = torch.atan2(ahead[..., 1], ahead[..., 0]) - end[..., 2]
         away = torch.atan2(torch.sin(away), torch.cos(away)).abs() / np.pi
         reach_m = self._limits.max_speed_mps * tensors.HORIZON_S
