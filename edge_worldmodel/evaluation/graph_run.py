@@ -97,8 +97,7 @@ def run_graph(wish: GraphWish, folder: Path, verbose: bool = False) -> GraphRun:
         SpanLogError: a node left no record.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.spans.json"), *folder.glob("*.seen")):
-        old.unlink()
+    _clean(folder, "*.spans.json", "*.seen")
     parameters = folder / "params.yaml"
     parameters.write_text(yaml.safe_dump(parameters_of(wish, share() / "config" / "params.yaml")), encoding="utf-8")
     arguments = {
@@ -113,7 +112,14 @@ def run_graph(wish: GraphWish, folder: Path, verbose: bool = False) -> GraphRun:
         began_ns = _await_command(graph, folder)
         footprints = _watch(graph, launched_ns, wish.seconds)
         ended_ns = time.monotonic_ns()
+    _clean(folder, "*.seen")
     return GraphRun(wish, read_logs(folder), footprints, launched_ns, began_ns, ended_ns)
+
+
+def _clean(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        for old in folder.glob(pattern):
+            old.unlink()
 
 
 def parameters_of(wish: GraphWish, shipped: Path) -> dict[str, Any]:

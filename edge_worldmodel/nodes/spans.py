@@ -117,7 +117,9 @@ def spanned(method: CallbackT) -> CallbackT:
 
     @functools.wraps(method)
     def wrapper(*args: Any, **more: Any) -> Any:
-        with span(name):
+        if _record is None:
+            return method(*args, **more)
+        with _record.span(name):
             return method(*args, **more)
 
     return wrapper  # type: ignore[return-value]

@@ -64,3 +64,18 @@ def test_a_folder_that_is_gone_does_not_hinder_a_node(tmp_path: Path, monkeypatc
     spans.mark("scan", 1)
     spans.finish()
     assert not spans.recording()
+
+
+def test_spans_are_ranges_for_nsight_where_nvtx_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvtx = pytest.importorskip("nvtx", reason="NVTX ranges need package nvtx")
+    depths: list[object] = []
+    push, pop = nvtx.push_range, nvtx.pop_range
+    monkeypatch.setattr(nvtx, "push_range", lambda name: depths.append((name, push(name))))
+    monkeypatch.setattr(nvtx, "pop_range", lambda: depths.append(pop()))
+    monkeypatch.setenv(spans.FOLDER, str(tmp_path))
+    spans.start("perception")
+    with pytest.raises(ValueError, match="inside"), spans.span("outer"), spans.span("inner"):
+        raise ValueError("inside")
+    spans.finish()
+    names = [entry[0] for entry in depths if isinstance(entry, tuple)]
+    assert names == ["outer", "inner"] and len(depths) == 4, "every range that is opened is closed"
