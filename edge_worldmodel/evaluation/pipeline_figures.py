@@ -13,7 +13,7 @@ import argparse
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name}, {steps} steps, medians of {options.rounds} and their share of in turn: {told}")
 
 
-def _measure(ways: dict[str, Callable[[Batches], list[Tensor]]], batches: Batches, rounds: int) -> dict[str, float]:
+def _measure(ways: Mapping[str, Callable[[Batches], list[Tensor]]], batches: Batches, rounds: int) -> dict[str, float]:
     """Return the median elapsed seconds of each way, taken in turn; all must come to the same."""
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(-2, rounds):
