@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from edge_worldmodel.evaluation.graph_run import GraphRun, GraphWish, run_graph
 from edge_worldmodel.evaluation.span_log import PARTS, Journey
 
 RATES_HZ = (10.0, 20.0, 40.0)
+_DROPPED_AT_MOST = 0.05
 
 
 class GraphMissingError(EdgeWorldModelError):
@@ -76,12 +77,19 @@ def report_of(found: dict[tuple[float, str], list[GraphRun]]) -> dict[str, Any]:
         report["sensor_to_command_s"].setdefault(rate, {})[kind] = told
         report["breakdown_s"].setdefault(rate, {})[kind] = breakdown(journeys)
         report["graph"].setdefault(rate, {})[kind] = _how_it_went(runs, journeys)
+    report["sustained_hz"] = {kind: _sustained_hz(report["graph"], kind) for kind in (COLD, WARM)}
     warm_runs = [run for (_, kind), runs in found.items() if kind == WARM for run in runs]
     report["rss_mb"] = memory(warm_runs)
     starts_s = np.array([run.first_plan_s() for run in warm_runs])
     report["start_to_first_plan_s"] = float(np.median(starts_s[:, 0]))
     report["launch_to_first_plan_s"] = float(np.median(starts_s[:, 1]))
     return report
+
+
+def _sustained_hz(graph: Mapping[str, Any], kind: str) -> float | None:
+    """Return the highest rate measured at which nearly every scan became a command, None where there is none."""
+    shares = {float(rate): kinds[kind]["commanded_share"] for rate, kinds in graph.items() if kind in kinds}
+    return max((rate for rate, share in shares.items() if share >= 1.0 - _DROPPED_AT_MOST), default=None)
 
 
 def breakdown(journeys: Sequence[Journey]) -> dict[str, Any]:

@@ -125,6 +125,8 @@ def _graph_lines(report: Mapping[str, Any]) -> list[str]:
             )
             medians = "  ".join(f"{part} {1e3 * parts[part]['p50']:.1f}" for part in PARTS if "p50" in parts[part])
             lines.append(f"    imagined, medians: {medians or 'none'}")
+    told = ", ".join(f"{kind} {rate or 'none'}" for kind, rate in report["sustained_hz"].items())
+    lines.append(f"  highest of these rates in Hz with at most 5 % of scans dropped: {told}")
     memory = ", ".join(f"{node} {mb:.0f}" for node, mb in report["rss_mb"].items())
     lines.append(f"  memory in MB: {memory}")
     lines.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import yaml
 
 from edge_worldmodel import cli
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.evaluation import bench_graph
-from edge_worldmodel.evaluation.graph_run import GraphWish, parameters_of
+from edge_worldmodel.evaluation import bench, bench_graph, bench_parts
+from edge_worldmodel.evaluation.graph_run import Footprint, GraphRun, GraphWish, parameters_of
 from edge_worldmodel.evaluation.span_log import PARTS
+
+from .span_logs import MS, logs_of
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "params.yaml"
 ROBOT = {"perception", "rollout_planner", "safety_supervisor"}
@@ -27,6 +31,42 @@ def test_the_rate_reaches_every_node_and_nobody_waits_for_a_cache_that_is_not_th
     assert values["/**/rollout_planner"].pop("warm_start_wait_s") == 0.0
     assert values["/**/rollout_planner"] == warm["/**/rollout_planner"]["ros__parameters"]
     assert warm["/**/safety_supervisor"] == before["/**/safety_supervisor"]
+
+
+def test_runs_are_summed_up_by_rate_and_kind() -> None:
+    every, half = [100.0 * number for number in range(1, 31)], [100.0 * number for number in range(1, 31, 2)]
+    wish = GraphWish(seconds=3.0)
+    looks = {"sim": Footprint([(0.0, 80.0, 1.0, 0.0), (2.0, 84.0, 2.0, 0.0)], 90.0)}
+    runs = {
+        kind: GraphRun(wish, logs_of(begins_ms, reused=(0, 1, 2)), looks, -5 * MS, 0, 4000 * MS)
+        for kind, begins_ms in (("cold", half), ("warm", every))
+    }
+    # half of the scans of the cold run never became a frame
+    every_scan = tuple(
+        mark._replace(stamp_ns=10**9 + mark.stamp_ns if mark.stamp_ns % 2 else mark.stamp_ns // 2)
+        for mark in runs["warm"].logs["sim"].marks
+    )
+    runs["cold"].logs["sim"] = dataclasses.replace(runs["cold"].logs["sim"], marks=every_scan)
+    told = bench_graph.report_of({(10.0, kind): [run] for kind, run in runs.items()})
+    assert told["sensor_to_command_s"]["10"]["warm"] == pytest.approx(
+        {"p50": 0.036, "p95": 0.036, "p99": 0.036, "samples": 30}
+    )
+    assert told["breakdown_s"]["10"]["warm"]["compute"]["samples"] == 27
+    assert told["graph"]["10"]["warm"]["commanded_share"] == 1.0 and told["graph"]["10"]["warm"]["cores"] == {
+        "sim": 0.5
+    }
+    assert told["graph"]["10"]["cold"]["commanded_share"] == pytest.approx(0.5, abs=0.02)
+    assert told["sustained_hz"] == {"cold": None, "warm": 10.0} and told["rss_mb"] == {"sim": 90.0}
+    assert (told["start_to_first_plan_s"], told["launch_to_first_plan_s"]) == pytest.approx((0.132, 0.137))
+
+
+def test_questions_about_networks_start_no_graph() -> None:
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    assert bench_parts.wanted(parser.parse_args([])) == bench_parts.ALL_PARTS
+    assert bench_parts.wanted(parser.parse_args(["--slo", "x.yaml"])) == ()
+    assert bench_parts.wanted(parser.parse_args(["--slo", "x.yaml", "--parts", "tick"])) == ("tick",)
+    assert bench_parts.wanted(parser.parse_args(["--parts"])) == ()
 
 
 def test_without_ros_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
