@@ -23,7 +23,9 @@ WAY = (
 
 def write_trace(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, path: Path, about: Mapping[str, Any]) -> int:
     """Write the trace of one stretch of time and return the number of spans in it."""
-    events = [*names(logs), *work(logs, begin_ns, end_ns), *ways(logs, begin_ns, end_ns)]
+    touching = [s.begin_ns for log in logs.values() for s in log.spans if s.end_ns >= begin_ns and s.begin_ns < end_ns]
+    origin_ns = min([begin_ns, *touching])  # no time in a trace may lie before its beginning
+    events = [*names(logs), *work(logs, begin_ns, end_ns, origin_ns), *ways(logs, begin_ns, end_ns, origin_ns)]
     told = {"traceEvents": events, "displayTimeUnit": "ms", "otherData": dict(about)}
     path.write_text(json.dumps(told), encoding="utf-8")
     return sum(event["ph"] == "X" for event in events)
@@ -44,12 +46,12 @@ def names(logs: Mapping[str, NodeLog]) -> list[dict[str, Any]]:
     return events
 
 
-def work(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int) -> list[dict[str, Any]]:
-    """Return the spans that touch a stretch of time, times in microseconds from its begin."""
+def work(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, origin_ns: int) -> list[dict[str, Any]]:
+    """Return the spans that touch a stretch of time, times in microseconds from the origin."""
     return [
         {
             "ph": "X", "name": span.name, "cat": category(span), "pid": log.pid, "tid": rows_of(log)[span.thread],
-            "ts": (span.begin_ns - begin_ns) / 1e3, "dur": (span.end_ns - span.begin_ns) / 1e3,
+            "ts": (span.begin_ns - origin_ns) / 1e3, "dur": (span.end_ns - span.begin_ns) / 1e3,
         }
         for log in logs.values()
         for span in log.spans
@@ -57,24 +59,23 @@ def work(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int) -> list[dict[s
     ]  # fmt: skip
 
 
-def ways(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int) -> list[dict[str, Any]]:
-    """Return the flow arrows of the frames whose scan lies in a stretch of time."""
+def ways(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, origin_ns: int) -> list[dict[str, Any]]:
+    """Return the flow arrows of the frames whose scan lies in a stretch of time, as far as they came in it."""
     places = [(logs[node], logs[node].first(name)) for node, name in WAY if node in logs]
     events: list[dict[str, Any]] = []
     for number, (stamp, scan) in enumerate(places[0][1].items()):
         if begin_ns <= scan.at_ns < end_ns:
-            passed = [(log, marks[stamp]) for log, marks in places if stamp in marks]
-            events += [
-                _arrow(log, mark, number, index, len(passed), begin_ns) for index, (log, mark) in enumerate(passed)
-            ]
+            passed = [(log, marks[stamp]) for log, marks in places if stamp in marks and marks[stamp].at_ns < end_ns]
+            count = len(passed) if len(passed) > 1 else 0
+            events += [_arrow(*passed[index], number, index, count, origin_ns) for index in range(count)]
     return events
 
 
-def _arrow(log: NodeLog, mark: Mark, number: int, index: int, count: int, begin_ns: int) -> dict[str, Any]:
+def _arrow(log: NodeLog, mark: Mark, number: int, index: int, count: int, origin_ns: int) -> dict[str, Any]:
     kind = "s" if index == 0 else "f" if index == count - 1 else "t"
     arrow = {
         "ph": kind, "id": number, "name": "frame", "cat": "frame", "pid": log.pid, "tid": rows_of(log)[mark.thread],
-        "ts": (mark.at_ns - begin_ns) / 1e3,
+        "ts": (mark.at_ns - origin_ns) / 1e3,
     }  # fmt: skip
     return {**arrow, "bp": "e"}
 

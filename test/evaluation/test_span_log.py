@@ -65,3 +65,19 @@ def test_the_trace_shows_who_did_what_and_where_frames_went(tmp_path: Path) -> N
     arrows = [event for event in events if event["name"] == "frame"]
     assert [arrow["ph"] for arrow in arrows] == ["s", "t", "t", "t", "f"]
     assert [arrow["ts"] for arrow in arrows] == [50_000.0, 56_000.0, 57_000.0, 82_000.0, 85_500.0]
+
+
+def test_a_trace_begins_with_what_was_going_on_and_ends_where_it_ends(tmp_path: Path) -> None:
+    path, logs = tmp_path / "trace.json", logs_of([100.0])
+    write_trace(logs, 120 * MS, 125 * MS, path, {})
+    events = json.loads(path.read_text())["traceEvents"]
+    times = [event["ts"] for event in events if "ts" in event]
+    assert min(times) == 0.0 and [event["name"] for event in events if event["ph"] == "X"] == [
+        "think",
+        "denoiser",
+        "decoder",
+    ]
+    write_trace(logs, 90 * MS, 107 * MS + MS // 2, path, {})
+    events = json.loads(path.read_text())["traceEvents"]
+    arrows = [(event["ph"], event["ts"]) for event in events if event["name"] == "frame"]
+    assert arrows == [("s", 10_000.0), ("t", 16_000.0), ("f", 17_000.0)], "no arrow into a span that is not there"
