@@ -29,6 +29,10 @@ class LocalMap:
         """Return (...) the distance from points (..., 2) to the nearest obstacle, to within half a cell."""
         return lookup(self.clearance_m, points).astype(np.float64)
 
+    def clearance_along(self, paths: Floats) -> Floats:
+        """Return (..., T) the same along paths (..., T, 2), interpolated: a gap asks for more than half a cell."""
+        return along(self.clearance_m, paths)
+
 
 def local_map(frame: Tensor) -> LocalMap:
     """Read a frame (2, 64, 64) of occupied and observed free."""
@@ -56,6 +60,14 @@ def cells_of(points: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     position = EGO_GRID.fractional_cells(np.asarray(points, np.float64))
     cells = np.minimum(np.maximum(position, 0.0), EGO_GRID.cells - 1.0).astype(np.intp)
     return cells[..., 1], cells[..., 0]
+
+
+def along(values: Tensor, paths: Floats) -> Floats:
+    """Return (..., T) grid values (64, 64) along paths (..., T, 2), interpolated between the cells' centres."""
+    position = (EGO_GRID.fractional_cells(paths) - 0.5).astype(np.float32)
+    x, y = np.moveaxis(position.reshape(-1, *paths.shape[-2:]), -1, 0)
+    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float64).reshape(paths.shape[:-1])
 
 
 def lookup(values: Tensor, points: ArrayLike) -> Tensor:

@@ -58,6 +58,10 @@ class Trajectory:
     twists: Floats
 
 
+ROLLOUT_TERMS = ("arrival", "risk", "exposure", "comfort", "progress", "cost")
+"""Scores of a rollout, as its message names them."""
+
+
 @dataclass(frozen=True)
 class Rollout:
     """One candidate maneuver with its scores; see Rollout.msg for the terms."""
@@ -66,6 +70,7 @@ class Rollout:
     trajectory: Trajectory
     arrival: float
     risk: float
+    exposure: float
     comfort: float
     progress: float
     cost: float

@@ -208,20 +208,19 @@ def rollout_set_from_msg(message: msg.RolloutSet) -> types.RolloutSet:
     )
 
 
-_TERMS = ("arrival", "risk", "comfort", "progress", "cost")
 
 
 def _rollout_to_msg(rollout: types.Rollout) -> msg.Rollout:
     message = msg.Rollout(name=rollout.name, dt_s=rollout.trajectory.dt_s, acceptable=rollout.acceptable)
     message.poses = [pose_to_msg(pose) for pose in rollout.trajectory.poses]
-    for term in _TERMS:
+    for term in types.ROLLOUT_TERMS:
         setattr(message, term, float(getattr(rollout, term)))
     return message
 
 
 def _rollout_from_msg(message: msg.Rollout) -> types.Rollout:
     poses = _poses(message.poses)
-    terms = {term: float(getattr(message, term)) for term in _TERMS}
+    terms = {term: float(getattr(message, term)) for term in types.ROLLOUT_TERMS}
     trajectory = types.Trajectory(float(message.dt_s), poses, np.zeros_like(poses))
     return types.Rollout(name=message.name, trajectory=trajectory, acceptable=bool(message.acceptable), **terms)
 
