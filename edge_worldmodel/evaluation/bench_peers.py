@@ -26,7 +26,9 @@ from edge_worldmodel.core.critics.risk import dilate, fading, footprint_kernel
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.geometry import relative
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.local_map import local_map
+from edge_worldmodel.core.local_map import ROUNDING_M
+from edge_worldmodel.core.motion_forecast import motion_forecast
+from edge_worldmodel.core.outlook import frames_at, outlook
 from edge_worldmodel.core.planner import PlannerConfig
 from edge_worldmodel.core.robot_limits import DT_S, STEPS, RobotLimits
 from edge_worldmodel.evaluation.tick_figures import scene
@@ -108,8 +110,7 @@ class SameCosts:
         self._torch, self._config, self._limits = torch, PlannerConfig(), RobotLimits()
         stop_s = self._limits.max_speed_mps / self._limits.max_decel_mps2
         self._fade = fading(stop_s, self._config.risk_half_life_s).tolist()
-        nearest = np.floor(np.arange(STEPS + 1) * DT_S / tensors.HORIZON_STEP_S + 0.5).astype(int)
-        self._frame = np.minimum(nearest, tensors.HORIZON_STEPS).tolist()
+        self._frame = frames_at(STEPS + 1).tolist()
         self._corners = torch.tensor([0, 1, EGO_GRID.cells, EGO_GRID.cells + 1])
         self._corner_cells = torch.tensor([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
 
@@ -118,12 +119,15 @@ class SameCosts:
         torch = self._torch
         grid, pose, twist, goal = scene(seed)
         clear_m = self._limits.radius_m + self._config.margin_m
-        surroundings = local_map(grid)
+        seen = outlook(grid, motion_forecast(np.tile(grid, (tensors.HISTORY_FRAMES, 1, 1)).astype(np.float32)))
         ahead = relative(pose, np.append(goal, 0.0))[:2]
-        field = cost_to_go(surroundings, ahead, clear_m)
-        grown = dilate(surroundings.occupied[None].astype(np.float32), footprint_kernel(clear_m))
+        field = cost_to_go(seen.standing, ahead, clear_m, crossed=seen.crossed)
+        movers = (seen.seen.occupied & ~seen.standing.occupied)[None].astype(np.float32)
+        grown = dilate(movers, footprint_kernel(clear_m))
         # as many frames to look into as ours has; all the same, for nothing is imagined
-        self._occupied = torch.from_numpy(np.repeat(grown, tensors.HORIZON_STEPS + 1, axis=0).reshape(-1))
+        self._movers = torch.from_numpy(np.repeat(grown, tensors.HORIZON_STEPS + 1, axis=0).reshape(-1))
+        self._clearance = torch.from_numpy(seen.standing.clearance_m.reshape(-1))
+        self._clear_here_m = float(seen.standing.clearance_along(np.zeros((1, 2)))[0])
         self._distance = torch.from_numpy(np.ascontiguousarray(field.distance_m).reshape(-1))
         self._following = torch.from_numpy(field.following.astype(np.int64))
         self._goal = torch.tensor(ahead, dtype=torch.float32)
@@ -143,18 +147,31 @@ class SameCosts:
 
     def running_cost(self, state: Any, control: Any, step: int) -> Any:
         """Return (K,) risk and effort of one step."""
-        torch, config, limits = self._torch, self._config, self._limits
-        cells = EGO_GRID.cells
-        where = (state[:, :2] / EGO_GRID.cell_size_m + 0.5 * cells).long().clamp(0, cells - 1)
+        torch, config, limits, cells = self._torch, self._config, self._limits, EGO_GRID.cells
+        inside = state[:, :2] / EGO_GRID.cell_size_m + 0.5 * cells
+        where = inside.long().clamp(0, cells - 1)
         offset = self._frame[step + 1] * cells * cells
-        hit = self._occupied[offset + where[:, 1] * cells + where[:, 0]]
-        own = torch.clamp(state[:, 3].abs() / config.harmless_mps, max=1.0)
-        risk = config.risk_weight_m * config.arrival_weight * self._fade[step + 1] * hit * own
+        hit = torch.maximum(self._movers[offset + where[:, 1] * cells + where[:, 0]], self._touching(inside - 0.5))
+        hit = self._fade[step + 1] * hit
+        own = hit * torch.clamp(state[:, 3].abs() / config.harmless_mps, max=1.0)
+        risk = config.arrival_weight * (config.risk_weight_m * own + config.exposure_weight_m * (hit - own))
         change = control - state[:, 3:]
         accel = (change[:, 0] / DT_S / limits.max_accel_mps2) ** 2
         yaw_accel = (change[:, 1] / DT_S / limits.max_yaw_accel_radps2) ** 2
         effort = accel + yaw_accel + (state[:, 4] / limits.max_yaw_rate_radps) ** 2
         return risk + config.comfort_weight / STEPS * effort
+
+    def _touching(self, position: Any) -> Any:
+        """Return (K,) 1 where the footprint touches what stands, closer to it than now; positions (K, 2) in cells."""
+        torch, cells = self._torch, EGO_GRID.cells
+        corner = position.floor().clamp(0, cells - 2)
+        share = (position - corner).clamp(0.0, 1.0)
+        near = self._clearance[(corner[:, 1] * cells + corner[:, 0]).long()[:, None] + self._corners]
+        x, y = share[:, 0], share[:, 1]
+        rows = near[:, 0] * (1 - x) + near[:, 1] * x, near[:, 2] * (1 - x) + near[:, 3] * x
+        clear_m = rows[0] * (1 - y) + rows[1] * y
+        close = clear_m < self._limits.radius_m + ROUNDING_M
+        return (close & (clear_m < self._clear_here_m - 2.0 * ROUNDING_M)).to(torch.float32)
 
     def terminal_cost(self, states: Any, _actions: Any) -> Any:
         """Return (1, K) arrival and progress at the end of states (1, K, T, 5)."""
