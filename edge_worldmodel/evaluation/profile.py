@@ -17,7 +17,7 @@ from edge_worldmodel.evaluation.bench_tick import percentiles
 from edge_worldmodel.evaluation.graph_run import GraphRun, GraphWish, run_graph
 from edge_worldmodel.evaluation.perfetto import write_trace
 from edge_worldmodel.evaluation.run_report import commit
-from edge_worldmodel.evaluation.span_log import PARTS, Journey, NodeLog
+from edge_worldmodel.evaluation.span_log import PARTS, Journey, NodeLog, SpanLogError, read_logs
 from edge_worldmodel.placement.doctor import this_machine
 from edge_worldmodel.placement.inventory import Inventory, device_name
 
@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--robot", default=wish.robot, help="robot preset; %(default)s")
     parser.add_argument("--trace-seconds", type=float, default=1.0, help="length of the trace; %(default)s")
     parser.add_argument("--slowest", action="store_true", help="trace the slowest frame instead of the run's middle")
+    parser.add_argument(
+        "--spans", type=Path, metavar="FOLDER", help="drive nothing: the trace of what nodes recorded there "
+        "(EDGE_WORLDMODEL_SPANS=FOLDER), on a robot for example",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out/profile"), help="folder of the results; %(default)s")
     parser.add_argument("--verbose", action="store_true", help="show what the nodes say instead of graph.log")
     parser.epilog = "Leaves profile.json, profile.png and trace.json (for https://ui.perfetto.dev)."
@@ -44,8 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Drive, measure, report; 1 when no frame came through."""
-    require_graph()
     folder = options.out.resolve()
+    if options.spans:
+        return trace_of_spans(options.spans, folder, options.trace_seconds)
+    require_graph()
     before = this_machine(_no_tools)
     wish = GraphWish(
         options.rate, not options.cold, options.seconds, options.world, options.seed, options.backend, options.robot
@@ -67,6 +73,25 @@ def run(options: argparse.Namespace) -> int:
 
     draw(measured, journeys, (begin_ns, end_ns), report, folder / "profile.png")
     print(f"{folder}/: profile.json, profile.png, trace.json (open it in https://ui.perfetto.dev)")
+    return 0
+
+
+def trace_of_spans(spans: Path, folder: Path, seconds: float) -> int:
+    """Show what nodes recorded elsewhere: the trace of its middle, and what took the time.
+
+    Raises:
+        SpanLogError: there is no record, or a damaged one.
+    """
+    logs = read_logs(spans, needed=())
+    times_ns = [moment for log in logs.values() for span in log.spans for moment in (span.begin_ns, span.end_ns)]
+    if not times_ns:
+        raise SpanLogError(f"nothing was recorded in {spans}: start the nodes with EDGE_WORLDMODEL_SPANS={spans}")
+    first_ns, last_ns = min(times_ns), max(times_ns)
+    begin_ns = (first_ns + last_ns - round(1e9 * seconds)) // 2
+    folder.mkdir(parents=True, exist_ok=True)
+    count = write_trace(logs, begin_ns, begin_ns + round(1e9 * seconds), folder / "trace.json", {"from": str(spans)})
+    print("\n".join(_span_lines({node: spans_of(log, first_ns, last_ns) for node, log in logs.items()})))
+    print(f"{folder / 'trace.json'}: {count} spans (open it in https://ui.perfetto.dev)")
     return 0
 
 
@@ -139,12 +164,7 @@ def lines_of(report: Mapping[str, Any]) -> list[str]:
     rows = {"every frame": report["sensor_to_command_s"], "imagined": report["breakdown_s"]["total"]}
     lines.append("sensor to command, and the five parts of the imagined frames:")
     lines += [_row(name, of) for name, of in {**rows, **{p: report["breakdown_s"][p] for p in PARTS}}.items()]
-    lines.append("what takes the time (inner spans count in outer ones):")
-    spans = [(of["share"], f"{node} {name}", of) for node, all_ in report["spans"].items() for name, of in all_.items()]
-    lines += [
-        f"{_row(name, of)}  {share:6.1%} of the time, {of['samples']} times"
-        for share, name, of in sorted(spans, key=lambda item: -item[0])[:_SHOWN_SPANS]
-    ]
+    lines += _span_lines(report["spans"])
     lines.append("memory:")
     lines += [
         f"  {node:20s} peak {of['peak_mb']:6.0f} MB, growth {of['growth_mb']:5.1f} MB, "
@@ -155,6 +175,13 @@ def lines_of(report: Mapping[str, Any]) -> list[str]:
     told = "no thermal zone tells" if heat["after"] is None else f"{heat['before']} to {heat['after']} degrees Celsius"
     lines.append(f"swap of the machine {swap['before']} to {swap['after']} MB; temperature: {told}")
     return lines
+
+
+def _span_lines(spans: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    found = [(of["share"], f"{node} {name}", of) for node, names in spans.items() for name, of in names.items()]
+    most = sorted(found, key=lambda item: -item[0])[:_SHOWN_SPANS]
+    rows = [f"{_row(name, of)}  {share:6.1%} of the time, {of['samples']} times" for share, name, of in most]
+    return ["what takes the time (inner spans count in outer ones):", *rows]
 
 
 def _row(name: str, of: Mapping[str, float]) -> str:

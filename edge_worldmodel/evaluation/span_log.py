@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,14 +111,14 @@ def read_log(path: Path) -> NodeLog:
         raise SpanLogError(f"no usable span record {path}: {error}; was the node killed? See graph.log") from error
 
 
-def read_logs(folder: Path) -> dict[str, NodeLog]:
+def read_logs(folder: Path, needed: Sequence[str] = ("sim", *CHAIN)) -> dict[str, NodeLog]:
     """Return all records in a folder by node.
 
     Raises:
-        SpanLogError: one of those that a frame passes is missing or damaged.
+        SpanLogError: one is damaged, or that of a node that is needed is missing; by default those that a frame passes.
     """
     logs = {log.node: log for log in map(read_log, sorted(folder.glob("*.spans.json")))}
-    missing = {"sim", *CHAIN} - set(logs)
+    missing = set(needed) - set(logs)
     if missing:
         raise SpanLogError(f"{', '.join(sorted(missing))} left no span record in {folder}; see graph.log there")
     return logs

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_worldmodel import cli
 from edge_worldmodel.evaluation.perfetto import write_trace
 from edge_worldmodel.evaluation.span_log import PARTS, SpanLogError, journeys, read_logs
 
@@ -81,3 +82,17 @@ def test_a_trace_begins_with_what_was_going_on_and_ends_where_it_ends(tmp_path: 
     events = json.loads(path.read_text())["traceEvents"]
     arrows = [(event["ph"], event["ts"]) for event in events if event["name"] == "frame"]
     assert arrows == [("s", 10_000.0), ("t", 16_000.0), ("f", 17_000.0)], "no arrow into a span that is not there"
+
+
+def test_a_trace_of_what_a_robot_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    robot, out = tmp_path / "robot", tmp_path / "out"
+    robot.mkdir()
+    assert cli.main(["profile", "--spans", str(robot), "--out", str(out)]) == 2
+    assert "nothing was recorded" in capsys.readouterr().err
+    log = logs_of([100.0])["perception"]
+    told = {"node": log.node, "pid": log.pid, "process_began_ns": 0, "threads": log.threads}
+    (robot / "perception.spans.json").write_text(json.dumps({**told, "spans": log.spans, "marks": log.marks}))
+    assert cli.main(["profile", "--spans", str(robot), "--out", str(out)]) == 0
+    events = json.loads((out / "trace.json").read_text())["traceEvents"]
+    assert {event["name"] for event in events if event["ph"] == "X"} == {"on_scan", "encoder"}
+    assert "perception encoder" in capsys.readouterr().out
