@@ -66,6 +66,16 @@ VERBS: dict[str, Verb] = {
     "profile": Verb("where the live graph's time and memory go", "edge_worldmodel.evaluation.profile"),
     "doctor": Verb("what this machine is, and what to mend on it", "edge_worldmodel.placement.doctor"),
     "place": Verb("measure the shipped models here and choose one", "edge_worldmodel.placement.place"),
+    "compress": Verb(
+        "make a trained model smaller and faster, and say what it costs",
+        verbs={
+            "ptq": Verb("INT8, calibrated on training clips", "edge_worldmodel.compression.ptq"),
+            "weights": Verb("weights of four bits, where the runtime has them", "edge_worldmodel.compression.weights"),
+            "qat": Verb("INT8 after training with rounding in place", "edge_worldmodel.compression.qat"),
+            "prune": Verb("leave out channels, then fine-tune", "edge_worldmodel.compression.prune"),
+            "search": Verb("the best widths within a latency budget", "edge_worldmodel.compression.search"),
+        },
+    ),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
 }
 

@@ -27,6 +27,8 @@ PROVIDERS: dict[str, tuple[str, str]] = {
 }
 """Execution providers by the name that parameters use: ONNX Runtime's name, and the build of it that has them."""
 
+DISABLED_OPTIMISERS = ("WeightBiasQuantization",)
+"""It would quantise the weights of layers that a model keeps in full precision between quantised ones."""
 _CPU = PROVIDERS["cpu"][0]
 _TENSOR_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 _ASSIGNMENT = "session.record_ep_graph_assignment_info"
@@ -85,7 +87,9 @@ class OnnxRuntimeBackend:
     def _open(self, name: str, data: bytes) -> Any:
         options = session_options(self._threads, note_assignment=self._provider != _CPU)
         try:
-            session = ort.InferenceSession(data, options, providers=[self._provider])
+            session = ort.InferenceSession(
+                data, options, providers=[self._provider], disabled_optimizers=list(DISABLED_OPTIMISERS)
+            )
         except Exception as error:
             raise BackendError(f"ONNX Runtime cannot load network '{name}' ({len(data)} bytes): {error}") from error
         # A provider whose libraries do not load is only warned about, and everything then runs on the CPU.

@@ -62,12 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="CPU seconds, not elapsed ones: to compare on a busy machine",
     )
+    parser.add_argument(
+        "--compare", metavar="A,B", help="models against the first of them in size, speed and quality: folders, names, "
+        "or precisions of the shipped default (fp32,int8)",
+    )  # fmt: skip
+    parser.add_argument("--clips", type=int, default=120, help="simulated test clips for --compare; %(default)s")
+    parser.add_argument("--drives", type=int, default=16, help="drives for flicker in --compare; %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     bench_parts.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, report, compare."""
+    if options.compare:
+        return _compare_models(options)
     # Read first: a mistake in a file shall not cost the minutes that measuring takes.
     levels = read_levels(options.slo) if options.slo else {}
     if levels and options.cpu_time:
@@ -80,10 +88,38 @@ def run(options: argparse.Namespace) -> int:
     failed = bool(report["failed"]) or not all(verdict.kept for verdict in verdicts)
     if before is not None:
         failed |= _compare(report, before, options.tolerance)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    _write(report, options.json)
     return 1 if failed else 0
+
+
+def _compare_models(options: argparse.Namespace) -> int:
+    """Compare models instead of runtimes; service levels are none of it."""
+    # here and not above: clips need the simulator, which service levels do not
+    from edge_worldmodel.evaluation import model_comparison
+
+    names = options.compare.split(",")
+    if len(names) < 2 or len(set(names)) < len(names) or options.slo or options.against:
+        raise ConfigError(f"--compare {options.compare}: two models or more, each once, without --slo and --against")
+    folders = {name: model_comparison.find_model(name, models_folder(), DEFAULT_VARIANT) for name in names}
+    contenders = model_comparison.open_contenders(folders, options.threads)
+    material = model_comparison.Material.simulated(options.clips, options.drives)
+    workload = Workload(options.maneuvers * options.futures, options.steps)
+    clock_s = time.process_time if options.cpu_time else time.perf_counter
+    conditions = {"threads": options.threads, "clock": "CPU time" if options.cpu_time else "elapsed",
+                  "futures": workload.futures, "steps": workload.steps, "rounds": options.rounds,
+                  "clips": len(material.clips), "drives": len(material.drives)}  # fmt: skip
+    report = {"schema": SCHEMA, "commit": commit(), "machine": device_name(this_machine()),
+              "load_average": os.getloadavg()[0], **conditions}  # fmt: skip
+    report |= model_comparison.compare(contenders, material, workload, options.rounds, clock_s)
+    print("\n".join([str(conditions), *model_comparison.lines_of(report)]))
+    _write(report, options.json)
+    return 0
+
+
+def _write(report: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def measure_all(options: argparse.Namespace) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Rules: the directory holds manifest.json, the network files it names and at most a README.md; every file is a
 plain file inside the directory; size and SHA-256 of every network agree; names, shapes and dtypes agree with
-core.tensors. The first rule that does not hold ends the load with an error class of its own.
+core.tensors; the precision is one that this program knows, and the networks are quantised exactly when it says
+int8. The first rule that does not hold ends the load with an error class of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MANIFEST_NAME = "manifest.json"
 SCHEMA = 1
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_NETWORK_BYTES = 64 << 20
+PRECISIONS = ("fp32", "fp16", "int8")
+_QUANTISED = b"DequantizeLinear"
+"""Name of the ONNX operator that every quantised network has, and no other."""
 _ALLOWED_EXTRAS = frozenset({MANIFEST_NAME, "README.md"})
 
 
@@ -56,6 +60,10 @@ class TensorTableMismatchError(ModelError):
     """The model was made for other tensors than this program's."""
 
 
+class PrecisionMismatchError(ModelError):
+    """The networks are not of the precision that the manifest claims."""
+
+
 @dataclass(frozen=True)
 class VerifiedModel:
     """A model whose every byte was checked: ready for Backend.load."""
@@ -82,6 +90,7 @@ def load_model(directory: Path | str) -> VerifiedModel:
     networks = {name: _read_network(files[name], entries[name]) for name in NETWORKS}
     for name, spec in NETWORKS.items():
         _check_tensors(root, spec, entries[name])
+    _check_precision(root, manifest.get("precision"), networks)
     return VerifiedModel(manifest["model_id"], networks, manifest)
 
 
@@ -126,6 +135,11 @@ def _check_fields(path: Path, manifest: Any) -> dict[str, Any]:
         raise ManifestFormatError(f"{path}: model_id = {model_id!r}, must be a name")
     if not isinstance(networks, dict):
         raise ManifestFormatError(f"{path}: networks = {networks!r}, must be an object")
+    # Manifests of before there was a choice do not say; they are of full precision.
+    if manifest.get("precision", "fp32") not in PRECISIONS:
+        raise ManifestFormatError(
+            f"{path}: precision = {manifest['precision']!r}, this program knows {', '.join(PRECISIONS)}"
+        )
     wanted: dict[str, type] = {"file": str, "sha256": str, "bytes": int, "inputs": dict, "outputs": dict}
     for name, entry in networks.items():
         for field, kind in wanted.items():
@@ -177,4 +191,15 @@ def _check_tensors(root: Path, spec: NetworkSpec, entry: Mapping[str, Any]) -> N
             raise TensorTableMismatchError(
                 f"{root}: network '{spec.name}' has {direction} {entry[direction]}, this program uses "
                 f"{_shapes(specs)}; use a model exported for this version"
+            )
+
+
+def _check_precision(root: Path, precision: str | None, networks: Mapping[str, bytes]) -> None:
+    for name, data in networks.items():
+        quantised = _QUANTISED in data
+        if precision is not None and quantised != (precision == "int8"):
+            found = "is quantised" if quantised else "has no quantised operator"
+            raise PrecisionMismatchError(
+                f"{root}: the manifest says precision {precision}, but network '{name}' {found}; copy the whole model "
+                "directory from one source"
             )

@@ -45,7 +45,7 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
         ModelError: an exported network does not compute what torch computes.
     """
     networks.eval()
-    files = {name: _to_onnx(networks, spec) for name, spec in NETWORKS.items()}
+    files = {name: to_onnx(getattr(networks, name), spec) for name, spec in NETWORKS.items()}
     backend = open_backend("onnxruntime", _LATENCY_THREADS)
     backend.load(files)
     parity = {name: check_parity(networks, backend, spec) for name, spec in NETWORKS.items()}
@@ -148,7 +148,8 @@ def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
     (out / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 
-def _to_onnx(networks: WorldNetworks, spec: NetworkSpec) -> bytes:
+def to_onnx(network: torch.nn.Module, spec: NetworkSpec) -> bytes:
+    """Return one network as ONNX, with the names and the open batch of the tensor table."""
     inputs = example_inputs(spec, 2)
     tensors = (*spec.inputs, *spec.outputs)
     dynamic = {t.name: {axis: "futures" for axis, size in enumerate(t.shape) if size is None} for t in tensors}
@@ -157,7 +158,7 @@ def _to_onnx(networks: WorldNetworks, spec: NetworkSpec) -> bytes:
         # The tracing exporter needs no extra package and writes the plain operators that TensorRT reads.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            getattr(networks, spec.name),
+            network,
             tuple(torch.from_numpy(value) for value in inputs.values()),
             stream,
             input_names=[tensor.name for tensor in spec.inputs],

@@ -141,24 +141,31 @@ class Denoiser(nn.Module):
             maneuver: (N, H, 3) ego poses x_m, y_m, yaw_rad in the present ego frame.
             noise_level: (1,), or one per latent in training, in [0, 1].
         """
-        embedding = torch.relu(self.embed_maneuver(_pose_features(maneuver)) + self._embed_level(noise_level))
-        embedding = torch.relu(self.embed(embedding))
-        h = self.from_latent(latent) + self.from_maneuver(self._ego_maps(maneuver)) + self.from_context(context)
+        embedding = self.embedding(maneuver, noise_level)
+        h = self.from_latent(latent) + self.from_maneuver(self.ego_maps(maneuver)) + self.from_context(context)
         h = torch.relu(h)
         d = torch.relu(self.deeper(h))
         for block in self.deep:
             d = block(d, embedding)
         h = self.after(h + _double(self.up(d)), embedding)
+        return self.linear_guess(latent, noise_level) - self.out(torch.relu(h))
+
+    def linear_guess(self, latent: Tensor, noise_level: Tensor) -> Tensor:
+        """Return the best linear guess of the velocity of unit-variance data; the network adds what the scene tells."""
         level = noise_level[:, None, None, None]
-        # The best linear guess of the velocity of unit-variance data; the network adds what the scene tells.
         spread = (1.0 - level) * (1.0 - level) + level * level
-        return (2.0 * level - 1.0) / spread * latent - self.out(torch.relu(h))
+        return (2.0 * level - 1.0) / spread * latent
+
+    def embedding(self, maneuver: Tensor, noise_level: Tensor) -> Tensor:
+        """Return what modulates the blocks, (N, embedding)."""
+        embedding = torch.relu(self.embed_maneuver(_pose_features(maneuver)) + self._embed_level(noise_level))
+        return torch.relu(self.embed(embedding))
 
     def _embed_level(self, noise_level: Tensor) -> Tensor:
         angle = noise_level[:, None] * self.frequencies
         return self.embed_noise(torch.cat([torch.sin(angle), torch.cos(angle)], dim=1))
 
-    def _ego_maps(self, maneuver: Tensor) -> Tensor:
+    def ego_maps(self, maneuver: Tensor) -> Tensor:
         """Draw the ego's place at each imagined time as a bump of 0.8 m, (N, H, 16, 16)."""
         dx = (maneuver[:, :, 0, None] - self.axis_m) / 0.8
         dy = (maneuver[:, :, 1, None] - self.axis_m) / 0.8

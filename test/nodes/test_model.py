@@ -20,7 +20,7 @@ from edge_worldmodel.nodes.model import ModelConfig, open_world_model  # noqa: E
 from edge_worldmodel.placement.choice import Measured, ServiceLevel  # noqa: E402
 from edge_worldmodel.placement.doctor import this_machine  # noqa: E402
 from edge_worldmodel.placement.inventory import device_name  # noqa: E402
-from edge_worldmodel.placement.record import PlacementError, Record, runtime_name, write_record  # noqa: E402
+from edge_worldmodel.placement.record import DEFAULT_VARIANT, PlacementError, Record, runtime_name, write_record  # noqa: E402
 
 
 @pytest.fixture
@@ -42,25 +42,26 @@ def _figures(node: Node, **values: object) -> dict[str, object]:
 
 def test_the_default_runs_and_is_told(node: Node) -> None:
     figures = _figures(node, threads=1)
-    assert str(figures["model_id"]).startswith("small") and "CPUExecutionProvider, 1 thread" in str(figures["backend"])
+    assert str(figures["model_id"]).startswith(DEFAULT_VARIANT)
+    assert "CPUExecutionProvider, 1 thread" in str(figures["backend"])
 
 
 def test_what_was_measured_decides_unless_an_operator_pins(
     node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shipped = model_module._shipped_models()
-    small = (shipped / "small" / "manifest.json").resolve().parent
-    for name in ("small", "tiny"):
+    default = (shipped / DEFAULT_VARIANT / "manifest.json").resolve().parent
+    for name in (DEFAULT_VARIANT, "tiny"):
         (tmp_path / "models").mkdir(exist_ok=True)
-        (tmp_path / "models" / name).symlink_to(small, target_is_directory=True)
+        (tmp_path / "models" / name).symlink_to(default, target_is_directory=True)
     monkeypatch.setattr(model_module, "_shipped_models", lambda: tmp_path / "models")
     model_id = str(_figures(node)["model_id"])
     device, runtime = device_name(this_machine(lambda _: "")), runtime_name("onnxruntime", 2, BackendOptions())
-    measured = (Measured("small", model_id, 2, p95_s=0.01), Measured("tiny", model_id, 1, p95_s=0.01))
+    measured = (Measured(DEFAULT_VARIANT, model_id, 2, p95_s=0.01), Measured("tiny", model_id, 1, p95_s=0.01))
     write_record(tmp_path / "placement.json", Record(device, runtime, ServiceLevel(), measured))
     assert model_module._choose(ModelConfig())[1].startswith("tiny is the smallest that keeps")
-    assert model_module._choose(ModelConfig(model="small"))[1] == "small was chosen by the operator"
-    assert model_module._choose(ModelConfig(threads=3))[1].startswith("small is the default")
+    assert model_module._choose(ModelConfig(model=DEFAULT_VARIANT))[1] == "small-int8 was chosen by the operator"
+    assert model_module._choose(ModelConfig(threads=3))[1].startswith("small-int8 is the default")
     assert model_module._choose(ModelConfig(model_dir="/m"))[0] == Path("/m")
 
 

@@ -27,6 +27,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 LEVEL = ServiceLevel(latency_p95_s=0.1, memory_mb=200.0)
 TINY = Measured("tiny", "tiny-1", 1_000_000, 0.02, 0.03, 0.04, 110.0)
 SMALL = Measured("small", "small-1", 4_000_000, 0.05, 0.08, 0.09, 130.0)
+DEFAULT = Measured("small-int8", "small-int8-1", 1_300_000, 0.03, 0.04, 0.05, 120.0)
 BIG = Measured("big", "big-1", 9_000_000, 0.15, 0.20, 0.30, 250.0)
 BROKEN = Measured("broken", problem="decoder.onnx was changed or damaged")
 
@@ -57,7 +58,7 @@ def test_where_none_keeps_it_the_quickest_is_taken_and_told() -> None:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    for one in (SMALL, TINY):
+    for one in (SMALL, TINY, DEFAULT):
         folder = tmp_path / "models" / one.variant
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps({"model_id": one.model_id}))
@@ -68,26 +69,36 @@ def test_nodes_take_what_was_measured(models: Path, tmp_path: Path) -> None:
     path = tmp_path / "placement.json"
     here = ("this device", runtime_name("onnxruntime", 2, BackendOptions()))
     folder, choice = resolve(models, "", path, *here)
-    assert folder.name == "small" and "small is the default: nothing was measured on this device" in choice.why
-    write_record(path, Record(*here, LEVEL, (SMALL, TINY)))
-    assert read_record(path) == Record(*here, LEVEL, (SMALL, TINY))
+    assert folder.name == "small-int8"
+    assert "small-int8 is the default: nothing was measured on this device" in choice.why
+    write_record(path, Record(*here, LEVEL, (SMALL, TINY, DEFAULT)))
+    assert read_record(path) == Record(*here, LEVEL, (SMALL, TINY, DEFAULT))
     folder, choice = resolve(models, "", path, *here)
     assert folder == models / "tiny" and choice.met
     folder, choice = resolve(models, "small", path, *here)
     assert folder == models / "small" and choice.why == "small was chosen by the operator"
-    with pytest.raises(PlacementError, match="model 'huge' is not in .*: choose one of small, tiny"):
+    with pytest.raises(PlacementError, match="model 'huge' is not in .*: choose one of small, small-int8, tiny"):
         resolve(models, "huge", path, *here)
 
 
 def test_figures_of_elsewhere_or_of_another_model_do_not_count(models: Path, tmp_path: Path) -> None:
     path = tmp_path / "placement.json"
-    write_record(path, Record("this device", "onnxruntime cpu, 2 thread(s)", LEVEL, (SMALL, TINY)))
+    write_record(path, Record("this device", "onnxruntime cpu, 2 thread(s)", LEVEL, (SMALL, TINY, DEFAULT)))
     for device, runtime in (("another", "onnxruntime cpu, 2 thread(s)"), ("this device", "openvino, 2 thread(s)")):
         folder, choice = resolve(models, "", path, device, runtime)
-        assert folder.name == "small" and "was measured on this device with onnxruntime" in choice.why
+        assert folder.name == "small-int8" and "was measured on this device with onnxruntime" in choice.why
     (models / "tiny" / "manifest.json").write_text(json.dumps({"model_id": "tiny-2"}))
     folder, choice = resolve(models, "", path, "this device", "onnxruntime cpu, 2 thread(s)")
-    assert folder.name == "small" and "tiny changed since it was measured" in choice.why
+    assert folder.name == "small-int8" and "tiny changed since it was measured" in choice.why
+
+
+def test_runtimes_that_do_not_take_the_default_s_bytes_get_full_precision(models: Path, tmp_path: Path) -> None:
+    runtimes = {"onnxruntime": "small-int8", "openvino": "small-int8", "tensorrt": "small"}
+    for backend, variant in runtimes.items():
+        runtime = runtime_name(backend, 2, BackendOptions())
+        assert resolve(models, "", tmp_path / "none.json", "this device", runtime)[0].name == variant
+    on_gpu = runtime_name("onnxruntime", 2, BackendOptions(provider="cuda"))
+    assert resolve(models, "", tmp_path / "none.json", "this device", on_gpu)[0].name == "small"
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "measured": [{"x": 1}]}'])

@@ -114,7 +114,27 @@ def test_other_tensor_table(model: Path) -> None:
         store.load_model(model)
 
 
+def test_precision_that_nobody_knows(model: Path) -> None:
+    _edit(model, lambda m: m.update(precision="int3"))
+    with pytest.raises(store.ManifestFormatError, match="precision = 'int3', this program knows fp32, fp16, int8"):
+        store.load_model(model)
+
+
+def test_precision_that_the_networks_do_not_have(model: Path) -> None:
+    _edit(model, lambda m: m.update(precision="fp32"))
+    assert store.load_model(model).manifest["precision"] == "fp32"
+    _edit(model, lambda m: m.update(precision="int8"))
+    with pytest.raises(store.PrecisionMismatchError, match="int8, but network 'encoder' has no quantised operator"):
+        store.load_model(model)
+    data = b"a network with DequantizeLinear in it"
+    (model / "decoder.onnx").write_bytes(data)
+    entry = store.network_entry("decoder", "decoder.onnx", data, parameters=3)
+    _edit(model, lambda m: (m["networks"].update(decoder=entry), m.update(precision="fp32")))
+    with pytest.raises(store.PrecisionMismatchError, match="fp32, but network 'decoder' is quantised"):
+        store.load_model(model)
+
+
 def test_every_cause_is_a_model_error() -> None:
     causes = [value for name, value in vars(store).items() if name.endswith("Error") and value is not ModelError]
-    assert len(causes) == 8
+    assert len(causes) == 9
     assert all(issubclass(cause, ModelError) for cause in causes)

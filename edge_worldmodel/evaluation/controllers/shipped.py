@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
+from edge_worldmodel.placement.record import DEFAULT_VARIANT
 
-MODEL = "models/small"
+MODEL = f"models/{DEFAULT_VARIANT}"
 """The model that the package comes with."""
 
 
