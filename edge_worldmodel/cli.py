@@ -60,7 +60,10 @@ VERBS: dict[str, Verb] = {
         },
     ),
     "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.report"),
-    "bench": Verb("time networks and planner here, against service levels", "edge_worldmodel.evaluation.bench"),
+    "bench": Verb(
+        "time networks, planner and live graph here, against service levels", "edge_worldmodel.evaluation.bench"
+    ),
+    "profile": Verb("where the live graph's time and memory go", "edge_worldmodel.evaluation.profile"),
     "doctor": Verb("what this machine is, and what to mend on it", "edge_worldmodel.placement.doctor"),
     "place": Verb("measure the shipped models here and choose one", "edge_worldmodel.placement.place"),
     "compress": Verb(

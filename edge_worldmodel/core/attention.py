@@ -116,7 +116,7 @@ class Attention:
         return not (off_m <= self.config.max_off_m and off_rad <= self.config.max_off_rad)
 
     def _unexpected(self, memory: Memory, frame: LatentFrame) -> str:
-        surroundings = local_map(present_frame(frame.tensor))
+        surroundings = local_map(present_frame(frame.tensor), frame.obstacles)
         times_s = memory.age_s(frame) + np.arange(0.0, STEPS * DT_S - memory.age_s(frame), DT_S)
         way = relative(frame.pose, pose_along(memory.plan.trajectory, times_s))[:, :2]
         clearance = surroundings.clearance_at(way)

@@ -33,6 +33,7 @@ class CostToGoConfig(Config):
     unknown_factor: float = param(1.5, "cost of a metre through unobserved cells, relative to free ones", minimum=1.0)
     blocked_factor: float = param(50.0, "cost of a metre through cells the footprint cannot enter", minimum=1.0)
     near_factor: float = param(2.0, "cost of a metre right beside an obstacle, falling to 1", minimum=1.0)
+    crossed_factor: float = param(3.0, "cost of a metre where movers come by, relative to others", minimum=1.0)
     near_distance_m: float = param(0.4, "distance beyond the footprint at which obstacles stop to cost", minimum=0.01)
 
 
@@ -92,6 +93,7 @@ def cost_to_go(
     radius_m: float,
     config: CostToGoConfig | None = None,
     *,
+    crossed: Tensor | None = None,
     whole: bool = True,
 ) -> CostToGo:
     """Measure the way to the goal from every cell.
@@ -103,6 +105,7 @@ def cost_to_go(
         radius_m: footprint radius with margin; cells with less clearance are blocked, but not infinitely, so
             that a robot that stands in one finds the way out.
         config: what a metre costs where.
+        crossed: (64, 64), 1 where movers come by, 0 where none do; None: none anywhere.
         whole: False: only what ``route`` needs, in half the time; the field is too high farther from the goal than
             the robot.
     """
@@ -112,6 +115,8 @@ def cost_to_go(
     goal = np.asarray(goal, dtype=np.float64)[:2]
     metre_cost = _metre_cost(surroundings, radius_m, config or CostToGoConfig())
     sources, goal = _sources(surroundings, goal, radius_m)
+    if crossed is not None:
+        metre_cost *= 1.0 + np.float32((config or CostToGoConfig()).crossed_factor - 1.0) * crossed
     cell_cost = metre_cost * np.float32(EGO_GRID.cell_size_m)
     distance = spread(sources, cell_cost) if whole else spread(sources, cell_cost, _ROBOT)
     return CostToGo(distance, goal, following(distance, sources))

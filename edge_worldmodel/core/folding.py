@@ -39,3 +39,9 @@ def present_frame(context: Tensor) -> Tensor:
     """Return the present frame (2, 64, 64), occupied and observed free, that a context (1, Cc, 16, 16) carries."""
     tensors.CONTEXT.check(context)
     return unfold(context[0, :FOLDED_CHANNELS])
+
+
+def motion_frames(context: Tensor) -> Tensor:
+    """Return the motion forecast (1 + H, 64, 64), movers now and at each imagined time, that a context carries."""
+    tensors.CONTEXT.check(context)
+    return unfold(context[0, tensors.SCENE_CHANNELS :])

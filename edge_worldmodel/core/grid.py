@@ -72,6 +72,23 @@ EGO_GRID = GridSpec(GRID_CELLS, CELL_SIZE_M)
 """The grid of the world model, centred on the robot."""
 
 
+def hit_points(sweeps: Sequence[Sweep], poses_in_grid: ArrayLike, spacing_m: float = 0.05) -> NDArray[np.float32]:
+    """Return (n, 2) what sweeps hit within the ego grid, one point for each square of ``spacing_m``.
+
+    Args:
+        sweeps: each in the base frame at its stamp.
+        poses_in_grid: base pose (S, 3) of each sweep in the grid's frame.
+        spacing_m: side of the squares.
+    """
+    poses = np.asarray(poses_in_grid, np.float64).reshape(-1, 3)
+    hits = [transform_points(pose, sweep.endpoints[sweep.hit]) for sweep, pose in zip(sweeps, poses, strict=True)]
+    points = np.concatenate(hits) if hits else np.zeros((0, 2))
+    points = points[(np.abs(points) < 0.5 * EGO_GRID.extent_m).all(axis=1)]
+    _, first = np.unique(np.floor(points / spacing_m).astype(np.intp), axis=0, return_index=True)
+    found: NDArray[np.float32] = points[first].astype(np.float32)
+    return found
+
+
 def render(sweeps: Sequence[Sweep], poses_in_grid: ArrayLike, spec: GridSpec = EGO_GRID) -> NDArray[np.float32]:
     """Draw sweeps into one frame.
 

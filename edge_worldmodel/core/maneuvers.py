@@ -17,7 +17,8 @@ from edge_worldmodel.core.driving import pursue, roll_out
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.libraries import ManeuverLibrary
-from edge_worldmodel.core.local_map import LocalMap, too_close
+from edge_worldmodel.core.local_map import too_close
+from edge_worldmodel.core.outlook import Outlook
 from edge_worldmodel.core.robot_limits import POSES_PER_FRAME, STEPS, RobotLimits
 from edge_worldmodel.core.types import Floats
 
@@ -59,11 +60,11 @@ class Candidates:
 def propose(
     library: ManeuverLibrary,
     twist: Floats,
-    surroundings: LocalMap,
+    ahead: Outlook,
     field: CostToGo,
     *,
     count: int,
-    clear_m: float,
+    margin_m: float,
     previous_targets: Floats | None = None,
     escape: tuple[str, Floats] | None = None,
     acceleration: Floats | None = None,
@@ -74,10 +75,10 @@ def propose(
     Args:
         library: what the robot can do.
         twist: (3,) present base twist.
-        surroundings: the present frame; maneuvers through what is there now are proposed last, not never.
+        ahead: what is where and when; maneuvers that would meet it are proposed last, not never.
         field: cost-to-go towards the goal.
         count: maneuvers wanted, at least 3.
-        clear_m: clearance under which a pose counts as blocked.
+        margin_m: room round the footprint under which a pose counts as blocked.
         previous_targets: (T, A) of the previous plan from now on.
         escape: name and targets (T, 2) of a way out of a box, proposed as well.
         acceleration: (3,) present change of the twist per second; None: none.
@@ -98,13 +99,13 @@ def propose(
     own = np.stack([_with_axes(targets, limits.axes) for targets in first.values()])
     names, targets = (*first, *library.names), np.concatenate([own, library.targets])
     everything = Candidates(names, *roll_out(twist, targets, limits, acceleration))
-    scores = _prefilter(everything, surroundings, field, clear_m, limits)
+    scores = _prefilter(everything, ahead, field, margin_m, limits)
     if refinement is not None and len(refinement):
         parents = _parents(names, scores, kept, len(refinement))
         near = targets[parents] + _variations(refinement, limits)
         more = Candidates(tuple(names[i] for i in parents), *roll_out(twist, near, limits, acceleration))
         everything = everything.and_also(more)
-        scores = np.append(scores, _prefilter(more, surroundings, field, clear_m, limits))
+        scores = np.append(scores, _prefilter(more, ahead, field, margin_m, limits))
     return everything.pick(_diverse(everything, scores, kept, count))
 
 
@@ -135,17 +136,17 @@ def _with_axes(targets: Floats, axes: int) -> Floats:
 
 
 def _prefilter(
-    candidates: Candidates, surroundings: LocalMap, field: CostToGo, clear_m: float, limits: RobotLimits
+    candidates: Candidates, ahead: Outlook, field: CostToGo, margin_m: float, limits: RobotLimits
 ) -> Floats:
-    """Return (N,) a cheap cost against the present frame alone: metres to go, a turn's worth, blocked time."""
-    clearance = surroundings.clearance_at(candidates.poses[..., :2])
+    """Return (N,) a cheap cost against the outlook alone: metres to go, a turn's worth, blocked time."""
+    room = ahead.room_along(candidates.poses, limits)
     # Where the robot stands inside a margin, only getting closer counts as blocked.
-    blocked = too_close(clearance, clear_m) & (clearance < clearance[0, 0])
+    blocked = too_close(room, margin_m) & (room < room[0, 0])
     blocked_share = np.logical_or.accumulate(blocked, axis=1).mean(axis=1)
     end = candidates.poses[:, -1]
     to_go = field.at(end[:, :2])
     facing = np.abs(wrap_angle(field.heading(end[:, :2]) - end[:, 2])) / np.pi
-    tight = np.clip(1.0 - (clearance.min(axis=1) - clear_m) / 0.3, 0.0, 1.0)
+    tight = np.clip(1.0 - (room.min(axis=1) - margin_m) / 0.3, 0.0, 1.0)
     reach_m = limits.max_speed_mps * tensors.HORIZON_S
     if field.goal is None:
         # Without a goal show what could be done: prefer to get somewhere, straight ahead.

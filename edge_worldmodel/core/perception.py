@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.belief import entropy_bits, surprise_bits
 from edge_worldmodel.core.geometry import relative
-from edge_worldmodel.core.grid import EGO_GRID, render
+from edge_worldmodel.core.grid import EGO_GRID, hit_points, render
 from edge_worldmodel.core.motion import PoseBuffer
 from edge_worldmodel.core.perception_config import EGO_MOTION_SOURCES, PerceptionConfig
 from edge_worldmodel.core.rejection import Cause, RejectedInputError
@@ -39,7 +39,8 @@ class Observation:
 
     ``history`` is the HISTORY tensor, ``grid`` (2, 64, 64) its newest frame. ``surprise_bits`` is NaN when nothing
     was imagined for this time. ``frames_seen`` counts the frames with a sweep, ``without_pose`` the sweeps that
-    could not be used for want of a pose.
+    could not be used for want of a pose. ``obstacles`` (n, 2) is what the newest sweeps hit, in the ego frame, one
+    point for each square of 5 cm.
     """
 
     stamp_ns: int
@@ -52,6 +53,7 @@ class Observation:
     sources: tuple[str, ...]
     frames_seen: int
     without_pose: int
+    obstacles: NDArray[np.float32]
 
 
 @dataclass
@@ -201,7 +203,8 @@ class Perception:
             without_pose += len(looks) - len(sweeps)
             seen += bool(sweeps)
             if sweeps:
-                frames[index] = render(sweeps, relative(pose, np.stack(poses)), EGO_GRID)
+                placed = relative(pose, np.stack(poses))
+                frames[index] = render(sweeps, placed, EGO_GRID)
             elif index == HISTORY_FRAMES - 1:
                 raise RejectedInputError(Cause.NO_POSE, f"no pose for any sweep near {reference_stamp_ns} ns")
         self._count_rate(reference_stamp_ns)
@@ -209,7 +212,7 @@ class Perception:
         history = frames.reshape(1, *HISTORY.shape[1:])
         return Observation(
             reference_stamp_ns, pose, twist, history, frames[-1], entropy_bits(frames), surprise,
-            tuple(present), seen, without_pose,
+            tuple(present), seen, without_pose, hit_points(sweeps, placed),
         )  # fmt: skip
 
     def _past(self, reference_stamp_ns: int) -> list[dict[str, _Look]]:

@@ -18,15 +18,16 @@ from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
 from edge_worldmodel.core.effort import EVERYTHING, Effort
 from edge_worldmodel.core.errors import InputError, ModelError
-from edge_worldmodel.core.folding import present_frame
+from edge_worldmodel.core.folding import motion_frames, present_frame
 from edge_worldmodel.core.geometry import compose, relative, twist_along
 from edge_worldmodel.core.libraries import library_of
-from edge_worldmodel.core.local_map import LocalMap, local_map
 from edge_worldmodel.core.maneuvers import Candidates, knots_of, propose, targets_of
+from edge_worldmodel.core.outlook import Outlook, outlook
 from edge_worldmodel.core.ranking import BRAKE, Choice, Ranking, ScoreConfig
 from edge_worldmodel.core.recovery import Escape, Recovery
 from edge_worldmodel.core.robot_limits import DT_S, STEPS, RobotLimits
 from edge_worldmodel.core.types import (
+    ROLLOUT_TERMS,
     Floats,
     LatencyBreakdown,
     LatentFrame,
@@ -53,18 +54,22 @@ class PlannerConfig(ScoreConfig):
     imagined_at_once: int = param(
         2, "maneuvers imagined in one batch; as many as there are: no early exit", minimum=1, maximum=64
     )
-    refined: int = param(0, "variations of the best maneuvers tried against the present", minimum=0, maximum=512)
+    refined: int = param(64, "variations of the best maneuvers tried against the outlook", minimum=0, maximum=512)
     disturbances: int = param(8, "drawn disturbances per maneuver", minimum=1, maximum=64)
     steps_cold: int = param(4, "denoising steps from pure noise", minimum=1, maximum=64)
     steps_warm: int = param(2, "denoising steps from a warm start", minimum=1, maximum=64)
-    risk_tail: float = param(0.25, "share of worst outcomes that risk looks at", minimum=0.01, maximum=1.0)
+    risk_tail: float = param(
+        1.0, "share of worst outcomes that risk looks at; 1: all of them, their mean", minimum=0.01, maximum=1.0
+    )
     risk_half_life_s: float = param(
         2.0, "time after which a collision beyond the time to stop counts half", minimum=0.1, maximum=1000.0
     )
     harmless_mps: float = param(
         0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
     )
-    margin_m: float = param(0.05, "clearance wanted beyond the footprint", minimum=0.0, maximum=1.0)
+    margin_m: float = param(
+        0.09, "room wanted round the footprint, a little more than the supervisor's", minimum=0.0, maximum=1.0
+    )
     validity_s: float = param(0.6, "how long a plan may be followed after its stamp", minimum=0.1, maximum=3.2)
     tracking_tolerance: float = param(
         0.4, "gap between planned and measured twist up to which the planned one is carried on [m/s, rad/s]",
@@ -138,22 +143,23 @@ class Planner:
         """
         cfg, began_s, budget = self.config, clock_s(), budget or Budget()
         self._check(frame, goal)
-        surroundings = local_map(present_frame(frame.tensor))
-        field = cost_to_go(surroundings, self._goal_ahead(frame, goal), self.limits.radius_m + cfg.margin_m)
+        ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor), frame.obstacles)
+        wanted_m = self.limits.body_radius_m + cfg.margin_m
+        field = cost_to_go(ahead.standing, self._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
         # Propose.
-        escape = None if recovery is None else recovery.escape(frame, surroundings, float(field.heading(np.zeros(2))))
-        candidates = self._propose(frame, surroundings, field, previous, escape, rng)
+        escape = None if recovery is None else recovery.escape(frame, ahead.seen, float(field.heading(np.zeros(2))))
+        candidates = self._propose(frame, ahead, field, previous, escape, rng)
         proposed_s = clock_s()
         # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
         noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)[: effort.futures(cfg.futures)]
         warm = warm_start if self._fits(warm_start, frame) else None
-        scene = self._scene(candidates, surroundings, field, rng)
+        scene = self._scene(candidates, ahead, field, rng)
         ranking, imagined = Ranking(scene, cfg, escape), Clips(len(noise))
         while (batch := ranking.contenders(cfg.imagined_at_once)) and (budget.begin_batch() or not imagined.of):
             asked_s = clock_s()
             imagination, futures = self._imagine(frame, candidates.pick(batch), noise, warm, effort, budget)
             imagined.add(batch, imagination, futures, clock_s() - asked_s)
-            ranking.learn(batch, score_risk(scene.of(batch, imagined.futures_of(batch)), escape))
+            ranking.learn(batch, *score_risk(scene.of(batch, imagined.futures_of(batch)), escape))
         # Choose.
         choice = ranking.choose()
         latency = LatencyBreakdown(
@@ -167,7 +173,7 @@ class Planner:
     def _propose(
         self,
         frame: LatentFrame,
-        surroundings: LocalMap,
+        ahead: Outlook,
         field: CostToGo,
         previous: Plan | None,
         escape: Escape | None,
@@ -179,10 +185,10 @@ class Planner:
         return propose(
             self._library,
             twist,
-            surroundings,
+            ahead,
             field,
             count=cfg.maneuvers,
-            clear_m=self.limits.radius_m + cfg.margin_m,
+            margin_m=cfg.margin_m,
             previous_targets=targets,
             escape=None if escape is None else (escape.name, escape.targets),
             acceleration=acceleration,
@@ -210,9 +216,7 @@ class Planner:
         budget.check()
         return imagination, self.world_model.decode(imagination.latents, frame.tensor)
 
-    def _scene(
-        self, candidates: Candidates, surroundings: LocalMap, field: CostToGo, rng: np.random.Generator
-    ) -> Scene:
+    def _scene(self, candidates: Candidates, ahead: Outlook, field: CostToGo, rng: np.random.Generator) -> Scene:
         """Draw disturbances, the first of them none, and gather what the critics look at; nothing is imagined yet."""
         cfg = self.config
         normals = rng.standard_normal((cfg.disturbances, NORMALS_PER_DRAW))
@@ -221,7 +225,7 @@ class Planner:
             candidates,
             disturb(candidates.twists, normals, self.disturbances),
             np.zeros((len(candidates), 0, *tensors.FUTURE.with_batch(0)[1:]), np.float32),
-            surroundings,
+            ahead,
             field,
             self.limits,
             self.limits.radius_m + cfg.margin_m,
@@ -303,13 +307,14 @@ class Planner:
         return PlannerOutput(plan, rollout_set, latents, futures.mean(axis=0))
 
 
-def score_risk(scene: Scene, escape: Escape | None) -> Floats:
-    """Return (M,) the risk; of a way out only from what is imagined to come: what stands there was looked at."""
-    danger = risk.score(scene)
+def score_risk(scene: Scene, escape: Escape | None) -> tuple[Floats, Floats]:
+    """Return (M,) risk and exposure; of a way out only from what is imagined to come: what stands was looked at."""
+    danger, exposure = risk.score(scene)
     if escape is not None and escape.name in scene.candidates.names:
         index = scene.candidates.names.index(escape.name)
-        danger[index] = risk.score(scene.of([index], scene.futures[index : index + 1]).without_what_stands())[0]
-    return danger
+        alone = scene.of([index], scene.futures[index : index + 1]).without_what_stands()
+        danger[[index]], exposure[[index]] = risk.score(alone)
+    return danger, exposure
 
 
 def effort_said(effort: Effort, budget: Budget, ranking: Ranking) -> str:
@@ -323,7 +328,7 @@ def effort_said(effort: Effort, budget: Budget, ranking: Ranking) -> str:
 
 def _rollouts(frame: LatentFrame, candidates: Candidates, ranking: Ranking) -> tuple[Rollout, ...]:
     poses = compose(frame.pose, candidates.poses)
-    terms = {name: getattr(ranking, name).tolist() for name in ("arrival", "risk", "comfort", "progress", "cost")}
+    terms = {name: getattr(ranking, name).tolist() for name in ROLLOUT_TERMS}
     return tuple(
         Rollout(
             name=name,

@@ -25,6 +25,9 @@ class ScoreConfig(Config):
 
     risk_limit: float = param(0.4, "highest acceptable risk (CVaR of collision probability)", minimum=0.0, maximum=1.0)
     risk_weight_m: float = param(3.0, "metres of way that a risk of 1 is worth", minimum=0.0)
+    exposure_weight_m: float = param(
+        1.5, "metres of way that being run into, through no motion of its own, is worth", minimum=0.0
+    )
     arrival_weight: float = param(1.0, "cost per metre still to go [1/m]", minimum=0.0)
     progress_weight: float = param(0.2, "cost saved per metre gained [1/m]", minimum=0.0)
     comfort_weight: float = param(0.1, "cost per unit of effort [-]", minimum=0.0)
@@ -42,7 +45,7 @@ class Choice:
 
 
 class Ranking:
-    """Terms and cost of every candidate, (M,) each; risk is NaN, and counts nothing, until it is learned.
+    """Terms and cost of every candidate, (M,) each; risk and exposure are NaN, and count nothing, until learned.
 
     Risk only ever adds to the cost. So a candidate that is dearer without its risk than the best acceptable one
     is with it cannot win, and need not be imagined: the choice is the same as if all had been.
@@ -64,12 +67,15 @@ class Ranking:
         if escape is not None:
             self.riskless[scene.candidates.names.index(escape.name)] -= _PREFERRED
         self.risk: Floats = np.full(len(scene.candidates), np.nan)
+        self.exposure: Floats = self.risk.copy()
         self._standing = self._why_stand()
 
     @property
     def cost(self) -> Floats:
         """Return (M,) the weighted sum, a lower bound where the risk is not known."""
-        cost: Floats = self.riskless + self.config.risk_weight_m * self.config.arrival_weight * np.nan_to_num(self.risk)
+        cfg, risk = self.config, np.nan_to_num(self.risk)
+        met = np.nan_to_num(self.exposure) - risk
+        cost: Floats = self.riskless + cfg.arrival_weight * (cfg.risk_weight_m * risk + cfg.exposure_weight_m * met)
         return cost
 
     @property
@@ -78,9 +84,9 @@ class Ranking:
         within: NDArray[np.bool_] = self.risk <= self.config.risk_limit
         return within
 
-    def learn(self, indices: list[int], risk: Floats) -> None:
-        """Take the risk of some candidates."""
-        self.risk[indices] = risk
+    def learn(self, indices: list[int], risk: Floats, exposure: Floats) -> None:
+        """Take the risk and the exposure of some candidates."""
+        self.risk[indices], self.exposure[indices] = risk, exposure
 
     def contenders(self, count: int) -> list[int]:
         """Return at most ``count`` candidates to imagine next: those that could still win, the cheapest first.

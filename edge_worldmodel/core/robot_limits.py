@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edge_worldmodel.core import tensors
@@ -34,11 +35,41 @@ class RobotLimits(Config):
     max_yaw_jerk_radps3: float = param(300.0, "the same for the yaw acceleration", minimum=0.5, maximum=10_000.0)
     radius_m: float = param(0.25, "radius of the circle round base_link that holds the footprint", minimum=0.05)
 
+    length_m: float = param(0.0, "length of a rectangular body centred on base_link; 0: it is the circle", minimum=0.0)
+    width_m: float = param(0.0, "its width", minimum=0.0)
+
     def __post_init__(self) -> None:
         """Check what belongs together."""
         super().__post_init__()
+        if (self.length_m > 0.0) != (self.width_m > 0.0):
+            raise ConfigError(
+                f"RobotLimits.length_m = {self.length_m!r}, width_m = {self.width_m!r}: give both, or none for a circle"
+            )
+        corner_m = 0.5 * math.hypot(self.length_m, self.width_m)
+        if corner_m > self.radius_m + 0.005:
+            raise ConfigError(
+                f"RobotLimits.radius_m = {self.radius_m!r}: the circle must hold the corners of length_m x width_m, "
+                f"which lie {corner_m:.3f} m away"
+            )
         if self.kind == "holonomic" and self.max_lateral_mps == 0.0:
             raise ConfigError("RobotLimits.max_lateral_mps = 0.0: a holonomic robot moves sideways; set how fast")
+
+    @property
+    def discs_m(self) -> tuple[float, ...]:
+        """Return where along x the discs of ``body_radius_m`` lie that cover the body together."""
+        count = self._discs
+        return tuple((i + 0.5) * self.length_m / count - 0.5 * self.length_m for i in range(count))
+
+    @property
+    def body_radius_m(self) -> float:
+        """Return the radius of the discs that cover the body; of the circle where there is no rectangle."""
+        if not self.length_m:
+            return self.radius_m
+        return math.hypot(0.5 * self.length_m / self._discs, 0.5 * self.width_m)
+
+    @property
+    def _discs(self) -> int:
+        return math.ceil(self.length_m / self.width_m) + 1 if self.length_m else 1
 
     @property
     def axes(self) -> int:

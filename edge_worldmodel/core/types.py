@@ -20,6 +20,7 @@ class LatentFrame:
     """One encoded scene, or one solved clip latent on its way back to the cache.
 
     ``tensor`` is the context (1, Cc, 16, 16) or, for a solution, the latents (futures, Cl, 16, 16).
+    ``obstacles`` (n, 2) is what was hit, in metres in the ego frame, thinned to 5 cm; empty: known in cells only.
     """
 
     stamp_ns: int
@@ -32,6 +33,7 @@ class LatentFrame:
     surprise: float
     model_id: str
     sequence: int
+    obstacles: Tensor = field(default_factory=lambda: np.zeros((0, 2), np.float32))
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Trajectory:
     twists: Floats
 
 
+ROLLOUT_TERMS = ("arrival", "risk", "exposure", "comfort", "progress", "cost")
+"""Scores of a rollout, as its message names them."""
+
+
 @dataclass(frozen=True)
 class Rollout:
     """One candidate maneuver with its scores; see Rollout.msg for the terms."""
@@ -66,6 +72,7 @@ class Rollout:
     trajectory: Trajectory
     arrival: float
     risk: float
+    exposure: float
     comfort: float
     progress: float
     cost: float

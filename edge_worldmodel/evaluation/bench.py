@@ -1,4 +1,4 @@
-"""`edge-worldmodel bench`: the networks and the planner's tick in isolation, here, against service levels."""
+"""`edge-worldmodel bench`: networks, planner and live graph, measured here, against service levels and a peer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.planner import Planner, PlannerConfig
 from edge_worldmodel.core.types import LatentFrame, Tensor
 from edge_worldmodel.core.world_model import Backend, WorldModel
+from edge_worldmodel.evaluation import bench_parts
 from edge_worldmodel.evaluation.run_report import commit
 from edge_worldmodel.evaluation.service_levels import Figures, judge, read_levels, same_conditions, slower
 from edge_worldmodel.placement.doctor import this_machine
@@ -30,7 +31,7 @@ from edge_worldmodel.placement.record import DEFAULT_VARIANT
 from edge_worldmodel.placement.shipped import models_folder
 from edge_worldmodel.store.manifest import VerifiedModel, load_model
 
-SCHEMA = 1
+SCHEMA = 2
 PLAN = "plan"
 _DEFAULTS = PlannerConfig()
 
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=120, help="simulated test clips for --compare; %(default)s")
     parser.add_argument("--drives", type=int, default=16, help="drives for flicker in --compare; %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    bench_parts.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     verdicts = judge(report["figures"], levels)
     report["service_levels"] = [{**dataclasses.asdict(verdict), "kept": verdict.kept} for verdict in verdicts]
     print("\n".join([*lines_of(report), *(verdict.line() for verdict in verdicts)]))
-    failed = not all(verdict.kept for verdict in verdicts)
+    failed = bool(report["failed"]) or not all(verdict.kept for verdict in verdicts)
     if before is not None:
         failed |= _compare(report, before, options.tolerance)
     _write(report, options.json)
@@ -147,10 +149,11 @@ def measure_all(options: argparse.Namespace) -> dict[str, Any]:
         "threads": options.threads,
         "clock": "CPU time" if options.cpu_time else "elapsed",
         "futures": workload.futures,
-        "steps": workload.steps,
+        "denoising_steps": workload.steps,
         "figures": figures,
         "others": {n: {p: _quantiles(of) for p, of in times[n].items()} for n in names[1:]},
         "ratio_of_medians": {n: _ratios(times[names[0]], times[n]) for n in names[1:]},
+        **bench_parts.measure_parts(options, backends[names[0]], model, names[0]),
     }
 
 
@@ -225,7 +228,7 @@ def lines_of(report: dict[str, Any]) -> list[str]:
     """Return the report for people, times in milliseconds."""
     lines = [f"{report['machine']}, load {report['load_average']:.1f}", f"{report['model_id']} on {report['backend']}"]
     rounds = f"{report['figures'][TICK]['samples']} rounds, {report['clock']}"
-    lines.append(f"{report['futures']} futures, {report['steps']} steps, {rounds}")
+    lines.append(f"{report['futures']} futures, {report['denoising_steps']} steps, {rounds}")
     lines += _table(report["figures"])
     for name, figures in report["others"].items():
         lines += [f"{name}:", *_table(figures)]
@@ -235,7 +238,7 @@ def lines_of(report: dict[str, Any]) -> list[str]:
     lines.append(
         f"  memory: peak {memory['peak_mb']:.0f} MB, growth {memory['growth_mb']:.1f} MB; load {load['seconds']:.2f} s"
     )
-    return lines
+    return lines + bench_parts.lines_of(report)
 
 
 def _table(figures: Figures) -> list[str]:

@@ -64,7 +64,10 @@ class Baseline:
 
     def forecast(self, history: Tensor) -> Tensor:
         """Return occupancy probability (H, 64, 64) from a history (10, 64, 64)."""
-        standing, moving = self._raw(history)
+        return self.spread(*self._raw(history), history)
+
+    def spread(self, standing: Tensor, moving: Tensor, history: Tensor) -> Tensor:
+        """Return the probability (H, 64, 64) of a raw forecast; only the newest frame of the history is looked at."""
         if self._fits is None:
             return np.maximum(standing, moving)
         steps = []

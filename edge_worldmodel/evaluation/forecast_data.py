@@ -86,6 +86,11 @@ def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "
     return EvaluationData(path.stem, test, validation)
 
 
+def load_validation(clips: int) -> Clips:
+    """Return simulated clips to calibrate something on."""
+    return _made(Recordings(), "val", clips)
+
+
 def _recording_files(path: Path) -> list[Path]:
     if path.is_file():
         return [] if path.suffix == ".txt" else [path]

@@ -51,10 +51,17 @@ class LiveGraph:
         folder: where results go; results of an earlier run there are removed first.
         until: end everything when the process of this name ends.
         verbose: let the nodes write to our output instead of graph.log.
+        environment: variables for the nodes beside ours, or instead of them.
     """
 
     def __init__(
-        self, launch_file: str, arguments: Mapping[str, str], folder: Path, until: str = "", verbose: bool = False
+        self,
+        launch_file: str,
+        arguments: Mapping[str, str],
+        folder: Path,
+        until: str = "",
+        verbose: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self._claim: socket.socket | None = None
@@ -67,6 +74,7 @@ class LiveGraph:
             *(str(share() / "launch" / launch_file), *pairs),
         ]
         self._verbose = verbose
+        self._additions = dict(environment or {})
 
     def __enter__(self) -> LiveGraph:
         """Start everything."""
@@ -128,7 +136,7 @@ class LiveGraph:
         return [ProcessExit(item["name"], int(item["status"]), bool(item["while_ending"])) for item in found]
 
     def _environment(self) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = {**os.environ, **self._additions}
         keep_to_this_machine(environment, share() / "config")
         environment.setdefault("PYTHONUNBUFFERED", "1")
         if "ROS_DOMAIN_ID" not in environment:

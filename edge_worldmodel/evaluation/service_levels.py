@@ -85,7 +85,7 @@ def slower(now: Figures, before: Figures, tolerance: float) -> list[str]:
 
 def same_conditions(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     """Name what makes two reports incomparable."""
-    keys = ("machine", "backend", "threads", "futures", "steps", "clock")
+    keys = ("machine", "backend", "threads", "futures", "denoising_steps", "clock")
     return [
         f"{key}: {before.get(key)!r} before, {now.get(key)!r} now" for key in keys if now.get(key) != before.get(key)
     ]

@@ -19,6 +19,7 @@ from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import quaternion_from_yaw
 
 _MAX_TENSOR_BYTES = 16 * 1024 * 1024
+_MAX_COORDINATES = 1 << 18
 _NANOSECONDS = 1_000_000_000
 _SIZES = {"<f2": 2, "<f4": 4}
 """Bytes of a number of each dtype that is read."""
@@ -112,6 +113,7 @@ def latent_frame_to_msg(frame: types.LatentFrame) -> msg.LatentFrame:
     message.pose = pose_to_msg(frame.pose)
     message.twist = twist_to_msg(frame.twist)
     tensor_to_msg(message, frame.tensor)
+    message.obstacles = array.array("f", np.ascontiguousarray(frame.obstacles, np.float32).tobytes())
     message.entropy_bits = float(frame.entropy_bits)
     message.surprise = float(frame.surprise)
     message.model_id = frame.model_id
@@ -132,7 +134,15 @@ def latent_frame_from_msg(message: msg.LatentFrame) -> types.LatentFrame:
         surprise=float(message.surprise),
         model_id=message.model_id,
         sequence=int(message.sequence),
+        obstacles=_points(message.obstacles),
     )
+
+
+def _points(coordinates: Any) -> NDArray[np.float32]:
+    values = np.asarray(coordinates, np.float32)
+    if values.size % 2 or values.size > _MAX_COORDINATES or not np.isfinite(values).all():
+        raise InputError(f"{values.size} coordinates of obstacles: expected finite pairs, at most {_MAX_COORDINATES}")
+    return values.reshape(-1, 2)
 
 
 def warm_start_to_msg(warm_start: types.WarmStart, frame_id: str) -> msg.WarmStart:
@@ -208,20 +218,19 @@ def rollout_set_from_msg(message: msg.RolloutSet) -> types.RolloutSet:
     )
 
 
-_TERMS = ("arrival", "risk", "comfort", "progress", "cost")
 
 
 def _rollout_to_msg(rollout: types.Rollout) -> msg.Rollout:
     message = msg.Rollout(name=rollout.name, dt_s=rollout.trajectory.dt_s, acceptable=rollout.acceptable)
     message.poses = [pose_to_msg(pose) for pose in rollout.trajectory.poses]
-    for term in _TERMS:
+    for term in types.ROLLOUT_TERMS:
         setattr(message, term, float(getattr(rollout, term)))
     return message
 
 
 def _rollout_from_msg(message: msg.Rollout) -> types.Rollout:
     poses = _poses(message.poses)
-    terms = {term: float(getattr(message, term)) for term in _TERMS}
+    terms = {term: float(getattr(message, term)) for term in types.ROLLOUT_TERMS}
     trajectory = types.Trajectory(float(message.dt_s), poses, np.zeros_like(poses))
     return types.Rollout(name=message.name, trajectory=trajectory, acceptable=bool(message.acceptable), **terms)
 

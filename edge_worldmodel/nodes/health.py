@@ -13,6 +13,7 @@ from diagnostic_updater import DiagnosticStatusWrapper, Updater
 from rclpy.node import Node
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.nodes.spans import spanned
 
 CallbackT = TypeVar("CallbackT", bound=Callable[..., None])
 _WARN_EVERY_S = 5.0
@@ -82,6 +83,7 @@ def guarded(callback: CallbackT) -> CallbackT:
     Unusable input is counted under its cause. Anything else is a defect of ours: it is logged with its
     trace and counted, and the node goes on; the supervisor sees the missing output and stops the robot.
     """
+    callback = spanned(callback)
 
     @functools.wraps(callback)
     def wrapper(self: Any, *args: Any) -> None:

@@ -17,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.nodes import spans
 from edge_worldmodel.nodes.end_signal import EndSignal
 from edge_worldmodel.nodes.health import Health
 from edge_worldmodel.nodes.parameters import declare
@@ -97,7 +98,8 @@ class ManagedNode(LifecycleNode):
 
     def _step(self, name: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         try:
-            action()
+            with spans.span(name):
+                action()
         except EdgeWorldModelError as error:
             self.health.problem("lifecycle", f"cannot {name}: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -140,6 +142,7 @@ def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = Events
         print(f"refused to start: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         sys.exit(1)
+    spans.start(node.get_name())
     executor = make_executor()
     executor.add_node(node)
     told_to_end.then(lambda: executor.shutdown(timeout_sec=0.1))
@@ -152,3 +155,4 @@ def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = Events
         executor.shutdown(timeout_sec=0.5)
         node.destroy_node()
         rclpy.try_shutdown()
+        spans.finish()

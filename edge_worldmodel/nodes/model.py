@@ -14,6 +14,7 @@ from edge_worldmodel.backends.options import PRECISIONS, PROVIDERS, BackendOptio
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.nodes.health import Health
+from edge_worldmodel.nodes.spanned_backend import spanned_backend
 from edge_worldmodel.placement.doctor import this_machine
 from edge_worldmodel.placement.inventory import device_name
 from edge_worldmodel.placement.record import record_path, resolve, runtime_name
@@ -72,7 +73,7 @@ def open_world_model(node: Node, config: ModelConfig, health: Health) -> WorldMo
         health.figures.update(backend=what)
         logger.info(what)
 
-    backend = open_backend(config.backend, config.threads, _options(config), note)
+    backend = spanned_backend(open_backend(config.backend, config.threads, _options(config), note))
     model_id = config.backend
     if config.backend != "deterministic":
         folder, why = _choose(config)

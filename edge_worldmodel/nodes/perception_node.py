@@ -29,6 +29,7 @@ from edge_worldmodel.nodes.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.perception_topics import PerceptionTopics
 from edge_worldmodel.nodes.qos import LATCHED, LATEST, SENSOR
+from edge_worldmodel.nodes.spans import mark
 
 
 class PerceptionNode(ManagedNode):
@@ -174,8 +175,11 @@ class PerceptionNode(ManagedNode):
             surprise=observation.surprise_bits,
             model_id=self._model.model_id,
             sequence=self._sequence,
+            obstacles=observation.obstacles,
         )
-        self._latents.publish(convert.latent_frame_to_msg(frame))
+        message = convert.latent_frame_to_msg(frame)
+        mark("latent", frame.stamp_ns)
+        self._latents.publish(message)
         occupied, free = observation.grid
         self._grids.publish(
             sensors.occupancy_to_msg(occupied, (occupied + free) > 0, frame.pose, frame.stamp_ns, frame.frame_id)

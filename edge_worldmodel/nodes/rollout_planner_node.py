@@ -33,6 +33,7 @@ from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.planning_job import Job, PlannerNodeConfig
 from edge_worldmodel.nodes.planning_report import PlanningReport
 from edge_worldmodel.nodes.qos import LATEST, PROMISED
+from edge_worldmodel.nodes.spans import mark
 from edge_worldmodel.nodes.thinking import Clocks, Thinking
 from edge_worldmodel.nodes.worker import LatestWorker
 
@@ -103,6 +104,7 @@ class RolloutPlannerNode(ManagedNode):
         if not self.active:
             return
         received_s = time.perf_counter()
+        mark("frame", convert.stamp_from_msg(message.header.stamp))
         communication_s = (self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)) * 1e-9
         frame = convert.latent_frame_from_msg(message)
         tensors.CONTEXT.check(frame.tensor)
@@ -148,6 +150,7 @@ class RolloutPlannerNode(ManagedNode):
             self._plan = decision.plan
             self._plan_bytes = plan_bytes
             if not self._is_blind():  # or it would undo its own withdrawal
+                mark("plan", job.frame.stamp_ns)
                 self._plans.publish(plan_bytes)
         rollouts = self._imagination.publish(job, decision)
         self._report.decided(rollouts, self._worker.dropped, self._thinking)

@@ -38,6 +38,7 @@ from edge_worldmodel.nodes.polling import Polled
 from edge_worldmodel.nodes.promise_watch import PromiseWatch
 from edge_worldmodel.nodes.punctual import be_punctual
 from edge_worldmodel.nodes.qos import LATEST, SENSOR
+from edge_worldmodel.nodes.spans import mark, spanned
 from edge_worldmodel.nodes.supervisor_report import SupervisorReport
 
 
@@ -139,6 +140,7 @@ class SafetySupervisorNode(Node):
         def receive() -> None:
             if message is not self._plan_message:
                 self._plan, self._plan_message = convert.plan_from_msg(message), message
+                mark("plan", self._plan.stamp_ns)
             self._supervisor.receive_plan(self._plan, self._moment)
 
         self._take(self._supervisor.plan, receive)
@@ -177,6 +179,7 @@ class SafetySupervisorNode(Node):
         response.message = "Stopped." if request.data else "Released. Call supervisor/reset to go on."
         return response
 
+    @spanned
     def _tick(self) -> None:
         """Read what came, supervise and publish; a defect of our own still ends in a zero command."""
         try:
@@ -188,6 +191,7 @@ class SafetySupervisorNode(Node):
             now = self._now()
             verdict = self._supervisor.fail(repr(error), now)
         self._output.send(verdict, heading_rad(self._supervisor.odometry, now))
+        mark("command", now.ros_ns)
         self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
         self._report.tell(verdict, now.steady_ns)
 

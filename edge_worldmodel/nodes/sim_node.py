@@ -21,6 +21,7 @@ from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.qos import LATEST
 from edge_worldmodel.nodes.sim_cameras import DepthTopics
 from edge_worldmodel.nodes.sim_topics import QUIET, SensorTopics, TruthTopics
+from edge_worldmodel.nodes.spans import mark, spanned
 from edge_worldmodel.sim.pace import Pace, Schedule
 from edge_worldmodel.sim.simulation import Simulation
 from edge_worldmodel.sim.world import World, load_world
@@ -95,6 +96,7 @@ class SimNode(Node):
         self._simulation.command(float(twist[0]), float(twist[2]))
         self._command_ns = self._simulation.stamp_ns
 
+    @spanned
     def _tick(self) -> None:
         """Catch up with the wall clock."""
         due_ns = self._pace.due_ns(self._simulation.stamp_ns, time.monotonic())
@@ -118,9 +120,12 @@ class SimNode(Node):
     def _publish_odom(self) -> None:
         self._sensors.publish_odom(self._simulation.odom())
 
+    @spanned
     def _publish_scans(self) -> None:
         for index in range(len(self._simulation.world.robots[0].spec.scanners)):
-            self._sensors.publish_scan(index, self._simulation.scan(scanner=index))
+            scan = self._simulation.scan(scanner=index)
+            mark("scan", scan.stamp_ns)
+            self._sensors.publish_scan(index, scan)
 
     def _publish_depth(self) -> None:
         for index in range(len(self._simulation.world.robots[0].spec.cameras)):

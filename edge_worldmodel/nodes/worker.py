@@ -25,7 +25,7 @@ class LatestWorker(Generic[JobT]):
         self._began_s: float | None = None
         self.dropped = 0
         # a daemon: a backend that hangs for ever must not keep the process from ending
-        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="worker", daemon=True)
         self._thread.start()
 
     def submit(self, job: JobT) -> None:

@@ -11,12 +11,14 @@ from edge_worldmodel.core.cost_to_go import cost_to_go
 from edge_worldmodel.core.driving import roll_out
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.libraries import library_of
-from edge_worldmodel.core.local_map import local_map
 from edge_worldmodel.core.maneuvers import knots_of, propose
+from edge_worldmodel.core.outlook import outlook
 from edge_worldmodel.core.robot_limits import DT_S, KINDS, STEPS, RobotLimits
+from edge_worldmodel.core.tensors import HORIZON_STEPS
 
-FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
-CLEAR_M, TINY = 0.3, 1e-9
+NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
+FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
+CLEAR_M, MARGIN_M, TINY = 0.3, 0.05, 1e-9
 
 robots = st.builds(
     RobotLimits,
@@ -92,12 +94,12 @@ def test_jerk_is_limited_going_forward_and_carried_on_from_the_acceleration_befo
 def test_every_kind_of_robot_has_a_choice(
     limits: RobotLimits, x: float, y: float, count: int, refined: int, with_previous: bool
 ) -> None:
-    field = cost_to_go(FREE, np.array([x, y]), CLEAR_M)
+    field = cost_to_go(FREE.seen, np.array([x, y]), CLEAR_M)
     normals = np.random.default_rng(count).standard_normal(knots_of(limits, refined))
     previous = np.full((STEPS, limits.axes), 0.1) if with_previous else None
     candidates = propose(
         library_of(limits), np.zeros(3), FREE, field,
-        count=count, clear_m=CLEAR_M, previous_targets=previous, refinement=normals,
+        count=count, margin_m=MARGIN_M, previous_targets=previous, refinement=normals,
     )  # fmt: skip
     assert len(candidates) == min(count, len(candidates)) >= 3
     assert len(set(candidates.names)) == len(candidates)
@@ -128,16 +130,16 @@ def test_sampling_around_the_best_comes_nearer_to_the_goal() -> None:
         rng = np.random.default_rng(seed)
         frame = np.stack([rng.random((64, 64)) < 0.01, np.ones((64, 64))]).astype(np.float32)
         frame[0, 28:36, 28:36] = 0.0
-        surroundings, goal = local_map(frame), rng.uniform(-5.0, 5.0, 2)
-        field = cost_to_go(surroundings, goal, CLEAR_M)
+        ahead, goal = outlook(frame, NOTHING), rng.uniform(-5.0, 5.0, 2)
+        field = cost_to_go(ahead.seen, goal, CLEAR_M)
 
-        def nearest(refined: int, surroundings=surroundings, field=field, rng=rng) -> float:
+        def nearest(refined: int, ahead=ahead, field=field, rng=rng) -> float:
             normals = rng.standard_normal(knots_of(limits, refined))
             found = propose(
-                library_of(limits), np.array([0.5, 0.0, 0.0]), surroundings, field,
-                count=8, clear_m=CLEAR_M, refinement=normals,
+                library_of(limits), np.array([0.5, 0.0, 0.0]), ahead, field,
+                count=8, margin_m=MARGIN_M, refinement=normals,
             )  # fmt: skip
-            clear = (surroundings.clearance_at(found.poses[..., :2]) >= CLEAR_M).all(axis=1)
+            clear = (ahead.seen.clearance_at(found.poses[..., :2]) >= CLEAR_M).all(axis=1)
             return float(field.at(found.poses[clear, -1, :2]).min(initial=20.0))
 
         gains.append(nearest(0) - nearest(64))

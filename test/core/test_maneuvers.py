@@ -11,12 +11,14 @@ from edge_worldmodel.core.cost_to_go import cost_to_go
 from edge_worldmodel.core.driving import integrate, roll_out
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.libraries import library_of
-from edge_worldmodel.core.local_map import local_map
 from edge_worldmodel.core.maneuvers import Candidates, propose, targets_of
+from edge_worldmodel.core.outlook import outlook
 from edge_worldmodel.core.robot_limits import DT_S, STEPS, RobotLimits
+from edge_worldmodel.core.tensors import HORIZON_STEPS
 
-FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
-CLEAR_M = 0.3
+NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
+FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
+CLEAR_M, MARGIN_M = 0.3, 0.05
 
 limits_of_any_robot = st.builds(
     RobotLimits,
@@ -32,8 +34,8 @@ limits_of_any_robot = st.builds(
 def _propose(
     limits: RobotLimits, twist: np.ndarray, goal: np.ndarray | None, count: int = 8, **more: object
 ) -> Candidates:
-    field = cost_to_go(FREE, goal, CLEAR_M)
-    return propose(library_of(limits), twist, FREE, field, count=count, clear_m=CLEAR_M, **more)
+    field = cost_to_go(FREE.seen, goal, CLEAR_M)
+    return propose(library_of(limits), twist, FREE, field, count=count, margin_m=MARGIN_M, **more)
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,7 +89,7 @@ def test_brake_stops_and_previous_continues() -> None:
 
 def test_goal_behind_gets_a_turn_and_goal_ahead_a_way_there() -> None:
     behind = _propose(RobotLimits(), np.zeros(3), np.array([-5.0, 0.0]))
-    field = cost_to_go(FREE, np.array([-5.0, 0.0]), CLEAR_M)
+    field = cost_to_go(FREE.seen, np.array([-5.0, 0.0]), CLEAR_M)
     assert field.at(behind.poses[:, -1, :2]).min() < 4.2
     ahead = _propose(RobotLimits(), np.zeros(3), np.array([2.0, 0.5]))
     end = ahead.poses[ahead.names.index("route_fast"), -1]
@@ -98,12 +100,12 @@ def test_goal_behind_gets_a_turn_and_goal_ahead_a_way_there() -> None:
 def test_blocked_maneuvers_come_last() -> None:
     frame = np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32)
     frame[0, 20:44, 39:41] = 1.0
-    surroundings = local_map(frame)
-    field = cost_to_go(surroundings, np.array([5.0, 0.0]), CLEAR_M)
+    ahead = outlook(frame, NOTHING)
+    field = cost_to_go(ahead.seen, np.array([5.0, 0.0]), CLEAR_M)
     candidates = propose(
-        library_of(RobotLimits()), np.array([0.8, 0.0, 0.0]), surroundings, field, count=6, clear_m=CLEAR_M
+        library_of(RobotLimits()), np.array([0.8, 0.0, 0.0]), ahead, field, count=6, margin_m=MARGIN_M
     )
-    clear = (surroundings.clearance_at(candidates.poses[..., :2]) >= CLEAR_M).all(axis=1)
+    clear = (ahead.seen.clearance_at(candidates.poses[..., :2]) >= CLEAR_M).all(axis=1)
     assert clear.sum() >= 3
 
 

@@ -118,6 +118,25 @@ def test_something_that_will_cross_changes_the_decision() -> None:
     assert risks[frozen.plan.maneuver] > 0.4
 
 
+def test_who_stands_in_somebodys_way_makes_room() -> None:
+    occupied = np.zeros((64, 64), np.float32)
+    occupied[21:24, 31:34] = 1.0  # 1.7 m to the right, coming at 1 m/s, as the last second has shown
+    seen = [np.roll(occupied, -back, axis=0) for back in range(tensors.HISTORY_FRAMES)][::-1]
+    history = np.concatenate([np.stack([frame, 1.0 - frame]) for frame in seen])[None]
+    context = WorldModel(Drifting(1.0), "m").encode(history)
+    frame = replace(_frame(twist=(0.0, 0.0, 0.0)), tensor=context)
+    goal = compose(POSE, [0.35, 0.0, 0.0])
+
+    def exposure(weight_m: float) -> float:
+        rollout_set = _plan(_planner(Drifting(1.0), exposure_weight_m=weight_m), frame, goal).rollout_set
+        assert rollout_set.rollouts[0].risk == 0.0, "who stands causes nothing"
+        assert rollout_set.rollouts[rollout_set.selected].acceptable
+        return rollout_set.rollouts[rollout_set.selected].exposure
+
+    assert exposure(0.0) > 0.7
+    assert exposure(6.0) < 0.3
+
+
 def test_a_hit_that_a_later_plan_can_avoid_counts_less_and_a_near_one_fully() -> None:
     far, near = _wall(44), _wall(36)
     for occupied, fades in ((far, True), (near, False)):
@@ -340,7 +359,9 @@ def test_every_term_of_every_candidate_is_reported() -> None:
     rollout_set = _plan(_planner(), _frame(_wall(44))).rollout_set
     cfg = PlannerConfig()
     for r in rollout_set.rollouts:
-        expected = r.arrival + cfg.risk_weight_m * np.nan_to_num(r.risk) + cfg.comfort_weight * r.comfort
+        met = np.nan_to_num(r.exposure) - np.nan_to_num(r.risk)
+        expected = r.arrival + cfg.risk_weight_m * np.nan_to_num(r.risk) + cfg.exposure_weight_m * met
+        expected += cfg.comfort_weight * r.comfort
         assert r.cost == pytest.approx(expected - cfg.progress_weight * r.progress)
         assert r.acceptable == (r.risk <= cfg.risk_limit)
     chosen = rollout_set.rollouts[rollout_set.selected]

@@ -39,7 +39,7 @@ def plan() -> types.Plan:
 
 def rollout_set() -> types.RolloutSet:
     trajectory = dataclasses.replace(TRAJECTORY, twists=np.zeros((3, 3)))
-    rollout = types.Rollout("brake", trajectory, 1.0, 0.125, 0.25, -0.5, 2.0, True)
+    rollout = types.Rollout("brake", trajectory, 1.0, 0.125, 0.1875, 0.25, -0.5, 2.0, True)
     latency = types.LatencyBreakdown(0.125, 0.25, 0.5, 1.0, 2.0)
     return types.RolloutSet(STAMP_NS, "odom", (rollout,), 0, "why", latency, 4, 2, True, 0.5, "model", 7)
 

@@ -6,22 +6,37 @@ that is usually safe and sometimes fatal is not called safe.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_worldmodel.core import tensors
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, too_close
+from edge_worldmodel.core.local_map import ROUNDING_M, cells_of, lookup, too_close
+from edge_worldmodel.core.outlook import frames_at, room_beside
 from edge_worldmodel.core.robot_limits import DT_S, STEPS
 from edge_worldmodel.core.types import Floats, Tensor
 
 
-def score(scene: Scene) -> Floats:
-    """Return (M,) the risk in 0..1."""
-    probability = collision_probability(scene)
-    return cvar(probability.reshape(len(probability), -1), scene.tail)
+def score(scene: Scene) -> tuple[Floats, Floats]:
+    """Return (M,) the risk and (M,) the exposure, both in 0..1.
+
+    Risk is what the robot's own motion may cause: at rest it runs into nobody (passive motion safety: Macek et al.,
+    2009), so below ``harmless_mps`` a collision counts in proportion to its own speed. Exposure counts every
+    collision, being run into as well.
+    """
+    hit = collision_probability(scene)
+    speed_mps = np.hypot(scene.candidates.twists[..., 0], scene.candidates.twists[..., 1])
+    own_part = np.clip(speed_mps / scene.harmless_mps, 0.0, 1.0)[:, None, None].astype(np.float32)
+    return _tail_of(hit * own_part, scene.tail), _tail_of(hit, scene.tail)
+
+
+def _tail_of(hit: Tensor, tail: float) -> Floats:
+    """Return (M,) the CVaR of the worst moment of each path, from probabilities (M, F, D, T + 1)."""
+    worst = hit.max(axis=-1).astype(np.float64)
+    return cvar(worst.reshape(len(worst), -1), tail)
 
 
 def cvar(outcomes: Floats, tail: float) -> Floats:
@@ -35,27 +50,33 @@ def cvar(outcomes: Floats, tail: float) -> Floats:
     return mean
 
 
-def collision_probability(scene: Scene) -> Floats:
-    """Return (M, F, D) the highest probability, along the path, that something is where the robot is.
+def collision_probability(scene: Scene) -> Tensor:
+    """Return (M, F, D, T + 1) the probability, pose by pose, that something is where the robot is.
 
-    Two things weigh it. What lies beyond the time to stop can still be avoided by a later plan, so it counts less
-    and less (``fading``). And a robot at rest runs into nobody (passive motion safety: Macek et al., 2009): below
-    ``harmless_mps`` a collision counts in proportion to the robot's own speed.
-    The imagined frame nearest in time counts, the present one at first. Where the robot already stands closer to
-    something than ``clear_m``, poses that do not get closer only count what comes closer than it is now: it
-    must be able to leave, and to see that it has to.
+    What lies beyond the time to stop can still be avoided by a later plan, so it counts less and less (``fading``).
+    What stands is seen with sharper edges than it is imagined with, so it counts as seen. What moves, or is imagined
+    to come from anywhere else, counts as imagined: the frame nearest in time, the present one at first.
+    Where the robot already stands closer to something than ``clear_m``, poses that do not get closer only count what
+    comes closer than it is now: it must be able to leave, and to see that it has to.
     """
     points = scene.disturbed[..., :2]
-    clearance = scene.surroundings.clearance_at(points)
+    scene = replace(scene, futures=scene.departures())
+    clearance = lookup(scene.ahead.movers_m[0], points).astype(np.float64)
     hit = _hits(scene, points, scene.clear_m)
     nearest_m = float(clearance[..., 0].min())
     if too_close(clearance[..., 0], scene.clear_m).any():
         leaving = _leaving(clearance, scene.clear_m)
         hit = np.where(leaving[:, None], _hits(scene, points, nearest_m - 2.0 * ROUNDING_M), hit)
-    speed_mps = np.hypot(scene.candidates.twists[..., 0], scene.candidates.twists[..., 1])
-    own_part = np.clip(speed_mps / scene.harmless_mps, 0.0, 1.0)[:, None, None]
-    worst: Floats = (hit * own_part * scene.fade).max(axis=-1).astype(np.float64)
-    return worst
+    hit = np.maximum(hit, _hits_what_stands(scene)[:, None])
+    faded: Tensor = (hit * scene.fade).astype(np.float32)
+    return faded
+
+
+def _hits_what_stands(scene: Scene) -> Tensor:
+    """Return (M, D, T + 1) 1 where the footprint comes closer to what stands than wanted, and than it is now."""
+    room = room_beside(scene.ahead.standing, scene.disturbed, scene.limits)
+    touching = too_close(room, scene.clear_m - scene.limits.radius_m) & (room < room[..., :1] - 2.0 * ROUNDING_M)
+    return touching.astype(np.float32)
 
 
 def fading(sure_s: float, half_life_s: float) -> Floats:
@@ -76,21 +97,16 @@ def _hits(scene: Scene, points: Floats, clear_m: float) -> Tensor:
     top, left = max(int(iy.min()) - margin, 0), max(int(ix.min()) - margin, 0)
     window = np.s_[..., top : int(iy.max()) + margin + 1, left : int(ix.max()) + margin + 1]
     iy, ix = iy - top, ix - left
-    present = dilate(scene.surroundings.occupied[None][window].astype(np.float32), kernel)[0]
+    movers = scene.ahead.seen.occupied & ~scene.ahead.standing.occupied
+    present = dilate(movers[None][window].astype(np.float32), kernel)[0]
     imagined = scene.futures[window]
     grown = dilate(imagined.reshape(-1, *imagined.shape[-2:]), kernel).reshape(imagined.shape)
-    frame = _nearest_frame(points.shape[2])
+    frame = frames_at(points.shape[2])
     maneuver = np.arange(len(points))[:, None, None, None]
     future = np.arange(imagined.shape[1])[None, :, None, None]
     hit: Tensor = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
     hit = np.where(frame == 0, present[iy, ix][:, None], hit)
     return hit.astype(np.float32, copy=False)
-
-
-def _nearest_frame(poses: int) -> NDArray[np.intp]:
-    """Return (poses,) the frame nearest in time to each pose: 0 the present one, k the k-th imagined one."""
-    frame = np.floor(np.arange(poses) * DT_S / tensors.HORIZON_STEP_S + 0.5).astype(np.intp)
-    return np.minimum(frame, tensors.HORIZON_STEPS)
 
 
 def footprint_kernel(radius_m: float) -> NDArray[np.uint8]:

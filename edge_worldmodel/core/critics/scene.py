@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_worldmodel.core.cost_to_go import CostToGo
 from edge_worldmodel.core.local_map import LocalMap, clearance
 from edge_worldmodel.core.maneuvers import Candidates
+from edge_worldmodel.core.outlook import Outlook
 from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import Floats, Tensor
 
@@ -19,15 +21,15 @@ class Scene:
     """One tick's candidates and their imagined futures, in the present ego frame.
 
     ``disturbed`` is (M, D, T + 1, 3), the poses under drawn disturbances; ``futures`` (M, F, H, 64, 64) the
-    occupancy probability; ``clear_m`` the clearance a pose needs; ``tail`` the share of worst outcomes that risk
-    looks at; ``fade`` (T + 1,) how much a collision counts by when it would happen; ``harmless_mps``
-    the own speed below which it counts in proportion.
+    occupancy probability; ``ahead`` what is seen now, and what stands of it; ``clear_m`` the clearance a pose needs;
+    ``tail`` the share of worst outcomes that risk looks at; ``fade`` (T + 1,) how much a collision counts by when it
+    would happen; ``harmless_mps`` the own speed below which it counts in proportion.
     """
 
     candidates: Candidates
     disturbed: Floats
     futures: Tensor
-    surroundings: LocalMap
+    ahead: Outlook
     field: CostToGo
     limits: RobotLimits
     clear_m: float
@@ -41,11 +43,28 @@ class Scene:
         return replace(self, candidates=picked, disturbed=self.disturbed[indices], futures=futures)
 
     def without_what_stands(self) -> Scene:
-        """Return the scene with only what is imagined where nothing stands now, nor right beside it."""
-        nothing = np.zeros_like(self.surroundings.occupied)
-        elsewhere = cv2.dilate(self.surroundings.occupied.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-        return replace(
-            self,
-            futures=self.futures * elsewhere.astype(np.float32),
-            surroundings=LocalMap(nothing, self.surroundings.unknown, clearance(nothing)),
-        )
+        """Return the scene with only what is imagined where nothing is seen now, nor right beside it."""
+        elsewhere = ~_grown(self.ahead.seen.occupied)
+        nothing = np.zeros_like(elsewhere)
+        far_m = clearance(nothing)
+        empty = LocalMap(nothing, self.ahead.seen.unknown, far_m, far_m)
+        futures = self.futures * elsewhere.astype(np.float32)
+        return replace(self, futures=futures, ahead=replace(self.ahead, seen=empty, standing=empty))
+
+    def departures(self) -> Tensor:
+        """Return (M, F, H, 64, 64) what is imagined beside what stands.
+
+        Walls are imagined with soft edges, for their cells are coarse; they are seen better than that. Right beside
+        what stands only that counts by which a cell is rather occupied than not.
+        """
+        stands = self.ahead.standing.occupied
+        beside = _grown(stands) & ~stands
+        futures = self.futures * (~stands).astype(np.float32)
+        futures[..., beside] = np.maximum(2.0 * futures[..., beside] - 1.0, 0.0)
+        return futures
+
+
+def _grown(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the cells and all their neighbours."""
+    grown: NDArray[np.bool_] = cv2.dilate(cells.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return grown

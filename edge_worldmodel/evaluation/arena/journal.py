@@ -59,7 +59,7 @@ def episode_key(task: Task, scenario_digest: str) -> str:
     settings = tuned_settings(task.planner) if task.settings is None else dict(task.settings)
     parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, sorted(settings.items())]
     parts.append(code_digest(live=task.planner == LIVE))
-    parts.append(ours_digest(str(settings.get("model_dir", ""))) if task.planner in ("ours", LIVE) else "")
+    parts.append(ours_digest(str(settings.get("model_dir", ""))) if task.planner.startswith("ours") else "")
     return hashlib.sha256(json.dumps(plain(parts), default=str).encode()).hexdigest()[:24]
 
 

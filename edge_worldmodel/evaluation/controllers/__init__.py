@@ -38,6 +38,9 @@ Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
 # Modules are loaded when chosen: each needs only its own libraries.
 _MODULES = {
     "ours": "ours",
+    "ours_frozen": "ours_with",
+    "ours_cv": "ours_with",
+    "ours_unconditioned": "ours_with",
     "dwa": "dwa",
     "mppi_static": "mppi",
     "mppi_cv": "mppi",

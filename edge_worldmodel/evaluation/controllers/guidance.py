@@ -50,6 +50,7 @@ def coarse(costmap: Costmap) -> LocalMap:
         occupied=_pooled(np.logical_or, costmap.occupied),
         unknown=_pooled(np.logical_and, costmap.unknown),
         clearance_m=_pooled(np.maximum, costmap.distance_m),
+        fine_m=costmap.distance_m,
     )
 
 

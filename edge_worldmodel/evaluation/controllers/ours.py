@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from edge_worldmodel.core.planner import Planner, PlannerConfig
 from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.supervisor import Supervisor
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan
-from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.core.world_model import Backend, WorldModel
 from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, Look
 from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters, robot_limits, supervisor_config
 from edge_worldmodel.evaluation.controllers.settings import configured
@@ -120,7 +120,7 @@ class Ours:
         frame = LatentFrame(
             observation.stamp_ns, odom_frame, base_frame, observation.pose, observation.twist,
             self._world_model.encode(observation.history), observation.entropy_bits, observation.surprise_bits,
-            self._world_model.model_id, self._sequence,
+            self._world_model.model_id, self._sequence, observation.obstacles,
         )  # fmt: skip
         decision = self._deliberation.decide(
             frame,
@@ -148,7 +148,11 @@ class Ours:
 OursT = TypeVar("OursT", bound=Ours)
 
 
-def open_world_model(config: OursConfig) -> WorldModel:
+World = Callable[[Backend, str], WorldModel]
+"""What imagines, from a loaded backend and the model's name."""
+
+
+def open_world_model(config: OursConfig, world: World = WorldModel) -> WorldModel:
     """Verify and load the model; there is no stand-in for it.
 
     Raises:
@@ -160,7 +164,7 @@ def open_world_model(config: OursConfig) -> WorldModel:
         backend.load(model.networks)
     except EdgeWorldModelError as error:
         raise ControllerError(f"planner 'ours' has no model to imagine with: {error}") from error
-    return WorldModel(backend, model.model_id)
+    return world(backend, model.model_id)
 
 
 def open_ours(
@@ -168,8 +172,9 @@ def open_ours(
     max_speed_mps: float,
     settings: Mapping[str, Any],
     kind: type[OursT] = Ours,  # type: ignore[assignment]
+    world: World = WorldModel,
 ) -> OursT:
-    """Return ours, or a ``kind`` of it, with settings of its own, of the planner and of its attention."""
+    """Return ours, or a ``kind`` of it with another ``world``; settings are its own, the planner's and attention's."""
     own, watched = (
         {name: value for name, value in settings.items() if name in kind.__dataclass_fields__}
         for kind in (OursConfig, AttentionConfig)
@@ -177,7 +182,7 @@ def open_ours(
     config, attention = configured(OursConfig, own), configured(AttentionConfig, watched)
     rest = {name: value for name, value in settings.items() if name not in {*own, *watched}}
     planner = configured(PlannerConfig, rest)
-    return kind(robot, max_speed_mps, open_world_model(config), planner, config.latency_s, attention)
+    return kind(robot, max_speed_mps, open_world_model(config, world), planner, config.latency_s, attention)
 
 
 FACTORIES = {"ours": open_ours}

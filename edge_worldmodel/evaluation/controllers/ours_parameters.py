@@ -74,6 +74,8 @@ def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
         "max_decel_mps2": 0.8 * robot.max_deceleration_mps2,
         "max_yaw_accel_radps2": 0.8 * robot.max_yaw_acceleration_radps2,
     }
+    if robot.length_m:
+        planner |= {"length_m": robot.length_m, "width_m": robot.width_m}
     if robot.kind == "ackermann":
         planner["max_curvature_radpm"] = _STEERING_SHARE * math.tan(robot.max_steering_rad) / robot.wheelbase_m
     supervisor: dict[str, Any] = {

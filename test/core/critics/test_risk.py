@@ -17,6 +17,7 @@ from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.libraries import library_of
 from edge_worldmodel.core.local_map import LocalMap, local_map
 from edge_worldmodel.core.maneuvers import Candidates
+from edge_worldmodel.core.outlook import Outlook
 from edge_worldmodel.core.robot_limits import STEPS, RobotLimits
 
 LIMITS = RobotLimits()
@@ -39,10 +40,15 @@ def _scene(
     surroundings = surroundings or _map()
     field = cost_to_go(surroundings, None, 0.3)
     futures = np.broadcast_to(futures, (len(poses), *futures.shape[-4:]))
-    return Scene(candidates, poses[:, None], futures, surroundings, field, LIMITS, 0.3, 0.25, np.ones(STEPS + 1), 1e-3)
+    ahead = Outlook(surroundings, surroundings, np.full((9, 64, 64), 20.0, np.float32), np.zeros((64, 64), np.float32))
+    return Scene(candidates, poses[:, None], futures, ahead, field, LIMITS, 0.3, 0.25, np.ones(STEPS + 1), 1e-3)
 
 
 ONE = slice(STRAIGHT, STRAIGHT + 1)
+
+
+def _risk(scene: Scene) -> np.ndarray:
+    return risk.score(scene)[0]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 1.0))
@@ -68,14 +74,14 @@ def test_more_occupancy_is_never_less_risk(seed: int, more: float) -> None:
     rng = np.random.default_rng(seed)
     futures = (rng.random((1, 2, 8, 64, 64)) ** 20).astype(np.float32)
     fuller = np.maximum(futures, more * (rng.random(futures.shape) > 0.99)).astype(np.float32)
-    assert (risk.score(_scene(fuller)) >= risk.score(_scene(futures)) - 1e-9).all()
+    assert (_risk(_scene(fuller)) >= _risk(_scene(futures)) - 1e-9).all()
 
 
 def test_empty_world_is_free_and_a_wall_is_hit() -> None:
     futures = np.zeros((1, 1, 8, 64, 64), np.float32)
-    assert (risk.score(_scene(futures)) == 0.0).all()
+    assert (_risk(_scene(futures)) == 0.0).all()
     futures[..., 42] = 0.8
-    assert risk.score(_scene(futures, rows=ONE)) == pytest.approx(0.8)
+    assert _risk(_scene(futures, rows=ONE)) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(("frame", "expected"), [(3, 0.0), (4, 0.9), (5, 0.0)])
@@ -85,7 +91,7 @@ def test_only_the_frame_of_that_time_counts(frame: int, expected: float) -> None
     futures[0, 0, frame, 31:33, 42] = 0.9
     scene = _scene(futures, rows=ONE)
     scene = replace(scene, clear_m=0.05)
-    assert risk.score(scene)[0] == pytest.approx(expected)
+    assert _risk(scene)[0] == pytest.approx(expected)
 
 
 def test_the_present_counts_at_first() -> None:
@@ -94,7 +100,7 @@ def test_the_present_counts_at_first() -> None:
     scene = _scene(np.zeros((1, 1, 8, 64, 64), np.float32), rows=ONE, surroundings=_map(occupied))
     # Three times as fast it is there before the first imagined frame.
     scene = replace(scene, clear_m=0.1, disturbed=3.0 * scene.disturbed)
-    assert risk.score(scene)[0] == pytest.approx(1.0)
+    assert _risk(scene)[0] == pytest.approx(1.0)
 
 
 def test_futures_and_disturbances_stay_apart() -> None:
@@ -102,8 +108,9 @@ def test_futures_and_disturbances_stay_apart() -> None:
     futures[0, 2, :, :, 42] = 1.0
     scene = _scene(futures, rows=ONE)
     scene = replace(scene, disturbed=np.concatenate([scene.disturbed, scene.disturbed * 0.1], axis=1))
-    np.testing.assert_array_equal(risk.collision_probability(scene)[0], [[0, 0], [0, 0], [1, 0], [0, 0]])
-    assert risk.score(scene)[0] == pytest.approx(0.5)
+    hit = risk.collision_probability(scene)[0].max(axis=-1)
+    np.testing.assert_array_equal(hit, [[0, 0], [0, 0], [1, 0], [0, 0]])
+    assert _risk(scene)[0] == pytest.approx(0.5)
 
 
 def test_leaving_a_margin_is_free_and_going_deeper_is_not() -> None:
@@ -112,9 +119,9 @@ def test_leaving_a_margin_is_free_and_going_deeper_is_not() -> None:
     surroundings = _map(occupied)
     futures = np.broadcast_to(occupied, (1, 1, 8, 64, 64)).astype(np.float32)
     scene = replace(_scene(futures, 0.0, ONE, surroundings), clear_m=0.6)
-    assert risk.score(scene)[0] == 0.0
+    assert _risk(scene)[0] == 0.0
     back = scene.disturbed * np.array([-1.0, 1.0, 1.0])
-    assert risk.score(replace(scene, disturbed=back))[0] == 1.0
+    assert _risk(replace(scene, disturbed=back))[0] == 1.0
 
 
 def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
@@ -124,9 +131,19 @@ def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
     still = np.broadcast_to(occupied, (1, 1, 8, 64, 64)).astype(np.float32)
     scene = replace(_scene(still, 0.0, ONE, surroundings), clear_m=0.4)
     stand = replace(scene, disturbed=0.0 * scene.disturbed)
-    assert risk.score(stand)[0] == 0.0
+    assert _risk(stand)[0] == 0.0
     coming = np.roll(still, -1, axis=-1)
-    assert risk.score(replace(stand, futures=coming))[0] == 1.0
+    assert _risk(replace(stand, futures=coming))[0] == 1.0
+
+
+def test_who_stands_runs_into_nobody_but_may_be_run_into() -> None:
+    futures = np.zeros((1, 1, 8, 64, 64), np.float32)
+    futures[0, 0, 3, 31:33, 31:33] = 0.7
+    scene = _scene(futures, 0.0, ONE)
+    still = replace(scene, candidates=replace(scene.candidates, twists=0.0 * scene.candidates.twists))
+    still = replace(still, disturbed=0.0 * scene.disturbed)
+    own, exposure = risk.score(still)
+    assert own[0] == 0.0 and exposure[0] == pytest.approx(0.7)
 
 
 def test_dilation_keeps_frames_apart() -> None:

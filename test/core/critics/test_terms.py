@@ -9,11 +9,13 @@ from edge_worldmodel.core.cost_to_go import cost_to_go
 from edge_worldmodel.core.critics import arrival, comfort, progress
 from edge_worldmodel.core.critics.scene import Scene
 from edge_worldmodel.core.driving import roll_out
-from edge_worldmodel.core.local_map import local_map
 from edge_worldmodel.core.maneuvers import Candidates
+from edge_worldmodel.core.outlook import outlook
 from edge_worldmodel.core.robot_limits import STEPS, RobotLimits
+from edge_worldmodel.core.tensors import HORIZON_STEPS
 
-FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
+NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
+FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
 TARGETS = {"stay": (0.0, 0.0), "go": (1.0, 0.0), "left": (0.0, 0.9), "right": (0.0, -0.9), "arc": (1.0, 0.5)}
 
 
@@ -21,7 +23,7 @@ def _scene(goal: tuple[float, float] | None, speed: float = 0.0) -> Scene:
     limits = RobotLimits()
     targets = np.stack([np.tile(target, (STEPS, 1)) for target in TARGETS.values()])
     poses, twists = roll_out(np.array([speed, 0.0, 0.0]), targets, limits)
-    field = cost_to_go(FREE, None if goal is None else np.array(goal), 0.3)
+    field = cost_to_go(FREE.seen, None if goal is None else np.array(goal), 0.3)
     futures = np.zeros((len(TARGETS), 1, 8, 64, 64), np.float32)
     return Scene(
         Candidates(tuple(TARGETS), poses, twists),

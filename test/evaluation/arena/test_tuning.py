@@ -39,7 +39,7 @@ def test_the_first_trial_is_the_defaults_and_every_trial_is_allowed(planner: str
 
 
 def test_all_baselines_are_searched_and_ours_is_not() -> None:
-    assert set(tuning.SPACES) == set(NAMES) - {"ours"}
+    assert set(tuning.SPACES) == {name for name in NAMES if not name.startswith("ours")}
 
 
 def test_an_arrival_is_worth_more_than_none_and_a_touch_is_worst() -> None:

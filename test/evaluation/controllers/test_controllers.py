@@ -13,6 +13,7 @@ from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.evaluation.controllers import NAMES, Controller, ControllerError, make_controller, ours
 from edge_worldmodel.evaluation.controllers.ours import Ours
 from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters, robot_limits, supervisor_config
+from edge_worldmodel.evaluation.controllers.ours_with import Unconditioned
 from edge_worldmodel.sim.robots import PRESETS, RobotSpec
 
 from .conftest import BOX, drive_through, room
@@ -27,8 +28,9 @@ def controller_of(name: str) -> Controller:
     library = NEEDS.get(name)
     if library is not None and importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed: see requirements/no-deps.txt and requirements/peer.txt")
-    if name == "ours":
-        return Ours(PRESETS["generic"], CAP_MPS, WorldModel(DeterministicBackend(), "deterministic"))
+    if name in ("ours", "ours_unconditioned"):
+        world = WorldModel if name == "ours" else Unconditioned
+        return Ours(PRESETS["generic"], CAP_MPS, world(DeterministicBackend(), "deterministic"))
     return make_controller(name, PRESETS["generic"], CAP_MPS, FEWER.get(name, {}))
 
 
