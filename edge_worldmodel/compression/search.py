@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,12 +36,13 @@ from edge_worldmodel.training.export import export_model
 from edge_worldmodel.training.networks import Architecture, WorldNetworks
 from edge_worldmodel.training.splits import Clips
 
+State = optuna.trial.TrialState
 _JOURNAL = "study.log"
 _STEP = 16
 """Widths tried are multiples of it: vector registers hold 16 channels."""
 _NARROWEST = {"encoder_width": 32, "denoiser_width": 16, "deep_width": 32, "decoder_width": 16}
 _CALIBRATION_CLIPS = 16
-_ROUNDS = 6
+_ROUNDS, _FEW = 6, 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,9 +94,9 @@ class Bench:
         backend.load(files)
         return backend
 
-    def folder(self, number: int) -> Path:
-        """Return where a trial keeps its checkpoint and its export."""
-        return self.work / f"trial_{number:03d}"
+    def folder(self, widths: Mapping[str, int]) -> Path:
+        """Return where a choice of widths keeps its checkpoint and its export, so that a stopped trial goes on."""
+        return self.work / "_".join(f"{name.removesuffix('_width')}{width}" for name, width in sorted(widths.items()))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -107,16 +108,16 @@ def run(options: argparse.Namespace) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=options.seed, n_startup_trials=5)
     study = optuna.create_study(storage=storage, study_name="widths", sampler=sampler, load_if_exists=True)
-    done = [trial for trial in study.trials if trial.state.is_finished()]
+    _take_up_stopped(study)
+    done = study.get_trials(states=(State.COMPLETE, State.PRUNED))
     study.optimize(lambda trial: objective(trial, bench), n_trials=max(0, options.trials - len(done)))
-    finished = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
-    if not finished:
+    if not study.get_trials(states=(State.COMPLETE,)):
         raise ConfigError(f"none of {len(study.trials)} trials kept --budget {options.budget}: allow more, or try more")
-    table = [_row(trial) for trial in study.trials]
+    table = [_row(trial) for trial in study.trials if trial.state.is_finished()]
     (work / "trials.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     best = study.best_trial
     print(f"best of {len(table)} trials: {best.params}, Brier {best.value:.4f} on validation clips")
-    _ship(bench, best.number, {"method": "architecture search", "trials": table, "budget": options.budget})
+    _ship(bench, best.params, {"method": "architecture search", "trials": table, "budget": options.budget})
     return 0
 
 
@@ -125,16 +126,18 @@ def objective(trial: optuna.Trial, bench: Bench) -> float:
     most = bench.wide.architecture.to_dict()
     widths = {name: trial.suggest_int(name, low, most[name], step=_STEP) for name, low in _NARROWEST.items()}
     networks = narrow(bench.wide, Architecture(**(most | widths)))
-    share = bench.time_share(quantise_all(floating(networks), bench.inputs))
+    # how long it takes does not depend on the ranges: few inputs will do
+    few = {name: each[:_FEW] for name, each in bench.inputs.items()}
+    share = bench.time_share(quantise_all(floating(networks), few))
     trial.set_user_attr("time_share", share)
     if share > bench.options.budget:
-        print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time: over the budget")
+        print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time: over the budget", flush=True)
         raise optuna.TrialPruned
-    folder, options = bench.folder(trial.number), bench.options
+    folder, options = bench.folder(widths), bench.options
     tuned = fine_tune(networks, bench.clips, folder, short(options.steps, options.threads, options.seed), bench.facts)
     export_model(tuned, folder / "fp32", options.variant, bench.facts | {"steps_student": options.steps})
     found = brier(WorldModel(bench.opened(quantise_all(floating(tuned), bench.inputs)), "tried"), bench.validation)
-    print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time, Brier {found:.4f}")
+    print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time, Brier {found:.4f}", flush=True)
     return found
 
 
@@ -152,10 +155,17 @@ def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     return {"number": trial.number, "state": trial.state.name, "brier": trial.value, **trial.params, **trial.user_attrs}
 
 
-def _ship(bench: Bench, number: int, facts: dict[str, Any]) -> None:
+def _take_up_stopped(study: optuna.Study) -> None:
+    """Put trials that were stopped half way at the head of the queue."""
+    for trial in study.get_trials(states=(State.RUNNING,)):
+        study.tell(trial.number, state=State.FAIL)
+        study.enqueue_trial(trial.params)
+
+
+def _ship(bench: Bench, widths: Mapping[str, int], facts: dict[str, Any]) -> None:
     """Write the best trial as an INT8 model and compare it with the reference."""
     options = bench.options
-    folder = bench.folder(number)
+    folder = bench.folder(widths)
     networks = load(folder / "checkpoint.pt").average
     source = load_model(folder / "fp32")
     made = {name: facts[name] for name in ("method", "budget")}

@@ -146,7 +146,7 @@ def score(model: WorldModel, clips: Clips, steps: int, seed: int = 0) -> Scores:
 def quality(scores: Scores, clips: Clips) -> dict[str, float]:
     """Return the metrics of one model, each the mean over 0.8 to 3.2 s."""
     found = summarise(scores, clips.group, draws=0)
-    return {name: float(np.nanmean(found[name][1:])) for name in _SHOWN if name in found}
+    return {name: _mean(np.array(found[name][1:])) for name in _SHOWN if name in found}
 
 
 def _over(other: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, float]:
@@ -163,7 +163,9 @@ def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp], seed: 
     names, index = np.unique(groups, return_inverse=True)
     weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=_DRAWS)
     drawn = [_drawn_brier(scores, index, len(names), weights) for scores in (other, first)]
-    low, high = np.nanpercentile(drawn[0] / drawn[1] - 1.0, [2.5, 97.5])
+    losses = drawn[0] / drawn[1] - 1.0
+    known = losses[np.isfinite(losses)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
     return {"brier_loss_low": float(low), "brier_loss_high": float(high)}
 
 
@@ -174,7 +176,14 @@ def _drawn_brier(scores: Scores, index: NDArray[np.intp], count: int, weights: N
         totals = np.zeros((count, values.shape[1]))
         np.add.at(totals, index, values)
         parts.append(weights @ totals)
-    return np.asarray(np.nanmean(parts[0] / parts[1], axis=1))
+    drawn = np.divide(parts[0], parts[1], out=np.full(parts[0].shape, np.nan), where=parts[1] > 0)
+    return np.array([_mean(draw) for draw in drawn])
+
+
+def _mean(values: Floats) -> float:
+    """Return the mean over the horizons at which there was something to score; NaN where there was nothing at all."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def lines_of(report: Mapping[str, Any]) -> list[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the training environment: make setup-train")
-pytest.importorskip("optuna")
+optuna = pytest.importorskip("optuna")
 
 from edge_worldmodel import cli  # noqa: E402
+from edge_worldmodel.compression import search  # noqa: E402
 from edge_worldmodel.store.manifest import load_model  # noqa: E402
 from edge_worldmodel.training.checkpoints import new_state, save  # noqa: E402
 from edge_worldmodel.training.export import export_model  # noqa: E402
@@ -60,12 +61,23 @@ def test_qat_and_prune_train_and_go_on(made: Path) -> None:
     assert report["manifest"]["model_id"].startswith("half-") and report["steps_1"]["after_over_before"]["size"] < 0.7
 
 
-def test_search_resumes_and_ships_the_best(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _study(made: Path) -> optuna.Study:
+    journal = optuna.storages.journal.JournalFileBackend(str(made / "search-study" / "study.log"))
+    return optuna.load_study(study_name="widths", storage=optuna.storages.JournalStorage(journal))
+
+
+def test_search_resumes_and_ships_the_best(
+    made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_CALIBRATION_CLIPS", 1)
     checkpoint = ["--checkpoint", str(made / "checkpoint.pt"), "--steps", "1", "--validation-clips", "3"]
     _run(made, "search", *checkpoint, "--budget", "9", "--trials", "1")
+    stopped = _study(made).ask()
+    stopped.suggest_int("encoder_width", 32, 32, step=16)
     report = _run(made, "search", *checkpoint, "--budget", "9", "--trials", "2")
-    assert [trial["number"] for trial in report["made"]["trials"]] == [0, 1]
-    assert all(trial["state"] == "COMPLETE" and trial["time_share"] < 9 for trial in report["made"]["trials"])
+    found = [(trial["number"], trial["state"]) for trial in report["made"]["trials"]]
+    assert found == [(0, "COMPLETE"), (1, "FAIL"), (2, "COMPLETE")]
+    assert report["made"]["trials"][2]["encoder_width"] == 32 and report["made"]["trials"][2]["time_share"] < 9
     assert capsys.readouterr().out.count("trial 0:") == 1
     refused = ["compress", "search", "--model", str(made / "fp32"), "--data", str(made / "data"), *checkpoint]
     refused += ["--out", str(made / "none"), "--budget", "1e-6", "--trials", "1"]
