@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ optuna = pytest.importorskip("optuna")
 
 from edge_worldmodel import cli  # noqa: E402
 from edge_worldmodel.compression import search  # noqa: E402
+from edge_worldmodel.evaluation.model_comparison import Material  # noqa: E402
 from edge_worldmodel.store.manifest import load_model  # noqa: E402
 from edge_worldmodel.training.checkpoints import new_state, save  # noqa: E402
 from edge_worldmodel.training.export import export_model  # noqa: E402
@@ -30,6 +32,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(state, folder / "checkpoint.pt")
     export_model(state.average, folder / "fp32", "tiny", {"steps": 0})
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every report measures on the same clips and drives: draw them once."""
+    monkeypatch.setattr(Material, "simulated", staticmethod(_simulated))
+
+
+_simulated = functools.cache(Material.simulated)
 
 
 def _run(made: Path, verb: str, *options: str) -> dict:
