@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.folding import present_frame
+from edge_worldmodel.core.folding import motion_frames, present_frame
 from edge_worldmodel.core.geometry import pose_along, relative, twist_along, wrap_angle
 from edge_worldmodel.core.grid import resample
 from edge_worldmodel.core.local_map import cells_of, local_map, too_close
@@ -45,6 +45,9 @@ class AttentionConfig(Config):
         0.03, "surprise near the way ahead above which a plan is not used again [bits per observed cell]", minimum=0.0
     )
     watch_m: float = param(1.2, "distance from the way ahead within which surprises count", minimum=0.1, maximum=6.0)
+    watch_movers_m: float = param(
+        2.0, "distance from the way ahead within which nothing may move for a plan to be used again", minimum=0.0
+    )
     max_off_m: float = param(0.15, "distance from the plan above which it is not used again", minimum=0.0)
     max_off_rad: float = param(0.2, "the same for the heading", minimum=0.0)
 
@@ -122,8 +125,10 @@ class Attention:
         clearance = surroundings.clearance_at(way)
         if too_close(clearance[: round(_WATCHED_S / DT_S)], self._clear_m).any():
             return "margin"
-        watched = _near(way[: round(_WATCHED_S / DT_S)], self.config.watch_m)
-        observed = watched & ~surroundings.unknown
+        away_m = _away(way[: round(_WATCHED_S / DT_S)])
+        if (away_m[motion_frames(frame.tensor)[0] >= 0.5] <= self.config.watch_movers_m).any():
+            return "movers"  # where people walk, tenths of a second count
+        observed = (away_m <= self.config.watch_m) & ~surroundings.unknown
         surprise = surprise_near(_imagined_now(memory, frame), surroundings.occupied, observed)
         return "surprise" if surprise > self.config.max_surprise_bits else ""
 
@@ -166,13 +171,13 @@ def _imagined_now(memory: Memory, frame: LatentFrame) -> Tensor:
     return moved
 
 
-def _near(way: Floats, distance_m: float) -> NDArray[np.bool_]:
-    """Return (64, 64) the cells within a distance of a way (n, 2)."""
+def _away(way: Floats) -> Tensor:
+    """Return (64, 64) the distance of each cell from a way (n, 2)."""
     on_it = np.zeros((tensors.GRID_CELLS, tensors.GRID_CELLS), np.float32)
     on_it[cells_of(way)] = 1.0
-    away_m = cv2.distanceTransform((on_it < 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    near: NDArray[np.bool_] = away_m * tensors.CELL_SIZE_M <= distance_m
-    return near
+    cells = cv2.distanceTransform((on_it < 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    away_m: Tensor = np.float32(tensors.CELL_SIZE_M) * cells
+    return away_m
 
 
 def _same_goal(known: Floats | None, goal: ArrayLike | None) -> bool:

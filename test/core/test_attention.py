@@ -114,6 +114,24 @@ def test_something_in_the_way_triggers_as_margin_and_something_new_beside_it_as_
     assert why(_on_the_way(first, 0.1, obstacle_m=(1.0, -4.0)), GOAL) == "", "too far aside to matter yet"
 
 
+def test_somebody_who_walks_nearby_is_watched_in_every_frame() -> None:
+    deliberation = _deliberation()
+    first = _began(deliberation)
+
+    def with_somebody(y_m: float) -> LatentFrame:
+        frame = _on_the_way(first, 0.1)
+        history = np.zeros((5, 2, 64, 64), np.float32)
+        history[:, 1] = 1.0
+        for back in range(5):  # at 1 m/s along x, 5 cells a second
+            ix, iy = 40 - back, int(y_m / 0.2 + 32)
+            history[4 - back, 0, iy : iy + 2, ix : ix + 2] = 1.0
+            history[4 - back, 1, iy : iy + 2, ix : ix + 2] = 0.0
+        return replace(frame, tensor=MODEL.encode(history.reshape(1, 10, 64, 64)))
+
+    assert deliberation.attention.why_imagine(with_somebody(1.6), GOAL) == "movers"
+    assert deliberation.attention.why_imagine(with_somebody(5.0), GOAL) == "", "too far aside to matter yet"
+
+
 def test_what_was_imagined_is_no_surprise() -> None:
     deliberation = _deliberation()
     seen = _frame(0.0, np.zeros(3), np.array([0.8, 0.0, 0.0]), obstacle_m=(1.2, 0.9))

@@ -149,3 +149,21 @@ def test_sampling_around_the_best_comes_nearer_to_the_goal() -> None:
 def test_a_holonomic_robot_without_sideways_speed_is_refused() -> None:
     with pytest.raises(ConfigError, match="max_lateral_mps"):
         RobotLimits(kind="holonomic")
+
+
+@given(st.floats(0.2, 3.0), st.floats(0.2, 2.0))
+def test_discs_cover_a_rectangular_body(length_m: float, width_m: float) -> None:
+    corner_m = 0.5 * float(np.hypot(length_m, width_m))
+    limits = RobotLimits(radius_m=corner_m, length_m=length_m, width_m=width_m)
+    outline = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 41) * length_m, np.linspace(-0.5, 0.5, 41) * width_m), -1)
+    away = np.min([np.hypot(outline[..., 0] - x, outline[..., 1]) for x in limits.discs_m], axis=0)
+    assert away.max() <= limits.body_radius_m + TINY
+    assert limits.body_radius_m <= corner_m + TINY
+    with pytest.raises(ConfigError, match="corners"):
+        RobotLimits(radius_m=corner_m - 0.02, length_m=length_m, width_m=width_m)
+
+
+def test_a_body_has_both_a_length_and_a_width_or_is_a_circle() -> None:
+    with pytest.raises(ConfigError, match="give both"):
+        RobotLimits(length_m=0.4)
+    assert RobotLimits(radius_m=0.3).discs_m == (0.0,) and RobotLimits(radius_m=0.3).body_radius_m == 0.3

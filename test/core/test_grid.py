@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.geometry import transform_points
-from edge_worldmodel.core.grid import EGO_GRID, GridSpec, render, resample
+from edge_worldmodel.core.grid import EGO_GRID, GridSpec, hit_points, render, resample
 from edge_worldmodel.core.sweep import Sweep
 
 inside_m = st.floats(-6.3, 6.3)
@@ -140,3 +140,12 @@ def test_resample_looks_up_the_same_place() -> None:
     np.testing.assert_allclose(same, values, atol=1e-5)
     assert everywhere.all()
     assert not resample(values, [20.0, 0.0, 0.0])[1].any()
+
+
+def test_hit_points_are_what_was_hit_thinned_and_within_the_grid() -> None:
+    ends = np.array([[2.01, 0.01], [2.02, 0.02], [1.0, 1.0], [9.0, 0.0]])
+    sweep = Sweep(0, np.zeros(2), ends, np.array([True, True, False, True]))
+    found = hit_points([sweep], np.array([[0.0, 0.0, 0.5 * np.pi]]))
+    np.testing.assert_allclose(found, [[-0.015, 2.015]], atol=0.01)
+    assert found.dtype == np.float32
+    assert hit_points([], np.zeros((0, 3))).shape == (0, 2)

@@ -78,12 +78,11 @@ def look(world: World, pose: np.ndarray, stamp_ns: int) -> Sweep:
 def observe(
     model: WorldModel, sweeps: list[Sweep], poses: list[np.ndarray], twist: np.ndarray, tick: int
 ) -> LatentFrame:
-    """Render the newest two looks into the present frame and encode them."""
-    frames = []
-    for back in (2, 0):
-        index = max(len(sweeps) - 1 - back, 0)
-        frames.append(render([sweeps[index]], relative(poses[-1], poses[index])[None]))
-    history = np.concatenate([frames[0]] * 4 + [frames[1]])[None]
+    """Render the looks of the last second around the present pose and encode them."""
+    newest = len(sweeps) - 1
+    times = [max(newest - back, 0) for back in reversed(range(tensors.HISTORY_FRAMES))]
+    frames = [render([sweeps[index]], relative(poses[-1], poses[index])[None]) for index in times]
+    history = np.concatenate(frames)[None]
     stamp_ns, context = sweeps[-1].stamp_ns, model.encode(history)
     return LatentFrame(stamp_ns, "odom", "base_link", poses[-1], twist, context, 0.0, 0.0, model.model_id, tick)
 

@@ -25,7 +25,8 @@ TRAJECTORY = types.Trajectory(0.125, np.tile(POSE, (3, 1)), np.tile(TWIST, (3, 1
 
 def frame() -> types.LatentFrame:
     tensor = np.random.default_rng(0).normal(size=(1, 64, 16, 16)).astype(np.float32)
-    return types.LatentFrame(STAMP_NS, "odom", "base_link", POSE, TWIST, tensor, 0.5, 0.25, "model", 7)
+    obstacles = np.array([[1.5, -0.25], [3.0, 2.0]], np.float32)
+    return types.LatentFrame(STAMP_NS, "odom", "base_link", POSE, TWIST, tensor, 0.5, 0.25, "model", 7, obstacles)
 
 
 def warm_start() -> types.WarmStart:
@@ -121,6 +122,14 @@ def test_plan_without_poses_or_with_nan_is_refused():
     message.poses = []
     with pytest.raises(InputError, match="0 poses"):
         convert.plan_from_msg(message)
+
+
+@pytest.mark.parametrize("coordinates", [[1.0], [1.0, float("nan")], [float("inf"), 0.0]])
+def test_obstacles_that_are_no_points_are_refused(coordinates: list[float]) -> None:
+    message = convert.latent_frame_to_msg(frame())
+    message.obstacles = coordinates
+    with pytest.raises(InputError, match="finite pairs"):
+        convert.latent_frame_from_msg(message)
 
 
 def test_pose_and_twist_must_be_finite_and_oriented():
