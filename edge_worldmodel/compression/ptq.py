@@ -114,9 +114,9 @@ def _within(
     return files, order[:count], losses
 
 
-def brier(model: WorldModel, clips: Clips, seed: int = 0) -> float:
-    """Return the Brier score on moving cells in _STEPS steps, mean over 0.8 to 3.2 s."""
+def brier(model: WorldModel, clips: Clips, seed: int = 0, mask: str = "moving") -> float:
+    """Return the Brier score in _STEPS steps, mean over 0.8 to 3.2 s, on the cells of a mask of forecast_metrics."""
     sums = score(model, clips, _STEPS, seed).sums
-    square, cells = (np.sum(sums[name], axis=0)[1:] for name in ("square_moving", "cells_moving"))
+    square, cells = (np.sum(sums[name], axis=0)[1:] for name in (f"square_{mask}", f"cells_{mask}"))
     return float(np.mean(square / cells))
 
