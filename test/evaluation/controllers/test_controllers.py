@@ -66,7 +66,7 @@ def test_passes_a_gap_that_only_the_long_side_fits(name: str) -> None:
 
 def test_unknown_names_and_settings_are_refused() -> None:
     robot = PRESETS["generic"]
-    with pytest.raises(ControllerError, match="planner 'teb' does not exist: choose one of ours, dwa"):
+    with pytest.raises(ControllerError, match="planner 'teb' does not exist: choose one of ours, ours_frozen"):
         make_controller("teb", robot, 0.5)
     with pytest.raises(ControllerError, match="setting 'speed' does not exist"):
         make_controller("dwa", robot, 0.5, {"speed": 1.0})
