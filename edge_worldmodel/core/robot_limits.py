@@ -36,7 +36,7 @@ class RobotLimits(Config):
     radius_m: float = param(0.25, "radius of the circle round base_link that holds the footprint", minimum=0.05)
 
     length_m: float = param(0.0, "length of a rectangular body centred on base_link; 0: it is the circle", minimum=0.0)
-    width_m: float = param(0.0, "its width", minimum=0.0)
+    width_m: float = param(0.0, "width of that rectangular body", minimum=0.0)
 
     def __post_init__(self) -> None:
         """Check what belongs together."""
