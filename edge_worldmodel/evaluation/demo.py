@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     print(f"demo: world '{options.world}', seed {options.seed}, at most {options.time_limit:g} s")
     begin_s = time.monotonic()
-    with LiveGraph("demo.launch.py", launch_arguments(options), folder, verbose=options.verbose) as graph:
+    graph = LiveGraph("demo.launch.py", launch_arguments(options), folder, verbose=options.verbose, own_domain=True)
+    with graph:
+        print(f"  to watch it from another terminal: export ROS_DOMAIN_ID={graph.domain}")
         ended = _watch(graph, begin_s, options.time_limit)
     extra: dict[str, Any] = {
         "kind": "demo", "world": options.world, "seed": options.seed, "ended": ended,

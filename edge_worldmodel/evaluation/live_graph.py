@@ -52,6 +52,8 @@ class LiveGraph:
         until: end everything when the process of this name ends.
         verbose: let the nodes write to our output instead of graph.log.
         environment: variables for the nodes beside ours, or instead of them.
+        own_domain: talk in a ROS domain of its own, whatever ROS_DOMAIN_ID says: what a simulated or replayed robot is
+            commanded must not reach a real one.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class LiveGraph:
         until: str = "",
         verbose: bool = False,
         environment: Mapping[str, str] | None = None,
+        own_domain: bool = False,
     ) -> None:
         self.folder = folder
         self._claim: socket.socket | None = None
@@ -75,6 +78,8 @@ class LiveGraph:
         ]
         self._verbose = verbose
         self._additions = dict(environment or {})
+        self._own_domain = own_domain
+        self.domain = ""
 
     def __enter__(self) -> LiveGraph:
         """Start everything."""
@@ -139,9 +144,10 @@ class LiveGraph:
         environment = {**os.environ, **self._additions}
         keep_to_this_machine(environment, share() / "config")
         environment.setdefault("PYTHONUNBUFFERED", "1")
-        if "ROS_DOMAIN_ID" not in environment:
+        if self._own_domain or "ROS_DOMAIN_ID" not in environment:
             self._claim, domain = claim_domain()
             environment["ROS_DOMAIN_ID"] = str(domain)
+        self.domain = environment["ROS_DOMAIN_ID"]
         return environment
 
 

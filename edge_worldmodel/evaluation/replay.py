@@ -73,7 +73,11 @@ def run(options: argparse.Namespace) -> int:
         "backend": options.backend, "rviz": "true" if rviz else "false",
     }  # fmt: skip
     begin_s = time.monotonic()
-    with LiveGraph("replay.launch.py", arguments, folder, until="player", verbose=options.verbose) as graph:
+    graph = LiveGraph(
+        "replay.launch.py", arguments, folder, until="player", verbose=options.verbose, own_domain=True
+    )
+    with graph:
+        print(f"  to watch it from another terminal: export ROS_DOMAIN_ID={graph.domain}")
         ended = _watch(graph)
     extra: dict[str, Any] = {
         "kind": "replay", "file": options.file.name, "rate": rate, "ego_motion": playback.ego.reason, "ended": ended,

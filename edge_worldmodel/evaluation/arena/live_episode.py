@@ -40,7 +40,7 @@ def drive_live(scenario: Scenario, case: Case) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="live-episode-") as name:
         folder = Path(name)
         arguments = launch_arguments(scenario, case, folder)
-        with LiveGraph("demo.launch.py", arguments, folder) as graph:
+        with LiveGraph("demo.launch.py", arguments, folder, own_domain=True) as graph:
             ending, time_s, error = _watch(graph, scenario.time_limit_s)
     unknown: dict[str, Any] = dict.fromkeys(
         ("path_m", "min_distance_m", "person_distance_m", "intrusion_s", "jerk", "goal_distance_m"), math.nan
