@@ -162,7 +162,7 @@ class SameCosts:
         return risk + config.comfort_weight / STEPS * effort
 
     def _touching(self, position: Any) -> Any:
-        """Return (K,) 1 where the footprint touches what stands, closer to it than now; positions (K, 2) in cells."""
+        """Return (K,) 1 where the footprint is too close to what stands, closer to it than now; positions (K, 2) in cells."""
         torch, cells = self._torch, EGO_GRID.cells
         corner = position.floor().clamp(0, cells - 2)
         share = (position - corner).clamp(0.0, 1.0)
@@ -170,7 +170,7 @@ class SameCosts:
         x, y = share[:, 0], share[:, 1]
         rows = near[:, 0] * (1 - x) + near[:, 1] * x, near[:, 2] * (1 - x) + near[:, 3] * x
         clear_m = rows[0] * (1 - y) + rows[1] * y
-        close = clear_m < self._limits.radius_m + ROUNDING_M
+        close = clear_m < self._limits.radius_m + self._config.margin_m + ROUNDING_M
         return (close & (clear_m < self._clear_here_m - 2.0 * ROUNDING_M)).to(torch.float32)
 
     def terminal_cost(self, states: Any, _actions: Any) -> Any:

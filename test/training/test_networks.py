@@ -90,7 +90,7 @@ def test_maneuver_context_and_noise_level_change_the_velocity(networks: WorldNet
 def test_the_ego_is_drawn_where_it_will_be(networks: WorldNetworks) -> None:
     maneuver = torch.zeros(1, 8, 3)
     maneuver[0, 7] = torch.tensor([3.0, -2.0, 0.0])
-    maps = networks.denoiser._ego_maps(maneuver)
+    maps = networks.denoiser.ego_maps(maneuver)
     row, column = np.unravel_index(int(maps[0, 7].argmax()), (16, 16))
     cell_m = 0.8
     assert abs((column + 0.5) * cell_m - 6.4 - 3.0) <= 0.5 * cell_m + 1e-6
