@@ -1,13 +1,14 @@
 """Our planner with something else in the place of its imagination: what imagining is worth, all else being equal.
 
-``ours_frozen`` thinks that nothing moves, ``ours_cv`` that clusters keep their velocity; both are given the spread
-that validation clips ask for, as in the evaluation of forecasts. ``ours_unconditioned`` imagines, but does not tell
-the model which maneuver it is for.
+``ours_frozen`` judges risk as if nothing moved, ``ours_cv`` as if clusters kept their velocity; both are given the
+spread that validation clips ask for, as in the evaluation of forecasts. ``ours_unconditioned`` imagines, but does not
+tell the model which maneuver it is for. What comes before imagining is the same for all: they sort their maneuvers by
+the outlook, which knows constant velocity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.folding import motion_frames, present_frame
-from edge_worldmodel.core.types import Floats, Tensor, WarmStart
+from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.core.world_model import Backend, Imagination, WorldModel
 from edge_worldmodel.evaluation.controllers.ours import Ours, open_ours
 from edge_worldmodel.evaluation.forecast_baselines import Baseline, constant_velocity, persistence
@@ -34,17 +35,8 @@ class Extrapolated(WorldModel):
         super().__init__(backend, model_id)
         self._baseline, self._moving = baseline, moving
 
-    def imagine(
-        self,
-        context: Tensor,
-        maneuvers: Floats,
-        noise: Tensor,
-        *,
-        warm_start: WarmStart | None = None,
-        steps: int,
-        keep_going: Callable[[int], bool] = lambda done: True,
-    ) -> Imagination:
-        """Return empty latents: there is nothing to denoise."""
+    def imagine(self, context: Tensor, maneuvers: Floats, noise: Tensor, **more: Any) -> Imagination:
+        """Return empty latents: there is nothing to denoise; arguments as those of WorldModel."""
         return Imagination(np.zeros(tensors.LATENT.with_batch(len(maneuvers) * len(noise)), np.float32), 1, 1.0)
 
     def decode(self, latents: Tensor, context: Tensor) -> Tensor:
