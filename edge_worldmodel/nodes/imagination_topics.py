@@ -42,6 +42,6 @@ class ImaginationTopics:
         rollouts = dataclasses.replace(rollouts, latency=latency)
         self._rollouts.publish(convert.rollout_set_to_msg(rollouts))
         self._markers.publish(rollout_markers(rollouts, decision.plan))
-        solution = dataclasses.replace(frame, tensor=decision.output.solution)
+        solution = dataclasses.replace(frame, tensor=decision.output.solution, obstacles=frame.obstacles[:0])
         self._solutions.publish(convert.latent_frame_to_msg(solution))
         return rollouts
