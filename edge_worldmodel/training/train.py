@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from edge_worldmodel.training.networks import VARIANTS, WorldNetworks
 from edge_worldmodel.training.progress_log import ProgressLog
 from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
 from edge_worldmodel.training.train_config import PRECISIONS, STAGE_NAMES, STUDENT, TrainConfig
+from edge_worldmodel.training.widening import widened
 
 CHECKPOINT_NAME = "checkpoint.pt"
 TEACHER_NAME = "teacher.pt"
@@ -39,12 +41,15 @@ class Trainer:
         self._training, self._validation = clips
         self._out = out
         self._progress = ProgressLog(out)
+        self._teacher: WorldNetworks | None = None
         self._last_save = time.monotonic()
 
     def run(self, report: Callable[[str], None] = print) -> TrainingState:
         """Train to the end of the last stage; writes the checkpoint on the way and at the end."""
         state = self._state
         while state.stage < len(STAGE_NAMES):
+            if state.stage == STUDENT and not self._config.deterministic:
+                self._teacher = load(self._out / TEACHER_NAME).average.to(self._config.device)
             self._run_stage(report)
             self._finish_stage(report)
             following = len(STAGE_NAMES) if self._config.deterministic else state.stage + 1
@@ -84,7 +89,7 @@ class Trainer:
         random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
             loss, parts = stages.stage_loss(
-                state.networks, state.stage, batch, random, deterministic=config.deterministic
+                state.networks, state.stage, batch, random, teacher=self._teacher, deterministic=config.deterministic
             )
         for group in optimizer.param_groups:
             group["lr"] = config.rate(state)
@@ -178,7 +183,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train one forecast without noise, for comparison; not to be driven",
     )
     parser.add_argument(
-        "--start-from", type=Path, help="checkpoint of another run: keep its autoencoder, go on with its flow"
+        "--start-from",
+        type=Path,
+        help="checkpoint of another run: keep its autoencoder, go on with its flow; a larger --variant is begun with "
+        "what the smaller one knows",
+    )
+    parser.add_argument(
+        "--leave-out",
+        nargs="*",
+        default=[],
+        metavar="SOURCE",
+        help="sources of clips not to learn from, by how they begin, such as 'tracks' or 'tracks:students'",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
 
@@ -191,7 +206,9 @@ def _first_state(start_from: Path | None, variant: str, config: TrainConfig) -> 
         state.stage = int(config.deterministic)
         return state
     state = load(start_from)
-    state.networks.load_state_dict(state.average.state_dict())
+    torch.manual_seed(config.seed)
+    wide = widened(state.average, VARIANTS[variant])
+    state.networks, state.average = wide, copy.deepcopy(wide)
     state.stage, state.step, state.elapsed_s, state.optimizer_state = 1, 0, [0.0, 0.0, 0.0], None
     state.facts["started_from"] = {name: state.facts.get(name) for name in ("steps_flow", "data")}
     return state
@@ -208,11 +225,12 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     state = load(path) if path.exists() else _first_state(args.start_from, args.variant, config)
-    state.facts["data"] = dataset_facts(args.data)
+    state.facts["data"] = dataset_facts(args.data) | ({"left_out": args.leave_out} if args.leave_out else {})
     state.facts["config"] = {
         name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate", "deterministic")
     }
-    clips = load_split(args.data, "train"), load_split(args.data, "val")
+    without = tuple(args.leave_out)
+    clips = load_split(args.data, "train", without), load_split(args.data, "val", without)
     Trainer(config, state, clips, args.out).run(lambda line: print(line, flush=True))
     print(f"trained: {path}; next: edge-worldmodel export --checkpoint {path} --out models/small")
     return 0

@@ -22,8 +22,8 @@ class TrainConfig(Config):
 
     minutes: float = param(90.0, "wall time of all stages; ignored when steps is set", minimum=0.01, maximum=1e5)
     steps: int = param(0, "optimiser steps of all stages together; 0 trains by time", minimum=0, maximum=10**8)
-    first_share: float = param(0.2, "share of the auto-encoder", minimum=0.01, maximum=0.9)
-    student_share: float = param(0.35, "share of the student", minimum=0.01, maximum=0.9)
+    first_share: float = param(0.15, "share of the auto-encoder", minimum=0.01, maximum=0.9)
+    student_share: float = param(0.5, "share of the student", minimum=0.01, maximum=0.9)
     batch_size: int = param(32, "clips in a step", minimum=1, maximum=4096)
     learning_rate: float = param(2e-3, "peak learning rate", minimum=1e-6, maximum=1.0)
     average_decay: float = param(0.998, "decay of the running average of the weights", minimum=0.0, maximum=0.99999)
