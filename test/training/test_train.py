@@ -109,6 +109,15 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_every_stage_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_REPORT_EVERY", 1)
+    clips = moving_blobs(20), moving_blobs(8, seed=1)
+    Trainer(replace(CONFIG, steps=9), new_state(SMALL, 0), clips, tmp_path).run(lambda line: None)
+    with (tmp_path / LOG_NAME).open(encoding="utf-8") as stream:
+        stages = {row["stage"]: row for row in csv.DictReader(stream)}
+    assert stages["autoencoder"]["reconstruction"] and stages["flow"]["flow"] and stages["student"]["energy"]
+
+
 def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
     save(new_state(SMALL, 0), tmp_path / CHECKPOINT_NAME)
     parser = argparse.ArgumentParser()
