@@ -41,6 +41,11 @@ class Architecture(Config):
         """Return plain values for a checkpoint or a manifest."""
         return asdict(self)
 
+    def narrower_than(self, other: Architecture) -> list[str]:
+        """Name the widths that are smaller than another's."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [name for name in mine if mine[name] < theirs[name]]
+
 
 VARIANTS = {
     "nano": Architecture(32, 24, 48, 24, 48, 48),

@@ -17,7 +17,7 @@ from edge_worldmodel.training import losses, stages
 from edge_worldmodel.training.batches import take, training_batch
 from edge_worldmodel.training.calibration import calibrate
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
-from edge_worldmodel.training.networks import VARIANTS, WorldNetworks
+from edge_worldmodel.training.networks import VARIANTS, Architecture, WorldNetworks
 from edge_worldmodel.training.progress_log import ProgressLog
 from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
 from edge_worldmodel.training.train_config import PRECISIONS, STAGE_NAMES, STUDENT, TrainConfig
@@ -189,6 +189,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what the smaller one knows",
     )
     parser.add_argument(
+        "--teacher",
+        type=Path,
+        help="teacher.pt of another run: train only the student's stage, by its futures; --start-from says with which "
+        "weights (default: the teacher's, or untrained ones for a smaller --variant)",
+    )
+    parser.add_argument(
         "--leave-out",
         nargs="*",
         default=[],
@@ -198,33 +204,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
 
 
-def _first_state(start_from: Path | None, variant: str, config: TrainConfig) -> TrainingState:
-    """Return untrained networks, or another run's weights with the flow stage to be trained again."""
-    if start_from is None:
-        state = new_state(VARIANTS[variant], config.seed)
+def _first_state(args: argparse.Namespace, config: TrainConfig) -> TrainingState:
+    """Return untrained networks, or another run's: with the flow to be trained again, or only with its teacher."""
+    architecture = VARIANTS[args.variant]
+    if args.start_from is None and args.teacher is None:
+        state = new_state(architecture, config.seed)
         # the plain regression needs no latent, and so no auto-encoder
         state.stage = int(config.deterministic)
         return state
-    state = load(start_from)
-    torch.manual_seed(config.seed)
-    wide = widened(state.average, VARIANTS[variant])
-    state.networks, state.average = wide, copy.deepcopy(wide)
+    state = load(args.start_from or args.teacher)
+    state.networks = _begun_with(state.average, architecture, config.seed, untrained=args.start_from is None)
+    state.average = copy.deepcopy(state.networks)
     state.stage, state.step, state.elapsed_s, state.optimizer_state = 1, 0, [0.0, 0.0, 0.0], None
-    state.facts["started_from"] = {name: state.facts.get(name) for name in ("steps_flow", "data")}
+    state.facts["started_from"] = {name: state.facts.get(name) for name in ("steps_flow", "steps_student", "data")}
+    if args.teacher is not None:
+        save(load(args.teacher), args.out / TEACHER_NAME)
+        state.stage = STUDENT
     return state
+
+
+def _begun_with(networks: WorldNetworks, architecture: Architecture, seed: int, *, untrained: bool) -> WorldNetworks:
+    """Return networks that go on from others; narrower ones than a teacher's begin ``untrained``, in its latent."""
+    torch.manual_seed(seed)
+    if untrained and architecture.narrower_than(networks.architecture):
+        fresh = WorldNetworks(architecture)
+        fresh.decoder.latent_scale.copy_(networks.decoder.latent_scale)
+        return fresh
+    return widened(networks, architecture)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns the exit status."""
     names = ("minutes", "steps", "batch_size", "learning_rate", "threads", "seed", "deterministic", "device",
              "precision", "patience")  # fmt: skip
-    config = TrainConfig(**{name: getattr(args, name) for name in names})
+    config = TrainConfig(**{name: getattr(args, name) for name in names}, taught=args.teacher is not None)
     path: Path = args.out / CHECKPOINT_NAME
     if path.exists() and not args.resume:
         raise ConfigError(f"{path} exists: add --resume to go on with it, or choose another --out")
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    state = load(path) if path.exists() else _first_state(args.start_from, args.variant, config)
+    state = load(path) if path.exists() else _first_state(args, config)
     state.facts["data"] = dataset_facts(args.data) | ({"left_out": args.leave_out} if args.leave_out else {})
     state.facts["config"] = {
         name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate", "deterministic")

@@ -34,10 +34,11 @@ class TrainConfig(Config):
     precision: str = param("fp32", "of the forward pass; bf16 pays on GPUs and on CPUs with AMX", choices=PRECISIONS)
     patience: int = param(0, "validations without a gain after which a stage ends; 0 never", minimum=0, maximum=1000)
     deterministic: bool = param(False, "one forecast without noise instead of futures, to compare with")
+    taught: bool = param(False, "only the last stage, with the teacher of another run")
 
     def stage_share(self, stage: int) -> float:
         """Return the share of the whole run that a stage gets."""
-        if self.deterministic:
+        if self.deterministic or self.taught:
             return 1.0
         return (self.first_share, 1.0 - self.first_share - self.student_share, self.student_share)[stage]
 

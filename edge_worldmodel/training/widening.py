@@ -19,9 +19,9 @@ def widened(networks: WorldNetworks, architecture: Architecture) -> WorldNetwork
         ConfigError: something would have to become narrower.
     """
     before, after = networks.architecture.to_dict(), architecture.to_dict()
-    narrower = [f"{name} {before[name]} to {after[name]}" for name in before if after[name] < before[name]]
-    if narrower:
-        raise ConfigError(f"networks can go on wider, not narrower: {', '.join(narrower)}; choose a larger --variant")
+    if narrower := architecture.narrower_than(networks.architecture):
+        said = ", ".join(f"{name} {before[name]} to {after[name]}" for name in narrower)
+        raise ConfigError(f"networks can go on wider, not narrower: {said}; choose a larger --variant")
     wide = WorldNetworks(architecture)
     old, new = networks.state_dict(), wide.state_dict()
     for name, values in old.items():
