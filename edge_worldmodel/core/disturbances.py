@@ -83,8 +83,10 @@ def blown(normals: Floats, config: DisturbanceConfig, drift_mps: Floats | None =
         drift_mps: (2,) its present velocity beyond the commanded one; it dies away with ``gust_hold_s``.
     """
     ways, dying_s = _ways_to_drift(config)
-    paths = np.einsum("tk,dka->dta", ways, normals.reshape(len(normals), _WAYS_TO_DRIFT, 2))
-    return paths if drift_mps is None else paths + dying_s[:, None] * drift_mps
+    paths: Floats = np.einsum("tk,dka->dta", ways, normals.reshape(len(normals), _WAYS_TO_DRIFT, 2))
+    if drift_mps is not None:
+        paths += dying_s[:, None] * drift_mps
+    return paths
 
 
 @lru_cache(maxsize=8)
