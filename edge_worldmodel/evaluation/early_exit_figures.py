@@ -36,11 +36,10 @@ class Comparison:
     """No goal, or arrived: there is nothing to choose."""
 
 
-def compare(planner: Planner, ticks: Sequence[Tick]) -> list[Comparison]:
-    """Decide ticks with early exit and with every candidate imagined at once; who goes first alternates."""
-    config = planner.config
-    everything = replace(config, imagined_at_once=config.maneuvers)
-    return [_compare(planner, (config, everything), tick, number) for number, tick in enumerate(ticks)]
+def compare(planner: Planner, ticks: Sequence[Tick], at_once: int) -> list[Comparison]:
+    """Decide ticks with early exit, so many candidates at once, and with all of them; who goes first alternates."""
+    configs = [replace(planner.config, imagined_at_once=count) for count in (at_once, planner.config.maneuvers)]
+    return [_compare(planner, configs, tick, number) for number, tick in enumerate(ticks)]
 
 
 def _compare(planner: Planner, configs: Sequence[PlannerConfig], tick: Tick, number: int) -> Comparison:
@@ -76,18 +75,23 @@ def said(name: str, found: Sequence[Comparison]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line per episode and one for all of them."""
     options = _options(arguments)
-    found: list[Comparison] = []
+    found: dict[int, list[Comparison]] = {at_once: [] for at_once in options.at_once}
     names = [*options.scenario, *(["tracks"] if options.tracks else [])]
     chosen = scenarios(names, options.seed, options.tracks)
     for name, index, outcome, ours in record(chosen, options.episodes, {"model_dir": options.model_dir}):
         ticks = ours.ticks[:: options.every][: options.ticks or None]
-        here = compare(_untapped(ours), ticks)
-        print(said(f"{name} {index} ({outcome.ending} in {outcome.time_s:.1f} s)", here), flush=True)
-        found += here
-    print(said("all ticks", found))
-    print(said("where there was something to choose", [each for each in found if not each.forced]))
+        for at_once in options.at_once:
+            here = compare(_untapped(ours), ticks, at_once)
+            ended = f"{outcome.ending} in {outcome.time_s:.1f} s"
+            print(said(f"{name} {index} ({ended}), {at_once} at once", here), flush=True)
+            found[at_once] += here
+    for at_once, together in found.items():
+        print(said(f"all ticks, {at_once} at once", together))
+        chosen_from = [each for each in together if not each.forced]
+        print(said(f"where there was something to choose, {at_once} at once", chosen_from))
     if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n", encoding="utf-8")
+        written = {str(at_once): [asdict(each) for each in together] for at_once, together in found.items()}
+        options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 def _untapped(ours: Recording) -> Planner:
@@ -102,6 +106,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=1, help="of each scenario")
     parser.add_argument("--every", type=int, default=4, help="decide every so many-th tick again")
     parser.add_argument("--ticks", type=int, default=0, help="of an episode at most; 0: all")
+    parser.add_argument(
+        "--at-once", type=int, nargs="+", default=[PlannerConfig().imagined_at_once], help="candidates in a batch"
+    )
     parser.add_argument("--seed", type=int, default=TRAINING_SEED)
     parser.add_argument("--model-dir", default="", help="default: the shipped model")
     parser.add_argument("--json", type=Path, help="write every tick's figures")
