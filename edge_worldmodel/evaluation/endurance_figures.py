@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     scenario = load_scenario(options.scenario, TRAINING_SEED)
     looks = looks_of(scenario)
-    ours = open_ours(scenario.robot, scenario.max_speed_mps, {"model_dir": options.model_dir})
+    ours: Ours = open_ours(scenario.robot, scenario.max_speed_mps, {"model_dir": options.model_dir})
     found = endure(ours, looks, options.ticks)
     print(f"{len(looks)} looks of {scenario.name}, again and again")
     print(said(found))
