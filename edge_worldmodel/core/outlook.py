@@ -65,9 +65,9 @@ def outlook(present: Tensor, motion: Tensor, points: Tensor | None = None) -> Ou
     now, *ahead = motion >= 0.5
     if not now.any():
         nobody_m = np.broadcast_to(clearance(now), (1 + len(ahead), *now.shape))
-        return Outlook(seen, seen, nobody_m, np.zeros_like(seen.clearance_m))
+        return Outlook(seen, seen, nobody_m, np.zeros(now.shape, np.float32))
     movers_m = np.stack([clearance(moved) for moved in (now, *ahead)])
-    return Outlook(seen, without(seen, now, points), movers_m, _crossed(np.stack(ahead)))
+    return Outlook(seen, without(seen, now), movers_m, _crossed(np.stack(ahead)))
 
 
 def _crossed(ahead: NDArray[np.bool_]) -> Tensor:

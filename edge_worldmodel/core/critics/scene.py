@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.cost_to_go import CostToGo
-from edge_worldmodel.core.local_map import LocalMap, clearance
+from edge_worldmodel.core.local_map import LocalMap
 from edge_worldmodel.core.maneuvers import Candidates
 from edge_worldmodel.core.outlook import Outlook
 from edge_worldmodel.core.robot_limits import RobotLimits
@@ -46,8 +46,7 @@ class Scene:
         """Return the scene with only what is imagined where nothing is seen now, nor right beside it."""
         elsewhere = ~_grown(self.ahead.seen.occupied)
         nothing = np.zeros_like(elsewhere)
-        far_m = clearance(nothing)
-        empty = LocalMap(nothing, self.ahead.seen.unknown, far_m, far_m)
+        empty = LocalMap(nothing, self.ahead.seen.unknown)
         futures = self.futures * elsewhere.astype(np.float32)
         return replace(self, futures=futures, ahead=replace(self.ahead, seen=empty, standing=empty))
 
