@@ -126,8 +126,8 @@ def cells_of(points: ArrayLike, cells_across: int = EGO_GRID.cells) -> tuple[NDA
 def along(values: Tensor, paths: Floats) -> Floats:
     """Return (..., T) grid values (n, n) along paths (..., T, 2), interpolated between the cells' centres."""
     position = (EGO_GRID.fractional_cells(paths) * (len(values) / EGO_GRID.cells) - 0.5).astype(np.float32)
-    x, y = np.moveaxis(position.reshape(-1, *paths.shape[-2:]), -1, 0)
-    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = position.reshape(-1, *paths.shape[-2:])
+    found = cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float64).reshape(paths.shape[:-1])
 
 
