@@ -50,17 +50,18 @@ class Scene:
         futures = self.futures * elsewhere.astype(np.float32)
         return replace(self, futures=futures, ahead=replace(self.ahead, seen=empty, standing=empty))
 
-    def departures(self) -> Tensor:
-        """Return (M, F, H, 64, 64) what is imagined beside what stands.
+    def departures(self, rows: slice, columns: slice) -> Tensor:
+        """Return (M, F, H, rows, columns) what is imagined beside what stands, of a part of the grid.
 
         Walls are imagined with soft edges, for their cells are coarse; they are seen better than that. Right beside
         what stands only that counts by which a cell is rather occupied than not.
         """
         stands = self.ahead.standing.occupied
-        beside = _grown(stands) & ~stands
-        futures = self.futures * (~stands).astype(np.float32)
-        futures[..., beside] = np.maximum(2.0 * futures[..., beside] - 1.0, 0.0)
-        return futures
+        beside = (_grown(stands) & ~stands)[rows, columns].astype(np.float32)
+        counted = (~stands)[rows, columns].astype(np.float32) + beside
+        found: Tensor = self.futures[..., rows, columns] * counted
+        found -= beside
+        return np.maximum(found, 0.0, out=found)
 
 
 def _grown(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
