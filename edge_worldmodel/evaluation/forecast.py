@@ -143,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "futures": FUTURES,
         "clips": {each.name: len(each.test) for each in data},
+        "damaged_recordings": {each.name: each.damage for each in data if each.damage},
         "horizons_s": [round(HORIZON_STEP_S * (step + 1), 3) for step in range(HORIZON_STEPS)],
         "elapsed_s": round(time.monotonic() - started, 1),
         "junction_both_branches": coverage,
@@ -154,6 +155,7 @@ def run(args: argparse.Namespace) -> int:
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _print(results)
+    _print_damage(data)
     if args.picture:
         draw_strips(args.picture, telling(data[0].test), methods[OURS])
     if args.reliability:
@@ -214,6 +216,12 @@ def telling(clips: Clips, count: int = 2) -> list[Example]:
         if len(chosen) == count:
             break
     return list(examples(pick(clips, np.array(chosen))))
+
+
+def _print_damage(data: list[EvaluationData]) -> None:
+    for each in data:
+        if each.damage:
+            print(f"{each.name}: {len(each.damage)} damaged recording(s)", *each.damage, sep="\n  ")
 
 
 def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:
