@@ -76,6 +76,14 @@ def test_workers_do_not_change_the_bytes(tmp_path):
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
 
 
+def test_a_ray_cluster_of_two_workers_gives_the_same_bytes(tmp_path):
+    pytest.importorskip("ray", reason="the optional extra 'cluster' is not installed")
+    jobs = ["--seed", "3"]
+    generate.run(arguments(tmp_path / "one", *jobs, clips=6))
+    generate.run(arguments(tmp_path / "two", *jobs, "--workers", "2", "--ray", clips=6))
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+
+
 def test_good_shards_are_kept_and_damaged_or_foreign_ones_made_again(tmp_path, small, capsys):
     out = tmp_path / "set"
     generate.run(arguments(out))
