@@ -41,7 +41,7 @@ from edge_worldmodel.evaluation.forecast_metrics import Scores, reliability, sum
 from edge_worldmodel.evaluation.forecast_picture import draw_strips
 from edge_worldmodel.evaluation.forecast_reliability import draw_reliability
 from edge_worldmodel.evaluation.joint_scores import energy_scores, path_forecast, random_paths
-from edge_worldmodel.evaluation.junction import covers_both, draw_junction, standing_maneuver
+from edge_worldmodel.evaluation.junction import choice_errors, covers_both, draw_junction, standing_maneuver
 from edge_worldmodel.evaluation.run_report import commit
 from edge_worldmodel.store.manifest import MANIFEST_NAME, totals
 from edge_worldmodel.training.splits import Clips
@@ -53,12 +53,19 @@ _BOOTSTRAP_DRAWS = 500
 _WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
 """For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
 
-def junction_coverage(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> float:
-    """Return the share of T-junctions in whose futures somebody goes left in one and right in another."""
+def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> dict[str, float]:
+    """Return the share of T-junctions in whose futures somebody goes left in one and right in another, and errors.
+
+    The errors are those of the best future and of the mean of all, see choice_errors.
+    """
     rng = np.random.default_rng(seed)
-    drawn = (draw_junction(rng) for _ in range(scenes))
-    covered = [covers_both(forecaster.imagine(each.history, standing_maneuver()), each) for each in drawn]
-    return float(np.mean(covered))
+    found = []
+    for _ in range(scenes):
+        junction = draw_junction(rng)
+        futures = forecaster.imagine(junction.history, standing_maneuver())
+        found.append((covers_both(futures, junction), *choice_errors(futures, junction)))
+    both, best, mean = np.mean(found, axis=0)
+    return {"both_branches": float(both), "best_of_n": float(best), "mean": float(mean)}
 
 
 def evaluate(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> Results:
@@ -132,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     data = [load_data(where, args.clips, args.validate_tracks, args.split) for where in args.data]
     methods = our_methods(model, manifest, args.seed) | _references(args)
-    coverage = _coverage(methods)
+    junctions = _junctions(methods)
     scores = {each.name: score(each, methods, args.seed) for each in data}
     results = {each.name: _summaries(each, scores[each.name]) for each in data}
     report = {
@@ -146,7 +153,8 @@ def run(args: argparse.Namespace) -> int:
         "damaged_recordings": {each.name: each.damage for each in data if each.damage},
         "horizons_s": [round(HORIZON_STEP_S * (step + 1), 3) for step in range(HORIZON_STEPS)],
         "elapsed_s": round(time.monotonic() - started, 1),
-        "junction_both_branches": coverage,
+        "junction_both_branches": {name: scores["both_branches"] for name, scores in junctions.items()},
+        "junctions": junctions,
         "results": results,
         "reliability": {
             name: {method: reliability(each) for method, each in found.items()} for name, found in scores.items()
@@ -177,13 +185,16 @@ def _references(args: argparse.Namespace) -> dict[str, Forecaster]:
     return found
 
 
-def _coverage(methods: Mapping[str, Forecaster]) -> dict[str, float]:
-    """Return and print the share of junctions with both branches, of methods that draw several futures."""
+def _junctions(methods: Mapping[str, Forecaster]) -> dict[str, dict[str, float]]:
+    """Return and print what methods that draw several futures make of T-junctions."""
     found = {}
     for name, method in methods.items():
         if name not in (UNCONDITIONED, DETERMINISTIC):
-            found[name] = junction_coverage(method)
-            print(f"{name}: both branches in {FUTURES} futures of {found[name]:.0%} of {JUNCTIONS} T-junctions")
+            scores = found[name] = junction_scores(method)
+            print(
+                f"{name}: both ways in {FUTURES} futures of {scores['both_branches']:.0%} of {JUNCTIONS} T-junctions"
+                f"; the best future is wrong by {scores['best_of_n']:.3f}, their mean by {scores['mean']:.3f}"
+            )
     return found
 
 

@@ -150,6 +150,9 @@ def _figures(report: Mapping[str, Any]) -> str:
     if "junction_both_branches" in report:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in report["junction_both_branches"].items())
         lines += ["", f"T-junctions in whose {report['futures']} futures both branches are taken: {shares}."]
+    for name, scores in report.get("junctions", {}).items():
+        best, mean = scores["best_of_n"], scores["mean"]
+        lines.append(f"Squared error there, {name}: best future {best:.3f}, mean of all {mean:.3f}.")
     command = " ".join(f"--data {name}" for name in report["results"])
     lines += [
         "",
