@@ -1,6 +1,6 @@
 """Who forecasts: an exported model in its own and other numbers of steps, and the models that it is held against.
 
-The models to compare with lie in models/reference: a node never takes one of them.
+The models to compare with lie in models/reference, where no node looks.
 """
 
 from __future__ import annotations

@@ -138,4 +138,4 @@ def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
 def test_junctions_are_scored_by_branches_and_by_the_best_future(model: WorldModel) -> None:
     scores = forecast.junction_scores(forecast.Forecaster(model, 1), scenes=2)
     assert set(scores) == {"both_branches", "best_of_n", "mean"} and 0.0 <= scores["both_branches"] <= 1.0
-    assert 0.0 < scores["best_of_n"] and 0.0 < scores["mean"] < 1.0
+    assert scores["best_of_n"] > 0.0 and 0.0 < scores["mean"] < 1.0
