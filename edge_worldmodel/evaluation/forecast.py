@@ -201,7 +201,8 @@ def _junctions(methods: Mapping[str, Forecaster]) -> dict[str, dict[str, float]]
 def quality(report: dict[str, Any]) -> dict[str, Any]:
     """Return what the manifest keeps of a report: the metrics per horizon, without their intervals."""
     kept = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece", "best_of_n", "each_of_n",
-            "path_brier", "path_ece", "energy", "free_called_occupied", "walls_lost")  # fmt: skip
+            "path_brier", "path_ece", "energy", "free_called_occupied", "always_free_called_occupied",
+            "walls_lost")  # fmt: skip
     results = {
         data: {
             method: {name: [round(value, 5) for value in values] for name, values in metrics.items() if name in kept}

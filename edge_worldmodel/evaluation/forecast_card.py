@@ -135,7 +135,7 @@ def _figures(report: Mapping[str, Any]) -> str:
         "random path that is clear now. energy: how far imagined clips are from the truth, beyond how far they are "
         "from each other. ece, path_ece: gap between probability and frequency, of cells in reach and of paths, at the "
         "worst of the eight horizons. walls_lost, free_called_occupied: shares of what stands and of what is free that "
-        "are forecast wrongly at a half.",
+        "are forecast wrongly at a half; always_free: of cells that are occupied at no horizon.",
     ]
     for data, methods in report["results"].items():
         lines += [
@@ -176,7 +176,7 @@ def _table(methods: Mapping[str, Any], horizons_s: list[float], metric: str, dig
 
 def _means(methods: Mapping[str, Any]) -> list[str]:
     names = ("brier_moving", "brier_reach", "nll_moving", "iou", "ap", "path_brier", "energy", "best_of_n", "each_of_n",
-             "ece", "path_ece", "walls_lost", "free_called_occupied")  # fmt: skip
+             "ece", "path_ece", "walls_lost", "free_called_occupied", "always_free_called_occupied")  # fmt: skip
     lines = ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for method, metrics in methods.items():
         lines.append(f"| {method} | " + " | ".join(_one_value(metrics, name) for name in names) + " |")

@@ -6,8 +6,9 @@ Masks, the same for every method:
 - reach: known cells within 1.5 m/s of what moves now. It depends on the present only, so scores on it are proper:
   calibration, average precision and IoU are measured there.
 - all: every known cell.
-Of the known cells that were free, ``free_called_occupied`` is the share with a probability of a half or more; of
-those where something stands now and then, ``walls_lost`` is the share with less.
+Of the known cells that were free, ``free_called_occupied`` is the share with a probability of a half or more, and
+``always_free_called_occupied`` the same of those that are occupied at no horizon: a cell at a wall's edge is hit by one
+look and free in the next. Of cells where something stands now and then, ``walls_lost`` is the share with less.
 Reliability tables hold, per horizon and bin of probability: how many cells (or paths), how many of them hit, and the
 sum of their probabilities.
 """
@@ -105,6 +106,9 @@ class Scores:
         free = truth.known & ~y
         self._put("invented", ((p >= 0.5) & free).sum(axis=(1, 2)).astype(float))
         self._put("free", free.sum(axis=(1, 2)).astype(float))
+        always = free & ~y.any(axis=0)
+        self._put("invented_always", ((p >= 0.5) & always).sum(axis=(1, 2)).astype(float))
+        self._put("free_always", always.sum(axis=(1, 2)).astype(float))
         self._put("lost", ((p < 0.5) & truth.standing).sum(axis=(1, 2)).astype(float))
         self._put("standing", truth.standing.sum(axis=(1, 2)).astype(float))
         called = (p >= 0.5) & truth.reach
@@ -158,6 +162,7 @@ _RATIOS = {
     "path_brier": ("path_error", "paths"),
     "energy": ("energy", "clips"),
     "free_called_occupied": ("invented", "free"),
+    "always_free_called_occupied": ("invented_always", "free_always"),
     "walls_lost": ("lost", "standing"),
     "spread_moving": ("spread", "cells_moving"),
 }
