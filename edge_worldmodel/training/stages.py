@@ -22,7 +22,7 @@ from edge_worldmodel.training.splits import Clips
 DIVERGENCE_WEIGHT = 0.1
 FORECAST_WEIGHT = 0.004
 ENERGY_WEIGHT = 0.04
-BRIER_WEIGHT = 0.006
+BRIER_WEIGHT = 0.015
 """What scores count beside the distance from the teacher's clips, in the third stage."""
 TEACHER_STEPS = 4
 """Steps in which the teacher imagines what the student is to reach in one."""
