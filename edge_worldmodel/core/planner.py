@@ -159,7 +159,8 @@ class Planner:
             asked_s = clock_s()
             imagination, futures = self._imagine(frame, candidates.pick(batch), noise, warm, effort, budget)
             imagined.add(batch, imagination, futures, clock_s() - asked_s)
-            ranking.learn(batch, *score_risk(scene.of(batch, imagined.futures_of(batch)), escape))
+            clips = futures.reshape(len(batch), len(noise), *futures.shape[1:])
+            ranking.learn(batch, *score_risk(scene.of(batch, clips), escape))
         # Choose.
         choice = ranking.choose()
         latency = LatencyBreakdown(

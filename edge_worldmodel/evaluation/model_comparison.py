@@ -17,8 +17,8 @@ from edge_worldmodel.backends.timing import Quantiles, Workload, measure
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.world_model import Backend, WorldModel
 from edge_worldmodel.evaluation.flicker import DriveFrames, draw_frames, flicker
-from edge_worldmodel.evaluation.forecast import Forecaster
 from edge_worldmodel.evaluation.forecast_data import TEST_SEED, examples
+from edge_worldmodel.evaluation.forecast_methods import Forecaster
 from edge_worldmodel.evaluation.forecast_metrics import Scores, summarise
 from edge_worldmodel.placement.record import variants
 from edge_worldmodel.store.manifest import load_model

@@ -146,6 +146,24 @@ def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
         train.run(parser.parse_args(["--data", str(tmp_path), "--out", str(tmp_path)]))
 
 
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / CHECKPOINT_NAME
+    save(new_state(SMALL, 0), path)
+    whole = path.read_bytes()
+
+    def cut(value, where) -> None:
+        where = where.name if hasattr(where, "name") else where
+        Path(where).write_bytes(whole[:1000])
+        raise KilledError
+
+    monkeypatch.setattr(torch, "save", cut)
+    with pytest.raises(KilledError):
+        save(new_state(SMALL, 1), path)
+    assert path.read_bytes() == whole and load(path).stage == 0
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT_NAME
     with pytest.raises(ModelError, match="does not exist"):
