@@ -122,10 +122,10 @@ class Attention:
         surroundings = local_map(present_frame(frame.tensor), frame.obstacles)
         times_s = memory.age_s(frame) + np.arange(0.0, STEPS * DT_S - memory.age_s(frame), DT_S)
         way = relative(frame.pose, pose_along(memory.plan.trajectory, times_s))[:, :2]
-        clearance = surroundings.clearance_at(way)
-        if too_close(clearance[: round(_WATCHED_S / DT_S)], self._clear_m).any():
+        watched = way[: round(_WATCHED_S / DT_S)]
+        if too_close(surroundings.clearance_at_few(watched), self._clear_m).any():
             return "margin"
-        away_m = _away(way[: round(_WATCHED_S / DT_S)])
+        away_m = _away(watched)
         if (away_m[motion_frames(frame.tensor)[0] >= 0.5] <= self.config.watch_movers_m).any():
             return "movers"  # where people walk, tenths of a second count
         observed = (away_m <= self.config.watch_m) & ~surroundings.unknown

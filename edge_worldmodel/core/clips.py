@@ -31,7 +31,3 @@ class Clips:
             self.of[index] = imagination.latents[rows], futures[rows]
         self.steps, self.noise_level = max(self.steps, imagination.steps), imagination.noise_level
         self.networks_s += took_s
-
-    def futures_of(self, batch: list[int]) -> Tensor:
-        """Return (len(batch), F, H, 64, 64)."""
-        return np.stack([self.of[index][1] for index in batch])

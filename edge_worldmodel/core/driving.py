@@ -30,19 +30,21 @@ def roll_out(
     """
     axes = [0, 2] if targets.shape[-1] == 2 else [0, 1, 2]
     side, turn = limits.max_lateral_mps, limits.max_yaw_rate_radps
-    lowest = np.array([limits.min_speed_mps, -side, -turn])[axes]
-    highest = np.array([limits.max_speed_mps, side, turn])[axes]
-    wanted = np.clip(targets, lowest, highest).transpose(1, 0, 2)
+    lowest = np.array([limits.min_speed_mps, -side, -turn])[axes, None]
+    highest = np.array([limits.max_speed_mps, side, turn])[axes, None]
     turn_step = limits.max_yaw_accel_radps2 * DT_S
-    faster = np.array([limits.max_accel_mps2 * DT_S] * 2 + [turn_step])[axes]
-    slower = np.array([limits.max_decel_mps2 * DT_S] * 2 + [turn_step])[axes]
-    jerk = np.array([limits.max_jerk_mps3] * 2 + [limits.max_yaw_jerk_radps3])[axes] * DT_S * DT_S
-    states = np.empty((targets.shape[1] + 1, len(targets), len(axes)))
-    states[0] = np.asarray(twist)[axes]
-    change = np.tile(np.zeros(len(axes)) if acceleration is None else acceleration[axes] * DT_S, (len(targets), 1))
+    faster = np.array([limits.max_accel_mps2 * DT_S] * 2 + [turn_step])[axes, None]
+    slower = np.array([limits.max_decel_mps2 * DT_S] * 2 + [turn_step])[axes, None]
+    braking = -slower
+    jerk = np.array([limits.max_jerk_mps3] * 2 + [limits.max_yaw_jerk_radps3])[axes, None] * DT_S * DT_S
+    # Step, axis, maneuver: numpy is fast along the last one only, and there are more maneuvers than axes.
+    wanted = np.minimum(np.maximum(targets.transpose(1, 2, 0), lowest, order="C"), highest)
+    states = np.empty((len(wanted) + 1, len(axes), len(targets)))
+    states[0] = np.asarray(twist)[axes, None]
+    change = np.zeros_like(states[0]) + (0.0 if acceleration is None else acceleration[axes, None] * DT_S)
     # Where every acceleration can be reached within one step, there is no jerk to limit.
     jerky = bool((jerk < faster + slower).any())
-    one_way = not jerky and len(axes) == 2 and twist[0] >= 0.0 and not wanted[..., 0].min(initial=0.0) < 0.0
+    one_way = not jerky and len(axes) == 2 and twist[0] >= 0.0 and not wanted[:, 0].min(initial=0.0) < 0.0
     for step, target in enumerate(wanted):
         state = states[step]
         gap = np.subtract(target, state, out=states[step + 1])
@@ -50,35 +52,35 @@ def roll_out(
             gap[:] = np.clip(_gently(gap, jerk), change - jerk, change + jerk)
         # Growing speed is limited by the acceleration, shrinking speed by the deceleration.
         if one_way:
-            np.minimum(np.maximum(gap, -slower, out=gap), faster, out=gap)
+            np.minimum(np.maximum(gap, braking, out=gap), faster, out=gap)
             gap += state
         else:
             _either_way(state, gap, faster, slower)
         if limits.kind == "ackermann":
-            most = limits.max_curvature_radpm * np.abs(gap[:, 0])
-            np.minimum(np.maximum(gap[:, -1], -most), most, out=gap[:, -1])
+            most = limits.max_curvature_radpm * np.abs(gap[0])
+            np.minimum(np.maximum(gap[-1], -most), most, out=gap[-1])
         if jerky:  # better a jerk than a speed beyond its limit
             np.clip(gap, np.minimum(lowest, state), np.maximum(highest, state), out=gap)
             change = gap - state
     twists = np.zeros((len(targets), len(states), 3))
-    twists[..., axes] = states.transpose(1, 0, 2)
+    twists[..., axes] = states.transpose(2, 0, 1)
     return integrate(twists), twists
 
 
 def _gently(gap: Floats, jerk: Floats) -> Floats:
-    """Return the largest change (N, A) per step that can be taken back to none, at the jerk limit, within the gap."""
+    """Return the largest change (A, N) per step that can be taken back to none, at the jerk limit, within the gap."""
     steps: Floats = np.copysign(jerk * (np.sqrt(1.0 + 2.0 * np.abs(gap) / jerk) - 1.0), gap)
     return steps
 
 
 def _either_way(state: Floats, gap: Floats, faster: Floats, slower: Floats) -> None:
-    """Turn the wanted change (N, A) into the next state; backwards the limits swap, and zero is not jumped."""
+    """Turn the wanted change (A, N) into the next state; backwards the limits swap, and zero is not jumped."""
     up = np.where(state >= 0.0, faster, slower)
     down = np.where(state <= 0.0, faster, slower)
     np.minimum(np.maximum(gap, -down, out=gap), up, out=gap)
     gap += state
-    moving = gap[:, :-1]
-    moving[np.sign(moving) * np.sign(state[:, :-1]) < 0.0] = 0.0
+    moving = gap[:-1]
+    moving[np.sign(moving) * np.sign(state[:-1]) < 0.0] = 0.0
 
 
 def integrate(twists: Floats) -> Floats:

@@ -5,6 +5,7 @@ Arrays are [iy, ix], like nav_msgs/OccupancyGrid; the frame's origin is the cent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,8 +61,13 @@ class GridSpec:
 
     def cell_centres(self) -> Floats:
         """Return (cells, cells, 2), the x, y in metres of the centre of each cell [iy, ix]."""
-        axis = (np.arange(self.cells) + 0.5) * self.cell_size_m - 0.5 * self.extent_m
-        return np.stack(np.meshgrid(axis, axis), axis=-1)
+        axis_m = self.axis_m()
+        return np.stack(np.meshgrid(axis_m, axis_m), axis=-1)
+
+    def axis_m(self) -> Floats:
+        """Return (cells,) the x in metres of the centres of a row of cells, or the y of a column."""
+        axis_m: Floats = (np.arange(self.cells) + 0.5) * self.cell_size_m - 0.5 * self.extent_m
+        return axis_m
 
     def fractional_cells(self, points: Floats) -> Floats:
         """Return points (..., 2) as (x, y) in cells from the corner of cell (0, 0)."""
@@ -84,7 +90,10 @@ def hit_points(sweeps: Sequence[Sweep], poses_in_grid: ArrayLike, spacing_m: flo
     hits = [transform_points(pose, sweep.endpoints[sweep.hit]) for sweep, pose in zip(sweeps, poses, strict=True)]
     points = np.concatenate(hits) if hits else np.zeros((0, 2))
     points = points[(np.abs(points) < 0.5 * EGO_GRID.extent_m).all(axis=1)]
-    _, first = np.unique(np.floor(points / spacing_m).astype(np.intp), axis=0, return_index=True)
+    square = np.floor(points / spacing_m).astype(np.intp)
+    # One number for each square: ten times as fast as telling rows apart.
+    across = math.ceil(EGO_GRID.extent_m / spacing_m) + 1
+    _, first = np.unique(square[:, 0] * across + square[:, 1], return_index=True)
     found: NDArray[np.float32] = points[first].astype(np.float32)
     return found
 
@@ -120,11 +129,16 @@ def resample(
     Returns:
         The map at the wanted cells (bilinear), and (cells, cells) whether it reaches each of them.
     """
-    centres = spec.cell_centres().reshape(-1, 2)
-    pixels = spec.fractional_cells(transform_points(pose_in_values, centres)).reshape(spec.cells, spec.cells, 2) - 0.5
-    inside = np.all((pixels >= -0.5) & (pixels < spec.cells - 0.5), axis=-1)
-    x, y = (np.clip(pixels[..., i], -1.0, spec.cells).astype(np.float32) for i in (0, 1))
-    moved = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    pose = np.asarray(pose_in_values, dtype=np.float64)
+    cos, sin = np.cos(pose[2]), np.sin(pose[2])
+    axis_m = spec.axis_m()
+    # Rows and columns are turned on their own and then added up: 64 products each instead of 4096.
+    places = (pose[0] + (cos * axis_m - sin * axis_m[:, None]), pose[1] + (sin * axis_m + cos * axis_m[:, None]))
+    x, y = (spec.fractional_cells(place) - 0.5 for place in places)
+    low, high = np.minimum(x, y), np.maximum(x, y)
+    inside = (low >= -0.5) & (high < spec.cells - 0.5)
+    columns, rows = (np.minimum(np.maximum(at, -1.0), spec.cells).astype(np.float32) for at in (x, y))
+    moved = cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.float32), inside
 
 

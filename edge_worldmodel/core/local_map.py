@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,29 +15,52 @@ from edge_worldmodel.core.types import Floats, Tensor
 
 ROUNDING_M = 1e-4
 """Clearances are compared to within this."""
-_FINE = 4
-"""Fine cells along a cell, 5 cm each."""
+_FINE_CELLS = 4 * EGO_GRID.cells
+"""Fine cells along the grid, 5 cm each."""
 _FAR_M = 20.0
 """Clearance where the grid holds no obstacle at all."""
 
 
 @dataclass(frozen=True)
 class LocalMap:
-    """Ego grid at the reference time, [iy, ix] in the present ego frame.
+    """Ego grid at the reference time, [iy, ix] in the present ego frame; clearances are measured when first asked for.
 
-    ``occupied``, ``unknown`` and ``clearance_m`` are (64, 64); ``fine_m`` holds the clearances as finely as they are
-    known, (256, 256) where the points are known that the cells were drawn from. A cell's clearance is then that of its
-    best spot: a gap leads through a cell when it leads through a part of it.
+    ``occupied`` and ``unknown`` are (64, 64), ``points`` (n, 2) what was hit, where that is known. ``measured_m`` (n, n)
+    are the clearances where somebody has measured them already.
     """
 
     occupied: NDArray[np.bool_]
     unknown: NDArray[np.bool_]
-    clearance_m: Tensor
-    fine_m: Tensor
+    points: Tensor | None = None
+    measured_m: Tensor | None = None
+
+    @cached_property
+    def fine_m(self) -> Tensor:
+        """Return the clearances as finely as they are known: (256, 256) from points, (64, 64) from cells alone."""
+        if self.measured_m is not None:
+            return self.measured_m
+        if self.points is None or not len(self.points):
+            return clearance(self.occupied)
+        free = np.ones((_FINE_CELLS, _FINE_CELLS), np.uint8)
+        free[cells_of(self.points, _FINE_CELLS)] = 0
+        return _metres(cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), _FINE_CELLS)
+
+    @cached_property
+    def clearance_m(self) -> Tensor:
+        """Return (64, 64) the clearance of each cell's best spot: a gap leads through it when through a part of it."""
+        return _best_of_each_cell(self.fine_m)
 
     def clearance_at(self, points: ArrayLike) -> Floats:
         """Return (...) the distance from points (..., 2) to the nearest obstacle, to within half a cell."""
         return lookup(self.fine_m, points).astype(np.float64)
+
+    def clearance_at_few(self, points: Floats) -> Floats:
+        """Return (n,) the same for a few points (n, 2): obstacle by obstacle, without measuring the whole map."""
+        if self.points is None or not len(self.points) or self.measured_m is not None:
+            return self.clearance_at(points)
+        (here_y, here_x), (hit_y, hit_x) = cells_of(points, _FINE_CELLS), cells_of(self.points, _FINE_CELLS)
+        square = (here_y[:, None] - hit_y) ** 2 + (here_x[:, None] - hit_x) ** 2
+        return _metres(np.sqrt(square.min(axis=1).astype(np.float32)), _FINE_CELLS).astype(np.float64)
 
     def clearance_along(self, paths: Floats) -> Floats:
         """Return (..., T) the same along paths (..., T, 2), interpolated between cells."""
@@ -50,29 +75,22 @@ def local_map(frame: Tensor, points: Tensor | None = None) -> LocalMap:
         points: (n, 2) in the ego frame, what was hit, where that is known; None or none of them: only the cells are.
     """
     occupied, free = frame[0] >= 0.5, frame[1] >= 0.5
-    return _with_clearance(occupied, ~(occupied | free), points)
+    return LocalMap(occupied, ~(occupied | free), points)
 
 
-def without(seen: LocalMap, moving: NDArray[np.bool_], points: Tensor | None = None) -> LocalMap:
-    """Return a map without some cells (64, 64) and the points (n, 2) in them; what they hid stays unknown."""
-    kept = None if points is None else points[~moving[cells_of(points)]]
-    return _with_clearance(seen.occupied & ~moving, seen.unknown, kept)
-
-
-def _with_clearance(occupied: NDArray[np.bool_], unknown: NDArray[np.bool_], points: Tensor | None) -> LocalMap:
-    if points is None or not len(points):
-        coarse_m = clearance(occupied)
-        return LocalMap(occupied, unknown, coarse_m, coarse_m)
-    drawn = np.zeros((_FINE * EGO_GRID.cells, _FINE * EGO_GRID.cells), bool)
-    drawn[cells_of(points, len(drawn))] = True
-    fine_m = clearance(drawn)
-    return LocalMap(occupied, unknown, _best_of_each_cell(fine_m), fine_m)
+def without(seen: LocalMap, moving: NDArray[np.bool_]) -> LocalMap:
+    """Return a map without some cells (64, 64) and the points in them; what they hid stays unknown."""
+    kept = None if seen.points is None else seen.points[~moving[cells_of(seen.points)]]
+    return LocalMap(seen.occupied & ~moving, seen.unknown, kept)
 
 
 def _best_of_each_cell(fine_m: Tensor) -> Tensor:
+    fine = len(fine_m) // EGO_GRID.cells
+    if fine == 1:
+        return fine_m
     # Row by row, then column by column: nearly twenty times as fast as a reduction over blocks.
-    rows = np.maximum.reduce([fine_m[i::_FINE] for i in range(_FINE)])
-    best_m: Tensor = np.maximum.reduce([rows[:, i::_FINE] for i in range(_FINE)])
+    rows = np.maximum.reduce([fine_m[i::fine] for i in range(fine)])
+    best_m: Tensor = np.maximum.reduce([rows[:, i::fine] for i in range(fine)])
     return best_m
 
 
@@ -80,10 +98,15 @@ def clearance(occupied: NDArray[np.bool_]) -> Tensor:
     """Return (n, n) the distance in metres from each cell's centre to the nearest occupied cell's edge."""
     if not occupied.any():
         return np.full(occupied.shape, _FAR_M, np.float32)
-    cells = cv2.distanceTransform((~occupied).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    free = (~occupied).view(np.uint8)
+    return _metres(cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), len(occupied))
+
+
+def _metres(cells: NDArray[Any], cells_across: int) -> Tensor:
+    """Return distances between the centres of cells as those to the nearer edge, in metres; they are written over."""
     metres: Tensor = np.asarray(cells, np.float32)
     metres -= np.float32(0.5)
-    metres *= np.float32(EGO_GRID.extent_m / len(occupied))
+    metres *= np.float32(EGO_GRID.extent_m / cells_across)
     return np.maximum(metres, 0.0, out=metres)
 
 
@@ -103,8 +126,8 @@ def cells_of(points: ArrayLike, cells_across: int = EGO_GRID.cells) -> tuple[NDA
 def along(values: Tensor, paths: Floats) -> Floats:
     """Return (..., T) grid values (n, n) along paths (..., T, 2), interpolated between the cells' centres."""
     position = (EGO_GRID.fractional_cells(paths) * (len(values) / EGO_GRID.cells) - 0.5).astype(np.float32)
-    x, y = np.moveaxis(position.reshape(-1, *paths.shape[-2:]), -1, 0)
-    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = position.reshape(-1, *paths.shape[-2:])
+    found = cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float64).reshape(paths.shape[:-1])
 
 

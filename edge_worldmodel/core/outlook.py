@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.local_map import LocalMap, cells_of, clearance, local_map, without
 from edge_worldmodel.core.robot_limits import DT_S, RobotLimits
 from edge_worldmodel.core.types import Floats, Tensor
@@ -38,18 +39,21 @@ class Outlook:
 
         The body keeps away from what stands, the circle round it from what moves. Negative: they overlap.
         """
+        beside = room_beside(self.standing, poses, limits)
         iy, ix = cells_of(poses[..., :2])
-        to_movers_m = self.movers_m[frames_at(poses.shape[1]), iy, ix] - limits.radius_m
-        room: Floats = np.minimum(to_movers_m, room_beside(self.standing, poses, limits))
+        cell = frames_at(poses.shape[1]) * EGO_GRID.cells**2 + iy * EGO_GRID.cells + ix
+        room: Floats = np.minimum(self.movers_m.reshape(-1)[cell] - limits.radius_m, beside)
         return room
 
 
 def room_beside(standing: LocalMap, poses: Floats, limits: RobotLimits) -> Floats:
     """Return (..., T) the room in metres between what stands and the body at poses (..., T, 3)."""
+    if limits.discs_m == (0.0,):
+        alone: Floats = standing.clearance_along(poses[..., :2]) - limits.body_radius_m
+        return alone
     cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
     discs = (np.stack([poses[..., 0] + x * cos, poses[..., 1] + x * sin], axis=-1) for x in limits.discs_m)
-    nearest = np.minimum.reduce([standing.clearance_along(disc) for disc in discs])
-    room: Floats = nearest - limits.body_radius_m
+    room: Floats = np.minimum.reduce([standing.clearance_along(disc) for disc in discs]) - limits.body_radius_m
     return room
 
 
@@ -65,9 +69,9 @@ def outlook(present: Tensor, motion: Tensor, points: Tensor | None = None) -> Ou
     now, *ahead = motion >= 0.5
     if not now.any():
         nobody_m = np.broadcast_to(clearance(now), (1 + len(ahead), *now.shape))
-        return Outlook(seen, seen, nobody_m, np.zeros_like(seen.clearance_m))
+        return Outlook(seen, seen, nobody_m, np.zeros(now.shape, np.float32))
     movers_m = np.stack([clearance(moved) for moved in (now, *ahead)])
-    return Outlook(seen, without(seen, now, points), movers_m, _crossed(np.stack(ahead)))
+    return Outlook(seen, without(seen, now), movers_m, _crossed(np.stack(ahead)))
 
 
 def _crossed(ahead: NDArray[np.bool_]) -> Tensor:

@@ -15,7 +15,7 @@ from edge_worldmodel.core.config import param
 from edge_worldmodel.core.cost_to_go import CostToGo, cost_to_go
 from edge_worldmodel.core.critics import risk
 from edge_worldmodel.core.critics.scene import Scene
-from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
+from edge_worldmodel.core.disturbances import DisturbanceConfig, disturb, draw
 from edge_worldmodel.core.effort import EVERYTHING, Effort
 from edge_worldmodel.core.errors import InputError, ModelError
 from edge_worldmodel.core.folding import motion_frames, present_frame
@@ -153,13 +153,14 @@ class Planner:
         # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
         noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)[: effort.futures(cfg.futures)]
         warm = warm_start if self._fits(warm_start, frame) else None
-        scene = self._scene(candidates, ahead, field, rng)
+        scene = self._scene(frame, candidates, ahead, field, rng)
         ranking, imagined = Ranking(scene, cfg, escape), Clips(len(noise))
         while (batch := ranking.contenders(cfg.imagined_at_once)) and (budget.begin_batch() or not imagined.of):
             asked_s = clock_s()
             imagination, futures = self._imagine(frame, candidates.pick(batch), noise, warm, effort, budget)
             imagined.add(batch, imagination, futures, clock_s() - asked_s)
-            ranking.learn(batch, *score_risk(scene.of(batch, imagined.futures_of(batch)), escape))
+            clips = futures.reshape(len(batch), len(noise), *futures.shape[1:])
+            ranking.learn(batch, *score_risk(scene.of(batch, clips), escape))
         # Choose.
         choice = ranking.choose()
         latency = LatencyBreakdown(
@@ -216,14 +217,15 @@ class Planner:
         budget.check()
         return imagination, self.world_model.decode(imagination.latents, frame.tensor)
 
-    def _scene(self, candidates: Candidates, ahead: Outlook, field: CostToGo, rng: np.random.Generator) -> Scene:
-        """Draw disturbances, the first of them none, and gather what the critics look at; nothing is imagined yet."""
+    def _scene(
+        self, frame: LatentFrame, candidates: Candidates, ahead: Outlook, field: CostToGo, rng: np.random.Generator
+    ) -> Scene:
+        """Draw disturbances and gather what the critics look at; nothing is imagined yet."""
         cfg = self.config
-        normals = rng.standard_normal((cfg.disturbances, NORMALS_PER_DRAW))
-        normals[0] = 0.0
+        drift_mps = np.array([0.0, frame.twist[1] - candidates.twists[0, 0, 1]])
         return Scene(
             candidates,
-            disturb(candidates.twists, normals, self.disturbances),
+            disturb(candidates.twists, draw(cfg.disturbances, rng), self.disturbances, drift_mps),
             np.zeros((len(candidates), 0, *tensors.FUTURE.with_batch(0)[1:]), np.float32),
             ahead,
             field,

@@ -73,8 +73,9 @@ class Ranking:
     @property
     def cost(self) -> Floats:
         """Return (M,) the weighted sum, a lower bound where the risk is not known."""
-        cfg, risk = self.config, np.nan_to_num(self.risk)
-        met = np.nan_to_num(self.exposure) - risk
+        cfg, unknown = self.config, np.isnan(self.risk)
+        risk, exposure = np.where(unknown, 0.0, self.risk), np.where(unknown, 0.0, self.exposure)
+        met = exposure - risk
         cost: Floats = self.riskless + cfg.arrival_weight * (cfg.risk_weight_m * risk + cfg.exposure_weight_m * met)
         return cost
 

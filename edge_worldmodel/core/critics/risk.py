@@ -6,8 +6,6 @@ that is usually safe and sometimes fatal is not called safe.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +58,6 @@ def collision_probability(scene: Scene) -> Tensor:
     comes closer than it is now: it must be able to leave, and to see that it has to.
     """
     points = scene.disturbed[..., :2]
-    scene = replace(scene, futures=scene.departures())
     clearance = lookup(scene.ahead.movers_m[0], points).astype(np.float64)
     hit = _hits(scene, points, scene.clear_m)
     nearest_m = float(clearance[..., 0].min())
@@ -95,18 +92,17 @@ def _hits(scene: Scene, points: Floats, clear_m: float) -> Tensor:
     # Only the cells that some path comes near need to be looked at.
     margin = kernel.shape[0] // 2
     top, left = max(int(iy.min()) - margin, 0), max(int(ix.min()) - margin, 0)
-    window = np.s_[..., top : int(iy.max()) + margin + 1, left : int(ix.max()) + margin + 1]
+    rows = slice(top, int(iy.max()) + margin + 1)
+    columns = slice(left, int(ix.max()) + margin + 1)
     iy, ix = iy - top, ix - left
-    movers = scene.ahead.seen.occupied & ~scene.ahead.standing.occupied
-    present = dilate(movers[None][window].astype(np.float32), kernel)[0]
-    imagined = scene.futures[window]
-    grown = dilate(imagined.reshape(-1, *imagined.shape[-2:]), kernel).reshape(imagined.shape)
+    movers = (scene.ahead.seen.occupied & ~scene.ahead.standing.occupied)[rows, columns]
+    present = dilate(movers[None].astype(np.float32), kernel)[0]
+    imagined = scene.departures(rows, columns)
+    grown = dilate(imagined.reshape(-1, *imagined.shape[-2:]), kernel)
     frame = frames_at(points.shape[2])
-    maneuver = np.arange(len(points))[:, None, None, None]
-    future = np.arange(imagined.shape[1])[None, :, None, None]
-    hit: Tensor = grown[maneuver, future, np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
-    hit = np.where(frame == 0, present[iy, ix][:, None], hit)
-    return hit.astype(np.float32, copy=False)
+    clip = np.arange(imagined.shape[0] * imagined.shape[1]).reshape(*imagined.shape[:2], 1, 1)
+    hit: Tensor = grown[clip * imagined.shape[2] + np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
+    return np.where(frame == 0, present[iy, ix][:, None], hit)
 
 
 def footprint_kernel(radius_m: float) -> NDArray[np.uint8]:

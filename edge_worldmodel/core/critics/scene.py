@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.cost_to_go import CostToGo
-from edge_worldmodel.core.local_map import LocalMap, clearance
+from edge_worldmodel.core.local_map import LocalMap
 from edge_worldmodel.core.maneuvers import Candidates
 from edge_worldmodel.core.outlook import Outlook
 from edge_worldmodel.core.robot_limits import RobotLimits
@@ -46,22 +46,22 @@ class Scene:
         """Return the scene with only what is imagined where nothing is seen now, nor right beside it."""
         elsewhere = ~_grown(self.ahead.seen.occupied)
         nothing = np.zeros_like(elsewhere)
-        far_m = clearance(nothing)
-        empty = LocalMap(nothing, self.ahead.seen.unknown, far_m, far_m)
+        empty = LocalMap(nothing, self.ahead.seen.unknown)
         futures = self.futures * elsewhere.astype(np.float32)
         return replace(self, futures=futures, ahead=replace(self.ahead, seen=empty, standing=empty))
 
-    def departures(self) -> Tensor:
-        """Return (M, F, H, 64, 64) what is imagined beside what stands.
+    def departures(self, rows: slice, columns: slice) -> Tensor:
+        """Return (M, F, H, rows, columns) what is imagined beside what stands, of a part of the grid.
 
         Walls are imagined with soft edges, for their cells are coarse; they are seen better than that. Right beside
         what stands only that counts by which a cell is rather occupied than not.
         """
         stands = self.ahead.standing.occupied
-        beside = _grown(stands) & ~stands
-        futures = self.futures * (~stands).astype(np.float32)
-        futures[..., beside] = np.maximum(2.0 * futures[..., beside] - 1.0, 0.0)
-        return futures
+        beside = (_grown(stands) & ~stands)[rows, columns].astype(np.float32)
+        counted = (~stands)[rows, columns].astype(np.float32) + beside
+        found: Tensor = self.futures[..., rows, columns] * counted
+        found -= beside
+        return np.maximum(found, 0.0, out=found)
 
 
 def _grown(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:

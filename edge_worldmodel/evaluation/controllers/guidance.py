@@ -49,8 +49,7 @@ def coarse(costmap: Costmap) -> LocalMap:
     return LocalMap(
         occupied=_pooled(np.logical_or, costmap.occupied),
         unknown=_pooled(np.logical_and, costmap.unknown),
-        clearance_m=_pooled(np.maximum, costmap.distance_m),
-        fine_m=costmap.distance_m,
+        measured_m=costmap.distance_m,
     )
 
 
