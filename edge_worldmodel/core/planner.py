@@ -67,9 +67,11 @@ class PlannerConfig(ScoreConfig):
     harmless_mps: float = param(
         0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
     )
-    margin_m: float = param(
-        0.09, "room wanted round the footprint, a little more than the supervisor's", minimum=0.0, maximum=1.0
-    )
+    margin_m: float = param(0.09, "room wanted round the footprint from what moves", minimum=0.0, maximum=1.0)
+    wall_margin_m: float = param(
+        0.05, "room wanted between the body and what stands; the map shows up to 5 cm less than there is", minimum=0.0,
+        maximum=1.0,
+    )  # fmt: skip
     validity_s: float = param(0.6, "how long a plan may be followed after its stamp", minimum=0.1, maximum=3.2)
     tracking_tolerance: float = param(
         0.4, "gap between planned and measured twist up to which the planned one is carried on [m/s, rad/s]",
@@ -144,7 +146,7 @@ class Planner:
         cfg, began_s, budget = self.config, clock_s(), budget or Budget()
         self._check(frame, goal)
         ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor), frame.obstacles)
-        wanted_m = self.limits.body_radius_m + cfg.margin_m
+        wanted_m = self.limits.body_radius_m + cfg.wall_margin_m
         field = cost_to_go(ahead.standing, self._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
         # Propose.
         escape = None if recovery is None else recovery.escape(frame, ahead.seen, float(field.heading(np.zeros(2))))
@@ -189,7 +191,8 @@ class Planner:
             ahead,
             field,
             count=cfg.maneuvers,
-            margin_m=cfg.margin_m,
+            margin_m=cfg.wall_margin_m,
+            movers_margin_m=cfg.margin_m,
             previous_targets=targets,
             escape=None if escape is None else (escape.name, escape.targets),
             acceleration=acceleration,
@@ -231,6 +234,7 @@ class Planner:
             field,
             self.limits,
             self.limits.radius_m + cfg.margin_m,
+            cfg.wall_margin_m,
             cfg.risk_tail,
             self._fade,
             cfg.harmless_mps,

@@ -53,6 +53,7 @@ _BOOTSTRAP_DRAWS = 500
 _WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
 """For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
 
+
 def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> dict[str, float]:
     """Return the share of T-junctions in whose futures somebody goes left in one and right in another, and errors.
 

@@ -39,9 +39,7 @@ def random_paths(rng: np.random.Generator) -> NDArray[np.intp]:
     return inside
 
 
-def path_forecast(
-    futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]
-) -> PathForecast:
+def path_forecast(futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]) -> PathForecast:
     """Forecast whether something comes onto a path by each horizon, and what came; paths clear now are scored.
 
     Within one future the worst cell of the path decides, as in the planner; over futures the mean.

@@ -101,7 +101,10 @@ def open_contenders(folders: Mapping[str, Path], threads: int) -> dict[str, Cont
 
 
 def compare(
-    contenders: Mapping[str, Contender], material: Material, workload: Workload, rounds: int,
+    contenders: Mapping[str, Contender],
+    material: Material,
+    workload: Workload,
+    rounds: int,
     clock_s: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Measure size, time and quality of every contender, and each against the first.
