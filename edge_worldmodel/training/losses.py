@@ -65,11 +65,13 @@ def ensemble_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     the ensemble's mean, cell by cell. Both are fair (Ferro, 2014): they score the distribution that the clips are
     drawn from, so that few of them are not punished for differing, as they would be by the score of their mean.
 
+    Cells that the present does not show count like others: with less weight futures become too sure of them.
+
     Args:
         logits: log odds of M >= 2 imagined clips, (B, M, H, 64, 64).
         batch: what happened.
     """
-    weight = _seen_weight(batch) * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
+    weight = batch.known * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
     imagined, count = torch.sigmoid(logits.float()), logits.shape[1]
     error = imagined - batch.future[:, None]
     pairs = error.sum(dim=1).square() - error.square().sum(dim=1)
