@@ -1,6 +1,6 @@
 """Safety supervisor node: plan, raw sensors and both clocks in, Verdict and command out, at every tick.
 
-The timer ticks, and a new plan does. A plain node, alive from its first line to its last. One thread, a steady-clock timer, no network.
+A plain node, alive from its first line to its last. One thread, no network; a steady-clock timer ticks, and a new plan.
 """
 
 from __future__ import annotations
