@@ -15,7 +15,7 @@ import torch
 from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.core.tensors import NETWORKS
 from edge_worldmodel.evaluation.run_report import commit
-from edge_worldmodel.store.manifest import VerifiedModel, load_model, network_entry
+from edge_worldmodel.store.manifest import VerifiedModel, load_model, network_entry, totals
 from edge_worldmodel.training.export import write_manifest
 from edge_worldmodel.training.networks import Architecture, WorldNetworks
 
@@ -74,6 +74,7 @@ def write_model(
         "quality": {},
         "latency_s": {},
     }
+    manifest["totals"] = totals(manifest)
     out.mkdir(parents=True, exist_ok=True)
     for network, data in files.items():
         (out / f"{network}.onnx").write_bytes(data)

@@ -76,8 +76,12 @@ def floating(networks: WorldNetworks) -> dict[str, onnx.ModelProto]:
 
 
 def quantise_all(
-    models: Mapping[str, onnx.ModelProto], inputs: Mapping[str, Sequence[Inputs]], kept: Collection[str] = (), *,
-    signed: bool = False, caches: Path | None = None,
+    models: Mapping[str, onnx.ModelProto],
+    inputs: Mapping[str, Sequence[Inputs]],
+    kept: Collection[str] = (),
+    *,
+    signed: bool = False,
+    caches: Path | None = None,
 ) -> dict[str, bytes]:
     """Return all networks in INT8, but for the layers ``kept``, which are named "<network> <node>".
 
@@ -91,8 +95,13 @@ def quantise_all(
 
 
 def _within(
-    limit: float, models: Mapping[str, onnx.ModelProto], inputs: Mapping[str, Sequence[Inputs]],
-    told: Sequence[Sensitivity], exact: Any, clips: Clips, options: argparse.Namespace,
+    limit: float,
+    models: Mapping[str, onnx.ModelProto],
+    inputs: Mapping[str, Sequence[Inputs]],
+    told: Sequence[Sensitivity],
+    exact: Any,
+    clips: Clips,
+    options: argparse.Namespace,
 ) -> tuple[dict[str, bytes], list[str], list[float]]:
     """Keep the most sensitive layers in FP32, one more at a time, until the loss on held-in clips is within the limit.
 
@@ -119,4 +128,3 @@ def brier(model: WorldModel, clips: Clips, seed: int = 0, mask: str = "moving") 
     sums = score(model, clips, _STEPS, seed).sums
     square, cells = (np.sum(sums[name], axis=0)[1:] for name in (f"square_{mask}", f"cells_{mask}"))
     return float(np.mean(square / cells))
-

@@ -44,7 +44,7 @@ class Deliberation:
     ) -> None:
         """Plan with ``planner`` whenever there is a reason to."""
         self.planner = planner
-        clear_m = planner.limits.body_radius_m + planner.config.margin_m
+        clear_m = planner.limits.body_radius_m + planner.config.wall_margin_m
         self.attention = Attention(clear_m, config)
         self.recovery = Recovery(planner.limits, clear_m, recovery)
 

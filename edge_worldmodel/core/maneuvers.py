@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.centring import centred
 from edge_worldmodel.core.cost_to_go import CostToGo
 from edge_worldmodel.core.driving import pursue, roll_out
 from edge_worldmodel.core.errors import ConfigError
@@ -25,6 +26,8 @@ from edge_worldmodel.core.types import Floats
 MIN_CANDIDATES = 3
 STANDING = {"quadrotor": "hover"}
 """What the first maneuver, which brings the robot to rest, is called; "brake" for all other kinds."""
+_AMPLE_M = 0.3
+"""Room beyond the margin from which on a maneuver is no longer tight, and its route need not be centred."""
 _PARENTS = 8
 _KNOTS = 4
 _SPREAD = 0.15
@@ -65,6 +68,7 @@ def propose(
     *,
     count: int,
     margin_m: float,
+    movers_margin_m: float,
     previous_targets: Floats | None = None,
     escape: tuple[str, Floats] | None = None,
     acceleration: Floats | None = None,
@@ -78,7 +82,8 @@ def propose(
         ahead: what is where and when; maneuvers that would meet it are proposed last, not never.
         field: cost-to-go towards the goal.
         count: maneuvers wanted, at least 3.
-        margin_m: room round the footprint under which a pose counts as blocked.
+        margin_m: room between the body and what stands under which a pose counts as blocked.
+        movers_margin_m: the same for what moves.
         previous_targets: (T, A) of the previous plan from now on.
         escape: name and targets (T, 2) of a way out of a box, proposed as well.
         acceleration: (3,) present change of the twist per second; None: none.
@@ -86,7 +91,7 @@ def propose(
     """
     if count < MIN_CANDIDATES:
         raise ConfigError(f"count = {count!r}: a choice needs at least {MIN_CANDIDATES} maneuvers")
-    limits = library.limits
+    limits, margins_m = library.limits, (margin_m, movers_margin_m)
     first = {STANDING.get(limits.kind, "brake"): np.zeros((STEPS, limits.axes))}
     if previous_targets is not None:
         first["previous"] = previous_targets
@@ -94,18 +99,21 @@ def propose(
         first[escape[0]] = escape[1]
     kept = len(first)
     route = field.route()
+    if len(route):
+        enough_m = limits.body_radius_m + margin_m + _AMPLE_M
+        route = centred(route, ahead.standing, enough_m, limits.max_speed_mps * tensors.HORIZON_S + _AMPLE_M)
     first["route_fast"] = pursue(route, twist, limits.max_speed_mps, limits)
     first["route_slow"] = pursue(route, twist, 0.5 * limits.max_speed_mps, limits)
     own = np.stack([_with_axes(targets, limits.axes) for targets in first.values()])
     names, targets = (*first, *library.names), np.concatenate([own, library.targets])
     everything = Candidates(names, *roll_out(twist, targets, limits, acceleration))
-    scores = _prefilter(everything, ahead, field, margin_m, limits)
+    scores = _prefilter(everything, ahead, field, margins_m, limits)
     if refinement is not None and len(refinement):
         parents = _parents(names, scores, kept, len(refinement))
         near = targets[parents] + _variations(refinement, limits)
         more = Candidates(tuple(names[i] for i in parents), *roll_out(twist, near, limits, acceleration))
         everything = everything.and_also(more)
-        scores = np.append(scores, _prefilter(more, ahead, field, margin_m, limits))
+        scores = np.append(scores, _prefilter(more, ahead, field, margins_m, limits))
     return everything.pick(_diverse(everything, scores, kept, count))
 
 
@@ -136,17 +144,18 @@ def _with_axes(targets: Floats, axes: int) -> Floats:
 
 
 def _prefilter(
-    candidates: Candidates, ahead: Outlook, field: CostToGo, margin_m: float, limits: RobotLimits
+    candidates: Candidates, ahead: Outlook, field: CostToGo, margins_m: tuple[float, float], limits: RobotLimits
 ) -> Floats:
     """Return (N,) a cheap cost against the outlook alone: metres to go, a turn's worth, blocked time."""
-    room = ahead.room_along(candidates.poses, limits)
+    margin_m, movers_margin_m = margins_m
+    room = ahead.room_along(candidates.poses, limits, movers_margin_m - margin_m)
     # Where the robot stands inside a margin, only getting closer counts as blocked.
     blocked = too_close(room, margin_m) & (room < room[0, 0])
     blocked_share = np.logical_or.accumulate(blocked, axis=1).mean(axis=1)
     end = candidates.poses[:, -1]
     to_go = field.at(end[:, :2])
     facing = np.abs(wrap_angle(field.heading(end[:, :2]) - end[:, 2])) / np.pi
-    tight = np.clip(1.0 - (room.min(axis=1) - margin_m) / 0.3, 0.0, 1.0)
+    tight = np.clip(1.0 - (room.min(axis=1) - margin_m) / _AMPLE_M, 0.0, 1.0)
     reach_m = limits.max_speed_mps * tensors.HORIZON_S
     if field.goal is None:
         # Without a goal show what could be done: prefer to get somewhere, straight ahead.

@@ -34,15 +34,16 @@ class Outlook:
     movers_m: Tensor
     crossed: Tensor
 
-    def room_along(self, poses: Floats, limits: RobotLimits) -> Floats:
+    def room_along(self, poses: Floats, limits: RobotLimits, more_m: float = 0.0) -> Floats:
         """Return (N, T + 1) the room in metres round the footprint at poses (N, T + 1, 3), every DT_S.
 
-        The body keeps away from what stands, the circle round it from what moves. Negative: they overlap.
+        The body keeps away from what stands, the circle round it from what moves, by ``more_m`` more. Negative: they
+        overlap.
         """
         beside = room_beside(self.standing, poses, limits)
         iy, ix = cells_of(poses[..., :2])
         cell = frames_at(poses.shape[1]) * EGO_GRID.cells**2 + iy * EGO_GRID.cells + ix
-        room: Floats = np.minimum(self.movers_m.reshape(-1)[cell] - limits.radius_m, beside)
+        room: Floats = np.minimum(self.movers_m.reshape(-1)[cell] - (limits.radius_m + more_m), beside)
         return room
 
 

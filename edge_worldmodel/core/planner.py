@@ -15,7 +15,7 @@ from edge_worldmodel.core.config import param
 from edge_worldmodel.core.cost_to_go import CostToGo, cost_to_go
 from edge_worldmodel.core.critics import risk
 from edge_worldmodel.core.critics.scene import Scene
-from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
+from edge_worldmodel.core.disturbances import DisturbanceConfig, disturb, draw
 from edge_worldmodel.core.effort import EVERYTHING, Effort
 from edge_worldmodel.core.errors import InputError, ModelError
 from edge_worldmodel.core.folding import motion_frames, present_frame
@@ -67,9 +67,11 @@ class PlannerConfig(ScoreConfig):
     harmless_mps: float = param(
         0.3, "own speed below which a collision counts in proportion", minimum=0.001, maximum=1.0
     )
-    margin_m: float = param(
-        0.09, "room wanted round the footprint, a little more than the supervisor's", minimum=0.0, maximum=1.0
-    )
+    margin_m: float = param(0.09, "room wanted round the footprint from what moves", minimum=0.0, maximum=1.0)
+    wall_margin_m: float = param(
+        0.05, "room wanted between the body and what stands; the map shows up to 5 cm less than there is", minimum=0.0,
+        maximum=1.0,
+    )  # fmt: skip
     validity_s: float = param(0.6, "how long a plan may be followed after its stamp", minimum=0.1, maximum=3.2)
     tracking_tolerance: float = param(
         0.4, "gap between planned and measured twist up to which the planned one is carried on [m/s, rad/s]",
@@ -144,7 +146,7 @@ class Planner:
         cfg, began_s, budget = self.config, clock_s(), budget or Budget()
         self._check(frame, goal)
         ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor), frame.obstacles)
-        wanted_m = self.limits.body_radius_m + cfg.margin_m
+        wanted_m = self.limits.body_radius_m + cfg.wall_margin_m
         field = cost_to_go(ahead.standing, self._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
         # Propose.
         escape = None if recovery is None else recovery.escape(frame, ahead.seen, float(field.heading(np.zeros(2))))
@@ -153,7 +155,7 @@ class Planner:
         # Imagine and score, under the same noise and disturbances, until no other candidate can win any more.
         noise = rng.standard_normal(tensors.LATENT.with_batch(cfg.futures), np.float32)[: effort.futures(cfg.futures)]
         warm = warm_start if self._fits(warm_start, frame) else None
-        scene = self._scene(candidates, ahead, field, rng)
+        scene = self._scene(frame, candidates, ahead, field, rng)
         ranking, imagined = Ranking(scene, cfg, escape), Clips(len(noise))
         while (batch := ranking.contenders(cfg.imagined_at_once)) and (budget.begin_batch() or not imagined.of):
             asked_s = clock_s()
@@ -189,7 +191,8 @@ class Planner:
             ahead,
             field,
             count=cfg.maneuvers,
-            margin_m=cfg.margin_m,
+            margin_m=cfg.wall_margin_m,
+            movers_margin_m=cfg.margin_m,
             previous_targets=targets,
             escape=None if escape is None else (escape.name, escape.targets),
             acceleration=acceleration,
@@ -217,19 +220,21 @@ class Planner:
         budget.check()
         return imagination, self.world_model.decode(imagination.latents, frame.tensor)
 
-    def _scene(self, candidates: Candidates, ahead: Outlook, field: CostToGo, rng: np.random.Generator) -> Scene:
-        """Draw disturbances, the first of them none, and gather what the critics look at; nothing is imagined yet."""
+    def _scene(
+        self, frame: LatentFrame, candidates: Candidates, ahead: Outlook, field: CostToGo, rng: np.random.Generator
+    ) -> Scene:
+        """Draw disturbances and gather what the critics look at; nothing is imagined yet."""
         cfg = self.config
-        normals = rng.standard_normal((cfg.disturbances, NORMALS_PER_DRAW))
-        normals[0] = 0.0
+        drift_mps = np.array([0.0, frame.twist[1] - candidates.twists[0, 0, 1]])
         return Scene(
             candidates,
-            disturb(candidates.twists, normals, self.disturbances),
+            disturb(candidates.twists, draw(cfg.disturbances, rng), self.disturbances, drift_mps),
             np.zeros((len(candidates), 0, *tensors.FUTURE.with_batch(0)[1:]), np.float32),
             ahead,
             field,
             self.limits,
             self.limits.radius_m + cfg.margin_m,
+            cfg.wall_margin_m,
             cfg.risk_tail,
             self._fade,
             cfg.harmless_mps,

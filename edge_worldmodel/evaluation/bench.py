@@ -129,13 +129,13 @@ def measure_all(options: argparse.Namespace) -> dict[str, Any]:
     backends, model, load_s = _open(options, names, workload)
     clock_s = time.process_time if options.cpu_time else time.perf_counter
     times = measure(backends, workload, options.rounds, clock_s)
-    first_mb = _resident_mb()
+    first_mb = resident_mb()
     planned = _plans(backends[names[0]], model.model_id, options, clock_s)
     figures: dict[str, dict[str, float]] = {part: _quantiles(of) for part, of in times[names[0]].items()}
     figures[PLAN] = _quantiles(planned)
     figures["load"] = {"seconds": load_s}
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    figures["memory"] = {"peak_mb": peak_mb, "growth_mb": _resident_mb() - first_mb}
+    figures["memory"] = {"peak_mb": peak_mb, "growth_mb": resident_mb() - first_mb}
     found = this_machine()
     return {
         "schema": SCHEMA,
@@ -219,7 +219,8 @@ def _ratios(first: dict[str, Times], other: dict[str, Times]) -> dict[str, float
     return {part: float(np.median(first[part]) / np.median(other[part])) for part in first}
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
+    """Return the resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 

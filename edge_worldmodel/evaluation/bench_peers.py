@@ -118,7 +118,7 @@ class SameCosts:
         """Take in a scene; return the state (5,) to plan from: pose in the present ego frame, speed, yaw rate."""
         torch = self._torch
         grid, pose, twist, goal = scene(seed)
-        clear_m = self._limits.radius_m + self._config.margin_m
+        clear_m = self._limits.radius_m + self._config.wall_margin_m
         seen = outlook(grid, motion_forecast(np.tile(grid, (tensors.HISTORY_FRAMES, 1, 1)).astype(np.float32)))
         ahead = relative(pose, np.append(goal, 0.0))[:2]
         field = cost_to_go(seen.standing, ahead, clear_m, crossed=seen.crossed)
@@ -170,7 +170,7 @@ class SameCosts:
         x, y = share[:, 0], share[:, 1]
         rows = near[:, 0] * (1 - x) + near[:, 1] * x, near[:, 2] * (1 - x) + near[:, 3] * x
         clear_m = rows[0] * (1 - y) + rows[1] * y
-        close = clear_m < self._limits.radius_m + self._config.margin_m + ROUNDING_M
+        close = clear_m < self._limits.radius_m + self._config.wall_margin_m + ROUNDING_M
         return (close & (clear_m < self._clear_here_m - 2.0 * ROUNDING_M)).to(torch.float32)
 
     def terminal_cost(self, states: Any, _actions: Any) -> Any:

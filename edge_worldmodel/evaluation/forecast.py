@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,97 +19,75 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_worldmodel.backends import open_backend
-from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS, LATENT, OFF_GRID_M
-from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS
 from edge_worldmodel.evaluation.forecast_baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.evaluation.forecast_card import write_card
 from edge_worldmodel.evaluation.forecast_data import EvaluationData, Example, examples, load_data, pick
-from edge_worldmodel.evaluation.forecast_metrics import Scores, summarise
+from edge_worldmodel.evaluation.forecast_latency import model_latency
+from edge_worldmodel.evaluation.forecast_methods import (
+    DETERMINISTIC,
+    FUTURES,
+    OURS,
+    TEACHER,
+    UNCONDITIONED,
+    Forecaster,
+    Method,
+    Tensor,
+    open_model,
+    our_methods,
+    reference_methods,
+)
+from edge_worldmodel.evaluation.forecast_metrics import Scores, reliability, summarise
 from edge_worldmodel.evaluation.forecast_picture import draw_strips
-from edge_worldmodel.evaluation.joint_scores import energy_scores, path_scores, random_paths
-from edge_worldmodel.evaluation.junction import covers_both, draw_junction, standing_maneuver
+from edge_worldmodel.evaluation.forecast_reliability import draw_reliability
+from edge_worldmodel.evaluation.joint_scores import energy_scores, path_forecast, random_paths
+from edge_worldmodel.evaluation.junction import choice_errors, covers_both, draw_junction, standing_maneuver
 from edge_worldmodel.evaluation.run_report import commit
-from edge_worldmodel.store.manifest import MANIFEST_NAME, load_model
+from edge_worldmodel.store.manifest import MANIFEST_NAME, totals
 from edge_worldmodel.training.splits import Clips
 
-FUTURES = 16
-STEPS = (1, 2, 4)
-TEACHER_STEPS = 16
 JUNCTIONS = 100
-OURS, TEACHER, DETERMINISTIC, UNCONDITIONED = "ours", "ours_teacher", "deterministic", "ours_unconditioned"
-"""``ours`` takes the steps that the model's manifest asks for; with others it is ours_<n>_step. Unconditioned: the
-same model, not told the maneuver."""
+Results = dict[str, dict[str, list[float]]]
+"""Values per horizon, by method and metric."""
 _BOOTSTRAP_DRAWS = 500
 _WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
 """For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
 
-Tensor = NDArray[np.float32]
-Method = Callable[[Example], Tensor]
-"""From a clip to futures (N, H, 64, 64); N is 1 for who gives the probability of each cell and nothing else."""
 
+def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> dict[str, float]:
+    """Return the share of T-junctions in whose futures somebody goes left in one and right in another, and errors.
 
-class Forecaster:
-    """Imagines futures of a clip with an exported model, under the maneuver that was really driven."""
-
-    def __init__(
-        self, model: WorldModel, steps: int, futures: int = FUTURES, seed: int = 0, *, withheld: bool = False
-    ) -> None:
-        """Use a loaded model.
-
-        Args:
-            model: to imagine with.
-            steps: denoising steps.
-            futures: how many; 0: one, imagined without noise.
-            seed: fixes the noise of every clip.
-            withheld: the model is not told the maneuver.
-        """
-        self._model, self._steps, self._futures, self._withheld = model, steps, futures, withheld
-        self._rng = np.random.default_rng(seed)
-
-    def __call__(self, example: Example) -> Tensor:
-        """Return futures (N, H, 64, 64) of a clip."""
-        return self.imagine(example.history, example.maneuver)
-
-    def imagine(self, history: Tensor, driven: NDArray[np.float32]) -> Tensor:
-        """Return futures (N, H, 64, 64) of a history (10, 64, 64) under a maneuver (H, 3)."""
-        context = self._model.encode(history[None])
-        noise = self._rng.standard_normal(LATENT.with_batch(self._futures)).astype(np.float32)
-        if not self._futures:
-            noise = np.zeros(LATENT.with_batch(1), np.float32)
-        maneuver = driven[None].astype(np.float64)
-        if self._withheld:
-            maneuver[:] = OFF_GRID_M, OFF_GRID_M, 0.0
-        latents = self._model.imagine(context, maneuver, noise, steps=self._steps).latents
-        return self._model.decode(latents, context)
-
-
-def our_methods(model: WorldModel, manifest: dict[str, Any], seed: int = 0) -> dict[str, Forecaster]:
-    """Return ours with the model's own number of steps and with others."""
-    own = int(manifest.get("denoise_steps", max(STEPS)))
-    others = {f"{OURS}_{steps}_step": Forecaster(model, steps, seed=seed) for steps in STEPS if steps != own}
-    blind = Forecaster(model, own, seed=seed, withheld=True)
-    return {OURS: Forecaster(model, own, seed=seed), **others, UNCONDITIONED: blind}
-
-
-def junction_coverage(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> float:
-    """Return the share of T-junctions in whose futures somebody goes left in one and right in another."""
+    The errors are those of the best future and of the mean of all, see choice_errors.
+    """
     rng = np.random.default_rng(seed)
-    drawn = (draw_junction(rng) for _ in range(scenes))
-    covered = [covers_both(forecaster.imagine(each.history, standing_maneuver()), each) for each in drawn]
-    return float(np.mean(covered))
+    found = []
+    for _ in range(scenes):
+        junction = draw_junction(rng)
+        futures = forecaster.imagine(junction.history, standing_maneuver())
+        found.append((covers_both(futures, junction), *choice_errors(futures, junction)))
+    both, best, mean = np.mean(found, axis=0)
+    return {"both_branches": float(both), "best_of_n": float(best), "mean": float(mean)}
 
 
-def evaluate(data: EvaluationData, methods: dict[str, Method], seed: int = 0) -> dict[str, dict[str, list[float]]]:
+def evaluate(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> Results:
     """Return every metric of every method and baseline on one data set, a value per horizon."""
-    everyone = methods | {name: _alone(baseline) for name, baseline in _baselines(data.validation).items()}
+    return _summaries(data, score(data, methods, seed))
+
+
+def score(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> dict[str, Scores]:
+    """Score every method and baseline on the same clips and paths of one data set."""
+    everyone = {**methods, **{name: _alone(baseline) for name, baseline in _baselines(data.validation).items()}}
     scores = {name: Scores() for name in everyone}
     rng = np.random.default_rng(seed)
     for example in tqdm(examples(data.test), total=len(data.test), desc=data.name, unit="clip"):
         paths = random_paths(rng)
         for name, method in everyone.items():
             _score(scores[name], method(example), example, paths)
-    return {name: summarise(score, data.test.group, _BOOTSTRAP_DRAWS) for name, score in scores.items()}
+    return scores
+
+
+def _summaries(data: EvaluationData, scores: dict[str, Scores]) -> Results:
+    return {name: summarise(each, data.test.group, _BOOTSTRAP_DRAWS) for name, each in scores.items()}
 
 
 def _score(scores: Scores, futures: Tensor, example: Example, paths: NDArray[np.intp]) -> None:
@@ -118,7 +96,7 @@ def _score(scores: Scores, futures: Tensor, example: Example, paths: NDArray[np.
     if len(futures) > 1:
         scores.add_futures(futures, truth)
     present = example.history[-GRID_CHANNELS] > 0
-    scores.add_joint(*path_scores(futures, truth, present, paths), energy_scores(futures, truth))
+    scores.add_joint(path_forecast(futures, truth, present, paths), energy_scores(futures, truth))
 
 
 def _alone(baseline: Baseline) -> Method:
@@ -135,22 +113,16 @@ def _baselines(validation: Clips) -> dict[str, Baseline]:
     return methods
 
 
-def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
-    """Verify and load a model directory; returns the model and its manifest."""
-    verified = load_model(directory)
-    backend = open_backend("onnxruntime", threads)
-    backend.load(verified.networks)
-    return WorldModel(backend, verified.model_id), verified.manifest
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel evaluate forecast`."""
     what = "'sim', a folder of shards, a folder or file of ETH/UCY tracks, of bags, of CARMEN logs; may be repeated"
     parser.add_argument("--data", required=True, action="append", help=what)
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
-    parser.add_argument("--teacher", type=Path, help="model directory of the teacher, to be scored as ours_teacher")
-    parser.add_argument("--deterministic", type=Path, help="model directory of the network trained without noise")
+    reference = "default: the one in models/reference, where it is there"
+    parser.add_argument("--teacher", type=Path, help=f"model directory, scored as {TEACHER}; {reference}")
+    parser.add_argument("--deterministic", type=Path, help=f"model directory, scored as {DETERMINISTIC}; {reference}")
+    parser.add_argument("--no-reference", action="store_true", help="leave teacher and regression out: much quicker")
     parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
     where = "folder or file of tracks to calibrate baselines on when --data is tracks; simulated clips by default"
     parser.add_argument("--split", choices=("test", "val"), default="test", help="clips of a folder of shards to score")
@@ -159,6 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the imagined futures")
     parser.add_argument("--card", action="store_true", help="write the figures into the model's manifest and card")
     parser.add_argument("--picture", type=Path, help="draw strips of past, truth and imagined futures to this file")
+    parser.add_argument("--reliability", type=Path, help="draw probabilities against frequencies to this file (PNG)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -166,15 +139,10 @@ def run(args: argparse.Namespace) -> int:
     model, manifest = open_model(args.model, args.threads)
     started = time.monotonic()
     data = [load_data(where, args.clips, args.validate_tracks, args.split) for where in args.data]
-    methods = our_methods(model, manifest, args.seed)
-    if args.teacher:
-        methods[TEACHER] = Forecaster(open_model(args.teacher, args.threads)[0], TEACHER_STEPS, seed=args.seed)
-    coverage = {name: junction_coverage(method) for name, method in methods.items() if name != UNCONDITIONED}
-    for name, share in coverage.items():
-        print(f"{name}: both branches in {FUTURES} futures of {share:.0%} of {JUNCTIONS} T-junctions")
-    if args.deterministic:
-        methods[DETERMINISTIC] = Forecaster(open_model(args.deterministic, args.threads)[0], 1, futures=0)
-    results = {each.name: evaluate(each, dict(methods), args.seed) for each in data}
+    methods = our_methods(model, manifest, args.seed) | _references(args)
+    junctions = _junctions(methods)
+    scores = {each.name: score(each, methods, args.seed) for each in data}
+    results = {each.name: _summaries(each, scores[each.name]) for each in data}
     report = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -183,27 +151,59 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "futures": FUTURES,
         "clips": {each.name: len(each.test) for each in data},
+        "damaged_recordings": {each.name: each.damage for each in data if each.damage},
         "horizons_s": [round(HORIZON_STEP_S * (step + 1), 3) for step in range(HORIZON_STEPS)],
         "elapsed_s": round(time.monotonic() - started, 1),
-        "junction_both_branches": coverage,
+        "junction_both_branches": {name: scores["both_branches"] for name, scores in junctions.items()},
+        "junctions": junctions,
         "results": results,
+        "reliability": {
+            name: {method: reliability(each) for method, each in found.items()} for name, found in scores.items()
+        },
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _print(results)
+    _print_damage(data)
     if args.picture:
         draw_strips(args.picture, telling(data[0].test), methods[OURS])
+    if args.reliability:
+        draw_reliability(args.reliability, report)
     if args.card:
         manifest["quality"] = quality(report)
+        manifest["totals"], manifest["latency_s"] = totals(manifest), model_latency(args.model)
         (args.model / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         write_card(args.model, manifest, report)
     return 0
 
 
+def _references(args: argparse.Namespace) -> dict[str, Forecaster]:
+    if args.no_reference:
+        return {}
+    given = {TEACHER: args.teacher, DETERMINISTIC: args.deterministic}
+    found, missing = reference_methods(given, args.threads, args.seed)
+    print("\n".join(missing), end="\n" if missing else "")
+    return found
+
+
+def _junctions(methods: Mapping[str, Forecaster]) -> dict[str, dict[str, float]]:
+    """Return and print what methods that draw several futures make of T-junctions."""
+    found = {}
+    for name, method in methods.items():
+        if name not in (UNCONDITIONED, DETERMINISTIC):
+            scores = found[name] = junction_scores(method)
+            print(
+                f"{name}: both ways in {FUTURES} futures of {scores['both_branches']:.0%} of {JUNCTIONS} T-junctions"
+                f"; the best future is wrong by {scores['best_of_n']:.3f}, their mean by {scores['mean']:.3f}"
+            )
+    return found
+
+
 def quality(report: dict[str, Any]) -> dict[str, Any]:
     """Return what the manifest keeps of a report: the metrics per horizon, without their intervals."""
     kept = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece", "best_of_n", "each_of_n",
-            "path_brier", "energy", "free_called_occupied", "walls_lost")  # fmt: skip
+            "path_brier", "path_ece", "energy", "free_called_occupied", "always_free_called_occupied",
+            "walls_lost")  # fmt: skip
     results = {
         data: {
             method: {name: [round(value, 5) for value in values] for name, values in metrics.items() if name in kept}
@@ -231,8 +231,14 @@ def telling(clips: Clips, count: int = 2) -> list[Example]:
     return list(examples(pick(clips, np.array(chosen))))
 
 
+def _print_damage(data: list[EvaluationData]) -> None:
+    for each in data:
+        if each.damage:
+            print(f"{each.name}: {len(each.damage)} damaged recording(s)", *each.damage, sep="\n  ")
+
+
 def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:
-    shown = ("brier_reach", "brier_all", "best_of_n", "path_brier", "energy")
+    shown = ("brier_reach", "brier_all", "best_of_n", "path_brier", "energy", "ece", "path_ece")
     for data, methods in results.items():
         print(f"{data}: Brier on moving cells at 0.4 to 3.2 s | mean over 0.8 to 3.2 s of {', '.join(shown)}")
         for method, metrics in methods.items():

@@ -8,12 +8,19 @@ from typing import Any
 
 import numpy as np
 
-_SHOWN_STEPS = (0, 1, 3, 5, 7)
+from edge_worldmodel.store.manifest import totals
+
+_SHOWN_STEPS = (0, 3, 7)
+_HELD_AGAINST = ("ours", "ours_teacher", "deterministic", "persistence_calibrated", "constant_velocity_calibrated")
+"""Methods with a line per horizon and interval; the others have their means."""
 
 _INTRODUCTION = """# Model card: {variant}
 
 `{model_id}`, precision {precision}, exported {created} from commit `{commit}`.
 This file is written by `edge-worldmodel evaluate forecast --card`; do not edit it by hand.
+
+## What it is
+{summary}
 
 ## What it does
 From the last second of ego-centric occupancy grids (5 frames, 64 x 64 cells of 0.2 m) and a maneuver of the robot
@@ -48,23 +55,48 @@ maps of bwi_common (BSD).
 def write_card(directory: Path, manifest: Mapping[str, Any], report: Mapping[str, Any]) -> None:
     """Write README.md into a model directory."""
     shown = ("variant", "model_id", "precision", "created", "commit", "denoise_steps")
-    text = _INTRODUCTION.format(**{name: manifest[name] for name in shown})
+    summary = "\n".join(_summary(manifest, report))
+    text = _INTRODUCTION.format(**{name: manifest[name] for name in shown}, summary=summary)
     text += _networks(manifest) + _training(manifest["training"]) + _figures(report) + _LIMITS
     (directory / "README.md").write_text(text, encoding="utf-8")
+
+
+def _summary(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    """Return the short table: what it takes, and how good it is."""
+    whole, latency = totals(manifest), manifest.get("latency_s", {})
+    rows = {
+        "parameters": f"{whole['parameters']:,}",
+        "files": f"{whole['bytes'] / 1e6:.2f} MB",
+        "MFLOP": f"{whole['mflop_scene']:.0f} a scene, {whole['mflop_future']:.0f} each future at most "
+        f"({manifest['denoise_steps']} step(s))",
+    }
+    if "tick" in latency:
+        rows["latency"] = f"{1e3 * latency['tick']:.1f} ms, {_how_measured(latency)}"
+    for data, methods in report["results"].items():
+        if "ours" in methods:
+            brier, path = (float(np.nanmean(methods["ours"][name][1:])) for name in ("brier_moving", "path_brier"))
+            errors = " and ".join(f"{np.nanmax(methods['ours'][name]):.3f}" for name in ("ece", "path_ece"))
+            rows[f"on {data}"] = (
+                f"Brier {brier:.3f} on moving cells, {path:.3f} on paths; calibration error at most {errors}"
+            )
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+
+
+def _how_measured(latency: Mapping[str, Any]) -> str:
+    steps = f", {latency['steps']} step(s)" if "steps" in latency else ""
+    where = f", {latency['machine']}, load {latency['load']}" if "machine" in latency else ""
+    return f"{latency['futures']} futures{steps}, {latency['threads']} threads, {latency['backend']}{where}"
 
 
 def _networks(manifest: Mapping[str, Any]) -> str:
     lines = ["", "| network | parameters | MFLOP, one call for one future | file |", "|---|---|---|---|"]
     for name, entry in manifest["networks"].items():
         lines.append(f"| {name} | {entry['parameters']:,} | {entry['mflop']} | {entry['bytes'] / 1e6:.2f} MB |")
-    latency = manifest["latency_s"]
+    latency = manifest.get("latency_s", {})
     if latency:
         parts = ", ".join(f"{name} {1e3 * latency[name]:.1f} ms" for name in manifest["networks"])
-        lines += [
-            "",
-            f"Measured for {latency['futures']} futures with {latency['threads']} threads, median of one call: ",
-        ]
-        lines[-1] += f"{parts} ({latency['backend']}; a shared machine, so rather too slow than too fast)."
+        lines += ["", f"Median of one call: {parts} ({_how_measured(latency)})."]
+        lines[-1] += " The machine was not free of other work, so rather too slow than too fast."
     return "\n".join(lines) + "\n"
 
 
@@ -94,13 +126,16 @@ def _figures(report: Mapping[str, Any]) -> str:
         f"{report['futures']} futures, commit `{report['commit']}`, seed {report['seed']}.",
     ]
     lines += [
-        "`ours` takes the steps named above; `ours_unconditioned` is not told the maneuver. Moving cells: known cells "
+        "`ours` takes the steps named above; `ours_unconditioned` is not told the maneuver; `ours_teacher` is the "
+        "model before distillation, in 16 steps, `deterministic` one of the same size trained as a plain regression. "
+        "Moving cells: known cells "
         "that something moving occupies at that horizon or occupies now. Reach: known cells within 1.5 m/s of what "
         "moves now, a mask that does not know the outcome. Brackets: 95 % bootstrap interval over scenes. Calibrated "
         "baselines: blur and logistic regression, fitted on validation clips. path_brier: will something come onto a "
         "random path that is clear now. energy: how far imagined clips are from the truth, beyond how far they are "
-        "from each other. walls_lost, free_called_occupied: shares of what stands and of what is free that are "
-        "forecast wrongly at a half.",
+        "from each other. ece, path_ece: gap between probability and frequency, of cells in reach and of paths, at the "
+        "worst of the eight horizons. walls_lost, free_called_occupied: shares of what stands and of what is free that "
+        "are forecast wrongly at a half; always_free: of cells that are occupied at no horizon.",
     ]
     for data, methods in report["results"].items():
         lines += [
@@ -109,11 +144,15 @@ def _figures(report: Mapping[str, Any]) -> str:
             "Brier score on moving cells (lower is better)",
             "",
         ]
-        lines += _table(methods, report["horizons_s"], "brier_moving", 3)
-        lines += ["", "Mean over 0.8 to 3.2 s", "", *_means(methods)]
+        shown = {name: methods[name] for name in _HELD_AGAINST if name in methods}
+        lines += _table(shown, report["horizons_s"], "brier_moving", 3)
+        lines += ["", "Mean over 0.8 to 3.2 s; calibration errors: the worst horizon", "", *_means(methods)]
     if "junction_both_branches" in report:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in report["junction_both_branches"].items())
         lines += ["", f"T-junctions in whose {report['futures']} futures both branches are taken: {shares}."]
+    for name, scores in report.get("junctions", {}).items():
+        best, mean = scores["best_of_n"], scores["mean"]
+        lines.append(f"Squared error there, {name}: best future {best:.3f}, mean of all {mean:.3f}.")
     command = " ".join(f"--data {name}" for name in report["results"])
     lines += [
         "",
@@ -136,10 +175,15 @@ def _table(methods: Mapping[str, Any], horizons_s: list[float], metric: str, dig
 
 
 def _means(methods: Mapping[str, Any]) -> list[str]:
-    names = ("brier_moving", "nll_moving", "brier_reach", "brier_all", "iou", "ap", "ece", "best_of_n", "each_of_n",
-             "path_brier", "energy", "walls_lost", "free_called_occupied")  # fmt: skip
+    names = ("brier_moving", "brier_reach", "nll_moving", "iou", "ap", "path_brier", "energy", "best_of_n", "each_of_n",
+             "ece", "path_ece", "walls_lost", "free_called_occupied", "always_free_called_occupied")  # fmt: skip
     lines = ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for method, metrics in methods.items():
-        values = [f"{np.nanmean(metrics[name][1:]):.4f}" if name in metrics else "" for name in names]
-        lines.append(f"| {method} | " + " | ".join(values) + " |")
+        lines.append(f"| {method} | " + " | ".join(_one_value(metrics, name) for name in names) + " |")
     return lines
+
+
+def _one_value(metrics: Mapping[str, list[float]], name: str) -> str:
+    if name not in metrics:
+        return ""
+    return f"{np.nanmax(metrics[name]) if name.endswith('ece') else np.nanmean(metrics[name][1:]):.3f}"

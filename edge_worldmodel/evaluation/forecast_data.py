@@ -32,6 +32,8 @@ class EvaluationData:
     name: str
     test: Clips
     validation: Clips
+    damage: tuple[str, ...] = ()
+    """A line for each recording that was skipped or read in part."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,10 @@ def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "
         return EvaluationData(path.name, _first(test, clips), _first(validation, VALIDATION_CLIPS))
     recordings = _recording_files(path)
     if recordings:
-        test = recorded_clips(recordings, max(1, clips // len(recordings)))
-        return EvaluationData(path.name.split(".")[0], test, _made(Recordings(), "val", VALIDATION_CLIPS))
+        damage: list[str] = []
+        test = recorded_clips(recordings, max(1, clips // len(recordings)), damage)
+        validation = _made(Recordings(), "val", VALIDATION_CLIPS)
+        return EvaluationData(path.name.split(".")[0], test, validation, tuple(damage))
     test = make_split(Recordings(tracks=_track_files(path)), "test", clips, TEST_SEED, only_tracks=True)
     others = Recordings(tracks=_track_files(tracks)) if tracks else Recordings()
     validation = make_split(others, "val", VALIDATION_CLIPS, TEST_SEED, only_tracks=tracks is not None)

@@ -6,8 +6,11 @@ Masks, the same for every method:
 - reach: known cells within 1.5 m/s of what moves now. It depends on the present only, so scores on it are proper:
   calibration, average precision and IoU are measured there.
 - all: every known cell.
-Of the known cells that were free, ``free_called_occupied`` is the share with a probability of a half or more; of
-those where something stands now and then, ``walls_lost`` is the share with less.
+Of the known cells that were free, ``free_called_occupied`` is the share with a probability of a half or more, and
+``always_free_called_occupied`` the same of those that are occupied at no horizon: a cell at a wall's edge is hit by one
+look and free in the next. Of cells where something stands now and then, ``walls_lost`` is the share with less.
+Reliability tables hold, per horizon and bin of probability: how many cells (or paths), how many of them hit, and the
+sum of their probabilities.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ PROBABILITY_FLOOR = 1e-3
 """Probabilities are clipped to [floor, 1 - floor] for the log likelihood, or one hard miss would decide it."""
 REACH_SPEED_MPS = 1.5
 _BINS = 200
-_ECE_BINS = 10
+RELIABILITY_BINS = 10
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -43,6 +46,20 @@ class Truth:
     reach: Bools
     movers: Bools
     standing: Bools
+
+
+@dataclass(frozen=True)
+class PathForecast:
+    """Of random paths, each (P, H): the probability of being hit by each horizon, whether it was, whether it counts."""
+
+    probability: Floats
+    hit: Bools
+    scored: Bools
+
+    def errors(self) -> tuple[Floats, Floats]:
+        """Return sums over paths of the squared error (H,), and how many paths count (H,)."""
+        square = np.where(self.scored, (self.probability - self.hit) ** 2, 0.0)
+        return square.sum(axis=0), self.scored.sum(axis=0).astype(float)
 
 
 def make_truth(occupied: Bools, known: Bools, moving: Bools, present_moving: Bools, present: Bools) -> Truth:
@@ -67,10 +84,14 @@ def _sums(values: Floats, mask: Bools) -> Floats:
 
 @dataclass
 class Scores:
-    """Collects the sums of one method over clips; each list entry is one clip's (H,) sums."""
+    """Collects the sums of one method over clips; each list entry is one clip's.
+
+    ``sums`` are (H,), ``cells`` reliability tables (H, 200, 3) over reach, ``paths`` (H, 10, 3) over random paths.
+    """
 
     sums: dict[str, list[Floats]] = field(default_factory=dict)
-    histogram: Floats = field(default_factory=lambda: np.zeros((HORIZON_STEPS, _BINS, 3)))
+    cells: list[NDArray[np.float32]] = field(default_factory=list)
+    paths: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, probability: NDArray[np.float32], truth: Truth) -> None:
         """Score one clip's forecast (H, 64, 64)."""
@@ -85,12 +106,15 @@ class Scores:
         free = truth.known & ~y
         self._put("invented", ((p >= 0.5) & free).sum(axis=(1, 2)).astype(float))
         self._put("free", free.sum(axis=(1, 2)).astype(float))
+        always = free & ~y.any(axis=0)
+        self._put("invented_always", ((p >= 0.5) & always).sum(axis=(1, 2)).astype(float))
+        self._put("free_always", always.sum(axis=(1, 2)).astype(float))
         self._put("lost", ((p < 0.5) & truth.standing).sum(axis=(1, 2)).astype(float))
         self._put("standing", truth.standing.sum(axis=(1, 2)).astype(float))
         called = (p >= 0.5) & truth.reach
         self._put("both", (called & y).sum(axis=(1, 2)).astype(float))
         self._put("either", ((called | y) & truth.reach).sum(axis=(1, 2)).astype(float))
-        self._count(p, truth)
+        self.cells.append(_tables(p, truth.occupied, truth.reach, _BINS))
 
     def add_futures(self, futures: NDArray[np.float32], truth: Truth) -> None:
         """Score several futures (N, H, 64, 64) of one clip on its moving cells: the best whole clip and the mean."""
@@ -102,24 +126,29 @@ class Scores:
         spread = np.where(truth.moving, futures.var(axis=0), 0.0)
         self._put("spread", spread.sum(axis=(1, 2)).astype(float))
 
-    def add_joint(self, path_error: Floats, paths: Floats, energy: Floats) -> None:
-        """Keep the scores of whole futures of one clip, each (H,); see joint_scores."""
-        self._put("path_error", path_error)
-        self._put("paths", paths)
+    def add_joint(self, paths: PathForecast, energy: Floats) -> None:
+        """Keep the scores of whole futures of one clip, energy (H,); see joint_scores."""
+        error, count = paths.errors()
+        self._put("path_error", error)
+        self._put("paths", count)
         self._put("energy", energy)
         self._put("clips", np.ones(HORIZON_STEPS))
+        self.paths.append(_tables(paths.probability.T, paths.hit.T, paths.scored.T, RELIABILITY_BINS))
 
     def _put(self, name: str, value: Floats) -> None:
         self.sums.setdefault(name, []).append(value)
 
-    def _count(self, p: Floats, truth: Truth) -> None:
-        index = np.minimum((p * _BINS).astype(int), _BINS - 1)
-        for step in range(HORIZON_STEPS):
-            mask = truth.reach[step]
-            cells, hits = index[step][mask], truth.occupied[step][mask]
-            self.histogram[step, :, 0] += np.bincount(cells, minlength=_BINS)
-            self.histogram[step, :, 1] += np.bincount(cells, weights=hits, minlength=_BINS)
-            self.histogram[step, :, 2] += np.bincount(cells, weights=p[step][mask], minlength=_BINS)
+
+def _tables(probability: Floats, hit: Bools, scored: Bools, bins: int) -> NDArray[np.float32]:
+    """Return one clip's reliability table (H, bins, 3) of values (H, ...)."""
+    index = np.minimum((probability * bins).astype(int), bins - 1)
+    table = np.zeros((HORIZON_STEPS, bins, 3), np.float32)
+    for step, mask in enumerate(scored):
+        cells = index[step][mask]
+        table[step, :, 0] = np.bincount(cells, minlength=bins)
+        table[step, :, 1] = np.bincount(cells, weights=hit[step][mask], minlength=bins)
+        table[step, :, 2] = np.bincount(cells, weights=probability[step][mask], minlength=bins)
+    return table
 
 
 _RATIOS = {
@@ -133,6 +162,7 @@ _RATIOS = {
     "path_brier": ("path_error", "paths"),
     "energy": ("energy", "clips"),
     "free_called_occupied": ("invented", "free"),
+    "always_free_called_occupied": ("invented_always", "free_always"),
     "walls_lost": ("lost", "standing"),
     "spread_moving": ("spread", "cells_moving"),
 }
@@ -159,24 +189,45 @@ def summarise(scores: Scores, groups: NDArray[np.intp], draws: int, seed: int = 
             drawn = _ratio(weights @ totals[0], weights @ totals[1])
             low, high = _interval(drawn)
             result[f"{metric}_low"], result[f"{metric}_high"] = low.tolist(), high.tolist()
-    result["ap"] = [average_precision(table) for table in scores.histogram]
-    result["ece"] = [calibration_error(table) for table in scores.histogram]
+    cells, paths = _by_group(np.stack(scores.cells), index, len(names)), None
+    if scores.paths:
+        paths = _by_group(np.stack(scores.paths), index, len(names))
+    for metric, tables, measure in (
+        ("ap", cells, average_precision), ("ece", cells, calibration_error), ("path_ece", paths, calibration_error)
+    ):  # fmt: skip
+        if tables is not None:
+            result[metric] = measure(tables.sum(axis=0)).tolist()
+            if draws:
+                drawn = np.stack([measure(np.tensordot(weight, tables, axes=1)) for weight in weights])
+                low, high = _interval(drawn)
+                result[f"{metric}_low"], result[f"{metric}_high"] = low.tolist(), high.tolist()
     return result
 
 
-def average_precision(table: Floats) -> float:
-    """Return the area under precision over recall from a (bins, 3) table of cells, hits and probability."""
-    cells, hits = table[::-1, 0].cumsum(), table[::-1, 1].cumsum()
-    if hits[-1] == 0:
-        return float("nan")
-    precision = hits / np.maximum(cells, 1.0)
-    return float((precision * np.diff(hits, prepend=0.0)).sum() / hits[-1])
+def reliability(scores: Scores) -> dict[str, list[list[list[float]]]]:
+    """Return reliability tables (H, 10, 3) of cells in reach and of paths, summed over clips."""
+    found = {"cells": _coarse(np.sum(scores.cells, axis=0, dtype=float))}
+    if scores.paths:
+        found["paths"] = np.sum(scores.paths, axis=0, dtype=float)
+    return {name: np.round(table, 3).tolist() for name, table in found.items()}
 
 
-def calibration_error(table: Floats) -> float:
-    """Return the mean gap between probability and frequency over ten bins, weighted by cells."""
-    cells, hits, probability = table.reshape(_ECE_BINS, -1, 3).sum(axis=1).T
-    return float(np.abs(probability - hits).sum() / max(1.0, cells.sum()))
+def average_precision(table: Floats) -> Floats:
+    """Return the area (...) under precision over recall from reliability tables (..., bins, 3)."""
+    cells, hits = (table[..., ::-1, column].cumsum(axis=-1) for column in (0, 1))
+    area = (hits / np.maximum(cells, 1.0) * np.diff(hits, prepend=0.0)).sum(axis=-1)
+    return _ratio(area, hits[..., -1])
+
+
+def calibration_error(table: Floats) -> Floats:
+    """Return the mean gap (...) between probability and frequency over ten bins of (..., bins, 3), by cells."""
+    cells, hits, probability = np.moveaxis(_coarse(table), -1, 0)
+    return np.asarray(np.abs(probability - hits).sum(axis=-1) / np.maximum(1.0, cells.sum(axis=-1)))
+
+
+def _coarse(table: Floats) -> Floats:
+    """Merge the bins of tables (..., bins, 3) to ten."""
+    return table.reshape(*table.shape[:-2], RELIABILITY_BINS, -1, 3).sum(axis=-2)
 
 
 def _interval(drawn: Floats) -> tuple[Floats, Floats]:
@@ -187,7 +238,7 @@ def _interval(drawn: Floats) -> tuple[Floats, Floats]:
 
 
 def _by_group(values: Floats, index: NDArray[np.intp], count: int) -> Floats:
-    totals = np.zeros((count, values.shape[1]))
+    totals = np.zeros((count, *values.shape[1:]))
     np.add.at(totals, index, values)
     return totals
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HORIZON_STEP_S
 
 if TYPE_CHECKING:
-    from edge_worldmodel.evaluation.forecast import Example, Method
+    from edge_worldmodel.evaluation.forecast_data import Example
+    from edge_worldmodel.evaluation.forecast_methods import Method
 
 _SHOWN_STEPS = (1, 3, 5, 7)
 _SCALE = 3

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.tensors import CELL_SIZE_M, HORIZON_STEP_S, HORIZON_STEPS
-from edge_worldmodel.evaluation.forecast_metrics import Truth
+from edge_worldmodel.evaluation.forecast_metrics import PathForecast, Truth
 
 PATHS = 32
 """Random paths per clip."""
@@ -39,10 +39,8 @@ def random_paths(rng: np.random.Generator) -> NDArray[np.intp]:
     return inside
 
 
-def path_scores(
-    futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]
-) -> tuple[Floats, Floats]:
-    """Score the probability that something comes onto a path by each horizon, for paths that are clear now.
+def path_forecast(futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]) -> PathForecast:
+    """Forecast whether something comes onto a path by each horizon, and what came; paths clear now are scored.
 
     Within one future the worst cell of the path decides, as in the planner; over futures the mean.
 
@@ -51,9 +49,6 @@ def path_scores(
         truth: what happened; a path over cells that nobody knows is not scored from there on.
         present: (64, 64) occupied now.
         paths: (P, H, 2) cells.
-
-    Returns:
-        Sums over paths of the squared error (H,), and how many paths count (H,).
     """
     steps = np.arange(HORIZON_STEPS)
     rows, columns = paths[..., 0], paths[..., 1]
@@ -62,8 +57,7 @@ def path_scores(
     clear = ~_grown(present[None])[0][rows, columns].any(axis=1)
     worst = np.stack([_grown(future)[steps, rows, columns] for future in futures])
     probability = np.maximum.accumulate(worst, axis=2).mean(axis=0)
-    counts = clear[:, None] & ~unknown
-    return np.where(counts, (probability - hit) ** 2, 0.0).sum(axis=0), counts.sum(axis=0).astype(float)
+    return PathForecast(probability.astype(float), hit, clear[:, None] & ~unknown)
 
 
 def energy_scores(futures: NDArray[np.float32], truth: Truth) -> Floats:

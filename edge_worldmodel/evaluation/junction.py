@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.grid import EGO_GRID, render
 from edge_worldmodel.core.sweep import sweep_from_scan
-from edge_worldmodel.core.tensors import HISTORY_FRAMES, HISTORY_INTERVAL_S, HORIZON_STEPS
+from edge_worldmodel.core.tensors import HISTORY_FRAMES, HISTORY_INTERVAL_S, HORIZON_STEP_S, HORIZON_STEPS
 from edge_worldmodel.training.lidar import cast_circles, cast_segments
 
 SURE = 0.5
@@ -32,11 +32,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Junction:
-    """The past (10, 64, 64) of one scene, and the cells (64, 64) of its two branches."""
+    """The past (10, 64, 64) of one scene, the cells (64, 64) of its two branches, and how somebody may go on.
+
+    ``walks`` (2, H, 64, 64) are the cells of the walker's body who turns left, and who turns right.
+    """
 
     history: NDArray[np.float32]
     left: Bools
     right: Bools
+    walks: Bools
 
 
 def draw_junction(rng: np.random.Generator) -> Junction:
@@ -54,7 +58,8 @@ def draw_junction(rng: np.random.Generator) -> Junction:
     history = np.concatenate([_frame(walls, place, rng) for place in places])
     x, y = np.moveaxis(EGO_GRID.cell_centres(), -1, 0)
     bar = (x > near + _CLEAR_M) & (x < far - _CLEAR_M)
-    return Junction(history, bar & (y > half + _CLEAR_M), bar & (y < -half - _CLEAR_M))
+    walks = np.stack([_walk(speed_mps, start_m, side_m, 0.5 * (near + far), turn) for turn in (1.0, -1.0)])
+    return Junction(history, bar & (y > half + _CLEAR_M), bar & (y < -half - _CLEAR_M), walks)
 
 
 def covers_both(futures: NDArray[np.float32], junction: Junction) -> bool:
@@ -64,9 +69,32 @@ def covers_both(futures: NDArray[np.float32], junction: Junction) -> bool:
     return bool((left & ~right).any() and (right & ~left).any())
 
 
+def choice_errors(futures: NDArray[np.float32], junction: Junction) -> tuple[float, float]:
+    """Return the squared error per cell of the best of the futures (N, H, 64, 64), and of their mean.
+
+    On the cells of both ways to go on, each of which comes true in turn: who imagines a choice has a future that is
+    right, while the mean of all of them never is.
+    """
+    cells = junction.walks.any(axis=0)
+    errors = np.stack([((futures - walk) ** 2)[:, cells].mean(axis=1) for walk in junction.walks])
+    mean = futures.mean(axis=0)
+    of_mean = [((mean - walk) ** 2)[cells].mean() for walk in junction.walks]
+    return float(errors.min(axis=1).mean()), float(np.mean(of_mean))
+
+
 def standing_maneuver() -> NDArray[np.float32]:
     """Return the poses (H, 3) of a robot that waits."""
     return np.zeros((HORIZON_STEPS, 3), np.float32)
+
+
+def _walk(speed_mps: float, start_m: float, side_m: float, turn_m: float, turn: float) -> Bools:
+    """Return the cells (H, 64, 64) of a walker who goes straight to x = ``turn_m`` and then left (1) or right (-1)."""
+    gone_m = speed_mps * HORIZON_STEP_S * np.arange(1, HORIZON_STEPS + 1)
+    straight_m = np.minimum(gone_m, start_m - turn_m)
+    places = np.stack([start_m - straight_m, side_m + turn * (gone_m - straight_m)], axis=-1)
+    away = np.linalg.norm(EGO_GRID.cell_centres()[None] - places[:, None, None], axis=-1)
+    cells: Bools = away <= _PERSON_M
+    return cells
 
 
 def _frame(walls: Floats, place: Floats, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -17,8 +17,8 @@ from edge_worldmodel.backends.timing import Quantiles, Workload, measure
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.world_model import Backend, WorldModel
 from edge_worldmodel.evaluation.flicker import DriveFrames, draw_frames, flicker
-from edge_worldmodel.evaluation.forecast import Forecaster
 from edge_worldmodel.evaluation.forecast_data import TEST_SEED, examples
+from edge_worldmodel.evaluation.forecast_methods import Forecaster
 from edge_worldmodel.evaluation.forecast_metrics import Scores, summarise
 from edge_worldmodel.placement.record import variants
 from edge_worldmodel.store.manifest import load_model
@@ -101,7 +101,10 @@ def open_contenders(folders: Mapping[str, Path], threads: int) -> dict[str, Cont
 
 
 def compare(
-    contenders: Mapping[str, Contender], material: Material, workload: Workload, rounds: int,
+    contenders: Mapping[str, Contender],
+    material: Material,
+    workload: Workload,
+    rounds: int,
     clock_s: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Measure size, time and quality of every contender, and each against the first.

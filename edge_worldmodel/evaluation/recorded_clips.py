@@ -86,12 +86,13 @@ class _Moment:
     maneuver: NDArray[np.float32]
 
 
-def recorded_clips(paths: Iterable[Path], most: int) -> Clips:
+def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = None) -> Clips:
     """Return clips of recordings, spread evenly over each.
 
     Args:
         paths: ROS bags and CARMEN logs; a damaged one is named in the log and used as far as it can be read.
         most: clips of each recording.
+        damage: gets a line for each recording that was skipped, or read to its damaged part only.
 
     Raises:
         RecordingError: none of them gives a clip.
@@ -99,9 +100,14 @@ def recorded_clips(paths: Iterable[Path], most: int) -> Clips:
     moments: list[_Moment] = []
     groups: list[tuple[int, int]] = []
     for number, path in enumerate(paths):
-        found = _moments(_read(path), most)
-        if not found:
-            _LOG.warning("skipped: %s gives no clip of %.1f s", path, _HISTORY_S + HORIZON_STEPS * HORIZON_STEP_S)
+        recorded, trouble = _read(path)
+        found = _moments(recorded, most)
+        if not found and not trouble:
+            trouble = f"{path} gives no clip of {_HISTORY_S + HORIZON_STEPS * HORIZON_STEP_S:.1f} s"
+        if trouble:
+            line = f"read to its damaged part: {trouble}" if found else f"skipped: {trouble}"
+            _LOG.warning(line)
+            (damage if damage is not None else []).append(line)
         moments += found
         groups += [(number, int((moment.stamp_ns - found[0].stamp_ns) / NANOSECONDS / _STRETCH_S)) for moment in found]
     if not moments:
@@ -115,13 +121,14 @@ def recorded_clips(paths: Iterable[Path], most: int) -> Clips:
     return Clips(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
 
 
-def _read(path: Path) -> _Recorded:
-    """Read all scans and poses of a recording, as far as it goes."""
-    recording = open_recording(path)
-    playback = prepare(describe(recording))
-    motion, found = EgoMotion(playback.ego), _Recorded()
-    mounts = {frame: mount.planar() for frame, mount in playback.mounts.items()}
+def _read(path: Path) -> tuple[_Recorded, str]:
+    """Read all scans and poses of a recording, as far as it goes, and what is wrong with it, if anything is."""
+    found = _Recorded()
     try:
+        recording = open_recording(path)
+        playback = prepare(describe(recording))
+        motion = EgoMotion(playback.ego)
+        mounts = {frame: mount.planar() for frame, mount in playback.mounts.items()}
         for record in recording.records():
             moved = motion.update(record.topic, record.stamp_ns, record.value)
             if moved is not None:
@@ -130,8 +137,8 @@ def _read(path: Path) -> _Recorded:
             if isinstance(record.value, Scan) and record.topic in playback.outputs:
                 _keep(found, record.topic, record.stamp_ns, record.value, mounts[record.value.frame_id])
     except RecordingError as error:
-        _LOG.warning("read to its damaged part: %s", error)
-    return found
+        return found, str(error)
+    return found, ""
 
 
 def _keep(found: _Recorded, topic: str, stamp_ns: int, scan: Scan, mount: Floats) -> None:

@@ -73,9 +73,7 @@ def run(options: argparse.Namespace) -> int:
         "backend": options.backend, "rviz": "true" if rviz else "false",
     }  # fmt: skip
     begin_s = time.monotonic()
-    graph = LiveGraph(
-        "replay.launch.py", arguments, folder, until="player", verbose=options.verbose, own_domain=True
-    )
+    graph = LiveGraph("replay.launch.py", arguments, folder, until="player", verbose=options.verbose, own_domain=True)
     with graph:
         print(f"  to watch it from another terminal: export ROS_DOMAIN_ID={graph.domain}")
         ended = _watch(graph)

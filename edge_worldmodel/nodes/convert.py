@@ -226,8 +226,6 @@ def rollout_set_from_msg(message: msg.RolloutSet) -> types.RolloutSet:
     )
 
 
-
-
 def _rollout_to_msg(rollout: types.Rollout) -> msg.Rollout:
     message = msg.Rollout(name=rollout.name, dt_s=rollout.trajectory.dt_s, acceptable=rollout.acceptable)
     message.poses = [pose_to_msg(pose) for pose in rollout.trajectory.poses]

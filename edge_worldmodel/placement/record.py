@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
-from edge_worldmodel.placement.choice import Choice, Measured, ServiceLevel, choose
+from edge_worldmodel.placement.choice import Choice, Measured, ServiceLevel, choose, quality_of
 
 SCHEMA = 1
 DEFAULT_VARIANT = "small-int8"
@@ -116,8 +116,14 @@ def _from_record(there: dict[str, Path], path: Path, device: str, runtime: str) 
             f"{path} was measured on {record.device} with {record.runtime}, this is {device} with {runtime}; "
             "edge-worldmodel place again",
         )
+    manifests = {variant: _manifest(folder) for variant, folder in there.items()}
     known = [one for one in record.measured if one.variant in there]
-    current = [one for one in known if one.problem or _model_id(there[one.variant]) == one.model_id]
+    # A model may have been evaluated anew since it was timed.
+    current = [
+        replace(one, error=quality_of(manifests[one.variant]))
+        for one in known
+        if one.problem or str(manifests[one.variant].get("model_id", "")) == one.model_id
+    ]
     if len(current) < len(there):
         unknown = sorted(set(there) - {one.variant for one in current})
         return _default(runtime, f"{', '.join(unknown)} changed since it was measured; edge-worldmodel place again")
@@ -130,13 +136,13 @@ def _default(runtime: str, why: str) -> Choice:
     return Choice(variant, False, f"{variant} is the default: {why}")
 
 
-def _model_id(folder: Path) -> str:
-    """Return the id that a manifest claims; whether it tells the truth is checked when it is loaded."""
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return what a manifest claims; whether it tells the truth is checked when it is loaded."""
     try:
         claimed: Any = json.loads((folder / "manifest.json").read_text())
     except (OSError, ValueError):
-        return ""
-    return str(claimed.get("model_id", "")) if isinstance(claimed, dict) else ""
+        return {}
+    return claimed if isinstance(claimed, dict) else {}
 
 
 def summary(one: Measured) -> str:
@@ -145,4 +151,5 @@ def summary(one: Measured) -> str:
         return f"  {one.variant:12s} {one.problem}"
     times = f"p50 {1e3 * one.p50_s:6.1f}  p95 {1e3 * one.p95_s:6.1f}  p99 {1e3 * one.p99_s:6.1f} ms"
     size = f"{one.memory_mb:5.0f} MB  files {one.size_bytes / 1e6:.1f} MB"
-    return f"  {one.variant:12s} {times}  {size}  {one.model_id}"
+    error = "error not known" if one.error is None else f"error {one.error:.3f}"
+    return f"  {one.variant:12s} {times}  {size}  {error}  {one.model_id}"

@@ -18,7 +18,7 @@ from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.backends.timing import TICK, Quantiles, Workload, measure
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.placement.choice import Measured, ServiceLevel
+from edge_worldmodel.placement.choice import Measured, ServiceLevel, quality_of
 from edge_worldmodel.store.manifest import load_model
 
 _TIMEOUT_S = 1800.0
@@ -66,7 +66,8 @@ def run_task(task: dict[str, Any]) -> Measured:
     tick = Quantiles.of(times)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     size = sum(len(data) for data in model.networks.values())
-    return Measured(folder.name, model.model_id, size, tick.p50_s, tick.p95_s, tick.p99_s, peak_mb)
+    times_s = tick.p50_s, tick.p95_s, tick.p99_s
+    return Measured(folder.name, model.model_id, size, *times_s, peak_mb, error=quality_of(model.manifest))
 
 
 if __name__ == "__main__":

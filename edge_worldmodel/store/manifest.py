@@ -107,6 +107,23 @@ def network_entry(name: str, file_name: str, data: bytes, parameters: int) -> di
     }
 
 
+def totals(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a whole model takes: parameters, bytes, and million operations of a scene and of each future.
+
+    The encoder runs once for a scene. A future takes the denoiser in all the model's steps, and the decoder; what
+    futures of one scene share is counted in each, so that many together take less.
+    """
+    networks = manifest["networks"]
+    mflop = {name: float(entry.get("mflop", 0.0)) for name, entry in networks.items()}
+    steps = int(manifest.get("denoise_steps", 1))
+    return {
+        "parameters": sum(int(entry.get("parameters", 0)) for entry in networks.values()),
+        "bytes": sum(int(entry["bytes"]) for entry in networks.values()),
+        "mflop_scene": round(mflop.get("encoder", 0.0), 2),
+        "mflop_future": round(steps * mflop.get("denoiser", 0.0) + mflop.get("decoder", 0.0), 2),
+    }
+
+
 def _shapes(specs: tuple[TensorSpec, ...]) -> dict[str, list[int | None]]:
     return {spec.name: list(spec.shape) for spec in specs}
 

@@ -1,6 +1,6 @@
 """Recalibration: a gain and an offset of the log odds per horizon, folded into the decoder's weights.
 
-Platt scaling (Platt, 1999), fitted so that the mean of several imagined futures is a good probability, on validation
+Platt scaling (Platt, 1999), fitted so that the share of imagined futures is a good probability, on validation
 clips and on the cells that movers can reach by what the present shows. The networks stay as they are in size.
 """
 
@@ -59,16 +59,25 @@ def calibrate(networks: WorldNetworks, clips: Clips, most: int = 400, *, noise: 
 
 @torch.enable_grad()
 def _fit(logits: Tensor, truth: Tensor) -> tuple[float, float]:
-    """Return gain and offset that make the mean over futures (F, n) likeliest to have given ``truth`` (n,)."""
+    """Return gain and offset with which the futures (F, n) forecast ``truth`` (n,) best.
+
+    By the Brier score of what the futures are drawn from (``losses.ensemble_loss``), not of their mean, which
+    would have them agree; one forecast alone by its likelihood.
+    """
     if truth.min() == truth.max():
         return 1.0, 0.0
     scale = torch.zeros(2, requires_grad=True)
     optimizer = torch.optim.LBFGS([scale], max_iter=_ROUNDS, line_search_fn="strong_wolfe")
+    count = len(logits)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        mean = torch.sigmoid(scale[0].exp() * logits + scale[1]).mean(dim=0).clamp(1e-6, 1.0 - 1e-6)
-        value = torch.nn.functional.binary_cross_entropy(mean, truth)
+        imagined = torch.sigmoid(scale[0].exp() * logits + scale[1])
+        if count == 1:
+            value = torch.nn.functional.binary_cross_entropy(imagined[0].clamp(1e-6, 1.0 - 1e-6), truth)
+        else:
+            error = imagined - truth
+            value = (error.sum(dim=0).square() - error.square().sum(dim=0)).mean() / (count * (count - 1))
         value.backward()
         return value
 

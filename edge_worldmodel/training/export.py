@@ -23,7 +23,7 @@ from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec
 from edge_worldmodel.core.world_model import Backend
 from edge_worldmodel.evaluation.run_report import commit
-from edge_worldmodel.store.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry
+from edge_worldmodel.store.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry, totals
 from edge_worldmodel.training.checkpoints import load
 from edge_worldmodel.training.networks import Architecture, WorldNetworks, parameter_count
 
@@ -69,6 +69,7 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
         "quality": {},
         "latency_s": measure_latency(backend),
     }
+    manifest["totals"] = totals(manifest)
     _write(out, files, manifest)
     load_model(out)
     return manifest

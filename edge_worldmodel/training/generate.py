@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_worldmodel.core.errors import ConfigError, RecordingError
+from edge_worldmodel.evaluation.arena.workers import spread_on_ray
 from edge_worldmodel.training.clips import Clip, make_clip
 from edge_worldmodel.training.drives import draw_drives
 from edge_worldmodel.training.lidar import draw_lidar
@@ -61,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-clips", type=int, help=f"test clips (default: clips / {_HELD_OUT_SHARE})")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default: 0)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--ray", nargs="?", const="local", metavar="ADDRESS",
+        help="use Ray: a cluster of --workers workers on this machine, or the one at ADDRESS, whose machines must have "
+        "the recordings under the same paths; shards are written here",
+    )  # fmt: skip
     parser.add_argument("--tracks", type=Path, help="folder of recorded tracks (*.txt, *_obstacles.xml)")
     parser.add_argument("--maps", type=Path, help="folder of recorded maps (*.yaml); the last is for test, "
                         "the one before for validation")  # fmt: skip
@@ -84,10 +90,11 @@ def run(args: argparse.Namespace) -> int:
     to_do = [job for job in jobs if job not in kept]
     print(f"{len(jobs)} shards, {len(kept)} already there, {len(to_do)} to make")
     started_s = time.monotonic()
-    _make_all(to_do, args.workers)
+    _make_all(to_do, args.workers, args.ray)
     made, took_s = sum(job.clips for job in to_do), time.monotonic() - started_s
     if made:
-        print(f"{made} clips in {took_s:.0f} s: {made / took_s:.0f} clips/s with {args.workers} worker(s)")
+        workers = f"{args.workers} worker(s)" if args.ray in (None, "local") else f"the Ray cluster at {args.ray}"
+        print(f"{made} clips in {took_s:.0f} s: {made / took_s:.1f} clips/s with {workers}")
     _write_index(args.out, jobs, args.seed, recordings)
     return 0
 
@@ -186,18 +193,31 @@ _SOURCES: dict[tuple[tuple[str, ...], tuple[str, ...]], SceneSource] = {}
 """One per process and split, so that recordings are read once."""
 
 
-def _do(job: Job) -> int:
+def _make(job: Job) -> tuple[Job, Arrays, list[str]]:
+    """Make a shard wherever this runs; it is written by who asked, whose disk the data set is on."""
     cv2.setNumThreads(1)
     key = job.tracks, job.maps
     if key not in _SOURCES:
         _SOURCES[key] = SceneSource(Recordings(tuple(map(Path, job.tracks)), tuple(map(Path, job.maps))))
-    arrays, names = make_shard(job, _SOURCES[key])
+    return job, *make_shard(job, _SOURCES[key])
+
+
+def _keep(made: tuple[Job, Arrays, list[str]]) -> int:
+    job, arrays, names = made
     write_shard(Path(job.path), arrays, names, job.identity)
     return job.clips
 
 
-def _make_all(jobs: list[Job], workers: int) -> None:
+def _do(job: Job) -> int:
+    return _keep(_make(job))
+
+
+def _make_all(jobs: list[Job], workers: int, ray_address: str | None = None) -> None:
     with tqdm(total=sum(job.clips for job in jobs), unit="clip", disable=not jobs) as progress:
+        if ray_address is not None and jobs:
+            for made in spread_on_ray(_make, jobs, workers, ray_address):
+                progress.update(_keep(made))
+            return
         if workers == 1:
             for job in jobs:
                 progress.update(_do(job))

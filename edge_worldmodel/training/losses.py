@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +15,8 @@ REACH_WEIGHT = 6.0
 """Weight of cells that what moves now can reach, when the future is forecast."""
 PATCH_CELLS = 16
 """Side of the patches within which a future must be right as a whole, 3.2 m."""
+_FLAT = 1e-2
+"""Keeps the slope of a length finite where clips agree."""
 UNSEEN_WEIGHT = 0.3
 """Weight of cells that the present frame does not show; much of them cannot be known."""
 
@@ -58,27 +58,32 @@ def forecast_loss(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def ensemble_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return how surprising the truth is to an ensemble of imagined clips, in nats, two values per clip (B,), (B,).
+    """Return how wrong an ensemble of imagined clips is, as scenes and as probabilities, (B,) and (B,).
 
-    First as probabilities: the cross entropy of the ensemble's mean, cell by cell. Then as scenes: the negative log
-    likelihood of each patch, over all its cells and horizons together, under the mixture of the clips. Both are
-    proper scores; the second is what asks for clips that differ where the future is open and are sharp each.
+    As scenes: the energy score (Gneiting and Raftery, 2007) of each patch, over all its cells and horizons together;
+    it asks for clips that are sharp each and differ where the future is open. As probabilities: the Brier score of
+    the ensemble's mean, cell by cell. Both are fair (Ferro, 2014): they score the distribution that the clips are
+    drawn from, so that few of them are not punished for differing, as they would be by the score of their mean.
 
     Args:
-        logits: log odds of the imagined clips, (B, M, H, 64, 64).
+        logits: log odds of M >= 2 imagined clips, (B, M, H, 64, 64).
         batch: what happened.
     """
-    logits = logits.float()
     weight = _seen_weight(batch) * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
-    count = math.log(logits.shape[1])
-    occupied = torch.logsumexp(functional.logsigmoid(logits), dim=1) - count
-    free = torch.logsumexp(functional.logsigmoid(-logits), dim=1) - count
-    mean = -(weight * (batch.future * occupied + (1.0 - batch.future) * free)).sum(dim=(1, 2, 3))
-    truth = batch.future[:, None].expand_as(logits)
-    cells = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none") * weight[:, None]
-    patches = functional.avg_pool2d(cells.sum(dim=2), PATCH_CELLS) * PATCH_CELLS**2
-    mixture = count - torch.logsumexp(-patches, dim=1)
-    return mean, mixture.sum(dim=(1, 2))
+    imagined, count = torch.sigmoid(logits.float()), logits.shape[1]
+    error = imagined - batch.future[:, None]
+    pairs = error.sum(dim=1).square() - error.square().sum(dim=1)
+    brier = (weight * pairs).sum(dim=(1, 2, 3)) / (count * (count - 1))
+    distance = _patch_norm(error, weight[:, None]).mean(dim=1)
+    first, second = torch.triu_indices(count, count, offset=1)
+    spread = _patch_norm(imagined[:, first] - imagined[:, second], weight[:, None]).mean(dim=1)
+    return (distance - 0.5 * spread).sum(dim=(1, 2)), brier
+
+
+def _patch_norm(difference: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted length of (B, M, H, 64, 64) in each patch, over cells and horizons, (B, M, 4, 4)."""
+    cells = (weight * difference.square()).sum(dim=2)
+    return (functional.avg_pool2d(cells, PATCH_CELLS) * PATCH_CELLS**2 + _FLAT).sqrt()
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -41,6 +41,11 @@ class Architecture(Config):
         """Return plain values for a checkpoint or a manifest."""
         return asdict(self)
 
+    def narrower_than(self, other: Architecture) -> list[str]:
+        """Name the widths that are smaller than another's."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [name for name in mine if mine[name] < theirs[name]]
+
 
 VARIANTS = {
     "nano": Architecture(32, 24, 48, 24, 48, 48),
@@ -242,10 +247,17 @@ class WorldNetworks(nn.Module):
         self.decoder = Decoder(architecture)
         self.posterior = Posterior(architecture)
 
+    def in_steps(self, start: Tensor, context: Tensor, maneuver: Tensor, steps: int) -> Tensor:
+        """Return the latents (B, 8, 16, 16) that so many even steps of the flow make of noise ``start``."""
+        latent = start
+        for step in range(steps):
+            level = torch.full((len(start),), 1.0 - step / steps, device=start.device)
+            latent = latent - self.denoiser(latent, context, maneuver, level) / steps
+        return latent
+
     def in_one_step(self, start: Tensor, context: Tensor, maneuver: Tensor) -> Tensor:
         """Return log odds (B, H, 64, 64) of the clips that one denoising step makes of ``start`` (B, 8, 16, 16)."""
-        velocity = self.denoiser(start, context, maneuver, torch.ones(len(start), device=start.device))
-        return self.decoder.logits(start - velocity, context)
+        return self.decoder.logits(self.in_steps(start, context, maneuver, 1), context)
 
 
 def parameter_count(module: nn.Module) -> int:

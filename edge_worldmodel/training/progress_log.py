@@ -13,8 +13,8 @@ except ImportError:  # tensorboard is not installed: the table is enough
 
 LOG_NAME = "log.csv"
 _COLUMNS = (
-    "stage", "step", "elapsed_s", "rate", "reconstruction", "divergence", "flow", "forecast", "ensemble", "mixture",
-    "iou_near_moving", "recall_moving", "validation_forecast",
+    "stage", "step", "elapsed_s", "rate", "reconstruction", "divergence", "flow", "forecast",
+    "from_noise", "on_the_way", "energy", "brier", "iou_near_moving", "recall_moving", "validation_forecast",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,23 @@ class Clips:
         return len(self.history)
 
 
-def load_split(data: Path, split: str) -> Clips:
-    """Read one split ("train", "val", "test"), packed, into memory; damaged shards are named and left out."""
-    return to_clips(ShardSet(data, split).iterate(), f"{data}, split '{split}'")
+def load_split(data: Path, split: str, without: Sequence[str] = ()) -> Clips:
+    """Read one split ("train", "val", "test"), packed, into memory; damaged shards are named and left out.
+
+    Args:
+        data: folder of a data set.
+        split: which part of it.
+        without: sources to leave out, by how their names begin ("tracks", "tracks:biwi_hotel", "map").
+    """
+    shards = ShardSet(data, split)
+    return to_clips((_leave_out(arrays, shards.sources, without) for arrays in shards.iterate()), f"{data}, '{split}'")
+
+
+def _leave_out(arrays: Arrays, sources: Sequence[str], without: Sequence[str]) -> Arrays:
+    if not without:
+        return arrays
+    kept = np.array([not sources[number].startswith(tuple(without)) for number in arrays["source"]], dtype=bool)
+    return {name: values[kept] for name, values in arrays.items()}
 
 
 def make_split(recordings: Recordings, split: str, clips: int, seed: int, *, only_tracks: bool = False) -> Clips:
@@ -87,6 +101,8 @@ def to_clips(shards: Iterable[Arrays], where: str) -> Clips:
     parts: list[Arrays] = []
     groups: list[NDArray[np.intp]] = []
     for arrays in shards:
+        if not len(arrays["scene"]):
+            continue
         parts.append(arrays)
         groups.append(arrays["scene"].astype(np.intp) + (groups[-1].max() + 1 if groups else 0))
     if not parts:

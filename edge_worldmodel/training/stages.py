@@ -21,8 +21,11 @@ from edge_worldmodel.training.splits import Clips
 
 DIVERGENCE_WEIGHT = 0.1
 FORECAST_WEIGHT = 0.004
-MIXTURE_WEIGHT = 0.5
-"""What the best of a scene's futures counts beside their mean, in the third stage."""
+ENERGY_WEIGHT = 0.04
+BRIER_WEIGHT = 0.006
+"""What scores count beside the distance from the teacher's clips, in the third stage."""
+TEACHER_STEPS = 4
+"""Steps in which the teacher imagines what the student is to reach in one."""
 STUDENT_FUTURES = 4
 """Futures per scene in the third stage."""
 PURE_NOISE_SHARE = 0.3
@@ -37,10 +40,18 @@ def trained_modules(networks: WorldNetworks, stage: int) -> list[nn.Module]:
 
 
 def stage_loss(
-    networks: WorldNetworks, stage: int, batch: Batch, random: torch.Generator, *, deterministic: bool = False
+    networks: WorldNetworks,
+    stage: int,
+    batch: Batch,
+    random: torch.Generator,
+    *,
+    teacher: WorldNetworks | None = None,
+    deterministic: bool = False,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of one batch and its parts for the log."""
-    loss = deterministic_loss if deterministic else (autoencoder_loss, flow_loss, student_loss)[stage]
+    """Return the loss of one batch and its parts for the log; the last stage needs a teacher."""
+    if teacher is not None:
+        return student_loss(networks, batch, random, teacher)
+    loss = deterministic_loss if deterministic else (autoencoder_loss, flow_loss)[stage]
     return loss(networks, batch, random)
 
 
@@ -58,12 +69,7 @@ def autoencoder_loss(networks: WorldNetworks, batch: Batch, random: torch.Genera
 
 def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Match the velocity of the rectified flow, and make its best estimate of the clip a good forecast."""
-    return _flow(networks, networks.encoder(batch.history, batch.motion), batch, random)
-
-
-def _flow(
-    networks: WorldNetworks, context: Tensor, batch: Batch, random: torch.Generator
-) -> tuple[Tensor, dict[str, float]]:
+    context = networks.encoder(batch.history, batch.motion)
     with torch.no_grad():
         mean, _ = networks.posterior(batch.future, batch.observed)
         data = mean / networks.decoder.latent_scale
@@ -80,21 +86,34 @@ def _flow(
     return flow + FORECAST_WEIGHT * forecast, {"flow": flow.item(), "forecast": forecast.item()}
 
 
-def student_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-    """Make one step from noise give futures whose mean is right and one of which comes true; keep the flow."""
+def student_loss(
+    networks: WorldNetworks, batch: Batch, random: torch.Generator, teacher: WorldNetworks
+) -> tuple[Tensor, dict[str, float]]:
+    """Make one step go where the teacher's many steps go, and the futures it gives good forecasts together.
+
+    From pure noise, and from anywhere on the straight line between noise and the teacher's clip (reflow: Liu et al.,
+    "Flow Straight and Fast", 2022), so that warm starts and further steps stay true.
+    """
     count = len(batch.history)
-    context = networks.encoder(batch.history, batch.motion)
-    kept, parts = _flow(networks, context, batch, random)
-    context = context.repeat_interleave(STUDENT_FUTURES, dim=0)
-    noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random).to(context.device)
+    noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random).to(batch.history.device)
+    level = torch.rand(count, generator=random).to(noise.device)
     maneuver = batch.maneuver.repeat_interleave(STUDENT_FUTURES, dim=0)
-    logits = networks.in_one_step(noise, context, maneuver).unflatten(0, (count, STUDENT_FUTURES))
-    mean, best = losses.ensemble_loss(logits, batch)
-    imagined = mean.mean() + MIXTURE_WEIGHT * best.mean()
-    return 0.5 * kept + FORECAST_WEIGHT * imagined, parts | {
-        "ensemble": mean.mean().item(),
-        "mixture": best.mean().item(),
-    }
+    with torch.no_grad():
+        taught = teacher.encoder(batch.history, batch.motion).repeat_interleave(STUDENT_FUTURES, dim=0)
+        goal = teacher.in_steps(noise, taught, maneuver, TEACHER_STEPS)
+    context = networks.encoder(batch.history, batch.motion)
+    repeated = context.repeat_interleave(STUDENT_FUTURES, dim=0)
+    imagined = networks.in_steps(noise, repeated, maneuver, 1)
+    from_noise = (imagined - goal).square().mean()
+    one, end = noise[::STUDENT_FUTURES], goal[::STUDENT_FUTURES]
+    s = level[:, None, None, None]
+    velocity = networks.denoiser((1.0 - s) * end + s * one, context, batch.maneuver, level)
+    on_the_way = (velocity - (one - end)).square().mean()
+    logits = networks.decoder.logits(imagined, repeated).unflatten(0, (count, STUDENT_FUTURES))
+    energy, brier = (score.mean() for score in losses.ensemble_loss(logits, batch))
+    parts = {"from_noise": from_noise, "on_the_way": on_the_way, "energy": energy, "brier": brier}
+    loss = from_noise + on_the_way + ENERGY_WEIGHT * energy + BRIER_WEIGHT * brier
+    return loss, {name: part.item() for name, part in parts.items()}
 
 
 def deterministic_loss(

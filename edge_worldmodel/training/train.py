@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,11 @@ from edge_worldmodel.training import losses, stages
 from edge_worldmodel.training.batches import take, training_batch
 from edge_worldmodel.training.calibration import calibrate
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
-from edge_worldmodel.training.networks import VARIANTS, WorldNetworks
+from edge_worldmodel.training.networks import VARIANTS, Architecture, WorldNetworks
 from edge_worldmodel.training.progress_log import ProgressLog
 from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
 from edge_worldmodel.training.train_config import PRECISIONS, STAGE_NAMES, STUDENT, TrainConfig
+from edge_worldmodel.training.widening import widened
 
 CHECKPOINT_NAME = "checkpoint.pt"
 TEACHER_NAME = "teacher.pt"
@@ -39,12 +41,15 @@ class Trainer:
         self._training, self._validation = clips
         self._out = out
         self._progress = ProgressLog(out)
+        self._teacher: WorldNetworks | None = None
         self._last_save = time.monotonic()
 
     def run(self, report: Callable[[str], None] = print) -> TrainingState:
         """Train to the end of the last stage; writes the checkpoint on the way and at the end."""
         state = self._state
         while state.stage < len(STAGE_NAMES):
+            if state.stage == STUDENT and not self._config.deterministic:
+                self._teacher = load(self._out / TEACHER_NAME).average.to(self._config.device)
             self._run_stage(report)
             self._finish_stage(report)
             following = len(STAGE_NAMES) if self._config.deterministic else state.stage + 1
@@ -84,7 +89,7 @@ class Trainer:
         random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
             loss, parts = stages.stage_loss(
-                state.networks, state.stage, batch, random, deterministic=config.deterministic
+                state.networks, state.stage, batch, random, teacher=self._teacher, deterministic=config.deterministic
             )
         for group in optimizer.param_groups:
             group["lr"] = config.rate(state)
@@ -178,41 +183,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train one forecast without noise, for comparison; not to be driven",
     )
     parser.add_argument(
-        "--start-from", type=Path, help="checkpoint of another run: keep its autoencoder, go on with its flow"
+        "--start-from",
+        type=Path,
+        help="checkpoint of another run: keep its autoencoder, go on with its flow; a larger --variant is begun with "
+        "what the smaller one knows",
+    )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        help="teacher.pt of another run: train only the student's stage, by its futures; --start-from says with which "
+        "weights (default: the teacher's, or untrained ones for a smaller --variant)",
+    )
+    parser.add_argument(
+        "--leave-out",
+        nargs="*",
+        default=[],
+        metavar="SOURCE",
+        help="sources of clips not to learn from, by how they begin, such as 'tracks' or 'tracks:students'",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
 
 
-def _first_state(start_from: Path | None, variant: str, config: TrainConfig) -> TrainingState:
-    """Return untrained networks, or another run's weights with the flow stage to be trained again."""
-    if start_from is None:
-        state = new_state(VARIANTS[variant], config.seed)
+def _first_state(args: argparse.Namespace, config: TrainConfig) -> TrainingState:
+    """Return untrained networks, or another run's: with the flow to be trained again, or only with its teacher."""
+    architecture = VARIANTS[args.variant]
+    if args.start_from is None and args.teacher is None:
+        state = new_state(architecture, config.seed)
         # the plain regression needs no latent, and so no auto-encoder
         state.stage = int(config.deterministic)
         return state
-    state = load(start_from)
-    state.networks.load_state_dict(state.average.state_dict())
+    state = load(args.start_from or args.teacher)
+    state.networks = _begun_with(state.average, architecture, config.seed, untrained=args.start_from is None)
+    state.average = copy.deepcopy(state.networks)
     state.stage, state.step, state.elapsed_s, state.optimizer_state = 1, 0, [0.0, 0.0, 0.0], None
-    state.facts["started_from"] = {name: state.facts.get(name) for name in ("steps_flow", "data")}
+    state.facts["started_from"] = {name: state.facts.get(name) for name in ("steps_flow", "steps_student", "data")}
+    if args.teacher is not None:
+        save(load(args.teacher), args.out / TEACHER_NAME)
+        state.stage = STUDENT
     return state
+
+
+def _begun_with(networks: WorldNetworks, architecture: Architecture, seed: int, *, untrained: bool) -> WorldNetworks:
+    """Return networks that go on from others; narrower ones than a teacher's begin ``untrained``, in its latent."""
+    torch.manual_seed(seed)
+    if untrained and architecture.narrower_than(networks.architecture):
+        fresh = WorldNetworks(architecture)
+        fresh.decoder.latent_scale.copy_(networks.decoder.latent_scale)
+        return fresh
+    return widened(networks, architecture)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns the exit status."""
     names = ("minutes", "steps", "batch_size", "learning_rate", "threads", "seed", "deterministic", "device",
              "precision", "patience")  # fmt: skip
-    config = TrainConfig(**{name: getattr(args, name) for name in names})
+    config = TrainConfig(**{name: getattr(args, name) for name in names}, taught=args.teacher is not None)
     path: Path = args.out / CHECKPOINT_NAME
     if path.exists() and not args.resume:
         raise ConfigError(f"{path} exists: add --resume to go on with it, or choose another --out")
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    state = load(path) if path.exists() else _first_state(args.start_from, args.variant, config)
-    state.facts["data"] = dataset_facts(args.data)
+    state = load(path) if path.exists() else _first_state(args, config)
+    state.facts["data"] = dataset_facts(args.data) | ({"left_out": args.leave_out} if args.leave_out else {})
     state.facts["config"] = {
         name: getattr(config, name) for name in ("seed", "batch_size", "learning_rate", "deterministic")
     }
-    clips = load_split(args.data, "train"), load_split(args.data, "val")
+    without = tuple(args.leave_out)
+    clips = load_split(args.data, "train", without), load_split(args.data, "val", without)
     Trainer(config, state, clips, args.out).run(lambda line: print(line, flush=True))
     print(f"trained: {path}; next: edge-worldmodel export --checkpoint {path} --out models/small")
     return 0

@@ -22,8 +22,8 @@ class TrainConfig(Config):
 
     minutes: float = param(90.0, "wall time of all stages; ignored when steps is set", minimum=0.01, maximum=1e5)
     steps: int = param(0, "optimiser steps of all stages together; 0 trains by time", minimum=0, maximum=10**8)
-    first_share: float = param(0.2, "share of the auto-encoder", minimum=0.01, maximum=0.9)
-    student_share: float = param(0.35, "share of the student", minimum=0.01, maximum=0.9)
+    first_share: float = param(0.15, "share of the auto-encoder", minimum=0.01, maximum=0.9)
+    student_share: float = param(0.5, "share of the student", minimum=0.01, maximum=0.9)
     batch_size: int = param(32, "clips in a step", minimum=1, maximum=4096)
     learning_rate: float = param(2e-3, "peak learning rate", minimum=1e-6, maximum=1.0)
     average_decay: float = param(0.998, "decay of the running average of the weights", minimum=0.0, maximum=0.99999)
@@ -34,10 +34,11 @@ class TrainConfig(Config):
     precision: str = param("fp32", "of the forward pass; bf16 pays on GPUs and on CPUs with AMX", choices=PRECISIONS)
     patience: int = param(0, "validations without a gain after which a stage ends; 0 never", minimum=0, maximum=1000)
     deterministic: bool = param(False, "one forecast without noise instead of futures, to compare with")
+    taught: bool = param(False, "only the last stage, with the teacher of another run")
 
     def stage_share(self, stage: int) -> float:
         """Return the share of the whole run that a stage gets."""
-        if self.deterministic:
+        if self.deterministic or self.taught:
             return 1.0
         return (self.first_share, 1.0 - self.first_share - self.student_share, self.student_share)[stage]
 

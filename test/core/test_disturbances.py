@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, disturb
+from edge_worldmodel.core.disturbances import NORMALS_PER_DRAW, DisturbanceConfig, blown, disturb, draw
 from edge_worldmodel.core.driving import integrate, roll_out
 from edge_worldmodel.core.libraries import library_of
 from edge_worldmodel.core.robot_limits import STEPS, RobotLimits
@@ -16,7 +16,7 @@ NONE = {"delay_mean_s": 0.0, "delay_std_s": 0.0, "slip_std": 0.0, "localisation_
 
 
 def _normals(**values: float) -> np.ndarray:
-    names = ("delay", "slip", "turn_slip", "x", "y", "heading")
+    names = ("delay", "slip", "turn_slip", "x", "y", "heading", "wind_x", "wind_y", "more_wind_x", "more_wind_y")
     assert len(names) == NORMALS_PER_DRAW
     return np.array([[values.get(name, 0.0) for name in names]])
 
@@ -50,3 +50,50 @@ def test_shape_and_common_draws() -> None:
     poses = disturb(TWISTS, normals, DisturbanceConfig())
     assert poses.shape == (len(TWISTS), 5, STEPS + 1, 3)
     np.testing.assert_allclose(poses[0, :, 0], poses[-1, :, 0])
+
+
+def test_no_wind_blows_unless_it_is_asked_for() -> None:
+    gusty = _normals(wind_x=2.0, wind_y=-3.0, more_wind_x=1.0)
+    calm = disturb(TWISTS, gusty, DisturbanceConfig(), np.array([0.0, 0.5]))
+    np.testing.assert_array_equal(calm, disturb(TWISTS, _normals(), DisturbanceConfig()))
+
+
+def test_wind_carries_off_as_far_as_the_filter_driven_by_noise_does() -> None:
+    config = DisturbanceConfig(gust_std_mps=1.5)
+    normals = draw(20_000, np.random.default_rng(1))[:, 6:]
+    drift = blown(normals, config)
+    expected = _simulated_drift(config, 4000)
+    assert np.allclose(drift[:, 0], 0.0)
+    for axis in (0, 1):
+        spread_m = drift[:, 8::8, axis].std(axis=0)
+        np.testing.assert_allclose(spread_m, expected[:, 8::8].std(axis=0), rtol=0.15, atol=0.01)
+
+
+def _simulated_drift(config: DisturbanceConfig, runs: int) -> np.ndarray:
+    """Return (runs, T + 1) the drift along one axis, step by step: wind of first order, a controller that holds."""
+    rng, step_s = np.random.default_rng(2), 0.01
+    wind = config.gust_std_mps * rng.standard_normal(runs)
+    trimmed, speed, way, ways = wind.copy(), np.zeros(runs), np.zeros(runs), [np.zeros(runs)]
+    keep = np.exp(-step_s * config.gust_airspeed_mps / config.gust_length_m)
+    for step in range(1, round(STEPS * 0.1 / step_s) + 1):
+        wind = keep * wind + config.gust_std_mps * np.sqrt(1.0 - keep**2) * rng.standard_normal(runs)
+        speed += step_s * (config.gust_drag_per_s * (wind - trimmed) - speed / config.gust_hold_s)
+        way = way + step_s * speed
+        if step % 10 == 0:
+            ways.append(way)
+    return np.stack(ways, axis=1)
+
+
+def test_a_present_drift_dies_away() -> None:
+    config = DisturbanceConfig(**NONE | {"gust_std_mps": 1.0, "gust_hold_s": 0.5})
+    drifted = disturb(TWISTS, _normals(), config, np.array([0.0, 0.4]))[:, 0, :, 1] - POSES[..., 1]
+    assert drifted[:, 1].min() > 0.03
+    np.testing.assert_allclose(drifted[:, -1], 0.4 * 0.5, atol=0.01)
+    np.testing.assert_array_less(-1e-9, np.diff(drifted, axis=1))
+
+
+def test_draws_begin_with_none_and_wheels_see_the_same_as_without_wind() -> None:
+    normals = draw(5, np.random.default_rng(3))
+    assert normals.shape == (5, NORMALS_PER_DRAW)
+    assert not normals[0].any()
+    np.testing.assert_array_equal(normals[1:, :6], np.random.default_rng(3).standard_normal((5, 6))[1:])

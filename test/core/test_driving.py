@@ -99,7 +99,7 @@ def test_every_kind_of_robot_has_a_choice(
     previous = np.full((STEPS, limits.axes), 0.1) if with_previous else None
     candidates = propose(
         library_of(limits), np.zeros(3), FREE, field,
-        count=count, margin_m=MARGIN_M, previous_targets=previous, refinement=normals,
+        count=count, margin_m=MARGIN_M, movers_margin_m=MARGIN_M, previous_targets=previous, refinement=normals,
     )  # fmt: skip
     assert len(candidates) == min(count, len(candidates)) >= 3
     assert len(set(candidates.names)) == len(candidates)
@@ -137,7 +137,7 @@ def test_sampling_around_the_best_comes_nearer_to_the_goal() -> None:
             normals = rng.standard_normal(knots_of(limits, refined))
             found = propose(
                 library_of(limits), np.array([0.5, 0.0, 0.0]), ahead, field,
-                count=8, margin_m=MARGIN_M, refinement=normals,
+                count=8, margin_m=MARGIN_M, movers_margin_m=MARGIN_M, refinement=normals,
             )  # fmt: skip
             clear = (ahead.seen.clearance_at(found.poses[..., :2]) >= CLEAR_M).all(axis=1)
             return float(field.at(found.poses[clear, -1, :2]).min(initial=20.0))

@@ -49,7 +49,7 @@ def test_it_comes_back_when_there_is_room_and_not_before() -> None:
     low = control.effort().level
     assert low == 2
     levels = _drive(control, 0.05, 40)
-    assert levels[:3] == [low] * 3 and levels[4:13] == [1] * 9 and levels[-1] == 0, 'ten calm ticks per level'
+    assert levels[:3] == [low] * 3 and levels[4:13] == [1] * 9 and levels[-1] == 0, "ten calm ticks per level"
     tight = EffortControl(EffortConfig(calm_ticks=10))
     _drive(tight, 0.15, 10)
     assert set(_drive(tight, 0.15, 300)) == {1}, "full effort would be late: it is not even tried"

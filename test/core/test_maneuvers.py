@@ -35,7 +35,9 @@ def _propose(
     limits: RobotLimits, twist: np.ndarray, goal: np.ndarray | None, count: int = 8, **more: object
 ) -> Candidates:
     field = cost_to_go(FREE.seen, goal, CLEAR_M)
-    return propose(library_of(limits), twist, FREE, field, count=count, margin_m=MARGIN_M, **more)
+    return propose(
+        library_of(limits), twist, FREE, field, count=count, margin_m=MARGIN_M, movers_margin_m=MARGIN_M, **more
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,7 +105,13 @@ def test_blocked_maneuvers_come_last() -> None:
     ahead = outlook(frame, NOTHING)
     field = cost_to_go(ahead.seen, np.array([5.0, 0.0]), CLEAR_M)
     candidates = propose(
-        library_of(RobotLimits()), np.array([0.8, 0.0, 0.0]), ahead, field, count=6, margin_m=MARGIN_M
+        library_of(RobotLimits()),
+        np.array([0.8, 0.0, 0.0]),
+        ahead,
+        field,
+        count=6,
+        margin_m=MARGIN_M,
+        movers_margin_m=MARGIN_M,
     )
     clear = (ahead.seen.clearance_at(candidates.poses[..., :2]) >= CLEAR_M).all(axis=1)
     assert clear.sum() >= 3

@@ -12,6 +12,7 @@ import pytest
 
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.geometry import compose, relative, transform_points, twist_along
 from edge_worldmodel.core.grid import render
 from edge_worldmodel.core.latent_cache import LatentCache
@@ -64,6 +65,7 @@ class Drive:
     time_s: float
     closest_m: float
     names: list[str]
+    twists: np.ndarray
 
 
 def look(world: World, pose: np.ndarray, stamp_ns: int) -> Sweep:
@@ -93,7 +95,7 @@ def drive(
 ) -> Drive:  # fmt: skip
     """Drive until the goal is reached and the robot stands, something is touched, or the time is up."""
     rng = np.random.default_rng(seed)
-    twist, plan, names = np.zeros(3), None, []
+    twist, plan, names, twists = np.zeros(3), None, [], []
     sweeps: list[Sweep] = []
     poses: list[np.ndarray] = []
     closest_m = np.inf
@@ -113,15 +115,16 @@ def drive(
             since_s = (substep + 1) * SUBSTEP_S
             followed = new_plan if since_s > LATENCY_S else plan
             twist = _command(followed, now_ns + round(since_s * 1e9))
-            pose = compose(pose, [twist[0] * SUBSTEP_S, 0.0, twist[2] * SUBSTEP_S])
+            twists.append(twist)
+            pose = compose(pose, twist * SUBSTEP_S)
             world.discs[:, :2] += world.discs[:, 3:] * SUBSTEP_S
             closest_m = min(closest_m, world.clearance_m(pose[:2]))
         plan = new_plan
         if new_plan.maneuver == "arrived" and abs(twist[0]) < 0.02:
-            return Drive(True, tick * TICK_S, closest_m, names)
+            return Drive(True, tick * TICK_S, closest_m, names, np.array(twists))
         if closest_m < planner.limits.radius_m:
             break
-    return Drive(False, tick * TICK_S, closest_m, names)
+    return Drive(False, tick * TICK_S, closest_m, names, np.array(twists))
 
 
 def _command(plan: Plan | None, now_ns: int) -> np.ndarray:
@@ -130,10 +133,10 @@ def _command(plan: Plan | None, now_ns: int) -> np.ndarray:
     return twist_along(plan.trajectory, (now_ns - plan.stamp_ns) * 1e-9)
 
 
-def make_planner() -> Planner:
+def make_planner(limits: RobotLimits | None = None, disturbances: DisturbanceConfig | None = None) -> Planner:
     """A planner without a learned model, and with little to imagine, for speed."""
     config = PlannerConfig(futures=2, disturbances=4, steps_cold=1)
-    return Planner(WorldModel(DeterministicBackend(), "m"), RobotLimits(), config)
+    return Planner(WorldModel(DeterministicBackend(), "m"), limits or RobotLimits(), config, disturbances)
 
 
 ROOM = [(-12.0, -12.2, 12.0, -12.0), (-12.0, 12.0, 12.0, 12.2), (-12.2, -12.0, -12.0, 12.0), (12.0, -12.0, 12.2, 12.0)]
@@ -153,6 +156,39 @@ def test_reaches_the_goal_round_a_box_from_any_heading(seed: int) -> None:
     assert result.closest_m > RobotLimits().radius_m, result
     assert result.reached, result
     assert result.time_s < 5.0 + 1.5 * distance_m
+
+
+def round_a_box(limits: RobotLimits, disturbances: DisturbanceConfig | None = None) -> Drive:
+    """Drive 6 m along x with a box in the way; whoever reaches it without a touch comes back."""
+    world = World(np.array([*ROOM, (2.5, -0.9, 3.5, 0.7)]))
+    planner = make_planner(limits, disturbances)
+    result = drive(planner, world, np.zeros(3), np.array([6.0, 0.3]), seed=1, limit_s=25.0)
+    assert result.reached and result.closest_m > limits.radius_m, result
+    return result
+
+
+def test_a_robot_that_slides_reaches_the_goal_round_a_box_and_slides_on_the_way() -> None:
+    result = round_a_box(RobotLimits(kind="holonomic", max_lateral_mps=0.6))
+    assert np.abs(result.twists[:, 1]).max() > 0.1
+    assert np.abs(result.twists[:, 1]).max() <= 0.6 + 1e-9
+
+
+@pytest.mark.parametrize("min_speed_mps", [0.0, -0.4])
+def test_a_car_reaches_the_goal_round_a_box_and_never_turns_on_the_spot(min_speed_mps: float) -> None:
+    limits = RobotLimits(kind="ackermann", max_curvature_radpm=1.2, min_speed_mps=min_speed_mps)
+    result = round_a_box(limits)
+    moved = np.abs(result.twists[:, 0])
+    assert np.abs(result.twists[:, 2]).max() > 0.1
+    # Between two moments of a plan both are interpolated, which keeps their ratio but for rounding.
+    assert (np.abs(result.twists[:, 2]) <= limits.max_curvature_radpm * moved + 0.02).all()
+
+
+@pytest.mark.parametrize("max_lateral_mps", [0.0, 0.5])
+def test_a_quadrotor_that_reckons_with_wind_reaches_the_goal_round_a_box(max_lateral_mps: float) -> None:
+    limits = RobotLimits(kind="quadrotor", max_lateral_mps=max_lateral_mps, radius_m=0.3)
+    calm, gusty = (round_a_box(limits, DisturbanceConfig(gust_std_mps=wind)) for wind in (0.0, 3.0))
+    assert gusty.closest_m != calm.closest_m
+    assert "brake" not in gusty.names
 
 
 def test_gets_away_from_a_wall_inside_the_margin() -> None:

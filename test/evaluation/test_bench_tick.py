@@ -101,7 +101,7 @@ def straight_on(candidates: Candidates) -> Candidates:
 def scene_of(planner: bench_tick.Planner, frame: object, goal: np.ndarray) -> object:
     """Return the scene that the planner scores, undisturbed, with what stands in every imagined frame."""
     ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor))
-    wanted_m = planner.limits.radius_m + planner.config.margin_m
+    wanted_m = planner.limits.radius_m + planner.config.wall_margin_m
     field = cost_to_go(ahead.standing, planner._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
     candidates = straight_on(planner._propose(frame, ahead, field, None, None, np.random.default_rng(0)))
     scene = planner._scene(candidates, ahead, field, np.random.default_rng(0))

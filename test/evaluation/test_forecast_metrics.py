@@ -57,6 +57,17 @@ def test_what_stands_may_be_lost_and_what_is_free_may_be_invented() -> None:
     assert _score(np.zeros(SHAPE))["free_called_occupied"] == [0.0] * 8
 
 
+def test_a_cell_that_one_look_hits_and_the_next_does_not_is_not_always_free() -> None:
+    truth = _truth()
+    edge = np.zeros(SHAPE, bool)
+    edge[3, 50, 10] = True
+    present = np.zeros(SHAPE[1:], bool)
+    seen = make_truth(truth.occupied | edge, truth.known, truth.moving, present, present)
+    result = _score(np.broadcast_to(edge.any(axis=0), SHAPE).astype(float), seen)
+    assert result["always_free_called_occupied"] == [0.0] * 8
+    assert result["free_called_occupied"][3] == 0.0 < result["free_called_occupied"][4]
+
+
 def test_unknown_cells_do_not_count() -> None:
     truth = _truth()
     known = np.zeros(SHAPE, bool)

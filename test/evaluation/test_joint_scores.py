@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.forecast_metrics import make_truth
-from edge_worldmodel.evaluation.joint_scores import PATHS, energy_scores, path_scores, random_paths
+from edge_worldmodel.evaluation.forecast_metrics import Scores, make_truth, summarise
+from edge_worldmodel.evaluation.joint_scores import PATHS, energy_scores, path_forecast, random_paths
 
 SHAPE = (8, 64, 64)
 NOBODY = np.zeros(SHAPE[1:], bool)
@@ -37,7 +37,7 @@ def test_a_path_that_will_be_hit():
     truth, path = truth_of(LEFT), straight(36, 33)
     sure = truth.occupied[None].astype(np.float32)
     for futures, error in ((sure, 0.0), (np.zeros_like(sure), 1.0), (np.full_like(sure, 0.5), 0.25)):
-        summed, paths = path_scores(futures, truth, NOBODY, path)
+        summed, paths = path_forecast(futures, truth, NOBODY, path).errors()
         assert summed == pytest.approx([error] * 8) and (paths == 1).all()
 
 
@@ -46,10 +46,26 @@ def test_paths_that_are_blocked_now_or_unknown_later_do_not_count():
     futures = np.zeros((1, *SHAPE), np.float32)
     blocked = NOBODY.copy()
     blocked[36, 33] = True
-    assert not path_scores(futures, truth, blocked, path)[1].any()
+    assert not path_forecast(futures, truth, blocked, path).errors()[1].any()
     known = np.ones(SHAPE, bool)
     known[5:] = False
-    assert path_scores(futures, truth_of(LEFT, known), NOBODY, path)[1].tolist() == [1.0] * 5 + [0.0] * 3
+    assert path_forecast(futures, truth_of(LEFT, known), NOBODY, path).errors()[1].tolist() == [1.0] * 5 + [0.0] * 3
+
+
+def test_path_probabilities_that_come_true_as_often_as_they_say_have_no_error():
+    truth, path, scores = truth_of(LEFT), straight(36, 33), Scores()
+    for hit in (True, False):
+        happened = truth if hit else truth_of((slice(None), slice(2, 4), slice(2, 4)))
+        futures = np.full((1, *SHAPE), 0.5, np.float32)
+        scores.add(futures[0], happened)
+        scores.add_joint(path_forecast(futures, happened, NOBODY, path), np.zeros(8))
+    result = summarise(scores, np.zeros(2, int), draws=10)
+    assert result["path_ece"] == pytest.approx([0.0] * 8) and result["path_brier"] == pytest.approx([0.25] * 8)
+    scores.add_joint(path_forecast(futures, truth, NOBODY, path), np.zeros(8))
+    scores.add(futures[0], truth)
+    again = summarise(scores, np.arange(3), draws=200)
+    assert again["path_ece"] == pytest.approx([2 / 3 - 0.5] * 8)
+    assert again["path_ece_low"][0] <= again["path_ece"][0] < again["path_ece_high"][0] == pytest.approx(0.5)
 
 
 def test_two_branches_beat_their_mean_where_a_path_crosses_them():
@@ -59,8 +75,8 @@ def test_two_branches_beat_their_mean_where_a_path_crosses_them():
     mean = branches.mean(axis=0, keepdims=True)
     path = np.concatenate([straight(36, 33)[:, :4], straight(28, 33)[:, 4:]], axis=1)
     for truth in (left, right):
-        joint = path_scores(branches, truth, NOBODY, path)[0][-1]
-        assert joint < path_scores(mean, truth, NOBODY, path)[0][-1] + 1e-9
+        joint = path_forecast(branches, truth, NOBODY, path).errors()[0][-1]
+        assert joint < path_forecast(mean, truth, NOBODY, path).errors()[0][-1] + 1e-9
         assert energy_scores(branches, truth).sum() < energy_scores(mean, truth).sum()
 
 

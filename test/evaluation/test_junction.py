@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.motion_forecast import motion_forecast
-from edge_worldmodel.evaluation.junction import covers_both, draw_junction
+from edge_worldmodel.evaluation.junction import choice_errors, covers_both, draw_junction
 
 
 @pytest.fixture
@@ -41,3 +41,13 @@ def test_both_branches(junction):
     both_at_once = futures_of((junction.left, 0.9))
     both_at_once = np.maximum(both_at_once, futures_of((junction.right, 0.9)))
     assert not covers_both(both_at_once, junction), "one future in which two people turn is no choice"
+
+
+def test_who_imagines_both_has_a_future_that_is_right(junction):
+    left, right = junction.walks.astype(np.float32)
+    assert left.any(axis=(1, 2)).all() and (left[:2] == right[:2]).all(), "at first nobody can tell"
+    assert (left[-1].astype(bool) & junction.left).any() and (right[-1].astype(bool) & junction.right).any()
+    best, mean = choice_errors(np.stack([left, right]), junction)
+    assert best == 0.0 and mean > 0.05
+    best, mean = choice_errors(np.stack([0.5 * (left + right)] * 2), junction)
+    assert best == pytest.approx(mean)

@@ -57,6 +57,20 @@ def test_ego_motion_is_taken_out(tmp_path):
     assert not unpack(clips.moving).any()
 
 
+def test_damaged_recordings_are_named_counted_and_skipped(tmp_path, caplog):
+    good = write_log(tmp_path / "good.clf.bz2", 8.0, mover_mps=0.7)
+    (tmp_path / "noise.clf.bz2").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / "empty.clf.bz2").write_bytes(b"")
+    (tmp_path / "cut.clf.bz2").write_bytes(good.read_bytes()[:-400])
+    damage: list[str] = []
+    names = ("noise", "good", "empty", "cut")
+    clips = recorded_clips([tmp_path / f"{name}.clf.bz2" for name in names], 5, damage)
+    assert [line.split(":")[0] for line in damage][:2] == ["skipped", "skipped"] and len(damage) == 3
+    assert all(name in line for name, line in zip(("noise", "empty", "cut"), damage, strict=True))
+    assert "noise.clf.bz2" in caplog.text and len(clips) in (5, 10)
+    np.testing.assert_array_equal(clips.history[:5], recorded_clips([good], 5).history)
+
+
 def test_too_short_a_recording_is_no_clip(tmp_path):
     with pytest.raises(RecordingError, match="no recording gives a clip"):
         recorded_clips([write_log(tmp_path / "short.clf.bz2", 2.0)], most=3)

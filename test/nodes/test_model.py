@@ -59,7 +59,7 @@ def test_what_was_measured_decides_unless_an_operator_pins(
     device, runtime = device_name(this_machine(lambda _: "")), runtime_name("onnxruntime", 2, BackendOptions())
     measured = (Measured(DEFAULT_VARIANT, model_id, 2, p95_s=0.01), Measured("tiny", model_id, 1, p95_s=0.01))
     write_record(tmp_path / "placement.json", Record(device, runtime, ServiceLevel(), measured))
-    assert model_module._choose(ModelConfig())[1].startswith("tiny is the smallest that keeps")
+    assert model_module._choose(ModelConfig())[1].startswith("tiny is the best that keeps")
     assert model_module._choose(ModelConfig(model=DEFAULT_VARIANT))[1] == "small-int8 was chosen by the operator"
     assert model_module._choose(ModelConfig(threads=3))[1].startswith("small-int8 is the default")
     assert model_module._choose(ModelConfig(model_dir="/m"))[0] == Path("/m")

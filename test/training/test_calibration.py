@@ -22,6 +22,16 @@ def test_overconfident_odds_are_brought_back() -> None:
     assert gain == pytest.approx(1 / 3, rel=0.1) and offset == pytest.approx(-1 / 3, abs=0.05)
 
 
+def test_futures_that_agree_too_much_with_each_other_are_judged_as_what_they_are_drawn_from() -> None:
+    """Sharp futures that come true as often as they say keep their odds, though few of them never say so together."""
+    random = torch.Generator().manual_seed(0)
+    chance = torch.rand(20_000, generator=random)
+    truth = (torch.rand(20_000, generator=random) < chance).float()
+    drawn = torch.rand(4, 20_000, generator=random) < chance
+    gain, _ = _fit(3.0 * (2.0 * drawn.float() - 1.0), truth)
+    assert gain > 0.9
+
+
 def test_a_horizon_without_two_outcomes_stays_as_it_is() -> None:
     assert _fit(torch.randn(2, 50), torch.zeros(50)) == (1.0, 0.0)
 

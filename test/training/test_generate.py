@@ -3,6 +3,10 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +77,42 @@ def test_workers_do_not_change_the_bytes(tmp_path):
     jobs = ["--seed", "3"]
     generate.run(arguments(tmp_path / "one", *jobs, clips=6))
     generate.run(arguments(tmp_path / "two", *jobs, "--workers", "2", clips=6))
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+
+
+PROGRAM = """
+import argparse, sys
+from edge_worldmodel.training import generate
+generate.SHARD_CLIPS = 12
+parser = argparse.ArgumentParser()
+generate.add_arguments(parser)
+generate.run(parser.parse_args(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_is_killed_goes_on_with_the_same_bytes(tmp_path, small):
+    words = ["--clips", "36", "--val-clips", "0", "--test-clips", "0", "--seed", "9"]
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, "--out", str(tmp_path / "killed"), *words])
+    first = tmp_path / "killed" / "train" / "shard_00000.npz"
+    until_s = time.monotonic() + 120.0
+    while not first.exists() and process.poll() is None and time.monotonic() < until_s:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and not (tmp_path / "killed" / "index.json").exists()
+    written_ns = first.stat().st_mtime_ns
+    for name in ("killed", "whole"):
+        parser = argparse.ArgumentParser()
+        generate.add_arguments(parser)
+        assert generate.run(parser.parse_args(["--out", str(tmp_path / name), *words])) == 0
+    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "whole")
+    assert len(bytes_of(tmp_path / "whole")) == 3 and first.stat().st_mtime_ns == written_ns
+
+
+def test_a_ray_cluster_of_two_workers_gives_the_same_bytes(tmp_path):
+    pytest.importorskip("ray", reason="the optional extra 'cluster' is not installed")
+    jobs = ["--seed", "3"]
+    generate.run(arguments(tmp_path / "one", *jobs, clips=6))
+    generate.run(arguments(tmp_path / "two", *jobs, "--workers", "2", "--ray", clips=6))
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
 
 

@@ -45,21 +45,22 @@ def test_the_forecast_loss_is_least_at_the_true_frequency(batch: Batch) -> None:
     assert abs(float(best) - 0.25) < 0.02
 
 
-def test_an_ensemble_of_one_is_scored_like_a_forecast(batch: Batch) -> None:
-    logits = torch.randn(len(batch.future), 1, *batch.future.shape[1:])
-    expected = losses.forecast_loss(logits[:, 0], batch)
-    for score in losses.ensemble_loss(logits, batch):
-        torch.testing.assert_close(score, expected)
-
-
-def test_two_sharp_futures_beat_two_blurred_ones_as_scenes_and_equal_them_as_probabilities(batch: Batch) -> None:
+def test_two_sharp_futures_beat_two_blurred_ones_where_one_of_them_comes_true(batch: Batch) -> None:
     """The truth is one of two clips that differ everywhere; half of each is the same mean, but no scene."""
-    sure = 4.0 * (2.0 * batch.future - 1.0)
-    sharp = torch.stack([sure, -sure], dim=1)
-    mean, mixture = losses.ensemble_loss(sharp, batch)
-    blurred_mean, blurred_mixture = losses.ensemble_loss(torch.zeros_like(sharp), batch)
-    torch.testing.assert_close(mean, blurred_mean)
-    assert (mixture < 0.2 * blurred_mixture).all()
+    sure = 9.0 * (2.0 * batch.future - 1.0)
+    energy, _ = losses.ensemble_loss(torch.stack([sure, -sure], dim=1), batch)
+    blurred, _ = losses.ensemble_loss(torch.zeros_like(torch.stack([sure, sure], dim=1)), batch)
+    assert (energy < 0.1 * blurred).all()
+
+
+def test_an_ensemble_is_scored_as_what_it_is_drawn_from(batch: Batch) -> None:
+    """Two sharp futures are drawn from a fair coin: on average they cost what the coin's probability costs."""
+    yes, no = (torch.full_like(batch.future, value) for value in (20.0, -20.0))
+    draws = [torch.stack(pair, dim=1) for pair in ((yes, yes), (yes, no), (no, yes), (no, no))]
+    drawn = torch.stack([losses.ensemble_loss(each, batch)[1] for each in draws]).mean(dim=0)
+    _, even = losses.ensemble_loss(torch.zeros_like(draws[0]), batch)
+    torch.testing.assert_close(drawn, even)
+    assert (even > 0).all()
 
 
 def test_unknown_cells_cost_nothing(batch: Batch) -> None:

@@ -109,12 +109,59 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_every_stage_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_REPORT_EVERY", 1)
+    clips = moving_blobs(20), moving_blobs(8, seed=1)
+    Trainer(replace(CONFIG, steps=9), new_state(SMALL, 0), clips, tmp_path).run(lambda line: None)
+    with (tmp_path / LOG_NAME).open(encoding="utf-8") as stream:
+        stages = {row["stage"]: row for row in csv.DictReader(stream)}
+    assert stages["autoencoder"]["reconstruction"] and stages["flow"]["flow"] and stages["student"]["energy"]
+
+
+@pytest.mark.parametrize(("variant", "begins_as_taught"), [("small", True), ("nano", False)])
+def test_a_student_of_any_size_learns_from_another_runs_teacher(
+    tmp_path: Path, variant: str, begins_as_taught: bool
+) -> None:
+    taught = new_state(VARIANTS["small"], 3)
+    taught.average.decoder.latent_scale.fill_(0.5)
+    save(taught, tmp_path / "their.pt")
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    arguments = ["--data", "x", "--out", str(tmp_path), "--teacher", str(tmp_path / "their.pt"), "--variant", variant]
+    state = train._first_state(parser.parse_args(arguments), replace(CONFIG, taught=True))
+    assert state.average.architecture == VARIANTS[variant] and float(state.average.decoder.latent_scale.max()) == 0.5
+    same = torch.equal(state.average.encoder.out.bias, taught.average.encoder.out.bias)
+    assert same == begins_as_taught
+    before = state.networks.denoiser.out.weight.clone()
+    clips = moving_blobs(10), moving_blobs(8, seed=1)
+    Trainer(replace(CONFIG, steps=2, taught=True), state, clips, tmp_path).run(lambda line: None)
+    assert state.facts["steps_student"] == 2 and not torch.equal(before, state.networks.denoiser.out.weight)
+
+
 def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
     save(new_state(SMALL, 0), tmp_path / CHECKPOINT_NAME)
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     with pytest.raises(ConfigError, match="--resume"):
         train.run(parser.parse_args(["--data", str(tmp_path), "--out", str(tmp_path)]))
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / CHECKPOINT_NAME
+    save(new_state(SMALL, 0), path)
+    whole = path.read_bytes()
+
+    def cut(value, where) -> None:
+        where = where.name if hasattr(where, "name") else where
+        Path(where).write_bytes(whole[:1000])
+        raise KilledError
+
+    monkeypatch.setattr(torch, "save", cut)
+    with pytest.raises(KilledError):
+        save(new_state(SMALL, 1), path)
+    assert path.read_bytes() == whole and load(path).stage == 0
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def collision_probability(scene: Scene) -> Tensor:
 def _hits_what_stands(scene: Scene) -> Tensor:
     """Return (M, D, T + 1) 1 where the footprint comes closer to what stands than wanted, and than it is now."""
     room = room_beside(scene.ahead.standing, scene.disturbed, scene.limits)
-    touching = too_close(room, scene.clear_m - scene.limits.radius_m) & (room < room[..., :1] - 2.0 * ROUNDING_M)
+    touching = too_close(room, scene.wall_margin_m) & (room < room[..., :1] - 2.0 * ROUNDING_M)
     return touching.astype(np.float32)
 
 

@@ -21,7 +21,8 @@ class Scene:
     """One tick's candidates and their imagined futures, in the present ego frame.
 
     ``disturbed`` is (M, D, T + 1, 3), the poses under drawn disturbances; ``futures`` (M, F, H, 64, 64) the
-    occupancy probability; ``ahead`` what is seen now, and what stands of it; ``clear_m`` the clearance a pose needs;
+    occupancy probability; ``ahead`` what is seen now, and what stands of it; ``clear_m`` the clearance that a
+    pose needs from what moves, ``wall_margin_m`` the room between body and what stands;
     ``tail`` the share of worst outcomes that risk looks at; ``fade`` (T + 1,) how much a collision counts by when it
     would happen; ``harmless_mps`` the own speed below which it counts in proportion.
     """
@@ -33,6 +34,7 @@ class Scene:
     field: CostToGo
     limits: RobotLimits
     clear_m: float
+    wall_margin_m: float
     tail: float
     fade: Floats
     harmless_mps: float

@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 _COLOURS = {"success": "#3a9a5b", "contact": "#d1495b", "timeout": "#e9b44c", "error": "#59636e"}
 _PLANNERS = {
     "ours": "#e67e22", "ours_live": "#a04000", "ours_cv": "#d4ac0d",
-    "ours_frozen": "#85c1e9", "ours_unconditioned": "#f5b041", "dwa": "#4a78b5", "mppi_static": "#7f8c8d",
-    "mppi_cv": "#8e44ad", "orca": "#2a9d8f", "pytorch_mppi": "#c0a000",
+    "ours_frozen": "#85c1e9", "ours_unconditioned": "#f5b041", "ours_calm": "#f8c471",
+    "dwa": "#4a78b5", "mppi_static": "#7f8c8d", "mppi_cv": "#8e44ad", "orca": "#2a9d8f", "pytorch_mppi": "#c0a000",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from edge_worldmodel.core.geometry import relative, transform_points
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.arena.avoidable import avoidable
 from edge_worldmodel.evaluation.arena.distances import Surroundings
 from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace, barn_score, tick_bin
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
@@ -69,9 +70,12 @@ class Episode:
                 break
             ending = self._drive(command)
         self._note(self._simulation.scan(), Command(0.0, 0.0))
-        outcome = self._outcome(ending, error)
+        outcome, trace = self._outcome(ending, error), self._trace()
+        if outcome.touched == "person":
+            braking = avoidable(trace, self._spec, self._radii_m, outcome.contact_speed_mps)
+            outcome = replace(outcome, avoidable=braking)
         cpu_s, wall_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
-        return replace(outcome, cpu_s=cpu_s, simulator_s=wall_s - self._record.planner_s), self._trace()
+        return replace(outcome, cpu_s=cpu_s, simulator_s=wall_s - self._record.planner_s), trace
 
     def _elapsed_s(self) -> float:
         return (self._simulation.stamp_ns - self._began_ns) * 1e-9

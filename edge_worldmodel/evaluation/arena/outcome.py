@@ -37,6 +37,8 @@ class Outcome:
     touched: str = ""
     """What was touched: "wall", "person" or "robot"."""
     contact_speed_mps: float = math.nan
+    avoidable: float = math.nan
+    """Whether braking could have avoided touching a person: 1 or 0, see ``avoidable.py``; NaN: nobody was touched."""
     error: str = ""
     ticks: int = 0
     tick_bins: dict[str, int] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from edge_worldmodel.evaluation.arena import animation, charts, failures
 _COLUMNS = (
     ("success", "success", "{:.1%}"),
     ("contact", "contact", "{:.1%}"),
+    ("avoidable_contact", "avoidable by braking", "{:.1%}"),
     ("timeout", "timeout", "{:.1%}"),
     ("time_s", "time [s]", "{:.1f}"),
     ("path_m", "path [m]", "{:.1f}"),
@@ -37,8 +38,10 @@ h2 { margin-top: 2.2rem; border-top: 2px solid #d8dee4; padding-top: .8rem } nav
 """
 _LEGEND = """<p>Small print under each figure: 95 % confidence interval (Wilson for shares, bootstrap for means).
 Success: within the goal tolerance before the time limit, never having touched anything; contact is what the physics
-says, and ends the episode. Time and path: means over successful episodes. Nearest: smallest gap between the footprint
-and anything. Intrusion: time with less than 0.45 m to a person. Score: BARN's, success &times; OT / clip(time, 2 OT,
+says, and ends the episode. Avoidable by braking: contacts with people before which the robot, braking hard from the
+first scan that shows the person, would have come to rest. Time and path: means over successful episodes. Nearest:
+smallest gap between the footprint and anything. Intrusion: time with less than 0.45 m to a person.
+Score: BARN's, success &times; OT / clip(time, 2 OT,
 8 OT), OT at 2 m/s. Tick: wall time of one decision on the machine below.</p>"""
 
 
@@ -190,7 +193,7 @@ def _table(planners: Mapping[str, Any]) -> str:
 
 
 def _figure(figures: Mapping[str, Any], key: str, form: str) -> str:
-    if figures[key] is None:
+    if figures.get(key) is None:  # not known to an older run, or nothing to measure
         return "–"
     low, high = figures["ci95"][key]
     interval = "" if low is None else f"<small>{form.format(low)} … {form.format(high)}</small>"

@@ -51,8 +51,9 @@ def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tup
 def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the figures of one planner on one scenario.
 
-    Shares count all episodes; ``time_s`` and ``path_m`` are means over the successful ones, everything else means
-    over all. ``ci95`` holds Wilson intervals of shares and bootstrap intervals of means.
+    Shares count all episodes, ``avoidable_contact`` those with a contact that braking could have avoided; ``time_s``
+    and ``path_m`` are means over the successful ones, everything else means over all. ``ci95`` holds
+    Wilson intervals of shares and bootstrap intervals of means.
     """
     count = len(outcomes)
     figures: dict[str, Any] = {}
@@ -61,6 +62,9 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         hits = sum(o.ending == ending for o in outcomes)
         figures[ending] = hits / count if count else math.nan
         intervals[ending] = wilson(hits, count)
+    avoidable = sum(o.avoidable == 1.0 for o in outcomes)
+    figures["avoidable_contact"] = avoidable / count if count else math.nan
+    intervals["avoidable_contact"] = wilson(avoidable, count)
     arrived = [o for o in outcomes if o.ending == "success"]
     means: dict[str, list[float]] = {name: [getattr(o, name) for o in arrived] for name in ("time_s", "path_m")}
     for name in ("min_distance_m", "person_distance_m", "intrusion_s", "jerk", "score"):

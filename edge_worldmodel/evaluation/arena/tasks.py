@@ -12,10 +12,8 @@ from edge_worldmodel.evaluation.arena.live_episode import LIVE, drive_live
 from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario, Wishes, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
-from edge_worldmodel.evaluation.arena.workers import THREAD_LIMITS, WorkerError, one_thread_only, spread
+from edge_worldmodel.evaluation.arena.workers import one_thread_only, spread, spread_on_ray
 from edge_worldmodel.evaluation.controllers import Controller, make_controller
-
-_IN_FLIGHT_PER_WORKER = 4
 
 
 @dataclass(frozen=True)
@@ -87,43 +85,9 @@ def run_tasks(tasks: Sequence[Task], processes: int = 1, ray_address: str | None
         WorkerError: a worker process died.
     """
     if ray_address is not None:
-        yield from _with_ray(tasks, processes, ray_address)
+        yield from spread_on_ray(run_task, tasks, processes, ray_address)
     elif processes == 1:
         one_thread_only()
         yield from map(run_task, tasks)
     else:
         yield from spread(run_task, tasks, processes)
-
-
-def _run_in_one_thread(task: Task) -> Done:
-    """Run a task in a Ray worker, which nobody has told yet that it shares the machine."""
-    one_thread_only()
-    return run_task(task)
-
-
-def _with_ray(tasks: Sequence[Task], processes: int, address: str) -> Iterator[Done]:
-    try:
-        import ray
-    except ImportError as error:
-        raise WorkerError("--ray needs the package ray (pip install 'edge_worldmodel[cluster]')") from error
-    limits = {"env_vars": THREAD_LIMITS}
-    if address == "local":
-        ray.init(num_cpus=processes, include_dashboard=False, runtime_env=limits, log_to_driver=False)
-    else:
-        ray.init(address=address, runtime_env=limits)
-    try:
-        remote = ray.remote(num_cpus=1)(_run_in_one_thread)
-        waiting, rest = [], iter(tasks)
-        most = _IN_FLIGHT_PER_WORKER * int(ray.cluster_resources().get("CPU", processes))
-        for task in rest:
-            waiting.append(remote.remote(task))
-            if len(waiting) >= most:
-                ready, waiting = ray.wait(waiting)
-                yield from ray.get(ready)
-        while waiting:
-            ready, waiting = ray.wait(waiting)
-            yield from ray.get(ready)
-    except ray.exceptions.WorkerCrashedError as error:
-        raise WorkerError("a Ray worker died; run the same command again to go on from here") from error
-    finally:
-        ray.shutdown()

@@ -1,11 +1,14 @@
-"""A handful of worker processes that are given one thing at a time; one that dies is noticed and replaced."""
+"""A handful of worker processes that are given one thing at a time; one that dies is noticed and replaced.
+
+Or a Ray cluster, on this machine or on many, with the same result.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
@@ -17,6 +20,7 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 THREAD_LIMITS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 _CONTEXT = get_context("spawn")
 _TRIES = 2
+_IN_FLIGHT_PER_WORKER = 4
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,3 +146,49 @@ def _receive(worker: _Worker, job: _Job[Any]) -> Any:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def spread_on_ray(work: Callable[[T], R], items: Iterable[T], processes: int, address: str) -> Iterator[R]:
+    """Yield ``work(item)`` of all items, in any order, from a Ray cluster.
+
+    Args:
+        work: a function of a module, so that workers elsewhere find it.
+        items: taken as workers get free.
+        processes: workers of a cluster that is started here.
+        address: "local": a cluster on this machine with ``processes`` workers; else the address of one.
+
+    Raises:
+        WorkerError: Ray is not installed, or a worker process died.
+        Exception: what ``work`` raised.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise WorkerError("--ray needs the package ray (pip install 'edge_worldmodel[cluster]')") from error
+    limits = {"env_vars": THREAD_LIMITS}
+    if address == "local":
+        ray.init(num_cpus=processes, include_dashboard=False, runtime_env=limits, log_to_driver=False)
+    else:
+        ray.init(address=address, runtime_env=limits)
+    try:
+        remote = ray.remote(num_cpus=1)(_in_one_thread)
+        waiting: list[Any] = []
+        most = _IN_FLIGHT_PER_WORKER * int(ray.cluster_resources().get("CPU", processes))
+        for item in items:
+            waiting.append(remote.remote(work, item))
+            if len(waiting) >= most:
+                ready, waiting = ray.wait(waiting)
+                yield from ray.get(ready)
+        while waiting:
+            ready, waiting = ray.wait(waiting)
+            yield from ray.get(ready)
+    except ray.exceptions.WorkerCrashedError as error:
+        raise WorkerError("a Ray worker died; run the same command again to go on from here") from error
+    finally:
+        ray.shutdown()
+
+
+def _in_one_thread(work: Callable[[T], R], item: T) -> R:
+    """Work in a Ray worker, which nobody has told yet that it shares the machine."""
+    one_thread_only()
+    return work(item)

@@ -41,6 +41,7 @@ _MODULES = {
     "ours_frozen": "ours_with",
     "ours_cv": "ours_with",
     "ours_unconditioned": "ours_with",
+    "ours_calm": "ours_with",
     "dwa": "dwa",
     "mppi_static": "mppi",
     "mppi_cv": "mppi",

@@ -18,6 +18,7 @@ from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.attention import AttentionConfig
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.deliberation import Deliberation
+from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.intake import Clock, Odometry
 from edge_worldmodel.core.latent_cache import LatentCache
@@ -28,7 +29,12 @@ from edge_worldmodel.core.supervisor import Supervisor
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan
 from edge_worldmodel.core.world_model import Backend, WorldModel
 from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, Look
-from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters, robot_limits, supervisor_config
+from edge_worldmodel.evaluation.controllers.ours_parameters import (
+    disturbance_config,
+    graph_parameters,
+    robot_limits,
+    supervisor_config,
+)
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.sim.robots import RobotSpec
@@ -60,10 +66,11 @@ class Ours:
         planner: PlannerConfig | None = None,
         latency_s: float = 0.06,
         attention: AttentionConfig | None = None,
+        disturbances: Mapping[str, Any] | None = None,
     ) -> None:
-        """Drive a robot under a speed cap with a loaded world model."""
+        """Drive a robot under a speed cap with a loaded world model; ``disturbances`` stand in for the robot's own."""
         self._world_model, self._planner_config = world_model, planner or PlannerConfig()
-        self._attention_config = attention
+        self._attention_config, self._disturbances = attention, disturbances or {}
         self._max_speed_mps, self._latency_ns = max_speed_mps, round(latency_s * 1e9)
         self.reset(robot, np.zeros(2), 0)
 
@@ -76,7 +83,8 @@ class Ours:
         self._supervisor = Supervisor(config)
         self._perception = Perception(PerceptionConfig())
         self._cache = LatentCache()
-        planner = Planner(self._world_model, robot_limits(parameters), self._planner_config)
+        disturbances = disturbance_config(parameters, self._disturbances)
+        planner = Planner(self._world_model, robot_limits(parameters), self._planner_config, disturbances)
         self._deliberation = Deliberation(planner, self._attention_config)
         self._seed, self._sequence = seed, 0
         self._plan: Plan | None = None
@@ -174,15 +182,17 @@ def open_ours(
     kind: type[OursT] = Ours,  # type: ignore[assignment]
     world: World = WorldModel,
 ) -> OursT:
-    """Return ours, or a ``kind`` of it with another ``world``; settings are its own, the planner's and attention's."""
-    own, watched = (
-        {name: value for name, value in settings.items() if name in kind.__dataclass_fields__}
-        for kind in (OursConfig, AttentionConfig)
+    """Return ours, or a ``kind`` of it with another ``world``; settings are those of any part of it."""
+    own, watched, disturbed = (
+        {name: value for name, value in settings.items() if name in part.__dataclass_fields__}
+        for part in (OursConfig, AttentionConfig, DisturbanceConfig)
     )
     config, attention = configured(OursConfig, own), configured(AttentionConfig, watched)
-    rest = {name: value for name, value in settings.items() if name not in {*own, *watched}}
+    configured(DisturbanceConfig, disturbed)  # refused here, by name, and not in the middle of a run
+    rest = {name: value for name, value in settings.items() if name not in {*own, *watched, *disturbed}}
     planner = configured(PlannerConfig, rest)
-    return kind(robot, max_speed_mps, open_world_model(config, world), planner, config.latency_s, attention)
+    model = open_world_model(config, world)
+    return kind(robot, max_speed_mps, model, planner, config.latency_s, attention, disturbed)
 
 
 FACTORIES = {"ours": open_ours}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from edge_worldmodel.core.disturbances import DisturbanceConfig
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
@@ -19,6 +21,9 @@ PLANNER, SUPERVISOR = "rollout_planner", "safety_supervisor"
 _SLIP_SHARE = 0.9
 _STEERING_SHARE = 0.9
 """Of the tightest curve; the rest is for corrections."""
+_GUST_STD_MPS = 1.5
+"""Light turbulence near the ground: 15 knots at 20 feet (MIL-F-8785C)."""
+_AIRSPEED_MPS = 4.0
 _ABOVE_PLANNER = 1.5
 """What the supervisor passes on is this much above what is planned, as in config/robots."""
 
@@ -49,6 +54,12 @@ def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[s
 def robot_limits(parameters: dict[str, dict[str, Any]]) -> RobotLimits:
     """Return the planner's limits among the parameters."""
     return _built(RobotLimits, parameters[PLANNER]["robot"])
+
+
+def disturbance_config(parameters: dict[str, dict[str, Any]], chosen: Mapping[str, Any]) -> DisturbanceConfig:
+    """Return what the planner reckons with going differently, ``chosen`` values before those of the parameters."""
+    built: DisturbanceConfig = _built(DisturbanceConfig, {**parameters[PLANNER].get("disturbance", {}), **chosen})
+    return built
 
 
 def supervisor_config(parameters: dict[str, dict[str, Any]]) -> SupervisorConfig:
@@ -90,4 +101,13 @@ def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
     if robot.length_m:
         x, y = 0.5 * robot.length_m, 0.5 * robot.width_m
         supervisor["footprint_m"] = [x, y, -x, y, -x, -y, x, -y]
-    return {PLANNER: {"robot": planner}, SUPERVISOR: supervisor}
+    return {PLANNER: {"robot": planner, **_wind(robot)}, SUPERVISOR: supervisor}
+
+
+def _wind(robot: RobotSpec) -> dict[str, dict[str, float]]:
+    """Return what a robot that flies has to reckon with."""
+    if robot.kind != "quadrotor":
+        return {}
+    drag_per_s = (robot.drag_linear + robot.drag_quadratic * _AIRSPEED_MPS) / robot.mass_kg
+    wind = {"gust_std_mps": _GUST_STD_MPS, "gust_airspeed_mps": _AIRSPEED_MPS, "gust_drag_per_s": drag_per_s}
+    return {"disturbance": wind}

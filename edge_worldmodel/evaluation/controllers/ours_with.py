@@ -2,8 +2,8 @@
 
 ``ours_frozen`` judges risk as if nothing moved, ``ours_cv`` as if clusters kept their velocity; both are given the
 spread that validation clips ask for, as in the evaluation of forecasts. ``ours_unconditioned`` imagines, but does not
-tell the model which maneuver it is for. What comes before imagining is the same for all: they sort their maneuvers by
-the outlook, which knows constant velocity.
+tell the model which maneuver it is for. ``ours_calm`` imagines all the rest, but no gusts. What comes before imagining
+is the same for all: they sort their maneuvers by the outlook, which knows constant velocity.
 """
 
 from __future__ import annotations
@@ -77,4 +77,10 @@ def _open(name: str, robot: RobotSpec, max_speed_mps: float, settings: Mapping[s
     return controller
 
 
-FACTORIES = {name: partial(_open, name) for name in (*_RAW, "ours_unconditioned")}
+def _open_calm(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Ours:
+    controller: Ours = open_ours(robot, max_speed_mps, {"gust_std_mps": 0.0, **settings})
+    controller.name = "ours_calm"
+    return controller
+
+
+FACTORIES = {name: partial(_open, name) for name in (*_RAW, "ours_unconditioned")} | {"ours_calm": _open_calm}

@@ -41,7 +41,7 @@ def _scene(
     field = cost_to_go(surroundings, None, 0.3)
     futures = np.broadcast_to(futures, (len(poses), *futures.shape[-4:]))
     ahead = Outlook(surroundings, surroundings, np.full((9, 64, 64), 20.0, np.float32), np.zeros((64, 64), np.float32))
-    return Scene(candidates, poses[:, None], futures, ahead, field, LIMITS, 0.3, 0.25, np.ones(STEPS + 1), 1e-3)
+    return Scene(candidates, poses[:, None], futures, ahead, field, LIMITS, 0.3, 0.05, 0.25, np.ones(STEPS + 1), 1e-3)
 
 
 ONE = slice(STRAIGHT, STRAIGHT + 1)
@@ -90,7 +90,7 @@ def test_only_the_frame_of_that_time_counts(frame: int, expected: float) -> None
     futures = np.zeros((1, 1, 8, 64, 64), np.float32)
     futures[0, 0, frame, 31:33, 42] = 0.9
     scene = _scene(futures, rows=ONE)
-    scene = replace(scene, clear_m=0.05)
+    scene = replace(scene, clear_m=0.05, wall_margin_m=0.05 - LIMITS.radius_m)
     assert _risk(scene)[0] == pytest.approx(expected)
 
 
@@ -99,7 +99,7 @@ def test_the_present_counts_at_first() -> None:
     occupied[30:34, 34] = 1.0
     scene = _scene(np.zeros((1, 1, 8, 64, 64), np.float32), rows=ONE, surroundings=_map(occupied))
     # Three times as fast it is there before the first imagined frame.
-    scene = replace(scene, clear_m=0.1, disturbed=3.0 * scene.disturbed)
+    scene = replace(scene, clear_m=0.1, wall_margin_m=0.1 - LIMITS.radius_m, disturbed=3.0 * scene.disturbed)
     assert _risk(scene)[0] == pytest.approx(1.0)
 
 
@@ -118,7 +118,7 @@ def test_leaving_a_margin_is_free_and_going_deeper_is_not() -> None:
     occupied[:, 29] = 1.0  # a wall 0.5 m behind
     surroundings = _map(occupied)
     futures = np.broadcast_to(occupied, (1, 1, 8, 64, 64)).astype(np.float32)
-    scene = replace(_scene(futures, 0.0, ONE, surroundings), clear_m=0.6)
+    scene = replace(_scene(futures, 0.0, ONE, surroundings), clear_m=0.6, wall_margin_m=0.6 - LIMITS.radius_m)
     assert _risk(scene)[0] == 0.0
     back = scene.disturbed * np.array([-1.0, 1.0, 1.0])
     assert _risk(replace(scene, disturbed=back))[0] == 1.0
@@ -129,7 +129,7 @@ def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
     occupied[31:33, 34] = 1.0  # 0.3 m clear ahead, closer than wanted
     surroundings = _map(occupied)
     still = np.broadcast_to(occupied, (1, 1, 8, 64, 64)).astype(np.float32)
-    scene = replace(_scene(still, 0.0, ONE, surroundings), clear_m=0.4)
+    scene = replace(_scene(still, 0.0, ONE, surroundings), clear_m=0.4, wall_margin_m=0.4 - LIMITS.radius_m)
     stand = replace(scene, disturbed=0.0 * scene.disturbed)
     assert _risk(stand)[0] == 0.0
     coming = np.roll(still, -1, axis=-1)

@@ -33,6 +33,7 @@ def _scene(goal: tuple[float, float] | None, speed: float = 0.0) -> Scene:
         field,
         limits,
         0.3,
+        0.05,
         0.25,
         np.ones(STEPS + 1),
         1e-3,

@@ -28,8 +28,8 @@ def controller_of(name: str) -> Controller:
     library = NEEDS.get(name)
     if library is not None and importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed: see requirements/no-deps.txt and requirements/peer.txt")
-    if name in ("ours", "ours_unconditioned"):
-        world = WorldModel if name == "ours" else Unconditioned
+    if name in ("ours", "ours_unconditioned", "ours_calm"):
+        world = Unconditioned if name == "ours_unconditioned" else WorldModel
         return Ours(PRESETS["generic"], CAP_MPS, world(DeterministicBackend(), "deterministic"))
     return make_controller(name, PRESETS["generic"], CAP_MPS, FEWER.get(name, {}))
 
@@ -104,3 +104,15 @@ def test_a_car_is_driven_round_a_box_without_turning_on_the_spot(name: str) -> N
     controller = make_controller(name, PRESETS["car"], CAP_MPS, FEWER.get(name, {}))
     drive = drive_through(controller, room(BOX, robot="car"))
     assert drive.arrived and not drive.touched, drive
+
+
+def test_only_what_flies_reckons_with_wind_and_calm_does_not() -> None:
+    def gust_mps(name: str, robot: RobotSpec, **settings: float) -> float:
+        controller = make_controller(name, robot, CAP_MPS, settings)
+        assert isinstance(controller, Ours)
+        return controller._deliberation.planner.disturbances.gust_std_mps
+
+    assert gust_mps("ours", PRESETS["quadrotor"]) == 1.5
+    assert gust_mps("ours_calm", PRESETS["quadrotor"]) == 0.0
+    assert gust_mps("ours", PRESETS["generic"]) == 0.0
+    assert gust_mps("ours", PRESETS["quadrotor"], gust_std_mps=3.0) == 3.0
