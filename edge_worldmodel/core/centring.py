@@ -41,16 +41,17 @@ def centred(route: Floats, standing: LocalMap, enough_m: float, ahead_m: float) 
 
 def _moves(line: Floats, standing: LocalMap, enough_m: float) -> Floats:
     """Return (n, 2) steps to the side, towards more room; none at the robot itself."""
-    tangent = np.gradient(line, axis=0)
+    tangent: Floats = np.asarray(np.gradient(line, axis=0))
     tangent /= np.maximum(np.hypot(*tangent.T), 1e-9)[:, None]
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1)
     room = np.minimum(standing.clearance_along(line + _ASIDE_M[:, None, None] * normal), enough_m)
     aside = _ASIDE_M[np.argmax(room - _STAY * np.abs(_ASIDE_M)[:, None], axis=0)]
     aside[0] = 0.0
-    return _smooth(aside[:, None]) * normal
+    steps: Floats = _smooth(aside[:, None]) * normal
+    return steps
 
 
 def _smooth(values: Floats) -> Floats:
     """Return the moving average of (n, k) along n, ends repeated."""
-    averaged: Floats = cv2.filter2D(values, -1, _SMOOTH, borderType=cv2.BORDER_REPLICATE)
+    averaged = np.asarray(cv2.filter2D(values, -1, _SMOOTH, borderType=cv2.BORDER_REPLICATE), np.float64)
     return averaged.reshape(values.shape)

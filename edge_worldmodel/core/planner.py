@@ -56,8 +56,8 @@ class PlannerConfig(ScoreConfig):
     )
     refined: int = param(64, "variations of the best maneuvers tried against the outlook", minimum=0, maximum=512)
     disturbances: int = param(8, "drawn disturbances per maneuver", minimum=1, maximum=64)
-    steps_cold: int = param(4, "denoising steps from pure noise", minimum=1, maximum=64)
-    steps_warm: int = param(2, "denoising steps from a warm start", minimum=1, maximum=64)
+    steps_cold: int = param(2, "denoising steps from pure noise", minimum=1, maximum=64)
+    steps_warm: int = param(1, "denoising steps from a warm start", minimum=1, maximum=64)
     risk_tail: float = param(
         1.0, "share of worst outcomes that risk looks at; 1: all of them, their mean", minimum=0.01, maximum=1.0
     )

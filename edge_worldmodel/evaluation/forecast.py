@@ -171,7 +171,8 @@ def run(args: argparse.Namespace) -> int:
         draw_reliability(args.reliability, report)
     if args.card:
         manifest["quality"] = quality(report)
-        manifest["totals"], manifest["latency_s"] = totals(manifest), model_latency(args.model)
+        manifest["totals"] = totals(manifest)
+        manifest["latency_s"] = model_latency(args.model, manifest.get("latency_s"))
         (args.model / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         write_card(args.model, manifest, report)
     return 0

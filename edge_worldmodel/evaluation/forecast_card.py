@@ -72,6 +72,8 @@ def _summary(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> list[str
     }
     if "tick" in latency:
         rows["latency"] = f"{1e3 * latency['tick']:.1f} ms, {_how_measured(latency)}"
+    if "processor_s" in latency:
+        rows["processor time"] = f"{1e3 * latency['processor_s']['tick']:.1f} ms with one thread"
     for data, methods in report["results"].items():
         if "ours" in methods:
             brier, path = (float(np.nanmean(methods["ours"][name][1:])) for name in ("brier_moving", "path_brier"))
@@ -85,7 +87,7 @@ def _summary(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> list[str
 def _how_measured(latency: Mapping[str, Any]) -> str:
     steps = f", {latency['steps']} step(s)" if "steps" in latency else ""
     where = f", {latency['machine']}, load {latency['load']}" if "machine" in latency else ""
-    return f"{latency['futures']} futures{steps}, {latency['threads']} threads, {latency['backend']}{where}"
+    return f"{latency['futures']} futures{steps}, {latency['backend']}{where}"
 
 
 def _networks(manifest: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from edge_worldmodel.training.splits import Clips
 DIVERGENCE_WEIGHT = 0.1
 FORECAST_WEIGHT = 0.004
 ENERGY_WEIGHT = 0.04
-BRIER_WEIGHT = 0.006
+BRIER_WEIGHT = 0.015
 """What scores count beside the distance from the teacher's clips, in the third stage."""
 TEACHER_STEPS = 4
 """Steps in which the teacher imagines what the student is to reach in one."""
@@ -46,11 +46,12 @@ def stage_loss(
     random: torch.Generator,
     *,
     teacher: WorldNetworks | None = None,
+    progress: float = 0.0,
     deterministic: bool = False,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of one batch and its parts for the log; the last stage needs a teacher."""
+    """Return the loss of one batch and its parts for the log; the last stage needs a teacher and its progress."""
     if teacher is not None:
-        return student_loss(networks, batch, random, teacher)
+        return student_loss(networks, batch, random, teacher, max(0.0, 1.0 - progress) ** 2)
     loss = deterministic_loss if deterministic else (autoencoder_loss, flow_loss)[stage]
     return loss(networks, batch, random)
 
@@ -87,12 +88,14 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
 
 
 def student_loss(
-    networks: WorldNetworks, batch: Batch, random: torch.Generator, teacher: WorldNetworks
+    networks: WorldNetworks, batch: Batch, random: torch.Generator, teacher: WorldNetworks, hold: float = 1.0
 ) -> tuple[Tensor, dict[str, float]]:
     """Make one step go where the teacher's many steps go, and the futures it gives good forecasts together.
 
-    From pure noise, and from anywhere on the straight line between noise and the teacher's clip (reflow: Liu et al.,
-    "Flow Straight and Fast", 2022), so that warm starts and further steps stay true.
+    The teacher shows what different futures are; that they are as different as what happens, only the scores ask for,
+    so its ``hold`` loosens on the way. From anywhere on the straight line between noise and the clip that one step
+    makes of it, the rest leads to the same clip (reflow: Liu et al., "Flow Straight and Fast", 2022), so that warm
+    starts and further steps stay true.
     """
     count = len(batch.history)
     noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random).to(batch.history.device)
@@ -105,14 +108,14 @@ def student_loss(
     repeated = context.repeat_interleave(STUDENT_FUTURES, dim=0)
     imagined = networks.in_steps(noise, repeated, maneuver, 1)
     from_noise = (imagined - goal).square().mean()
-    one, end = noise[::STUDENT_FUTURES], goal[::STUDENT_FUTURES]
+    one, end = noise[::STUDENT_FUTURES], imagined[::STUDENT_FUTURES].detach()
     s = level[:, None, None, None]
     velocity = networks.denoiser((1.0 - s) * end + s * one, context, batch.maneuver, level)
     on_the_way = (velocity - (one - end)).square().mean()
     logits = networks.decoder.logits(imagined, repeated).unflatten(0, (count, STUDENT_FUTURES))
     energy, brier = (score.mean() for score in losses.ensemble_loss(logits, batch))
     parts = {"from_noise": from_noise, "on_the_way": on_the_way, "energy": energy, "brier": brier}
-    loss = from_noise + on_the_way + ENERGY_WEIGHT * energy + BRIER_WEIGHT * brier
+    loss = hold * from_noise + on_the_way + ENERGY_WEIGHT * energy + BRIER_WEIGHT * brier
     return loss, {name: part.item() for name, part in parts.items()}
 
 

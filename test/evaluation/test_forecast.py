@@ -15,6 +15,7 @@ from edge_worldmodel.core.world_model import WorldModel
 from edge_worldmodel.evaluation import forecast
 from edge_worldmodel.evaluation.forecast_card import write_card
 from edge_worldmodel.evaluation.forecast_data import examples
+from edge_worldmodel.evaluation.forecast_latency import model_latency
 from edge_worldmodel.evaluation.forecast_methods import reference_methods
 from edge_worldmodel.evaluation.forecast_metrics import reliability
 from edge_worldmodel.evaluation.forecast_picture import draw_strips
@@ -77,12 +78,24 @@ def test_card_and_manifest_carry_the_figures(results, tmp_path: Path) -> None:
     write_card(tmp_path, manifest, report)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     figure = f"{results['blobs']['persistence_calibrated']['brier_moving'][3]:.3f}"
-    assert f"{figure} [" in card and "| latency | 12.5 ms, 32 futures, 2 threads, b |" in card
+    assert f"{figure} [" in card and "| latency | 12.5 ms, 32 futures, b |" in card
     worst = max(results["blobs"]["ours"]["path_ece"])
     assert f"and {worst:.3f} |" in card and "12,345" in card and "Licence" in card and "flow 7 steps" in card
     kept = forecast.quality(report)["results"]["blobs"]["ours"]
     assert "brier_moving" in kept and "brier_moving_low" not in kept
     json.dumps(forecast.quality(report))
+
+
+def test_of_two_measured_latencies_the_quicker_is_kept() -> None:
+    found = model_latency(MODELS / "small", rounds=1)
+    assert 0.0 < found["encoder"] < found["tick"] and found["processor_s"]["tick"] > 0.0 and found["machine"]
+    quick = dict.fromkeys(("encoder", "denoiser", "decoder"), 1e-6) | {"futures": 32, "threads": 2, "backend": "b"}
+    kept = model_latency(MODELS / "small", quick, rounds=1)
+    assert kept["decoder"] == 1e-6 and kept["tick"] < 1e-4 < kept["processor_s"]["tick"]
+    slow = quick | {"decoder": 1e3}
+    assert model_latency(MODELS / "small", slow, rounds=1)["decoder"] < 1e3
+    elsewhere = quick | {"machine": "another"}
+    assert model_latency(MODELS / "small", elsewhere, rounds=1)["decoder"] > 1e-6
 
 
 def test_reference_models_are_found_by_themselves_and_a_missing_one_is_named(tmp_path: Path) -> None:
