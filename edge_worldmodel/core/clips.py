@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.core.world_model import Imagination
 

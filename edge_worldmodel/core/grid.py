@@ -66,8 +66,7 @@ class GridSpec:
 
     def axis_m(self) -> Floats:
         """Return (cells,) the x in metres of the centres of a row of cells, or the y of a column."""
-        axis_m: Floats = (np.arange(self.cells) + 0.5) * self.cell_size_m - 0.5 * self.extent_m
-        return axis_m
+        return (np.arange(self.cells, dtype=np.float64) + 0.5) * self.cell_size_m - 0.5 * self.extent_m
 
     def fractional_cells(self, points: Floats) -> Floats:
         """Return points (..., 2) as (x, y) in cells from the corner of cell (0, 0)."""

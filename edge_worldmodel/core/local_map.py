@@ -25,8 +25,8 @@ _FAR_M = 20.0
 class LocalMap:
     """Ego grid at the reference time, [iy, ix] in the present ego frame; clearances are measured when first asked for.
 
-    ``occupied`` and ``unknown`` are (64, 64), ``points`` (n, 2) what was hit, where that is known. ``measured_m`` (n, n)
-    are the clearances where somebody has measured them already.
+    ``occupied`` and ``unknown`` are (64, 64), ``points`` (n, 2) what was hit, where that is known. ``measured_m`` are
+    the clearances (n, n) where somebody has measured them already.
     """
 
     occupied: NDArray[np.bool_]
@@ -126,8 +126,8 @@ def cells_of(points: ArrayLike, cells_across: int = EGO_GRID.cells) -> tuple[NDA
 def along(values: Tensor, paths: Floats) -> Floats:
     """Return (..., T) grid values (n, n) along paths (..., T, 2), interpolated between the cells' centres."""
     position = (EGO_GRID.fractional_cells(paths) * (len(values) / EGO_GRID.cells) - 0.5).astype(np.float32)
-    places = position.reshape(-1, *paths.shape[-2:])
-    found = cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = np.moveaxis(position.reshape(-1, *paths.shape[-2:]), -1, 0)
+    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float64).reshape(paths.shape[:-1])
 
 

@@ -34,7 +34,8 @@ from edge_worldmodel.core.tracking import follow
 from edge_worldmodel.core.types import Floats, Plan, Verdict
 
 _STANDING = np.array([0.03, 0.03, 0.06])
-_MIN_DT_S = 1e-3
+MIN_TICK_S = 1e-3
+"""A tick that comes sooner after the last one counts as this long."""
 _CLOCK_BACK_NS = 10_000_000
 
 
@@ -160,7 +161,7 @@ class Supervisor:
         before_ns, self._tick_ns = self._tick_ns, clock.steady_ns
         if before_ns is None:
             return period_s
-        return min(max((clock.steady_ns - before_ns) * 1e-9, _MIN_DT_S), period_s)
+        return min(max((clock.steady_ns - before_ns) * 1e-9, MIN_TICK_S), period_s)
 
     def _input_faults(self, clock: Clock) -> list[Fault]:
         """Return everything that is wrong with the inputs, the gravest first."""

@@ -22,9 +22,9 @@ class TickTimes:
         self._last_ns: int | None = None
         self._count = 0
 
-    def add(self, steady_ns: int) -> None:
-        """Note a tick."""
-        if self._last_ns is not None:
+    def add(self, steady_ns: int, early: bool = False) -> None:
+        """Note a tick; one that came early on purpose only says from when on the next one is due."""
+        if self._last_ns is not None and not early:
             self._errors_s.append(abs((steady_ns - self._last_ns) * 1e-9 - self._period_s))
         self._last_ns = steady_ns
         self._count += 1

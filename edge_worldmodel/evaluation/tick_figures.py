@@ -23,6 +23,8 @@ import numpy as np
 
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.grid import render
+from edge_worldmodel.core.perception import Observation, Perception
+from edge_worldmodel.core.perception_config import PerceptionConfig
 from edge_worldmodel.core.planner import Planner
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, LatentFrame, Tensor
@@ -32,6 +34,7 @@ from edge_worldmodel.store.manifest import load_model
 _PARTS = ("tick", "propose", "networks", "score")
 _WARM_UP = 5
 _RANGE_M = 10.0
+_NOW_NS = 10**10
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -77,12 +80,44 @@ def scene(seed: int) -> tuple[Tensor, Floats, Floats, Floats]:
     return render([look], np.zeros((1, 3))), rng.uniform(-3.0, 3.0, 3), twist, rng.uniform(-10.0, 10.0, 2)
 
 
-def tick(planner: Planner, seed: int) -> dict[str, Any]:
+def walked(seed: int) -> tuple[Observation, Floats]:
+    """Return what perception sees of a room with posts, half of which walk, from a moving robot, and a goal (2,)."""
+    rng = np.random.default_rng(seed)
+    posts = rng.uniform(-6.0, 6.0, (rng.integers(3, 14), 2))
+    posts = posts[np.hypot(*posts.T) > 1.2]
+    radius, room = rng.uniform(0.2, 0.5, len(posts)), rng.uniform(3.0, 9.0, 2)
+    walking = rng.uniform(-1.0, 1.0, posts.shape) * (rng.random(len(posts)) < 0.5)[:, None]
+    twist = np.array([rng.uniform(0.0, 1.0), 0.0, 0.0])
+    perception = Perception(PerceptionConfig())
+    bearings = np.linspace(-np.pi, np.pi, 721)[:-1] + 1e-6
+    rays = np.stack([np.cos(bearings), np.sin(bearings)], axis=-1)
+    for since_s in np.arange(-1.2, 0.001, 0.05):
+        pose, stamp_ns = twist * since_s, _NOW_NS + round(since_s * 1e9)
+        beside = posts + walking * since_s - pose[:2]
+        walls = ((np.sign(rays) * room - pose[:2]) / rays).min(axis=1)
+        along = rays @ beside.T
+        miss = (beside**2).sum(axis=1) - along**2
+        depth = along - np.sqrt(np.maximum(radius**2 - miss, 0.0))
+        first = np.where((miss < radius**2) & (along > 0.0), depth, np.inf).min(axis=1, initial=np.inf)
+        ranges = np.minimum(np.minimum(walls, first), _RANGE_M)
+        perception.add_pose(stamp_ns, pose, twist)
+        perception.add_sweep("scan", Sweep(stamp_ns, np.zeros(2), rays * ranges[:, None], ranges < _RANGE_M))
+    return perception.observe(_NOW_NS), rng.uniform(-10.0, 10.0, 2)
+
+
+def tick(planner: Planner, seed: int, walkers: bool = False) -> dict[str, Any]:
     """Plan once on a seeded scene and return the seconds of each part and a digest of the decision."""
-    frame, pose, twist, goal = scene(seed)
     model = planner.world_model
-    context = model.encode(np.tile(frame, (5, 1, 1))[None].astype(np.float32))
-    latent = LatentFrame(10**9, "odom", "base_link", pose, twist, context, 0.0, 0.0, model.model_id, seed)
+    if walkers:
+        seen, goal = walked(seed)
+        pose, twist, history, obstacles = seen.pose, seen.twist, seen.history, seen.obstacles
+    else:
+        frame, pose, twist, goal = scene(seed)
+        history, obstacles = np.tile(frame, (5, 1, 1))[None].astype(np.float32), np.zeros((0, 2), np.float32)
+    context = model.encode(history)
+    latent = LatentFrame(
+        _NOW_NS, "odom", "base_link", pose, twist, context, 0.0, 0.0, model.model_id, seed, obstacles
+    )  # fmt: skip
     begin_s = time.thread_time()
     output = planner.plan(latent, goal=goal, rng=np.random.default_rng(seed), clock_s=time.thread_time)
     total_s = time.thread_time() - begin_s
@@ -100,11 +135,11 @@ def _serve(options: argparse.Namespace) -> None:
         model_id = model.model_id
     planner = Planner(WorldModel(backend, model_id))
     for line in sys.stdin:
-        print(json.dumps(tick(planner, int(line))), flush=True)
+        print(json.dumps(tick(planner, int(line), options.walkers)), flush=True)
 
 
 def _worker(place: Path, options: argparse.Namespace) -> subprocess.Popen[str]:
-    network = ["--backend", options.backend, "--model-dir", options.model_dir]
+    network = ["--backend", options.backend, "--model-dir", options.model_dir, *(["--walkers"] * options.walkers)]
     command = [sys.executable, "-P", __file__, "--serve", *network]
     environment = dict(os.environ, PYTHONPATH=str(place), OMP_NUM_THREADS="1")
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -123,6 +158,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ticks", type=int, default=100, help="ticks that count, after five that do not")
     parser.add_argument("--backend", default="deterministic", choices=("deterministic", "onnxruntime"))
     parser.add_argument("--model-dir", default=str(_ROOT / "models" / "small"), help="used with onnxruntime")
+    parser.add_argument("--walkers", action="store_true", help="as perception sees it: points, and who walks")
     parser.add_argument("--against", default="", help="folder with another checkout of the package")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

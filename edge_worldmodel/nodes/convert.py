@@ -40,9 +40,9 @@ def stamp_from_msg(stamp: Time) -> int:
 
 def pose_to_msg(pose: types.Floats) -> Pose:
     """Planar pose (x_m, y_m, yaw_rad) to Pose."""
-    message = Pose()
-    message.position.x, message.position.y = float(pose[0]), float(pose[1])
-    _, _, message.orientation.z, message.orientation.w = (float(q) for q in quaternion_from_yaw(float(pose[2])))
+    message, (x, y, yaw) = Pose(), np.asarray(pose, np.float64).tolist()
+    message.position.x, message.position.y = x, y
+    _, _, message.orientation.z, message.orientation.w = quaternion_from_yaw(yaw)
     return message
 
 
@@ -52,6 +52,10 @@ def pose_from_msg(message: Pose) -> types.Floats:
     Raises:
         InputError: a component is not finite or the quaternion has no length.
     """
+    return np.array(_pose_values(message))
+
+
+def _pose_values(message: Pose) -> tuple[float, float, float]:
     q = message.orientation
     length = math.sqrt(q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w)
     if not (math.isfinite(length) and 0.5 < length < 2.0):
@@ -63,7 +67,7 @@ def pose_from_msg(message: Pose) -> types.Floats:
 def twist_to_msg(twist: types.Floats) -> Twist:
     """Base twist (vx_mps, vy_mps, yaw_rate_radps) to Twist."""
     message = Twist()
-    message.linear.x, message.linear.y, message.angular.z = (float(v) for v in twist)
+    message.linear.x, message.linear.y, message.angular.z = np.asarray(twist, np.float64).tolist()
     return message
 
 
@@ -73,6 +77,10 @@ def twist_from_msg(message: Twist) -> types.Floats:
     Raises:
         InputError: a component is not finite.
     """
+    return np.array(_twist_values(message))
+
+
+def _twist_values(message: Twist) -> tuple[float, float, float]:
     return _finite("twist", message.linear.x, message.linear.y, message.angular.z)
 
 
@@ -266,7 +274,7 @@ def plan_from_msg(message: msg.Plan) -> types.Plan:
         raise InputError(f"plan with {len(message.poses)} poses and {len(message.twists)} twists is malformed")
     if not (math.isfinite(message.dt_s) and message.dt_s > 0.0 and math.isfinite(message.risk)):
         raise InputError(f"plan with dt_s {message.dt_s} and risk {message.risk} is malformed")
-    twists = np.array([twist_from_msg(twist) for twist in message.twists])
+    twists = np.array([_twist_values(twist) for twist in message.twists])
     return types.Plan(
         stamp_ns=stamp_from_msg(message.header.stamp),
         frame_id=message.header.frame_id,
@@ -312,10 +320,10 @@ def verdict_from_msg(message: msg.Verdict) -> types.Verdict:
 
 
 def _poses(messages: Sequence[Pose]) -> types.Floats:
-    return np.array([pose_from_msg(message) for message in messages]).reshape(-1, 3)
+    return np.array([_pose_values(message) for message in messages]).reshape(-1, 3)
 
 
-def _finite(what: str, *values: float) -> types.Floats:
-    if not all(map(math.isfinite, values)):
-        raise InputError(f"{what} {list(values)} has values that are not finite")
-    return np.array(values)
+def _finite(what: str, x: float, y: float, turn: float) -> tuple[float, float, float]:
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(turn)):
+        raise InputError(f"{what} {[x, y, turn]} has values that are not finite")
+    return x, y, turn

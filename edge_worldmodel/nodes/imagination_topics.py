@@ -40,8 +40,11 @@ class ImaginationTopics:
         rollouts = decision.output.rollout_set
         latency = dataclasses.replace(rollouts.latency, load_s=job.load_s, communication_s=job.communication_s)
         rollouts = dataclasses.replace(rollouts, latency=latency)
-        self._rollouts.publish(convert.rollout_set_to_msg(rollouts))
-        self._markers.publish(rollout_markers(rollouts, decision.plan))
+        # Hundreds of poses each: made only where somebody looks.
+        if self._rollouts.get_subscription_count():
+            self._rollouts.publish(convert.rollout_set_to_msg(rollouts))
+        if self._markers.get_subscription_count():
+            self._markers.publish(rollout_markers(rollouts, decision.plan))
         solution = dataclasses.replace(frame, tensor=decision.output.solution, obstacles=frame.obstacles[:0])
         self._solutions.publish(convert.latent_frame_to_msg(solution))
         return rollouts

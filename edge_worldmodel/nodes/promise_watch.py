@@ -48,8 +48,8 @@ class PromiseWatch:
             incompatible_qos=lambda _: None,
         )
         self._subscription = node.create_subscription(
-            kind, topic, lambda _: None, WATCHED, callback_group=EventsOnly(), event_callbacks=callbacks
-        )
+            kind, topic, lambda _: None, WATCHED, callback_group=EventsOnly(), event_callbacks=callbacks, raw=True
+        )  # raw: an executor of events takes the messages all the same, and nobody wants them turned into Python
 
     def _on_liveliness(self, status: Any) -> None:
         if status.alive_count == 0:

@@ -1,6 +1,6 @@
 """Safety supervisor node: plan, raw sensors and both clocks in, Verdict and command out, at every tick.
 
-A plain node, alive from its first line to its last. One thread, a steady-clock timer, no network.
+A plain node, alive from its first line to its last. One thread, no network; a steady-clock timer ticks, and a new plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge_worldmodel import msg
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.intake import Clock, Intake
 from edge_worldmodel.core.raw_cloud import sweep_from_points
-from edge_worldmodel.core.supervisor import Supervisor
+from edge_worldmodel.core.supervisor import MIN_TICK_S, Supervisor
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.nodes import convert
 from edge_worldmodel.nodes.command_output import CommandOutputConfig, heading_rad, open_output
@@ -40,6 +40,9 @@ from edge_worldmodel.nodes.punctual import be_punctual
 from edge_worldmodel.nodes.qos import LATEST, SENSOR
 from edge_worldmodel.nodes.spans import mark, spanned
 from edge_worldmodel.nodes.supervisor_report import SupervisorReport
+
+_EARLY_SHARE = 0.9
+"""Of a period, between two ticks that new plans may make."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class SafetySupervisorNode(Node):
         self.health = Health(self)
         self._report = SupervisorReport(self.health, self._supervisor)
         self._plan_message: msg.Plan | None = None
+        self._ticked_ns, self._early_ns = 0, 0
         self._look_at_clocks()
         self._connect()
         self._check_surroundings()
@@ -81,7 +85,7 @@ class SafetySupervisorNode(Node):
         self._output = open_output(self, declare(self, CommandOutputConfig), self._config)
         self._verdicts = self.create_publisher(msg.Verdict, "supervisor/verdict", LATEST)
         self._verdict_message = msg.Verdict()
-        self._inputs = Polled(self, self._on_unreadable)
+        self._inputs = Polled(self, self._on_unreadable, self._look_at_clocks)
         self._inputs.subscribe(msg.Plan, "planner/plan", self._on_plan, LATEST, repeats=True)
         self._inputs.subscribe(OdometryMsg, "odom", self._on_odometry, SENSOR)
         for topics, message_type, callback in (
@@ -122,11 +126,11 @@ class SafetySupervisorNode(Node):
 
     def _on_broken_promise(self, what: str) -> None:
         """Stop between two ticks on the middleware's word, unless a plan has come in the meantime."""
-        self._inputs.take_all(self._look_at_clocks)
+        self._inputs.take_all()
         plan = self._supervisor.plan
         if plan.value is not None and plan.silence_s(self._moment) > 0.5 * self._config.plan_timeout_s:
             plan.reject(what)
-            self._tick()
+            self._tick_now()
 
     def _take(self, intake: Intake[Any], receive: Callable[[], None]) -> None:
         """Let a message in; whatever is wrong with it, the stream is distrusted and the node lives on."""
@@ -138,12 +142,15 @@ class SafetySupervisorNode(Node):
 
     def _on_plan(self, message: msg.Plan) -> None:
         def receive() -> None:
-            if message is not self._plan_message:
+            if is_new:
                 self._plan, self._plan_message = convert.plan_from_msg(message), message
                 mark("plan", self._plan.stamp_ns)
             self._supervisor.receive_plan(self._plan, self._moment)
 
+        is_new = message is not self._plan_message
         self._take(self._supervisor.plan, receive)
+        if is_new and not self._inputs.taking and self._may_tick_early():
+            self._tick_now()
 
     def _on_odometry(self, message: OdometryMsg) -> None:
         supervisor, now = self._supervisor, self._moment
@@ -174,26 +181,39 @@ class SafetySupervisorNode(Node):
 
     def _on_estop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._supervisor.press_estop(request.data)
-        self._tick()
+        self._tick_now()
         response.success = True
         response.message = "Stopped." if request.data else "Released. Call supervisor/reset to go on."
         return response
 
+    def _may_tick_early(self) -> bool:
+        """Return whether a new plan is worth a tick now: at most one per period, however many plans come."""
+        now_ns = self._moment.steady_ns
+        since_early_s, since_tick_s = (now_ns - self._early_ns) * 1e-9, (now_ns - self._ticked_ns) * 1e-9
+        return since_early_s * self._config.rate_hz > _EARLY_SHARE and since_tick_s > MIN_TICK_S
+
+    def _tick_now(self) -> None:
+        """Tick between two ticks of the timer, which begins anew: two ticks are never more than a period apart."""
+        self._tick(early=True)
+        self._early_ns = self._ticked_ns
+        self._timer.reset()
+
     @spanned
-    def _tick(self) -> None:
+    def _tick(self, early: bool = False) -> None:
         """Read what came, supervise and publish; a defect of our own still ends in a zero command."""
         try:
-            self._inputs.take_all(self._look_at_clocks)
+            self._inputs.take_all()
             now = self._moment
             verdict = self._supervisor.supervise(now)
         except Exception as error:  # the robot must stop whatever is wrong in here
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
             now = self._now()
             verdict = self._supervisor.fail(repr(error), now)
+        self._ticked_ns = now.steady_ns
         self._output.send(verdict, heading_rad(self._supervisor.odometry, now))
         mark("command", now.ros_ns)
         self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
-        self._report.tell(verdict, now.steady_ns)
+        self._report.tell(verdict, now.steady_ns, early)
 
     def destroy_node(self) -> None:
         """Command zero a last time: after this only the drive base's own timeout is left."""

@@ -24,9 +24,9 @@ class SupervisorReport:
         self._ticks = TickTimes(1.0 / supervisor.config.rate_hz)
         self._told: tuple[Any, ...] = ()
 
-    def tell(self, verdict: Verdict, steady_ns: int) -> None:
-        """Note a tick: say it when the state or its cause changed, refresh the figures once a second."""
-        self._ticks.add(steady_ns)
+    def tell(self, verdict: Verdict, steady_ns: int, early: bool = False) -> None:
+        """Note a tick, on time or ``early`` on purpose: say what changed, refresh the figures once a second."""
+        self._ticks.add(steady_ns, early)
         supervisor = self._supervisor
         told = (supervisor.state, supervisor.faults[0].cause if supervisor.faults else None)
         if told != self._told and told[1] is not Cause.SETTLING:  # why it stopped stays up until it goes on

@@ -7,7 +7,7 @@ import pytest
 
 from edge_worldmodel.core.cost_to_go import cost_to_go
 from edge_worldmodel.core.grid import render
-from edge_worldmodel.core.local_map import lookup
+from edge_worldmodel.core.local_map import local_map, lookup
 from edge_worldmodel.core.outlook import Outlook, frames_at, outlook
 from edge_worldmodel.core.robot_limits import STEPS, RobotLimits
 from edge_worldmodel.core.sweep import Sweep
@@ -76,3 +76,12 @@ def test_the_way_gives_way_to_where_people_come_by() -> None:
     assert np.abs(straight[:, 1]).max() < 0.3
     met = lookup(ahead.crossed, careful).sum() / lookup(ahead.crossed, straight).sum()
     assert met < 0.9, "the careful way leads less through where somebody comes by"
+
+
+@pytest.mark.parametrize("hit", [0, 1, 400])
+def test_the_clearance_at_few_points_is_that_of_the_map_to_the_last_bit(hit: int) -> None:
+    rng = np.random.default_rng(hit)
+    points = rng.uniform(-7.0, 7.0, (hit, 2)).astype(np.float32)
+    surroundings = local_map(render([], np.zeros((0, 3))), points)
+    way = rng.uniform(-7.0, 7.0, (200, 2))
+    assert np.array_equal(surroundings.clearance_at_few(way), surroundings.clearance_at(way))

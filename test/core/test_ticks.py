@@ -55,3 +55,13 @@ def test_due_with_every_so_many_ticks(period_s, every):
         ticks.add(tick)
         due += [tick] * ticks.due()
     assert due == [every, 2 * every]
+
+
+def test_a_tick_out_of_turn_is_no_jitter_and_the_next_is_due_a_period_later():
+    ticks = TickTimes(0.02)
+    for at_ms, early in ((0, False), (20, False), (27, True), (47, False), (70, False)):
+        ticks.add(at_ms * 1_000_000, early)
+    figures = ticks.figures()
+    assert figures["ticks"] == 5
+    assert figures["tick_jitter_max_s"] == pytest.approx(0.003)
+    assert figures["tick_jitter_p50_s"] == pytest.approx(0.0, abs=1e-9)
