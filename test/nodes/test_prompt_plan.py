@@ -28,8 +28,8 @@ def node():
 
 
 def ticks_after(node, *plans):
-    """Return how many ticks a few messages make that arrive together, well after the last tick."""
-    time.sleep(0.3 / node._config.rate_hz)
+    """Return how many ticks a few messages make that arrive together, a period after the last ones."""
+    time.sleep(1.0 / node._config.rate_hz)
     subscription = next(s for s in node.subscriptions if s.msg_type is msg.Plan and hasattr(s.callback, "func"))
     before = node._report._ticks.figures()["ticks"]
     for plan in plans:
