@@ -15,6 +15,9 @@ from edge_worldmodel.core.outlook import Outlook
 from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.types import Floats, Tensor
 
+NEAR_MOVER_M = 0.8
+"""Distance from the outlook's movers within which anything imagined may be one of them."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -55,14 +58,19 @@ class Scene:
     def departures(self, rows: slice, columns: slice) -> Tensor:
         """Return (M, F, H, rows, columns) what is imagined beside what stands, of a part of the grid.
 
-        Walls are imagined with soft edges, for their cells are coarse; they are seen better than that. Right beside
-        what stands only that counts by which a cell is rather occupied than not.
+        Walls are imagined with soft edges, for their cells are coarse; they are seen better than that. And how things
+        go on where nobody has looked yet will be seen before the robot is there, unless it moves. So right beside
+        what stands only that counts by which a cell is rather occupied than not, and neither that nor what lies
+        in the dark counts away from where movers are expected.
         """
-        stands = self.ahead.standing.occupied
-        beside = (_grown(stands) & ~stands)[rows, columns].astype(np.float32)
-        counted = (~stands)[rows, columns].astype(np.float32) + beside
-        found: Tensor = self.futures[..., rows, columns] * counted
-        found -= beside
+        part = np.s_[..., rows, columns]
+        stands, unknown = self.ahead.standing.occupied, self.ahead.seen.unknown
+        beside = (_grown(stands) & ~stands)[part]
+        moving = self.ahead.movers_m[1:][part] <= NEAR_MOVER_M
+        counted = ~stands[part] & (moving | ~(beside | unknown[part]))
+        edge = (counted & beside).astype(np.float32)
+        found: Tensor = self.futures[part] * (counted.astype(np.float32) + edge)
+        found -= edge
         return np.maximum(found, 0.0, out=found)
 
 

@@ -132,8 +132,21 @@ def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
     scene = replace(_scene(still, 0.0, ONE, surroundings), clear_m=0.4, wall_margin_m=0.4 - LIMITS.radius_m)
     stand = replace(scene, disturbed=0.0 * scene.disturbed)
     assert _risk(stand)[0] == 0.0
-    coming = np.roll(still, -1, axis=-1)
-    assert _risk(replace(stand, futures=coming))[0] == 1.0
+    stand = replace(stand, futures=np.roll(still, -1, axis=-1))
+    assert _risk(stand)[0] == 0.0, "where nothing is expected to move, an edge is only seen badly"
+    expected = replace(stand.ahead, movers_m=np.full((9, 64, 64), 0.5, np.float32))
+    assert _risk(replace(stand, ahead=expected))[0] == 1.0
+
+
+def test_what_is_imagined_in_the_dark_counts_only_where_something_may_come_from_it() -> None:
+    futures = np.zeros((1, 1, 8, 64, 64), np.float32)
+    futures[..., 42] = 0.8
+    scene = _scene(futures, rows=ONE)
+    dark = replace(scene.ahead.seen, unknown=np.ones((64, 64), bool))
+    unseen = replace(scene, ahead=replace(scene.ahead, seen=dark, standing=dark))
+    assert _risk(scene)[0] == pytest.approx(0.8) and _risk(unseen)[0] == 0.0
+    expected = replace(unseen.ahead, movers_m=np.full((9, 64, 64), 0.5, np.float32))
+    assert _risk(replace(unseen, ahead=expected))[0] == pytest.approx(0.8)
 
 
 def test_who_stands_runs_into_nobody_but_may_be_run_into() -> None:
