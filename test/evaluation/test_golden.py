@@ -22,7 +22,7 @@ pytest.importorskip("onnxruntime")
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 GOLDEN = Path(__file__).parent / "golden"
-VARIANTS = ("small", "small-int8")
+VARIANTS = ("nano", "small", "small-int8", "base")
 FUTURES = 3
 TOLERANCES = {"fp32": 2e-3, "int8": 5e-2}
 """Other CPUs sum in another order, which tips over bytes here and there; another network is off by far more."""
