@@ -58,5 +58,11 @@ def short(steps: int, threads: int, seed: int, learning_rate: float = 1e-3, batc
     # the trainer gives its last stage a share of all steps
     total = round(steps / TrainConfig().student_share)
     return TrainConfig(
-        steps=total, threads=threads, seed=seed, learning_rate=learning_rate, batch_size=batch_size, average_decay=0.99
+        steps=total,
+        threads=threads,
+        seed=seed,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        average_decay=0.99,
+        alone=True,
     )

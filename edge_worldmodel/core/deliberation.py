@@ -44,9 +44,10 @@ class Deliberation:
     ) -> None:
         """Plan with ``planner`` whenever there is a reason to."""
         self.planner = planner
-        clear_m = planner.limits.body_radius_m + planner.config.wall_margin_m
-        self.attention = Attention(clear_m, config)
-        self.recovery = Recovery(planner.limits, clear_m, recovery)
+        body_m, margins = planner.limits.body_radius_m, planner.config
+        # Nobody knows yet whether what has come close to the way stands there.
+        self.attention = Attention(body_m + margins.margin_m, config)
+        self.recovery = Recovery(planner.limits, body_m + margins.wall_margin_m, recovery)
 
     def decide(
         self,

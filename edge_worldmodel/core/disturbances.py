@@ -39,10 +39,12 @@ class DisturbanceConfig(Config):
     )
 
 
-def draw(count: int, rng: np.random.Generator) -> Floats:
-    """Return draws (count, NORMALS_PER_DRAW), the first of them none."""
-    ground = rng.standard_normal((count, _ON_THE_GROUND))
-    normals = np.concatenate([ground, rng.standard_normal((count, NORMALS_PER_DRAW - _ON_THE_GROUND))], axis=1)
+def draw(count: int, rng: np.random.Generator, config: DisturbanceConfig) -> Floats:
+    """Return draws (count, NORMALS_PER_DRAW), the first of them none; where there is no wind nothing is drawn for it."""
+    normals = np.zeros((count, NORMALS_PER_DRAW))
+    normals[:, :_ON_THE_GROUND] = rng.standard_normal((count, _ON_THE_GROUND))
+    if config.gust_std_mps > 0.0:
+        normals[:, _ON_THE_GROUND:] = rng.standard_normal((count, NORMALS_PER_DRAW - _ON_THE_GROUND))
     normals[0] = 0.0
     return normals
 

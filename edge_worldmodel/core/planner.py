@@ -228,7 +228,7 @@ class Planner:
         drift_mps = np.array([0.0, frame.twist[1] - candidates.twists[0, 0, 1]])
         return Scene(
             candidates,
-            disturb(candidates.twists, draw(cfg.disturbances, rng), self.disturbances, drift_mps),
+            disturb(candidates.twists, draw(cfg.disturbances, rng, self.disturbances), self.disturbances, drift_mps),
             np.zeros((len(candidates), 0, *tensors.FUTURE.with_batch(0)[1:]), np.float32),
             ahead,
             field,

@@ -18,6 +18,7 @@ from edge_worldmodel.training import losses
 from edge_worldmodel.training.batches import Batch, take
 from edge_worldmodel.training.networks import LEARNED_CHANNELS, WorldNetworks
 from edge_worldmodel.training.splits import Clips
+from edge_worldmodel.training.train_config import STUDENT
 
 DIVERGENCE_WEIGHT = 0.1
 FORECAST_WEIGHT = 0.004
@@ -49,8 +50,8 @@ def stage_loss(
     progress: float = 0.0,
     deterministic: bool = False,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of one batch and its parts for the log; the last stage needs a teacher and its progress."""
-    if teacher is not None:
+    """Return the loss of one batch and its parts for the log; the last stage wants a teacher and its progress."""
+    if stage == STUDENT and not deterministic:
         return student_loss(networks, batch, random, teacher, max(0.0, 1.0 - progress) ** 2)
     loss = deterministic_loss if deterministic else (autoencoder_loss, flow_loss)[stage]
     return loss(networks, batch, random)
@@ -88,26 +89,28 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
 
 
 def student_loss(
-    networks: WorldNetworks, batch: Batch, random: torch.Generator, teacher: WorldNetworks, hold: float = 1.0
+    networks: WorldNetworks, batch: Batch, random: torch.Generator, teacher: WorldNetworks | None, hold: float = 1.0
 ) -> tuple[Tensor, dict[str, float]]:
     """Make one step go where the teacher's many steps go, and the futures it gives good forecasts together.
 
     The teacher shows what different futures are; that they are as different as what happens, only the scores ask for,
-    so its ``hold`` loosens on the way. From anywhere on the straight line between noise and the clip that one step
-    makes of it, the rest leads to the same clip (reflow: Liu et al., "Flow Straight and Fast", 2022), so that warm
-    starts and further steps stay true.
+    so its ``hold`` loosens on the way; without a teacher there is none. From anywhere on the straight line between
+    noise and the clip that one step makes of it, the rest leads to the same clip (reflow: Liu et al., "Flow Straight
+    and Fast", 2022), so that warm starts and further steps stay true.
     """
     count = len(batch.history)
     noise = torch.randn(count * STUDENT_FUTURES, *LATENT.shape[1:], generator=random).to(batch.history.device)
     level = torch.rand(count, generator=random).to(noise.device)
     maneuver = batch.maneuver.repeat_interleave(STUDENT_FUTURES, dim=0)
-    with torch.no_grad():
-        taught = teacher.encoder(batch.history, batch.motion).repeat_interleave(STUDENT_FUTURES, dim=0)
-        goal = teacher.in_steps(noise, taught, maneuver, TEACHER_STEPS)
     context = networks.encoder(batch.history, batch.motion)
     repeated = context.repeat_interleave(STUDENT_FUTURES, dim=0)
     imagined = networks.in_steps(noise, repeated, maneuver, 1)
-    from_noise = (imagined - goal).square().mean()
+    from_noise = imagined.new_zeros(())
+    if teacher is not None:
+        with torch.no_grad():
+            taught = teacher.encoder(batch.history, batch.motion).repeat_interleave(STUDENT_FUTURES, dim=0)
+            goal = teacher.in_steps(noise, taught, maneuver, TEACHER_STEPS)
+        from_noise = (imagined - goal).square().mean()
     one, end = noise[::STUDENT_FUTURES], imagined[::STUDENT_FUTURES].detach()
     s = level[:, None, None, None]
     velocity = networks.denoiser((1.0 - s) * end + s * one, context, batch.maneuver, level)

@@ -48,7 +48,7 @@ class Trainer:
         """Train to the end of the last stage; writes the checkpoint on the way and at the end."""
         state = self._state
         while state.stage < len(STAGE_NAMES):
-            if state.stage == STUDENT and not self._config.deterministic:
+            if state.stage == STUDENT and not (self._config.deterministic or self._config.alone):
                 self._teacher = load(self._out / TEACHER_NAME).average.to(self._config.device)
             self._run_stage(report)
             self._finish_stage(report)

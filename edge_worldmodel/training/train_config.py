@@ -35,6 +35,7 @@ class TrainConfig(Config):
     patience: int = param(0, "validations without a gain after which a stage ends; 0 never", minimum=0, maximum=1000)
     deterministic: bool = param(False, "one forecast without noise instead of futures, to compare with")
     taught: bool = param(False, "only the last stage, with the teacher of another run")
+    alone: bool = param(False, "the last stage without a teacher, by the scores alone, as after pruning")
 
     def stage_share(self, stage: int) -> float:
         """Return the share of the whole run that a stage gets."""

@@ -50,7 +50,7 @@ def _run(made: Path, verb: str, *options: str) -> dict:
     assert cli.main(["compress", verb, *shared, *options]) == 0
     verified = load_model(out)
     report = json.loads((made / f"{verb}.json").read_text())
-    for steps in ("steps_1", "steps_4"):
+    for steps in ("steps_1", "steps_2"):
         assert {"speed", "size", "brier_loss", "flicker"} <= set(report[steps]["after_over_before"])
         assert report[steps]["models"]["after"]["model_id"] == verified.model_id
     return report | {"manifest": verified.manifest}

@@ -60,7 +60,7 @@ def test_no_wind_blows_unless_it_is_asked_for() -> None:
 
 def test_wind_carries_off_as_far_as_the_filter_driven_by_noise_does() -> None:
     config = DisturbanceConfig(gust_std_mps=1.5)
-    normals = draw(20_000, np.random.default_rng(1))[:, 6:]
+    normals = draw(20_000, np.random.default_rng(1), config)[:, 6:]
     drift = blown(normals, config)
     expected = _simulated_drift(config, 4000)
     assert np.allclose(drift[:, 0], 0.0)
@@ -92,8 +92,13 @@ def test_a_present_drift_dies_away() -> None:
     np.testing.assert_array_less(-1e-9, np.diff(drifted, axis=1))
 
 
-def test_draws_begin_with_none_and_wheels_see_the_same_as_without_wind() -> None:
-    normals = draw(5, np.random.default_rng(3))
-    assert normals.shape == (5, NORMALS_PER_DRAW)
-    assert not normals[0].any()
-    np.testing.assert_array_equal(normals[1:, :6], np.random.default_rng(3).standard_normal((5, 6))[1:])
+def test_draws_begin_with_none_and_wheels_draw_as_if_there_were_no_wind() -> None:
+    wheels, wings = np.random.default_rng(3), np.random.default_rng(3)
+    calm, gusty = draw(5, wheels, DisturbanceConfig()), draw(5, wings, DisturbanceConfig(gust_std_mps=1.0))
+    before = np.random.default_rng(3)
+    expected = before.standard_normal((5, 6))
+    assert calm.shape == gusty.shape == (5, NORMALS_PER_DRAW)
+    assert not calm[0].any() and not gusty[0].any() and not calm[:, 6:].any() and gusty[1:, 6:].all()
+    np.testing.assert_array_equal(calm[1:, :6], expected[1:])
+    np.testing.assert_array_equal(gusty[1:, :6], expected[1:])
+    assert wheels.random() == before.random(), "what is drawn after it is the same as well"

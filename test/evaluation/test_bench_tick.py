@@ -104,6 +104,6 @@ def scene_of(planner: bench_tick.Planner, frame: object, goal: np.ndarray) -> ob
     wanted_m = planner.limits.radius_m + planner.config.wall_margin_m
     field = cost_to_go(ahead.standing, planner._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
     candidates = straight_on(planner._propose(frame, ahead, field, None, None, np.random.default_rng(0)))
-    scene = planner._scene(candidates, ahead, field, np.random.default_rng(0))
+    scene = planner._scene(frame, candidates, ahead, field, np.random.default_rng(0))
     still = np.broadcast_to(ahead.standing.occupied.astype(np.float32), (len(candidates), 1, 8, 64, 64))
     return dataclasses.replace(scene, disturbed=scene.candidates.poses[:, None], futures=np.ascontiguousarray(still))
