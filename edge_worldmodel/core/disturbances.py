@@ -40,7 +40,7 @@ class DisturbanceConfig(Config):
 
 
 def draw(count: int, rng: np.random.Generator, config: DisturbanceConfig) -> Floats:
-    """Return draws (count, NORMALS_PER_DRAW), the first of them none; where there is no wind nothing is drawn for it."""
+    """Return draws (count, NORMALS_PER_DRAW), the first of them none; without wind nothing is drawn for it."""
     normals = np.zeros((count, NORMALS_PER_DRAW))
     normals[:, :_ON_THE_GROUND] = rng.standard_normal((count, _ON_THE_GROUND))
     if config.gust_std_mps > 0.0:
