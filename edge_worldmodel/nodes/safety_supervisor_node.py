@@ -68,7 +68,7 @@ class SafetySupervisorNode(Node):
         self.health = Health(self)
         self._report = SupervisorReport(self.health, self._supervisor)
         self._plan_message: msg.Plan | None = None
-        self._ticked_ns, self._early_ns = 0, 0
+        self._ticked_ns, self._early_ns, self._ended = 0, 0, False
         self._look_at_clocks()
         self._connect()
         self._check_surroundings()
@@ -201,6 +201,8 @@ class SafetySupervisorNode(Node):
     @spanned
     def _tick(self, early: bool = False) -> None:
         """Read what came, supervise and publish; a defect of our own still ends in a zero command."""
+        if self._ended:  # a plan that comes while the node is taken down must not move the robot again
+            return
         try:
             self._inputs.take_all()
             now = self._moment
@@ -217,7 +219,7 @@ class SafetySupervisorNode(Node):
 
     def destroy_node(self) -> None:
         """Command zero a last time: after this only the drive base's own timeout is left."""
-        now = self._now()
+        now, self._ended = self._now(), True
         self._output.send(self._supervisor.fail("told to end", now), heading_rad(self._supervisor.odometry, now))
         super().destroy_node()
 
