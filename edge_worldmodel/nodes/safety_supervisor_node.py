@@ -41,6 +41,8 @@ from edge_worldmodel.nodes.qos import LATEST, SENSOR
 from edge_worldmodel.nodes.spans import mark, spanned
 from edge_worldmodel.nodes.supervisor_report import SupervisorReport
 
+_LAST_WORD_S = 0.05
+"""Time for the middleware to deliver the last command before its publisher is gone."""
 _EARLY_SHARE = 0.9
 """Of a period, between two ticks that new plans may make."""
 
@@ -221,6 +223,7 @@ class SafetySupervisorNode(Node):
         """Command zero a last time: after this only the drive base's own timeout is left."""
         now, self._ended = self._now(), True
         self._output.send(self._supervisor.fail("told to end", now), heading_rad(self._supervisor.odometry, now))
+        time.sleep(_LAST_WORD_S)
         super().destroy_node()
 
 
