@@ -1,0 +1,159 @@
+#include "watchdog.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace edge_worldmodel::watchdog {
+namespace {
+
+constexpr Nanoseconds kZeroPeriod_ns = 20'000'000;
+constexpr int kPatiencePeriods = 3;
+constexpr int kMostPerPeriod = 4;   // the supervisor makes at most two: its timer's and a new plan's
+constexpr double kRounding = 1e-5;  // the verdict's limits travel as float32
+constexpr std::size_t kX = 0, kY = 1, kZ = 2, kRoll = 3, kPitch = 4, kYaw = 5;
+
+// False for NaN, too.
+bool keeps(const Twist& twist, const Speeds& limits) {
+    return twist[kX] <= limits.forward_mps + kRounding && twist[kX] >= -limits.reverse_mps - kRounding &&
+           std::abs(twist[kY]) <= limits.lateral_mps + kRounding &&
+           std::abs(twist[kYaw]) <= limits.yaw_rate_radps + kRounding;
+}
+
+}  // namespace
+
+std::uint32_t command_crc(const Command& command) {
+    std::array<std::uint64_t, 8> words{
+        command.sequence,
+        static_cast<std::uint32_t>(command.sec) | static_cast<std::uint64_t>(command.nanosec) << 32};
+    std::memcpy(&words[2], command.twist.data(), sizeof(command.twist));
+    std::uint32_t crc = 0xffffffff;
+    for (const std::uint64_t word : words) {
+        for (int shift = 0; shift < 64; shift += 8) {
+            crc ^= static_cast<std::uint8_t>(word >> shift);
+            for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) ? 0xedb88320 : 0);
+        }
+    }
+    return ~crc;
+}
+
+Watchdog::Watchdog(const Limits& limits) : limits_(limits), patience_ns_(kPatiencePeriods * limits.period_ns) {}
+
+void Watchdog::wake(Nanoseconds now) {
+    if (now_ != 0 && now - now_ > patience_ns_) {
+        stop("the watchdog itself was held up");
+        deaf_until_ns_ = now + patience_ns_;  // what waited for it meanwhile is old
+    }
+    now_ = now;
+}
+
+void Watchdog::receive(const Command& command) {
+    if (now_ < deaf_until_ns_) return;
+    heard_ns_ = now_;
+    if (now_ - counted_ns_ >= limits_.period_ns) counted_ns_ = now_, count_ = 0;
+    if (++count_ > kMostPerPeriod) return stop("commands come too often");
+    if (const std::string found = problem(command); !found.empty()) return stop(found);
+    waiting_ = command;
+    accept_if_agreed();
+}
+
+void Watchdog::receive(const Verdict& verdict) {
+    if (now_ < deaf_until_ns_) return;
+    verdict_ = verdict;
+    accept_if_agreed();
+}
+
+std::optional<Twist> Watchdog::step() {
+    watch_silence();
+    if (!passing_) {
+        if (!urgent_ && now_ - published_ns_ < kZeroPeriod_ns) return std::nullopt;
+        urgent_ = false;
+        published_ = {};
+    } else if (new_) {
+        Twist twist = accepted_->twist;
+        const double share = resuming_ ? reachable_share(published_, twist, now_ - published_ns_) : 1.0;
+        // All axes alike, so that the robot stays on the arc that the supervisor has checked.
+        for (const std::size_t axis : {kX, kY, kYaw}) twist[axis] *= share;
+        resuming_ = share < 1.0;
+        published_ = twist;
+        new_ = false;
+    } else {
+        return std::nullopt;
+    }
+    published_ns_ = now_;
+    return published_;
+}
+
+Nanoseconds Watchdog::due() const {
+    return passing_ ? accepted_ns_ + patience_ns_ + 1 : published_ns_ + kZeroPeriod_ns;
+}
+
+void Watchdog::stop(const std::string& reason) {
+    urgent_ = urgent_ || passing_;
+    passing_ = new_ = false;
+    resuming_ = true;
+    waiting_.reset();
+    reason_ = reason;
+}
+
+void Watchdog::accept_if_agreed() {
+    if (!waiting_) return;
+    if (waiting_->twist != Twist{}) {  // a stop needs nobody's agreement
+        if (!verdict_ || verdict_->command.sequence != waiting_->sequence) return;
+        if (const std::string found = disagreement(*verdict_); !found.empty()) return stop(found);
+    }
+    accepted_ = waiting_;
+    accepted_ns_ = now_;
+    waiting_.reset();
+    passing_ = new_ = true;
+    reason_.clear();
+}
+
+void Watchdog::watch_silence() {
+    if (now_ - accepted_ns_ <= patience_ns_) return;
+    accepted_.reset();  // a supervisor that restarted counts from the beginning
+    if (now_ < deaf_until_ns_ || heard_ns_ == 0) return;
+    const bool silent = now_ - heard_ns_ > patience_ns_;
+    if (silent || passing_) stop(silent ? "no command for more than 3 periods" : "commands come without their verdict");
+}
+
+std::string Watchdog::problem(const Command& command) const {
+    const Twist& twist = command.twist;
+    if (command_crc(command) != command.crc) return "the command's CRC is wrong";
+    if (accepted_ && command.sequence <= accepted_->sequence) return "a command was repeated or came out of order";
+    if (!std::all_of(twist.begin(), twist.end(), [](double value) { return std::isfinite(value); }))
+        return "the command is not finite";
+    const bool turns_flat = twist[kRoll] == 0.0 && twist[kPitch] == 0.0;
+    const bool sinks_slowly = twist[kZ] <= 0.0 && twist[kZ] >= -limits_.sink_mps - kRounding;
+    if (!keeps(twist, limits_.speeds) || !turns_flat || !sinks_slowly) return "the command is over the velocity limits";
+    if (!accepted_) return "";
+    // Ticks that were lost may be made up for, as long as they were not too many to be in time.
+    const auto periods = std::min<std::uint64_t>(command.sequence - accepted_->sequence, kPatiencePeriods);
+    const auto time_ns = static_cast<Nanoseconds>(periods) * limits_.period_ns;
+    return reachable_share(accepted_->twist, twist, time_ns) < 1.0 ? "the command is over the acceleration limits" : "";
+}
+
+std::string Watchdog::disagreement(const Verdict& verdict) const {
+    const Command &wanted = *waiting_, &seen = verdict.command;
+    const bool same_stamp = seen.sec == wanted.sec && seen.nanosec == wanted.nanosec;
+    if (seen.crc != wanted.crc || !same_stamp || seen.twist != wanted.twist)
+        return "the verdict speaks of another command";
+    const bool moves = wanted.twist[kX] != 0.0 || wanted.twist[kY] != 0.0 || wanted.twist[kYaw] != 0.0;
+    const bool may_move = verdict.state == State::active || verdict.state == State::limiting;
+    if (moves ? !may_move : verdict.state != State::landing) return "the verdict's state allows no such command";
+    return keeps(wanted.twist, verdict.limits) ? "" : "the command is over the verdict's own limits";
+}
+
+// The largest share of `to`, at most 1, that no axis speeds up to faster than the limits allow. Slowing down is free.
+double Watchdog::reachable_share(const Twist& from, const Twist& to, Nanoseconds time_ns) const {
+    double share = 1.0;
+    for (const std::size_t axis : {kX, kY, kYaw}) {
+        const double acceleration = axis == kYaw ? limits_.yaw_acceleration_radps2 : limits_.acceleration_mps2;
+        const double kept = std::max(std::copysign(1.0, to[axis]) * from[axis], 0.0);
+        const double reachable = kept + acceleration * static_cast<double>(time_ns) * 1e-9 + kRounding;
+        if (std::abs(to[axis]) > reachable) share = std::min(share, reachable / std::abs(to[axis]));
+    }
+    return share;
+}
+
+}  // namespace edge_worldmodel::watchdog
