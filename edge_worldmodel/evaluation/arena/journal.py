@@ -12,7 +12,7 @@ from typing import Any
 import edge_worldmodel
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import Outcome
-from edge_worldmodel.evaluation.arena.statistics import plain
+from edge_worldmodel.evaluation.arena.results.statistics import plain
 from edge_worldmodel.evaluation.arena.tasks import Done, Task
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
 from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
