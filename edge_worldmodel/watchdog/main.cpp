@@ -20,7 +20,6 @@
 #include "edge_worldmodel/msg/verdict.h"
 #include "geometry_msgs/msg/twist.h"
 #include "geometry_msgs/msg/twist_stamped.h"
-#include "rcutils/strdup.h"
 #include "rmw/error_handling.h"
 #include "rmw/rmw.h"
 #include "std_msgs/msg/string.h"
@@ -44,8 +43,8 @@ Nanoseconds clock_ns(clockid_t clock) {
 void say(const std::string& line) {
     const std::string text = "watchdog: " + line.substr(0, 500) + "\n";
     pollfd output{STDERR_FILENO, POLLOUT, 0};
-    const bool is_free = poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) != 0;
-    if (is_free && write(STDERR_FILENO, text.data(), text.size()) < 0) return;
+    if (poll(&output, 1, 0) != 1 || (output.revents & POLLOUT) == 0) return;
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
 }
 
 void expect(bool good, const std::string& what) {
@@ -99,8 +98,8 @@ Limits limits_from(const Arguments& a) {
 // The middleware is found at run time, so that RMW_IMPLEMENTATION chooses it and the build needs no more than headers.
 template <typename Function>
 Function load(const char* name) {
-    constexpr const char* file = "librmw_implementation.so";
-    static void* const library = made(dlopen(file, RTLD_NOW | RTLD_GLOBAL), std::string(file) + " (source ROS 2 first)");
+    static void* const library =
+        made(dlopen("librmw_implementation.so", RTLD_NOW | RTLD_GLOBAL), "librmw_implementation.so of a sourced ROS 2");
     return reinterpret_cast<Function>(made(dlsym(library, name), name));
 }
 #define RMW(function) load<decltype(&rmw_##function)>("rmw_" #function)
@@ -115,7 +114,7 @@ void set_discovery(rmw_discovery_options_t& options, rcutils_allocator_t& alloca
     expect(rmw_discovery_options_init(&options, peers.empty() ? 0 : separators + 1, &allocator) == RMW_RET_OK, "peers");
     std::istringstream list(peers);
     std::string peer;
-    for (std::size_t i = 0; i < options.static_peers_count && std::getline(list, peer, ';'); ++i)
+    for (std::size_t i = 0; std::getline(list, peer, ';'); ++i)
         peer.copy(options.static_peers[i].peer_address, RMW_DISCOVERY_OPTIONS_STATIC_PEERS_MAX_LENGTH - 1);
     const std::string wanted = environment("ROS_AUTOMATIC_DISCOVERY_RANGE");
     const auto range = ranges.find(environment("ROS_LOCALHOST_ONLY") == "1" ? "LOCALHOST" : wanted);
@@ -142,24 +141,23 @@ public:
         rmw_init_options_t options = rmw_get_zero_initialized_init_options();
         expect(RMW(init_options_init)(&options, allocator) == RMW_RET_OK, "init options");
         const std::string other = environment("ROS_SECURITY_ENCLAVE_OVERRIDE");
-        const std::string enclave = other.empty() ? text(arguments, "enclave") : other;
+        std::string enclave = other.empty() ? text(arguments, "enclave") : other;
         options.instance_id = 1;
-        options.enclave = rcutils_strdup(enclave.c_str(), allocator);
+        options.enclave = enclave.data();
         options.domain_id = std::strtoul(environment("ROS_DOMAIN_ID").c_str(), nullptr, 10);
         set_discovery(options.discovery_options, allocator);
         set_security(options.security_options, enclave, allocator);
         expect(RMW(init)(&options, &context_) == RMW_RET_OK, "the middleware does not start");
         node_ = made(RMW(create_node)(&context_, "watchdog", text(arguments, "namespace").c_str()), "the node");
         const auto* const command_type = ROSIDL_GET_MSG_TYPE_SUPPORT(edge_worldmodel, msg, SupervisorCommand);
-        const auto* const verdict_type = ROSIDL_GET_MSG_TYPE_SUPPORT(edge_worldmodel, msg, Verdict);
         commands_ = subscribe(command_type, text(arguments, "command"));
-        verdicts_ = subscribe(verdict_type, text(arguments, "verdict"));
+        verdicts_ = subscribe(ROSIDL_GET_MSG_TYPE_SUPPORT(edge_worldmodel, msg, Verdict), text(arguments, "verdict"));
         drive_ = advertise(stamped_ ? ROSIDL_GET_MSG_TYPE_SUPPORT(geometry_msgs, msg, TwistStamped)
                                     : ROSIDL_GET_MSG_TYPE_SUPPORT(geometry_msgs, msg, Twist), text(arguments, "drive"));
         state_ = advertise(ROSIDL_GET_MSG_TYPE_SUPPORT(std_msgs, msg, String), text(arguments, "state"));
         wait_set_ = made(RMW(create_wait_set)(&context_, 2), "the wait set");
-        expect(edge_worldmodel__msg__SupervisorCommand__init(&command_), "no memory");
-        expect(edge_worldmodel__msg__Verdict__init(&verdict_), "no memory");
+        const bool made_command = edge_worldmodel__msg__SupervisorCommand__init(&command_);
+        expect(made_command && edge_worldmodel__msg__Verdict__init(&verdict_), "no memory");
     }
 
     // Leave in order, so that others need not wait until our lease ends.
@@ -251,21 +249,26 @@ private:
     std::string frame_;
 };
 
-void be_punctual(int priority) {
+// Before the middleware starts: its threads inherit this.
+void go_first(int priority) {
     const sched_param wanted{priority};
-    const bool refused = priority > 0 && sched_setscheduler(0, SCHED_FIFO, &wanted) != 0;
-    if (refused) say("SCHED_FIFO refused: allow it with 'rtprio'");
+    if (priority > 0 && sched_setscheduler(0, SCHED_FIFO, &wanted) != 0)
+        say("SCHED_FIFO refused: allow 'rtprio' in /etc/security/limits.conf");
+}
+
+// Memory to come is locked only where there is no limit: with one, allocations beyond it would fail.
+void lock_memory() {
     rlimit limit{};
     getrlimit(RLIMIT_MEMLOCK, &limit);
-    // Memory to come is locked only where there is no limit: with one, allocations beyond it would fail.
     const int flags = MCL_CURRENT | MCL_ONFAULT | (limit.rlim_cur == RLIM_INFINITY ? MCL_FUTURE : 0);
-    if (mlockall(flags) != 0) say("its memory may be swapped out: allow it to be locked with 'memlock'");
+    if (mlockall(flags) != 0) say("memory may be swapped out: allow 'memlock' in /etc/security/limits.conf");
 }
 
 void run(const Arguments& arguments) {
     Watchdog watchdog(limits_from(arguments));
+    go_first(static_cast<int>(number(arguments, "priority", 0, 99)));
     Graph graph(arguments);
-    be_punctual(static_cast<int>(number(arguments, "priority", 0, 99)));
+    lock_memory();
     std::string told;
     for (Nanoseconds now = clock_ns(CLOCK_MONOTONIC), told_ns = 0; ending == 0;) {
         graph.wait(watchdog.due() - now);

@@ -7,7 +7,7 @@
 namespace edge_worldmodel::watchdog {
 namespace {
 
-constexpr Nanoseconds kZeroPeriod_ns = 20'000'000;
+constexpr Nanoseconds kZeroPeriod_ns = 19'000'000;  // 50 Hz, late wake-ups included
 constexpr int kPatiencePeriods = 3;
 constexpr int kMostPerPeriod = 4;   // the supervisor makes at most two: its timer's and a new plan's
 constexpr double kRounding = 1e-5;  // the verdict's limits travel as float32
@@ -52,6 +52,9 @@ void Watchdog::receive(const Command& command) {
     heard_ns_ = now_;
     if (now_ - counted_ns_ >= limits_.period_ns) counted_ns_ = now_, count_ = 0;
     if (++count_ > kMostPerPeriod) return stop("commands come too often");
+    if (command_crc(command) != command.crc) return stop("the command's CRC is wrong");
+    if (sequence_ && command.sequence <= *sequence_) return stop("a command was repeated or came out of order");
+    sequence_ = command.sequence;
     if (const std::string found = problem(command); !found.empty()) return stop(found);
     waiting_ = command;
     accept_if_agreed();
@@ -111,16 +114,15 @@ void Watchdog::accept_if_agreed() {
 
 void Watchdog::watch_silence() {
     if (now_ - accepted_ns_ <= patience_ns_) return;
-    accepted_.reset();  // a supervisor that restarted counts from the beginning
+    accepted_.reset();
     if (now_ < deaf_until_ns_ || heard_ns_ == 0) return;
     const bool silent = now_ - heard_ns_ > patience_ns_;
+    if (silent) sequence_.reset();  // a supervisor that restarts counts from the beginning
     if (silent || passing_) stop(silent ? "no command for more than 3 periods" : "commands come without their verdict");
 }
 
 std::string Watchdog::problem(const Command& command) const {
     const Twist& twist = command.twist;
-    if (command_crc(command) != command.crc) return "the command's CRC is wrong";
-    if (accepted_ && command.sequence <= accepted_->sequence) return "a command was repeated or came out of order";
     if (!std::all_of(twist.begin(), twist.end(), [](double value) { return std::isfinite(value); }))
         return "the command is not finite";
     const bool turns_flat = twist[kRoll] == 0.0 && twist[kPitch] == 0.0;

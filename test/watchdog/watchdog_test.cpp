@@ -80,7 +80,7 @@ Bench driving() {
 void only_zeros_come_while_nothing_arrives() {
     Bench bench;
     bench.idle(1'000'000'000);
-    CHECK(bench.published.size() >= 50 && bench.published.size() <= 52);
+    CHECK(bench.published.size() >= 50 && bench.published.size() <= 54);
     for (const Twist& twist : bench.published) CHECK(twist == Twist{});
     CHECK(bench.stopped_by("no command yet"));
 }
@@ -188,6 +188,17 @@ void a_repeated_command_stops() {
     Bench bench = driving();
     bench.hear(ahead(bench.sequence, 0.5));
     CHECK(bench.stopped_by("repeated"));
+}
+
+void only_a_silence_ends_the_order_of_commands() {
+    Bench bench = driving();
+    for (int i = 0; i < 20; ++i, bench.now += kPeriod_ns) {
+        bench.hear(ahead(7, 0.02));
+        CHECK(bench.stopped_by("out of order"));
+    }
+    bench.idle(100'000'000);
+    bench.hear(ahead(7, 0.02));
+    CHECK(bench.watchdog.passing());
 }
 
 void it_goes_on_within_the_acceleration_limits() {
@@ -321,6 +332,7 @@ int main(int count, char** words) {
     a_stop_needs_no_verdict();
     spoiled_commands_stop_at_once();
     a_repeated_command_stops();
+    only_a_silence_ends_the_order_of_commands();
     it_goes_on_within_the_acceleration_limits();
     a_restarted_supervisor_counts_from_the_beginning();
     two_supervisors_at_once_stop();
