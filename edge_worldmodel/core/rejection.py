@@ -7,7 +7,7 @@ from enum import Enum
 from edge_worldmodel.core.errors import InputError
 
 
-class Cause(str, Enum):
+class RejectionKind(str, Enum):
     """Everything that can be wrong or remarkable about an input; the value is what a person reads."""
 
     EMPTY = "nothing in it"
@@ -25,9 +25,9 @@ class Cause(str, Enum):
 
 
 class RejectedInputError(InputError):
-    """An input that was not used; ``cause`` says why in one of a fixed set of ways."""
+    """An input that was not used; ``kind`` says why in one of a fixed set of ways."""
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(self, kind: RejectionKind, message: str) -> None:
         """Keep the cause beside the message, which quotes the bad value."""
         super().__init__(message)
-        self.cause = cause
+        self.kind = kind

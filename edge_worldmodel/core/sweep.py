@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +63,9 @@ def sweep_from_scan(
     pose = np.asarray(sensor_pose, dtype=np.float64)
     _check_scan(distances, (angle_min_rad, angle_increment_rad), range_min_m, range_max_m)
     if pose.shape != (3,) or not np.isfinite(pose).all():
-        raise RejectedInputError(Cause.POSE_NOT_FINITE, f"scanner pose {pose.tolist()}: expected finite x, y, yaw")
+        raise RejectedInputError(
+            RejectionKind.POSE_NOT_FINITE, f"scanner pose {pose.tolist()}: expected finite x, y, yaw"
+        )
     far_m = min(float(range_max_m), _FAR_M)
     measured = distances >= range_min_m  # false for NaN
     seen_m = distances[measured]
@@ -88,9 +90,9 @@ def check_sweep(sweep: Sweep) -> None:
     count = len(sweep.endpoints)
     if sweep.origin.shape != (2,) or sweep.endpoints.shape != (count, 2) or sweep.hit.shape != (count,):
         shapes = sweep.origin.shape, sweep.endpoints.shape, sweep.hit.shape
-        raise RejectedInputError(Cause.MALFORMED, f"sweep with shapes {shapes}: expected (2,), (n, 2), (n,)")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"sweep with shapes {shapes}: expected (2,), (n, 2), (n,)")
     if not (np.isfinite(sweep.origin).all() and np.isfinite(sweep.endpoints).all()):
-        raise RejectedInputError(Cause.MALFORMED, "sweep with an endpoint that is not finite")
+        raise RejectedInputError(RejectionKind.MALFORMED, "sweep with an endpoint that is not finite")
     _some(sweep.endpoints, "sweep")
 
 
@@ -105,17 +107,19 @@ def _directions(beams: int, yaw_rad: float, angle_min_rad: float, angle_incremen
 
 def _some(endpoints: Floats, what: str) -> Floats:
     if len(endpoints) == 0:
-        raise RejectedInputError(Cause.EMPTY, f"{what} without a single usable reading: is the sensor covered?")
+        raise RejectedInputError(RejectionKind.EMPTY, f"{what} without a single usable reading: is the sensor covered?")
     return endpoints
 
 
 def _check_scan(distances: Floats, angles_rad: tuple[float, float], range_min_m: float, range_max_m: float) -> None:
     if distances.ndim != 1 or distances.size == 0:
-        raise RejectedInputError(Cause.EMPTY, f"scan with ranges of shape {distances.shape}: no beams")
+        raise RejectedInputError(RejectionKind.EMPTY, f"scan with ranges of shape {distances.shape}: no beams")
     if distances.size > _MAX_BEAMS:
-        raise RejectedInputError(Cause.TOO_LARGE, f"scan of {distances.size} beams: at most {_MAX_BEAMS} are taken")
+        raise RejectedInputError(
+            RejectionKind.TOO_LARGE, f"scan of {distances.size} beams: at most {_MAX_BEAMS} are taken"
+        )
     believable = np.all(np.abs(angles_rad) <= 2.0 * np.pi)  # false for NaN
     if not believable or (angles_rad[1] == 0.0 and distances.size > 1):
-        raise RejectedInputError(Cause.MALFORMED, f"scan with angle_min, angle_increment {angles_rad} rad")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"scan with angle_min, angle_increment {angles_rad} rad")
     if not 0.0 <= range_min_m < range_max_m:
-        raise RejectedInputError(Cause.MALFORMED, f"scan with range limits {range_min_m}..{range_max_m} m")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"scan with range limits {range_min_m}..{range_max_m} m")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.perception.config import PerceptionConfig
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep
 
 Floats = NDArray[np.float64]
@@ -41,11 +41,13 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
     """
     cloud, sensor = np.asarray(points, dtype=np.float64), np.asarray(origin, dtype=np.float64)
     if cloud.ndim != 2 or cloud.shape[1] != 3:
-        raise RejectedInputError(Cause.MALFORMED, f"cloud of shape {cloud.shape}: expected (n, 3)")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"cloud of shape {cloud.shape}: expected (n, 3)")
     if len(cloud) > _MAX_POINTS:
-        raise RejectedInputError(Cause.TOO_LARGE, f"cloud of {len(cloud)} points: at most {_MAX_POINTS} are taken")
+        raise RejectedInputError(
+            RejectionKind.TOO_LARGE, f"cloud of {len(cloud)} points: at most {_MAX_POINTS} are taken"
+        )
     if sensor.shape != (3,) or not np.isfinite(sensor).all():
-        raise RejectedInputError(Cause.POSE_NOT_FINITE, f"sensor at {sensor.tolist()}: expected finite x, y, z")
+        raise RejectedInputError(RejectionKind.POSE_NOT_FINITE, f"sensor at {sensor.tolist()}: expected finite x, y, z")
     offsets = cloud[:, :2] - sensor[:2]
     ranges_m = np.hypot(offsets[:, 0], offsets[:, 1])
     near = (ranges_m < config.max_range_m) & np.isfinite(cloud[:, 2])  # false for NaN
@@ -56,7 +58,7 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
     bins = np.minimum((azimuths + np.pi) * (config.azimuth_bins / (2.0 * np.pi)), config.azimuth_bins - 1).astype(int)
     endpoints, hit = _nearest(cloud[:, :2], heights_m, bins, ranges_m, config)
     if len(endpoints) == 0:
-        raise RejectedInputError(Cause.EMPTY, "cloud with neither an obstacle nor floor within range")
+        raise RejectedInputError(RejectionKind.EMPTY, "cloud with neither an obstacle nor floor within range")
     return Sweep(stamp_ns, sensor[:2].copy(), endpoints, hit)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep
 
 Floats = NDArray[np.float64]
@@ -41,13 +41,17 @@ def sweep_from_depth(
     """
     pose = np.asarray(camera_pose, dtype=np.float64)
     if pose.shape != (4, 4) or not np.isfinite(pose).all():
-        raise RejectedInputError(Cause.POSE_NOT_FINITE, f"camera pose of shape {pose.shape}: expected finite (4, 4)")
+        raise RejectedInputError(
+            RejectionKind.POSE_NOT_FINITE, f"camera pose of shape {pose.shape}: expected finite (4, 4)"
+        )
     if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0.0 and fy > 0.0):
-        raise RejectedInputError(Cause.MALFORMED, f"intrinsics fx={fx} fy={fy} cx={cx} cy={cy}: not calibrated")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"intrinsics fx={fx} fy={fy} cx={cx} cy={cy}: not calibrated")
     if depth.ndim != 2:
-        raise RejectedInputError(Cause.MALFORMED, f"depth image of shape {depth.shape}: expected (rows, columns)")
+        raise RejectedInputError(
+            RejectionKind.MALFORMED, f"depth image of shape {depth.shape}: expected (rows, columns)"
+        )
     if depth.size == 0:
-        raise RejectedInputError(Cause.EMPTY, f"depth image of shape {depth.shape} has no pixels")
+        raise RejectedInputError(RejectionKind.EMPTY, f"depth image of shape {depth.shape} has no pixels")
     points = _points(depth, (fx, fy, cx, cy), config)
     return sweep_from_cloud(stamp_ns, points @ pose[:3, :3].T + pose[:3, 3], pose[:3, 3], config)
 

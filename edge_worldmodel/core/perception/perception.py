@@ -19,7 +19,7 @@ from edge_worldmodel.core.perception.config import EGO_MOTION_SOURCES, Perceptio
 from edge_worldmodel.core.perception.pose_buffer import PoseBuffer
 from edge_worldmodel.core.perception.stamps import StampGate
 from edge_worldmodel.core.perception.uncertainty import entropy_bits, surprise_bits
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep, check_sweep, limit_range
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY, HISTORY_FRAMES, HISTORY_INTERVAL_S
 from edge_worldmodel.core.types import Floats
@@ -109,7 +109,7 @@ class Perception:
         """Use other settings from now on; fields that are read-only keep their effect."""
         self.config = config
 
-    def add_pose(self, stamp_ns: int, pose: ArrayLike, twist: ArrayLike | None = None) -> tuple[Cause, ...]:
+    def add_pose(self, stamp_ns: int, pose: ArrayLike, twist: ArrayLike | None = None) -> tuple[RejectionKind, ...]:
         """Keep a pose of the base; see PoseBuffer.add for arguments, notes and errors."""
         note = self.poses.add(stamp_ns, pose, twist)
         if note is not None:
@@ -122,7 +122,7 @@ class Perception:
         self._imagined.clear()
         self._next_due_ns = None
 
-    def add_sweep(self, source: str, sweep: Sweep, pose: ArrayLike | None = None) -> tuple[Cause, ...]:
+    def add_sweep(self, source: str, sweep: Sweep, pose: ArrayLike | None = None) -> tuple[RejectionKind, ...]:
         """Keep a sweep.
 
         Args:
@@ -140,18 +140,18 @@ class Perception:
         check_sweep(sweep)
         given = None if pose is None else np.array(pose, dtype=np.float64)
         if given is not None and (given.shape != (3,) or not np.isfinite(given).all()):
-            raise RejectedInputError(Cause.POSE_NOT_FINITE, f"{source}: base pose {given.tolist()}")
+            raise RejectedInputError(RejectionKind.POSE_NOT_FINITE, f"{source}: base pose {given.tolist()}")
         known = self._sources.get(source) or _Source()
-        notes: list[Cause] = []
+        notes: list[RejectionKind] = []
         if known.gate.admit(sweep.stamp_ns, source):
-            notes.append(Cause.CLOCK_RESET)
+            notes.append(RejectionKind.CLOCK_RESET)
             self.reset()
             known.looks.clear()
         if given is not None and sweep.stamp_ns > (self.poses.newest_ns or -1):
             notes.extend(self.add_pose(sweep.stamp_ns, given))
         self._sources[source] = known
         if known.beams and sweep.beams != known.beams:
-            notes.append(Cause.BEAMS_CHANGED)
+            notes.append(RejectionKind.BEAMS_CHANGED)
         known.beams = sweep.beams
         known.looks.append(_Look(limit_range(sweep, self.config.max_range_m), given))
         while known.looks[0].sweep.stamp_ns < sweep.stamp_ns - _KEPT_NS:
@@ -171,9 +171,11 @@ class Perception:
         """
         origin = np.array(pose, dtype=np.float64)
         if origin.shape != (3,) or not np.isfinite(origin).all():
-            raise RejectedInputError(Cause.POSE_NOT_FINITE, f"imagined map at {origin.tolist()}")
+            raise RejectedInputError(RejectionKind.POSE_NOT_FINITE, f"imagined map at {origin.tolist()}")
         if probability.shape != (GRID_CELLS, GRID_CELLS) or not np.all((probability >= 0.0) & (probability <= 1.0)):
-            raise RejectedInputError(Cause.MALFORMED, f"imagined map {probability.shape}: expected 64 x 64 within 0..1")
+            raise RejectedInputError(
+                RejectionKind.MALFORMED, f"imagined map {probability.shape}: expected 64 x 64 within 0..1"
+            )
         self._imagined.append(_Imagined(stamp_ns, origin, np.asarray(probability, np.float32)))
 
     def due(self, stamp_ns: int) -> bool:
@@ -195,7 +197,9 @@ class Perception:
         pose, twist = self._pose_at(reference_stamp_ns)
         present = self._looks_near(reference_stamp_ns, self.config.sweep_tolerance_s)
         if not present:
-            raise RejectedInputError(Cause.NO_SWEEP, f"no sweep within sweep_tolerance_s of {reference_stamp_ns} ns")
+            raise RejectedInputError(
+                RejectionKind.NO_SWEEP, f"no sweep within sweep_tolerance_s of {reference_stamp_ns} ns"
+            )
         frames = np.zeros((HISTORY_FRAMES, GRID_CHANNELS, GRID_CELLS, GRID_CELLS), dtype=np.float32)
         seen = without_pose = 0
         for index, looks in enumerate((*self._past(reference_stamp_ns), present)):
@@ -206,7 +210,7 @@ class Perception:
                 placed = relative(pose, np.stack(poses))
                 frames[index] = render(sweeps, placed, EGO_GRID)
             elif index == HISTORY_FRAMES - 1:
-                raise RejectedInputError(Cause.NO_POSE, f"no pose for any sweep near {reference_stamp_ns} ns")
+                raise RejectedInputError(RejectionKind.NO_POSE, f"no pose for any sweep near {reference_stamp_ns} ns")
         self._count_rate(reference_stamp_ns)
         surprise = self._surprise(reference_stamp_ns, frames[-1], pose)
         history = frames.reshape(1, *HISTORY.shape[1:])

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.geometry import compose, interpolate_pose, relative
 from edge_worldmodel.core.perception.stamps import StampGate
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class PoseBuffer:
         """Stamp of the newest pose, None while there is none."""
         return self._stamps_ns[-1] if self._stamps_ns else None
 
-    def add(self, stamp_ns: int, pose: ArrayLike, twist: ArrayLike | None = None) -> Cause | None:
+    def add(self, stamp_ns: int, pose: ArrayLike, twist: ArrayLike | None = None) -> RejectionKind | None:
         """Keep a pose.
 
         Args:
@@ -70,9 +70,9 @@ class PoseBuffer:
         """
         pose = _finite_triple("pose", pose)
         twist = None if twist is None else _finite_triple("twist", twist)
-        note = Cause.CLOCK_RESET if self._gate.admit(stamp_ns, "poses") else None
+        note = RejectionKind.CLOCK_RESET if self._gate.admit(stamp_ns, "poses") else None
         if note is None and self._poses and self._is_jump(stamp_ns, pose):
-            note = Cause.POSE_JUMP
+            note = RejectionKind.POSE_JUMP
         if note is not None:
             self._forget()
         self._stamps_ns.append(stamp_ns)
@@ -98,13 +98,17 @@ class PoseBuffer:
         if after < len(self._stamps_ns) and self._stamps_ns[after] == stamp_ns:
             return self._poses[after].copy(), self._twist_near(stamp_ns, after)
         if after == 0:
-            raise RejectedInputError(Cause.NO_POSE, f"no pose as old as {stamp_ns} ns: oldest {self._stamps_ns[:1]}")
+            raise RejectedInputError(
+                RejectionKind.NO_POSE, f"no pose as old as {stamp_ns} ns: oldest {self._stamps_ns[:1]}"
+            )
         if after == len(self._stamps_ns):
             return self._ahead(stamp_ns)
         start_ns, end_ns = self._stamps_ns[after - 1], self._stamps_ns[after]
         if end_ns - start_ns > self._max_gap_ns:
             gap_s = (end_ns - start_ns) / _NANOSECONDS
-            raise RejectedInputError(Cause.NO_POSE, f"stamp {stamp_ns} ns lies in a gap of {gap_s:.2f} s between poses")
+            raise RejectedInputError(
+                RejectionKind.NO_POSE, f"stamp {stamp_ns} ns lies in a gap of {gap_s:.2f} s between poses"
+            )
         fraction = (stamp_ns - start_ns) / (end_ns - start_ns)
         return interpolate_pose(self._poses[after - 1], self._poses[after], fraction), self._twist_near(stamp_ns, after)
 
@@ -112,7 +116,7 @@ class PoseBuffer:
         ahead_ns = stamp_ns - self._stamps_ns[-1]
         if ahead_ns > self._max_ahead_ns:
             raise RejectedInputError(
-                Cause.NO_POSE, f"stamp {stamp_ns} ns is {ahead_ns / _NANOSECONDS:.3f} s past the newest pose"
+                RejectionKind.NO_POSE, f"stamp {stamp_ns} ns is {ahead_ns / _NANOSECONDS:.3f} s past the newest pose"
             )
         twist = self._twist_near(self._stamps_ns[-1], len(self._stamps_ns) - 1)
         return extrapolate(self._poses[-1], twist, ahead_ns / _NANOSECONDS), twist
@@ -156,6 +160,6 @@ def _finite_triple(name: str, values: ArrayLike) -> Floats:
     triple = np.array(values, dtype=np.float64)
     if triple.shape != (3,) or not np.all(np.abs(triple) < _FARTHEST):  # false for NaN
         raise RejectedInputError(
-            Cause.POSE_NOT_FINITE, f"{name} {triple.tolist()}: expected three numbers within {_FARTHEST:g}"
+            RejectionKind.POSE_NOT_FINITE, f"{name} {triple.tolist()}: expected three numbers within {_FARTHEST:g}"
         )
     return triple

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 
 _NANOSECONDS = 1_000_000_000
 
@@ -36,7 +36,7 @@ class StampGate:
             RejectedInputError: MALFORMED, DUPLICATE_STAMP, OUT_OF_ORDER or CLOCK_JUMP. Nothing is forgotten.
         """
         if stamp_ns < 0:
-            raise RejectedInputError(Cause.MALFORMED, f"{stream}: stamp {stamp_ns} ns is negative")
+            raise RejectedInputError(RejectionKind.MALFORMED, f"{stream}: stamp {stamp_ns} ns is negative")
         if self.last_ns is None:
             self.last_ns = stamp_ns
             return False
@@ -47,9 +47,11 @@ class StampGate:
 
     def _follow(self, stamp_ns: int, step_s: float, stream: str) -> bool:
         if step_s == 0.0:
-            raise RejectedInputError(Cause.DUPLICATE_STAMP, f"{stream}: stamp {stamp_ns} ns came twice")
+            raise RejectedInputError(RejectionKind.DUPLICATE_STAMP, f"{stream}: stamp {stamp_ns} ns came twice")
         if step_s < 0.0:
-            raise RejectedInputError(Cause.OUT_OF_ORDER, f"{stream}: stamp {stamp_ns} ns is {-step_s:.3f} s late")
+            raise RejectedInputError(
+                RejectionKind.OUT_OF_ORDER, f"{stream}: stamp {stamp_ns} ns is {-step_s:.3f} s late"
+            )
         self.last_ns, self._suspect_ns = stamp_ns, None
         return False
 
@@ -57,7 +59,7 @@ class StampGate:
         suspect_ns, self._suspect_ns = self._suspect_ns, stamp_ns
         if suspect_ns is None or not 0 < stamp_ns - suspect_ns < self.forward_jump_s * _NANOSECONDS:
             raise RejectedInputError(
-                Cause.CLOCK_JUMP, f"{stream}: stamp {stamp_ns} ns is {step_s:+.1f} s from the last one"
+                RejectionKind.CLOCK_JUMP, f"{stream}: stamp {stamp_ns} ns is {step_s:+.1f} s from the last one"
             )
         self.last_ns, self._suspect_ns = stamp_ns, None
         return True

@@ -24,7 +24,7 @@ _SEEN_WITHIN_RAD = 0.18
 
 
 @dataclass(frozen=True)
-class Footprint:
+class RobotFootprint:
     """Outline (n, 2) in the base frame, or a circle of ``radius_m`` when it is empty."""
 
     outline: Floats
@@ -106,7 +106,7 @@ def as_seen_from(pose: Floats, points: Floats) -> Floats:
 
 
 def check_path(
-    twist: Floats, duration_s: float, points: Floats, footprint: Footprint, margin_m: float, min_hits: int = 1
+    twist: Floats, duration_s: float, points: Floats, footprint: RobotFootprint, margin_m: float, min_hits: int = 1
 ) -> PathCheck:
     """Sweep the footprint along a twist and look how far it gets.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_worldmodel.core.safety.intake import Clock, Odometry
+from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 
 _STILL_S = 2.0
 _SINKING_SHARE = 0.5
@@ -24,7 +24,7 @@ class Descent:
         self._sank_ns: int | None = None
         self.landed = False
 
-    def climb_mps(self, lands: bool, odometry: Odometry | None, clock: Clock) -> float:
+    def climb_mps(self, lands: bool, odometry: OdometrySample | None, clock: Instant) -> float:
         """Return the vertical speed to command, 0 or negative.
 
         Args:

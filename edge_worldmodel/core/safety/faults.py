@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class Cause(Enum):
+class FaultKind(Enum):
     """Causes of a stop, the gravest first; the value says what to do."""
 
     ESTOP = "Release the emergency stop, look around the robot, then call supervisor/reset."
@@ -28,14 +28,14 @@ class Cause(Enum):
     SETTLING = "Nothing to do: it goes on when everything has held for resume_after_s."
 
 
-LATCHING = frozenset({Cause.INTERNAL, Cause.GEOFENCE, Cause.BATTERY})
+LATCHING = frozenset({FaultKind.INTERNAL, FaultKind.GEOFENCE, FaultKind.BATTERY})
 """Causes after which a person has to look and reset; the emergency stop has a state of its own."""
-LANDING_AT_ONCE = frozenset({Cause.BATTERY})
+LANDING_AT_ONCE = frozenset({FaultKind.BATTERY})
 """Causes for which a drone does not hold its place first."""
 
 
 class Fault(NamedTuple):
     """One reason, found in this tick, for not passing a command on."""
 
-    cause: Cause
+    kind: FaultKind
     text: str

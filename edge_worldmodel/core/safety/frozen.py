@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_worldmodel.core.safety.intake import Odometry
+from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats
 
@@ -31,7 +31,7 @@ def is_same_look(before: Sweep | None, now: Sweep) -> bool:
     return np.array_equal(before.hit, now.hit) and np.array_equal(before.endpoints, now.endpoints)
 
 
-def is_same_place(before: Odometry | None, now: Odometry) -> bool:
+def is_same_place(before: OdometrySample | None, now: OdometrySample) -> bool:
     """Return whether odometry spoke of motion twice and yet stayed where it was."""
     if before is None or not (is_moving(before.twist) and is_moving(now.twist)):
         return False

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause, Fault
-from edge_worldmodel.core.safety.intake import Clock, Intake, Odometry
+from edge_worldmodel.core.safety.faults import Fault, FaultKind
+from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample
 
 
 class EmergencyStop:
@@ -43,9 +43,9 @@ class Guards:
     def __init__(self, config: SupervisorConfig) -> None:
         self._config = config
         self.estop = EmergencyStop()
-        self.deadman: Intake[bool] = _intake("deadman", Cause.DEADMAN, config.deadman_timeout_s)
-        self.link: Intake[bool] = _intake("operator link", Cause.LINK, config.operator_link_timeout_s)
-        self.battery: Intake[float] = _intake("battery", Cause.BATTERY_SIGNAL, config.battery_timeout_s)
+        self.deadman: Intake[bool] = _intake("deadman", FaultKind.DEADMAN, config.deadman_timeout_s)
+        self.link: Intake[bool] = _intake("operator link", FaultKind.LINK, config.operator_link_timeout_s)
+        self.battery: Intake[float] = _intake("battery", FaultKind.BATTERY_SIGNAL, config.battery_timeout_s)
 
     @property
     def intakes(self) -> tuple[Intake[Any], ...]:
@@ -58,15 +58,15 @@ class Guards:
         )
         return tuple(intake for on, intake in on_and_intake if on)
 
-    def receive_deadman(self, held: bool, clock: Clock) -> None:
+    def receive_deadman(self, held: bool, clock: Instant) -> None:
         """Take the state of the deadman switch."""
         self.deadman.offer(held, clock.steady_ns, "" if held else "released", _steady(clock))
 
-    def receive_heartbeat(self, clock: Clock) -> None:
+    def receive_heartbeat(self, clock: Instant) -> None:
         """Take a sign of life from the operator."""
         self.link.offer(True, clock.steady_ns, "", _steady(clock))
 
-    def receive_battery(self, charge: float, clock: Clock) -> None:
+    def receive_battery(self, charge: float, clock: Instant) -> None:
         """Take the battery's charge, 0..1."""
         problem = "" if 0.0 <= charge <= 1.0 else f"charge is {charge:g}, expected 0 to 1"
         self.battery.offer(charge, clock.steady_ns, problem, _steady(clock))
@@ -76,9 +76,9 @@ class Guards:
         charge, least = self.battery.value, self._config.battery_min
         if charge is None or charge >= least:
             return None
-        return Fault(Cause.BATTERY, f"battery at {100.0 * charge:.0f} %, the limit is {100.0 * least:.0f} %")
+        return Fault(FaultKind.BATTERY, f"battery at {100.0 * charge:.0f} %, the limit is {100.0 * least:.0f} %")
 
-    def faults(self, odometry: Odometry | None, clock: Clock) -> list[Fault]:
+    def faults(self, odometry: OdometrySample | None, clock: Instant) -> list[Fault]:
         """Return what is wrong now, the gravest first.
 
         Args:
@@ -89,19 +89,19 @@ class Guards:
         found = [self._height_fault(odometry), *(intake.fault(now) for intake in self.intakes)]
         return [fault for fault in found if fault is not None]
 
-    def _height_fault(self, odometry: Odometry | None) -> Fault | None:
+    def _height_fault(self, odometry: OdometrySample | None) -> Fault | None:
         if odometry is None or not self._config.height_band_m:
             return None
         lowest_m, highest_m = self._config.height_band_m
         if lowest_m <= odometry.height_m <= highest_m:
             return None
-        return Fault(Cause.HEIGHT, f"height {odometry.height_m:.2f} m is outside {lowest_m:g} m to {highest_m:g} m")
+        return Fault(FaultKind.HEIGHT, f"height {odometry.height_m:.2f} m is outside {lowest_m:g} m to {highest_m:g} m")
 
 
-def _intake(name: str, cause: Cause, timeout_s: float) -> Intake[Any]:
-    return Intake(name, cause, timeout_s, timeout_s, 0.0, repeats=True)
+def _intake(name: str, kind: FaultKind, timeout_s: float) -> Intake[Any]:
+    return Intake(name, kind, timeout_s, timeout_s, 0.0, repeats=True)
 
 
-def _steady(clock: Clock) -> Clock:
+def _steady(clock: Instant) -> Instant:
     """Return the moment by the steady clock alone: signals without a stamp do not care how the ROS clock runs."""
-    return Clock(clock.steady_ns, clock.steady_ns)
+    return Instant(clock.steady_ns, clock.steady_ns)

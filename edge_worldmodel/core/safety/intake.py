@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause, Fault
+from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, Plan
 
@@ -22,7 +22,7 @@ _MAX_TWIST = 100.0
 
 
 @dataclass(frozen=True)
-class Clock:
+class Instant:
     """Both clocks at one moment: the ROS clock may stand, jump or run backward, the steady one never does."""
 
     ros_ns: int
@@ -30,7 +30,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Odometry:
+class OdometrySample:
     """Base pose (3,) in ``frame_id`` and base twist (3,) in ``child_frame_id`` at a ROS time.
 
     Height and vertical speed matter to drones only.
@@ -53,7 +53,7 @@ class Intake(Generic[ValueT]):
 
     Args:
         name: what a person calls the stream.
-        cause: fault to raise for it.
+        kind: fault to raise for it.
         timeout_s: longest silence.
         max_age_s: oldest stamp.
         future_tolerance_s: how far a stamp may lie in the future.
@@ -61,12 +61,19 @@ class Intake(Generic[ValueT]):
     """
 
     def __init__(
-        self, name: str, cause: Cause, timeout_s: float, max_age_s: float, future_tolerance_s: float, *, repeats: bool
+        self,
+        name: str,
+        kind: FaultKind,
+        timeout_s: float,
+        max_age_s: float,
+        future_tolerance_s: float,
+        *,
+        repeats: bool,
     ) -> None:
         self.name = name
         self.value: ValueT | None = None
         self.rejected: Counter[str] = Counter()
-        self._cause = cause
+        self._kind = kind
         self._timeout_s, self._max_age_s = timeout_s, max_age_s
         self._future_ns = int(future_tolerance_s * 1e9)
         self._repeats = repeats
@@ -79,7 +86,7 @@ class Intake(Generic[ValueT]):
         self._stamp_ns: int | None = None
         self._received_ns = 0
 
-    def offer(self, value: ValueT, stamp_ns: int, problem: str, clock: Clock, *, frozen: bool = False) -> None:
+    def offer(self, value: ValueT, stamp_ns: int, problem: str, clock: Instant, *, frozen: bool = False) -> None:
         """Take a value unless ``problem`` or its stamp speaks against it; a ``frozen`` one is no sign of life."""
         if not problem and stamp_ns > clock.ros_ns + self._future_ns:
             problem = f"stamp lies {(stamp_ns - clock.ros_ns) / 1e9:.2f} s in the future"
@@ -101,27 +108,27 @@ class Intake(Generic[ValueT]):
         self.rejected["bad"] += 1
         self.value, self._problem = None, problem
 
-    def age_s(self, clock: Clock) -> float:
+    def age_s(self, clock: Instant) -> float:
         """Return the age of the newest value's stamp, NaN without one."""
         if self.value is None or self._stamp_ns is None:
             return float("nan")
         return (clock.ros_ns - self._stamp_ns) * 1e-9
 
-    def silence_s(self, clock: Clock) -> float:
+    def silence_s(self, clock: Instant) -> float:
         """Return how long ago the newest value arrived, on the steady clock."""
         return (clock.steady_ns - self._received_ns) * 1e-9
 
-    def fault(self, clock: Clock) -> Fault | None:
+    def fault(self, clock: Instant) -> Fault | None:
         """Return why this stream cannot be trusted now, None when it can."""
         if self._problem:
-            return Fault(self._cause, f"{self.name}: {self._problem}")
+            return Fault(self._kind, f"{self.name}: {self._problem}")
         if self.value is None:
-            return Fault(self._cause, f"{self.name}: nothing received yet")
+            return Fault(self._kind, f"{self.name}: nothing received yet")
         silence_s = self.silence_s(clock)
         if silence_s > self._timeout_s:
-            return Fault(self._cause, f"{self.name}: silent for {silence_s:.2f} s, the limit is {self._timeout_s:g} s")
+            return Fault(self._kind, f"{self.name}: silent for {silence_s:.2f} s, the limit is {self._timeout_s:g} s")
         if self.age_s(clock) > self._max_age_s:
-            return Fault(self._cause, f"{self.name}: {self.age_s(clock):.2f} s old, the limit is {self._max_age_s:g} s")
+            return Fault(self._kind, f"{self.name}: {self.age_s(clock):.2f} s old, the limit is {self._max_age_s:g} s")
         return None
 
 
@@ -164,7 +171,7 @@ def sweep_problem(sweep: Sweep, rays: int, config: SupervisorConfig) -> str:
     return ""
 
 
-def odometry_problem(odometry: Odometry, config: SupervisorConfig) -> str:
+def odometry_problem(odometry: OdometrySample, config: SupervisorConfig) -> str:
     """Return what is wrong with an odometry message, empty when nothing is."""
     if odometry.frame_id != config.odom_frame:
         return f"frame is '{odometry.frame_id}', expected '{config.odom_frame}'"

@@ -12,9 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.safety.braking import Brakes, Footprint, PathCheck, allowed_share, check_path, is_seen, moved
+from edge_worldmodel.core.safety.braking import (
+    Brakes,
+    PathCheck,
+    RobotFootprint,
+    allowed_share,
+    check_path,
+    is_seen,
+    moved,
+)
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause, Fault
+from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
 from edge_worldmodel.core.safety.polygon import signed_distance
 from edge_worldmodel.core.types import Floats
@@ -30,7 +38,7 @@ _FASTER = np.array([0.1, 0.1, 0.3])
 
 
 @dataclass(frozen=True)
-class Look:
+class ObstaclePoints:
     """Everything known around the robot, in the base frame of now.
 
     Args:
@@ -45,7 +53,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateDecision:
     """What would be commanded, or the fault that speaks against it."""
 
     motion: Motion = REST
@@ -62,14 +70,14 @@ class PathGate:
         self._config = config
         self.limits = MotionLimits.from_config(config)
         self.brakes = Brakes.from_config(config)
-        self._footprint = Footprint(config.footprint, config.footprint_radius_m)
+        self._footprint = RobotFootprint(config.footprint, config.footprint_radius_m)
         self._fence = config.geofence
         correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
         self._correction = np.array(correction) + 1e-6
 
     def decide(
-        self, planned: Floats, measured: Floats, motion: Motion, look: Look, pose: Floats | None, dt_s: float
-    ) -> Decision:
+        self, planned: Floats, measured: Floats, motion: Motion, look: ObstaclePoints, pose: Floats | None, dt_s: float
+    ) -> GateDecision:
         """Return what may pass.
 
         Args:
@@ -82,15 +90,15 @@ class PathGate:
         """
         allowed, names, fault = self._slow_down(planned, look)
         if fault is not None:
-            return Decision(fault=fault)
+            return GateDecision(fault=fault)
         motion, shaping = limit_change(allowed, motion, self.limits, dt_s)
         check = self._check(motion.twist, self.brakes.reaction_s, look.points)
         fault = self._objection(motion.twist, measured, check, look.points, pose)
         if fault is not None:
-            return Decision(fault=fault, clearance_m=check.clearance_m)
-        return Decision(motion, None, bool(names), (*names, *shaping), check.clearance_m)
+            return GateDecision(fault=fault, clearance_m=check.clearance_m)
+        return GateDecision(motion, None, bool(names), (*names, *shaping), check.clearance_m)
 
-    def _slow_down(self, planned: Floats, look: Look) -> tuple[Floats, tuple[str, ...], Fault | None]:
+    def _slow_down(self, planned: Floats, look: ObstaclePoints) -> tuple[Floats, tuple[str, ...], Fault | None]:
         """Reduce the planned twist, keeping its arc, until the robot can stop before anything it sees."""
         allowed, names = limit_velocity(planned, self.limits), []
         if (np.abs(allowed - planned) > self._correction).any():  # cutting a correction is not slower than planned
@@ -102,7 +110,7 @@ class PathGate:
             names.append("unseen")
         share = self._share(allowed, look.points)
         if share < _MIN_SHARE:
-            return allowed, (), Fault(Cause.OBSTACLE, "an obstacle stands in the braking path")
+            return allowed, (), Fault(FaultKind.OBSTACLE, "an obstacle stands in the braking path")
         if share < 1.0:
             names.append("braking_path")
         careful = self._careful_share(allowed, look)
@@ -110,7 +118,7 @@ class PathGate:
             names.append("imagined")
         return allowed * min(share, careful), tuple(names), None
 
-    def _careful_share(self, twist: Floats, look: Look) -> float:
+    def _careful_share(self, twist: Floats, look: ObstaclePoints) -> float:
         """Return the share of a twist that suits what is imagined where nothing is seen yet."""
         if self._share(twist, look.imagined) >= 1.0:  # mostly so, and cheaper than to tell it from what is seen
             return 1.0
@@ -134,18 +142,18 @@ class PathGate:
     ) -> Fault | None:
         """Return what speaks against passing a limited twist on: the hard checks, without any lead."""
         if check.free_s < math.inf:
-            return Fault(Cause.OBSTACLE, "an obstacle appeared in the braking path, too close to slow down gently")
+            return Fault(FaultKind.OBSTACLE, "an obstacle appeared in the braking path, too close to slow down gently")
         faster = bool((np.abs(measured) > np.abs(twist) + _FASTER).any())
         if faster and self._check(measured, self.brakes.reaction_s, points).free_s < math.inf:
-            return Fault(Cause.OBSTACLE, "the robot is faster than commanded, with an obstacle in its braking path")
+            return Fault(FaultKind.OBSTACLE, "the robot is faster than commanded, with an obstacle in its braking path")
         if pose is not None:
             stop = compose(pose, moved(twist, self.brakes.reaction_s + self.brakes.braking_s(twist)))
             if signed_distance(self._fence, stop[:2]) > 0.0:
-                return Fault(Cause.GEOFENCE_AHEAD, "the braking path leaves the geofence")
+                return Fault(FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
         return None
 
 
-def _unseen(look: Look) -> Floats:
+def _unseen(look: ObstaclePoints) -> Floats:
     """Return the imagined points that are not what the sensors see anyway."""
     if not len(look.imagined) or not len(look.points):
         return look.imagined

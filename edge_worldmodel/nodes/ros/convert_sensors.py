@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointFiel
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.grid import EGO_GRID, GridSpec
-from edge_worldmodel.core.safety.intake import Odometry
+from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.ros.convert import (
@@ -50,9 +50,9 @@ def sweep_from_scan_msg(message: LaserScan, sensor_pose: Floats) -> Sweep:
     )
 
 
-def odometry_from_msg(message: OdometryMsg) -> Odometry:
+def odometry_from_msg(message: OdometryMsg) -> OdometrySample:
     """Return pose, twist and frames; raises InputError where a number is not finite."""
-    return Odometry(
+    return OdometrySample(
         stamp_ns=stamp_from_msg(message.header.stamp),
         frame_id=message.header.frame_id,
         child_frame_id=message.child_frame_id,
@@ -63,7 +63,7 @@ def odometry_from_msg(message: OdometryMsg) -> Odometry:
     )
 
 
-def odometry_to_msg(odometry: Odometry) -> OdometryMsg:
+def odometry_to_msg(odometry: OdometrySample) -> OdometryMsg:
     """Odometry to its message, covariances left empty."""
     message = OdometryMsg(child_frame_id=odometry.child_frame_id)
     message.header.stamp = stamp_to_msg(odometry.stamp_ns)

@@ -39,7 +39,7 @@ class Health:
 
     def reject(self, error: Exception) -> None:
         """Count one input that could not be used and warn, at most once every few seconds."""
-        cause = getattr(error, "cause", None) or type(error).__name__
+        cause = getattr(error, "kind", None) or type(error).__name__
         cause = str(getattr(cause, "name", cause)).lower()
         self.rejected[cause] += 1
         self._node.get_logger().warning(f"input dropped ({cause}): {error}", throttle_duration_sec=_WARN_EVERY_S)

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Clock, Intake, Odometry
+from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample
 from edge_worldmodel.core.types import Floats, Verdict
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATEST
@@ -139,7 +139,7 @@ def open_output(node: Node, setup: CommandOutputConfig, config: SupervisorConfig
     return Px4Output(node) if setup.output == "px4" else MavrosOutput(node, setup.mav_frame, config.odom_frame)
 
 
-def heading_rad(odometry: Intake[Odometry], clock: Clock) -> float | None:
+def heading_rad(odometry: Intake[OdometrySample], clock: Instant) -> float | None:
     """Return the yaw of now, carried forward from the newest odometry; None when that cannot be trusted."""
     value = odometry.value
     if value is None or odometry.fault(clock) is not None:

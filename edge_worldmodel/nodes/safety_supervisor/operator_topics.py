@@ -8,7 +8,7 @@ from typing import Any
 from sensor_msgs.msg import BatteryState
 from std_msgs.msg import Bool, Empty
 
-from edge_worldmodel.core.safety.intake import Clock
+from edge_worldmodel.core.safety.intake import Instant
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.nodes.ros.polling import Polled
 from edge_worldmodel.nodes.ros.qos import EVENTS, SENSOR
@@ -23,7 +23,7 @@ class OperatorTopics:
         now: both clocks.
     """
 
-    def __init__(self, inputs: Polled, supervisor: Supervisor, now: Callable[[], Clock]) -> None:
+    def __init__(self, inputs: Polled, supervisor: Supervisor, now: Callable[[], Instant]) -> None:
         self._guards = supervisor.guards
         self._supervisor = supervisor
         self._now = now

@@ -23,7 +23,7 @@ from edge_worldmodel import msg
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Clock, Intake
+from edge_worldmodel.core.safety.intake import Instant, Intake
 from edge_worldmodel.core.safety.supervisor import MIN_TICK_S, Supervisor
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.convert_sensors import odometry_from_msg, points_from_cloud_msg, sweep_from_scan_msg
@@ -111,8 +111,8 @@ class SafetySupervisorNode(Node):
             text = "Does the drive base stop when commands end? See docs/safety.md, then set drive_base_timeout_s."
             self.health.problem("drive_base", text, DiagnosticStatus.WARN)
 
-    def _now(self) -> Clock:
-        return Clock(self.get_clock().now().nanoseconds, time.monotonic_ns())
+    def _now(self) -> Instant:
+        return Instant(self.get_clock().now().nanoseconds, time.monotonic_ns())
 
     def _look_at_clocks(self) -> None:
         self._moment = self._now()

@@ -6,7 +6,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from edge_worldmodel.core.safety.faults import Cause
+from edge_worldmodel.core.safety.faults import FaultKind
 from edge_worldmodel.core.safety.intake import Intake
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
@@ -28,8 +28,8 @@ class SupervisorReport:
         """Note a tick, on time or ``early`` on purpose: say what changed, refresh the figures once a second."""
         self._ticks.add(steady_ns, early)
         supervisor = self._supervisor
-        told = (supervisor.state, supervisor.faults[0].cause if supervisor.faults else None)
-        if told != self._told and told[1] is not Cause.SETTLING:  # why it stopped stays up until it goes on
+        told = (supervisor.state, supervisor.faults[0].kind if supervisor.faults else None)
+        if told != self._told and told[1] is not FaultKind.SETTLING:  # why it stopped stays up until it goes on
             self._told = told
             self._tell_state(verdict)
         if self._ticks.due():
@@ -49,5 +49,5 @@ class SupervisorReport:
             self._health.solved("stop")
             return
         level = DiagnosticStatus.WARN if supervisor.state is State.STARTING else DiagnosticStatus.ERROR
-        todo = supervisor.faults[0].cause.value if supervisor.faults else "Call supervisor/reset."
+        todo = supervisor.faults[0].kind.value if supervisor.faults else "Call supervisor/reset."
         self._health.problem("stop", f"{supervisor.state.name}: {verdict.reason}. {todo}", level)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep
 
 CONFIG = PerceptionConfig()
@@ -98,16 +98,16 @@ def test_nearest_obstacle_of_each_direction_and_range() -> None:
 @pytest.mark.parametrize(
     ("points", "origin", "cause"),
     [
-        (np.zeros((0, 3)), SENSOR, Cause.EMPTY),
-        (np.full((10, 3), np.nan), SENSOR, Cause.EMPTY),
-        (np.full((10, 3), 1e30), SENSOR, Cause.EMPTY),
-        (np.zeros((10, 2)), SENSOR, Cause.MALFORMED),
-        (np.zeros(3), SENSOR, Cause.MALFORMED),
-        (np.ones((10, 3)), np.array([0.0, np.nan, 0.0]), Cause.POSE_NOT_FINITE),
-        (np.broadcast_to(np.ones(3), (6_000_000, 3)), SENSOR, Cause.TOO_LARGE),
+        (np.zeros((0, 3)), SENSOR, RejectionKind.EMPTY),
+        (np.full((10, 3), np.nan), SENSOR, RejectionKind.EMPTY),
+        (np.full((10, 3), 1e30), SENSOR, RejectionKind.EMPTY),
+        (np.zeros((10, 2)), SENSOR, RejectionKind.MALFORMED),
+        (np.zeros(3), SENSOR, RejectionKind.MALFORMED),
+        (np.ones((10, 3)), np.array([0.0, np.nan, 0.0]), RejectionKind.POSE_NOT_FINITE),
+        (np.broadcast_to(np.ones(3), (6_000_000, 3)), SENSOR, RejectionKind.TOO_LARGE),
     ],
 )
-def test_bad_clouds_are_refused_by_name(points: np.ndarray, origin: np.ndarray, cause: Cause) -> None:
+def test_bad_clouds_are_refused_by_name(points: np.ndarray, origin: np.ndarray, cause: RejectionKind) -> None:
     with pytest.raises(RejectedInputError) as refused:
         sweep_from_cloud(0, points, origin, CONFIG)
-    assert refused.value.cause is cause
+    assert refused.value.kind is cause

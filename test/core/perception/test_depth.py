@@ -9,7 +9,7 @@ import pytest
 
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep
 
 CONFIG = PerceptionConfig(depth_stride=2)
@@ -74,19 +74,19 @@ def test_a_camera_that_looks_down_sees_the_same_wall() -> None:
 @pytest.mark.parametrize(
     ("depth", "changes", "cause"),
     [
-        (np.zeros((ROWS, COLUMNS)), {}, Cause.EMPTY),
-        (np.full((ROWS, COLUMNS), np.nan), {}, Cause.EMPTY),
-        (np.full((ROWS, COLUMNS), -np.inf), {}, Cause.EMPTY),
-        (np.zeros((0, COLUMNS)), {}, Cause.EMPTY),
-        (np.ones(5), {}, Cause.MALFORMED),
-        (np.ones((4, 4, 3)), {}, Cause.MALFORMED),
-        (np.ones((ROWS, COLUMNS)), {"fx": 0.0}, Cause.MALFORMED),
-        (np.ones((ROWS, COLUMNS)), {"fx": np.nan}, Cause.MALFORMED),
-        (np.ones((ROWS, COLUMNS)), {"pose": np.full((4, 4), np.nan)}, Cause.POSE_NOT_FINITE),
-        (np.ones((ROWS, COLUMNS)), {"pose": np.eye(3)}, Cause.POSE_NOT_FINITE),
+        (np.zeros((ROWS, COLUMNS)), {}, RejectionKind.EMPTY),
+        (np.full((ROWS, COLUMNS), np.nan), {}, RejectionKind.EMPTY),
+        (np.full((ROWS, COLUMNS), -np.inf), {}, RejectionKind.EMPTY),
+        (np.zeros((0, COLUMNS)), {}, RejectionKind.EMPTY),
+        (np.ones(5), {}, RejectionKind.MALFORMED),
+        (np.ones((4, 4, 3)), {}, RejectionKind.MALFORMED),
+        (np.ones((ROWS, COLUMNS)), {"fx": 0.0}, RejectionKind.MALFORMED),
+        (np.ones((ROWS, COLUMNS)), {"fx": np.nan}, RejectionKind.MALFORMED),
+        (np.ones((ROWS, COLUMNS)), {"pose": np.full((4, 4), np.nan)}, RejectionKind.POSE_NOT_FINITE),
+        (np.ones((ROWS, COLUMNS)), {"pose": np.eye(3)}, RejectionKind.POSE_NOT_FINITE),
     ],
 )
-def test_bad_images_are_refused_by_name(depth: np.ndarray, changes: dict[str, Any], cause: Cause) -> None:
+def test_bad_images_are_refused_by_name(depth: np.ndarray, changes: dict[str, Any], cause: RejectionKind) -> None:
     with pytest.raises(RejectedInputError) as refused:
         look(depth, **changes)
-    assert refused.value.cause is cause
+    assert refused.value.kind is cause

@@ -14,7 +14,7 @@ from edge_worldmodel.core.geometry import inverse, transform_points
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.perception.perception import Observation, Perception, PerceptionConfig
 from edge_worldmodel.core.perception.pose_buffer import extrapolate
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.tensors import HISTORY
 
@@ -45,17 +45,17 @@ def drive(perception: Perception, twist: np.ndarray, points: np.ndarray, *, pose
     return perception.observe(START + 1200 * MS)
 
 
-def feed_standing(perception: Perception, stamp_ns: int) -> list[Cause]:
+def feed_standing(perception: Perception, stamp_ns: int) -> list[RejectionKind]:
     """Feed one pose and one sweep of a robot that stands; return notes and the causes of refusals."""
-    causes: list[Cause] = []
+    causes: list[RejectionKind] = []
     try:
         causes += perception.add_pose(stamp_ns, np.zeros(3), np.zeros(3))
     except RejectedInputError as error:
-        causes.append(error.cause)
+        causes.append(error.kind)
     try:
         causes += perception.add_sweep("scan", look_at(POSTS, np.zeros(3), stamp_ns))
     except RejectedInputError as error:
-        causes.append(error.cause)
+        causes.append(error.kind)
     return causes
 
 
@@ -63,8 +63,8 @@ def frames_of(observation: Observation) -> np.ndarray:
     return observation.history.reshape(5, 2, 64, 64)
 
 
-def cause_of(refused: pytest.ExceptionInfo[RejectedInputError]) -> Cause:
-    return refused.value.cause
+def cause_of(refused: pytest.ExceptionInfo[RejectedInputError]) -> RejectionKind:
+    return refused.value.kind
 
 
 @given(st.floats(-1.5, 1.5), st.floats(-0.5, 0.5), st.floats(-1.5, 1.5))
@@ -180,13 +180,13 @@ def test_surprise_only_for_what_was_imagined_for_now() -> None:
 @pytest.mark.parametrize(
     ("pose", "probability", "cause"),
     [
-        ([0, 0, np.nan], np.zeros((64, 64), np.float32), Cause.POSE_NOT_FINITE),
-        ([0, 0, 0], np.zeros((32, 64), np.float32), Cause.MALFORMED),
-        ([0, 0, 0], np.full((64, 64), np.nan, np.float32), Cause.MALFORMED),
-        ([0, 0, 0], np.full((64, 64), 1.5, np.float32), Cause.MALFORMED),
+        ([0, 0, np.nan], np.zeros((64, 64), np.float32), RejectionKind.POSE_NOT_FINITE),
+        ([0, 0, 0], np.zeros((32, 64), np.float32), RejectionKind.MALFORMED),
+        ([0, 0, 0], np.full((64, 64), np.nan, np.float32), RejectionKind.MALFORMED),
+        ([0, 0, 0], np.full((64, 64), 1.5, np.float32), RejectionKind.MALFORMED),
     ],
 )
-def test_bad_imagined_maps_are_refused(pose: list[float], probability: np.ndarray, cause: Cause) -> None:
+def test_bad_imagined_maps_are_refused(pose: list[float], probability: np.ndarray, cause: RejectionKind) -> None:
     with pytest.raises(RejectedInputError) as refused:
         fixed().add_imagined(START, pose, probability)
     assert cause_of(refused) is cause
@@ -207,14 +207,18 @@ def test_rate_limit_holds_on_average_and_does_not_halve_a_fast_scanner() -> None
 def test_order_of_stamps_and_beam_counts() -> None:
     perception = fixed()
     assert perception.add_sweep("a", look_at(POSTS, np.zeros(3), START, beams=360)) == ()
-    wrong = {START: Cause.DUPLICATE_STAMP, START - 50 * MS: Cause.OUT_OF_ORDER, 0: Cause.CLOCK_JUMP}
+    wrong = {
+        START: RejectionKind.DUPLICATE_STAMP,
+        START - 50 * MS: RejectionKind.OUT_OF_ORDER,
+        0: RejectionKind.CLOCK_JUMP,
+    }
     for stamp_ns, cause in wrong.items():
         with pytest.raises(RejectedInputError) as refused:
             perception.add_sweep("a", look_at(POSTS, np.zeros(3), stamp_ns))
         assert cause_of(refused) is cause
     assert perception.add_sweep("b", look_at(POSTS, np.zeros(3), START - 50 * MS)) == (), "an order for each sensor"
     changed = perception.add_sweep("a", look_at(POSTS, np.zeros(3), START + 100 * MS, beams=720))
-    assert changed == (Cause.BEAMS_CHANGED,)
+    assert changed == (RejectionKind.BEAMS_CHANGED,)
     assert perception.observe(START + 100 * MS).grid.any()
 
 
@@ -225,9 +229,9 @@ def test_unsound_sweeps_and_poses_are_refused_and_nothing_is_lost() -> None:
     broken = look_at(np.full((3, 2), np.nan), np.zeros(3), START + 100 * MS)
     empty = look_at(np.zeros((0, 2)), np.zeros(3), START + 100 * MS)
     for sweep, pose, cause in (
-        (broken, None, Cause.MALFORMED),
-        (empty, None, Cause.EMPTY),
-        (sound, [np.nan, 0, 0], Cause.POSE_NOT_FINITE),
+        (broken, None, RejectionKind.MALFORMED),
+        (empty, None, RejectionKind.EMPTY),
+        (sound, [np.nan, 0, 0], RejectionKind.POSE_NOT_FINITE),
     ):
         with pytest.raises(RejectedInputError) as refused:
             perception.add_sweep("a", sweep, pose)
@@ -240,7 +244,7 @@ def test_a_looped_recording_empties_the_buffers_once_and_goes_on() -> None:
     perception = Perception(PerceptionConfig())
     stamps_ns = [START + ms * MS for _ in range(2) for ms in range(0, 2001, 100)]
     causes = [cause for stamp_ns in stamps_ns for cause in feed_standing(perception, stamp_ns)]
-    assert causes == [Cause.CLOCK_JUMP, Cause.CLOCK_JUMP, Cause.CLOCK_RESET]
+    assert causes == [RejectionKind.CLOCK_JUMP, RejectionKind.CLOCK_JUMP, RejectionKind.CLOCK_RESET]
     assert perception.due(START + 2000 * MS)
     assert perception.observe(START + 2000 * MS).frames_seen == 5
 
@@ -249,7 +253,7 @@ def test_a_pose_jump_drops_the_sweeps_placed_before_it() -> None:
     perception = Perception(PerceptionConfig())
     observation = drive(perception, np.array([0.5, 0.0, 0.0]), POSTS)
     assert observation.frames_seen == 5
-    assert perception.add_pose(START + 1300 * MS, [30.0, 0, 0], [0, 0, 0]) == (Cause.POSE_JUMP,)
+    assert perception.add_pose(START + 1300 * MS, [30.0, 0, 0], [0, 0, 0]) == (RejectionKind.POSE_JUMP,)
     perception.add_sweep("scan", look_at(POSTS, np.array([30.0, 0, 0]), START + 1300 * MS))
     assert perception.observe(START + 1300 * MS).frames_seen == 1
 
@@ -258,15 +262,15 @@ def test_observe_says_what_is_missing() -> None:
     perception = Perception(PerceptionConfig())
     with pytest.raises(RejectedInputError) as refused:
         perception.observe(START)
-    assert cause_of(refused) is Cause.NO_POSE
+    assert cause_of(refused) is RejectionKind.NO_POSE
     perception.add_pose(START, [0, 0, 0])
     with pytest.raises(RejectedInputError) as refused:
         perception.observe(START)
-    assert cause_of(refused) is Cause.NO_SWEEP
+    assert cause_of(refused) is RejectionKind.NO_SWEEP
     perception.add_sweep("scan", look_at(POSTS, np.zeros(3), START - 10 * MS))
     with pytest.raises(RejectedInputError) as refused:
         perception.observe(START)
-    assert cause_of(refused) is Cause.NO_POSE
+    assert cause_of(refused) is RejectionKind.NO_POSE
 
 
 def test_one_scanner_without_a_pose_does_not_blind_the_other() -> None:

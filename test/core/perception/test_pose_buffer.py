@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose, wrap_angle
 from edge_worldmodel.core.perception.pose_buffer import PoseBuffer, extrapolate
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 
 S = 1_000_000_000
 MS = 1_000_000
 
 
-def cause_at(buffer: PoseBuffer, stamp_ns: int) -> Cause:
+def cause_at(buffer: PoseBuffer, stamp_ns: int) -> RejectionKind:
     with pytest.raises(RejectedInputError) as refused:
         buffer.at(stamp_ns)
-    return refused.value.cause
+    return refused.value.kind
 
 
 def driven(twist: np.ndarray, *, with_twist: bool, period_ms: int = 20, count: int = 60) -> PoseBuffer:
@@ -51,7 +51,7 @@ def test_a_little_ahead_follows_the_arc_and_no_farther(twist: np.ndarray) -> Non
     pose, _ = buffer.at(newest_ns + 100 * MS)
     expected = extrapolate([1, 2, 3], twist, 1.28)
     np.testing.assert_allclose(pose[:2], expected[:2], atol=1e-6)
-    assert cause_at(buffer, newest_ns + 151 * MS) is Cause.NO_POSE
+    assert cause_at(buffer, newest_ns + 151 * MS) is RejectionKind.NO_POSE
 
 
 @given(twists, st.floats(0.0, 0.5))
@@ -66,36 +66,36 @@ def test_extrapolation_is_many_small_steps(twist: np.ndarray, time_s: float) -> 
 def test_what_is_not_known_is_refused() -> None:
     buffer = PoseBuffer(max_gap_s=0.5)
     assert buffer.newest_ns is None
-    assert cause_at(buffer, S) is Cause.NO_POSE
+    assert cause_at(buffer, S) is RejectionKind.NO_POSE
     buffer.add(10 * S, [0, 0, 0])
     np.testing.assert_array_equal(buffer.at(10 * S)[1], 0.0)
-    assert cause_at(buffer, 10 * S - 1) is Cause.NO_POSE
+    assert cause_at(buffer, 10 * S - 1) is RejectionKind.NO_POSE
     buffer.add(11 * S, [1, 0, 0])
-    assert cause_at(buffer, 10 * S + S // 2) is Cause.NO_POSE
+    assert cause_at(buffer, 10 * S + S // 2) is RejectionKind.NO_POSE
     assert buffer.at(11 * S)[0].tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(
     ("stamp_ns", "pose", "twist", "cause"),
     [
-        (2 * S, [np.nan, 0, 0], None, Cause.POSE_NOT_FINITE),
-        (2 * S, [0, 0, np.inf], None, Cause.POSE_NOT_FINITE),
-        (2 * S, [1e300, 0, 0], None, Cause.POSE_NOT_FINITE),
-        (2 * S, [0, 0], None, Cause.POSE_NOT_FINITE),
-        (2 * S, [0, 0, 0], [np.nan, 0, 0], Cause.POSE_NOT_FINITE),
-        (S, [0, 0, 0], None, Cause.DUPLICATE_STAMP),
-        (S - 1, [0, 0, 0], None, Cause.OUT_OF_ORDER),
-        (100 * S, [0, 0, 0], None, Cause.CLOCK_JUMP),
+        (2 * S, [np.nan, 0, 0], None, RejectionKind.POSE_NOT_FINITE),
+        (2 * S, [0, 0, np.inf], None, RejectionKind.POSE_NOT_FINITE),
+        (2 * S, [1e300, 0, 0], None, RejectionKind.POSE_NOT_FINITE),
+        (2 * S, [0, 0], None, RejectionKind.POSE_NOT_FINITE),
+        (2 * S, [0, 0, 0], [np.nan, 0, 0], RejectionKind.POSE_NOT_FINITE),
+        (S, [0, 0, 0], None, RejectionKind.DUPLICATE_STAMP),
+        (S - 1, [0, 0, 0], None, RejectionKind.OUT_OF_ORDER),
+        (100 * S, [0, 0, 0], None, RejectionKind.CLOCK_JUMP),
     ],
 )
 def test_bad_poses_are_refused_by_name(
-    stamp_ns: int, pose: list[float], twist: list[float] | None, cause: Cause
+    stamp_ns: int, pose: list[float], twist: list[float] | None, cause: RejectionKind
 ) -> None:
     buffer = PoseBuffer()
     buffer.add(S, [1, 2, 3])
     with pytest.raises(RejectedInputError) as refused:
         buffer.add(stamp_ns, pose, twist)
-    assert refused.value.cause is cause
+    assert refused.value.kind is cause
     np.testing.assert_allclose(buffer.at(S)[0], [1, 2, 3])
     buffer.add(S + 1, [1, 2, 3])
 
@@ -104,12 +104,12 @@ def test_a_relocalisation_and_a_looped_clock_start_afresh() -> None:
     buffer = PoseBuffer()
     assert buffer.add(10 * S, [0, 0, 0]) is None
     assert buffer.add(10 * S + 50 * MS, [0.1, 0, 0]) is None
-    assert buffer.add(10 * S + 100 * MS, [5.0, 0, 0]) is Cause.POSE_JUMP
-    assert cause_at(buffer, 10 * S + 50 * MS) is Cause.NO_POSE
-    assert buffer.add(10 * S + 150 * MS, [5.0, 0, 2.5]) is Cause.POSE_JUMP
+    assert buffer.add(10 * S + 100 * MS, [5.0, 0, 0]) is RejectionKind.POSE_JUMP
+    assert cause_at(buffer, 10 * S + 50 * MS) is RejectionKind.NO_POSE
+    assert buffer.add(10 * S + 150 * MS, [5.0, 0, 2.5]) is RejectionKind.POSE_JUMP
     with pytest.raises(RejectedInputError):
         buffer.add(S, [0, 0, 0])
-    assert buffer.add(S + 50 * MS, [0, 0, 0]) is Cause.CLOCK_RESET
+    assert buffer.add(S + 50 * MS, [0, 0, 0]) is RejectionKind.CLOCK_RESET
     assert buffer.newest_ns == S + 50 * MS
 
 
@@ -117,5 +117,5 @@ def test_the_buffer_is_bounded() -> None:
     buffer = PoseBuffer(capacity=10)
     for i in range(50):
         buffer.add(S + i * MS, [0, 0, 0])
-    assert cause_at(buffer, S + 39 * MS) is Cause.NO_POSE
+    assert cause_at(buffer, S + 39 * MS) is RejectionKind.NO_POSE
     buffer.at(S + 40 * MS)

@@ -9,7 +9,7 @@ import numpy as np
 from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.safety.braking import arc, moved
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Clock, Odometry
+from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.states import PASSING
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.sweep import Sweep
@@ -39,8 +39,8 @@ class SupervisedRobot:
         self.drives = True
 
     @property
-    def clock(self) -> Clock:
-        return Clock(self.ros_ns, self.steady_ns)
+    def clock(self) -> Instant:
+        return Instant(self.ros_ns, self.steady_ns)
 
     def plan(self) -> Plan:
         times_s = 0.4 * np.arange(9)
@@ -56,8 +56,8 @@ class SupervisedRobot:
         hit = np.arange(RAYS + len(seen)) >= RAYS
         return Sweep(self.ros_ns, np.zeros(2), np.concatenate((free, seen)), hit)
 
-    def odometry(self) -> Odometry:
-        return Odometry(self.ros_ns, "odom", "base_link", self.pose.copy(), self.moves.copy())
+    def odometry(self) -> OdometrySample:
+        return OdometrySample(self.ros_ns, "odom", "base_link", self.pose.copy(), self.moves.copy())
 
     def _send(self, name, value, receive) -> None:
         value = self.before.get(name, lambda same: same)(value)
@@ -82,7 +82,7 @@ class SupervisedRobot:
         self.pose = compose(self.pose, moved(self.moves, 0.02))
         return verdict
 
-    def _look(self, topic: str, sweep: Sweep, clock: Clock) -> None:
+    def _look(self, topic: str, sweep: Sweep, clock: Instant) -> None:
         self.supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), clock)
 
     def run(self, duration_s: float) -> list[Verdict]:
@@ -112,10 +112,10 @@ def passing(config=None, **world) -> SupervisedRobot:
     return robot
 
 
-def after(robot, ros_ms, steady_ms=None) -> Clock:
+def after(robot, ros_ms, steady_ms=None) -> Instant:
     """The clocks so much later; the steady one as much unless told otherwise."""
     steady_ms = ros_ms if steady_ms is None else steady_ms
-    return Clock(robot.ros_ns + round(ros_ms * 1e6), robot.steady_ns + round(steady_ms * 1e6))
+    return Instant(robot.ros_ns + round(ros_ms * 1e6), robot.steady_ns + round(steady_ms * 1e6))
 
 
 def tick(robot, ros_ms, steady_ms=None) -> Verdict:
@@ -123,5 +123,5 @@ def tick(robot, ros_ms, steady_ms=None) -> Verdict:
     return robot.supervisor.supervise(after(robot, ros_ms, steady_ms))
 
 
-def causes(robot):
-    return [fault.cause for fault in robot.supervisor.faults]
+def fault_kinds(robot):
+    return [fault.kind for fault in robot.supervisor.faults]

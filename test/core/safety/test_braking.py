@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_worldmodel.core.geometry import compose, inverse, transform_points
 from edge_worldmodel.core.safety.braking import (
     Brakes,
-    Footprint,
+    RobotFootprint,
     allowed_share,
     arc,
     as_seen_from,
@@ -22,8 +22,8 @@ from edge_worldmodel.core.safety.braking import (
 from edge_worldmodel.core.safety.config import SupervisorConfig
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "500"))
-DISC = Footprint(np.empty((0, 2)), 0.25)
-BOX = Footprint(np.array([[0.4, 0.2], [-0.2, 0.2], [-0.2, -0.2], [0.4, -0.2]]), 0.25)
+DISC = RobotFootprint(np.empty((0, 2)), 0.25)
+BOX = RobotFootprint(np.array([[0.4, 0.2], [-0.2, 0.2], [-0.2, -0.2], [0.4, -0.2]]), 0.25)
 MARGIN_M = 0.05
 FORWARD = np.array([1.0, 0.0, 0.0])
 
@@ -180,7 +180,7 @@ def test_a_robot_that_stands_has_its_surroundings_measured():
 
 
 def test_a_disc_that_turns_has_the_way_of_its_rim_to_look_ahead():
-    assert Footprint(np.empty((0, 2)), 0.25).reach_m == 0.25
+    assert RobotFootprint(np.empty((0, 2)), 0.25).reach_m == 0.25
     assert BOX.reach_m == pytest.approx(math.hypot(0.4, 0.2))
     corner = math.atan2(0.2, 0.4)
     ahead = 0.44 * np.array([[math.cos(corner + 0.8), math.sin(corner + 0.8)]])

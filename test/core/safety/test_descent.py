@@ -3,14 +3,14 @@
 import numpy as np
 
 from edge_worldmodel.core.safety.descent import Descent
-from edge_worldmodel.core.safety.intake import Clock, Odometry
+from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 
 SECOND_NS = 1_000_000_000
 
 
 def at(second, climb_mps=0.0):
-    clock = Clock(second * SECOND_NS, second * SECOND_NS)
-    return Odometry(clock.ros_ns, "odom", "base_link", np.zeros(3), np.zeros(3), 0.0, climb_mps), clock
+    clock = Instant(second * SECOND_NS, second * SECOND_NS)
+    return OdometrySample(clock.ros_ns, "odom", "base_link", np.zeros(3), np.zeros(3), 0.0, climb_mps), clock
 
 
 def test_who_does_not_land_does_not_descend():

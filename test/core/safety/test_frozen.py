@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.safety.frozen import is_moving, is_same_look, is_same_place
-from edge_worldmodel.core.safety.intake import Odometry
+from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep
 
 
@@ -40,7 +40,7 @@ def test_moving(twist, moving):
 
 
 def test_odometry_that_moves_must_get_somewhere():
-    here = Odometry(1, "odom", "base_link", np.array([1.0, 2.0, 0.3]), np.array([0.4, 0.0, 0.0]))
+    here = OdometrySample(1, "odom", "base_link", np.array([1.0, 2.0, 0.3]), np.array([0.4, 0.0, 0.0]))
     assert is_same_place(here, replace(here, stamp_ns=2))
     assert not is_same_place(None, here)
     assert not is_same_place(here, replace(here, pose=np.array([1.0, 2.0, 0.3001])))

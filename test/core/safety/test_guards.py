@@ -7,9 +7,9 @@ import pytest
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause
+from edge_worldmodel.core.safety.faults import FaultKind
 from edge_worldmodel.core.safety.guards import EmergencyStop, Guards
-from edge_worldmodel.core.safety.intake import Clock, Odometry
+from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.states import PASSING, State
 
 from .supervised_robot import SupervisedRobot
@@ -57,9 +57,9 @@ def climb(robot, height_m):
 @pytest.mark.parametrize(
     ("config", "good", "timeout_s", "cause"),
     [
-        ({"deadman": True}, hold, 0.3, Cause.DEADMAN),
-        ({"operator_link": True}, heartbeat, 1.0, Cause.LINK),
-        ({"battery_min": 0.2}, charge(0.5), 5.0, Cause.BATTERY_SIGNAL),
+        ({"deadman": True}, hold, 0.3, FaultKind.DEADMAN),
+        ({"operator_link": True}, heartbeat, 1.0, FaultKind.LINK),
+        ({"battery_min": 0.2}, charge(0.5), 5.0, FaultKind.BATTERY_SIGNAL),
     ],
 )
 def test_a_silent_signal_stops_when_its_time_is_over_and_going_on_is_quick(config, good, timeout_s, cause):
@@ -69,7 +69,7 @@ def test_a_silent_signal_stops_when_its_time_is_over_and_going_on_is_quick(confi
     passed_s = 0.02 * sum(state in PASSING for state in states)
     assert passed_s == pytest.approx(timeout_s, abs=0.025)
     assert states[-1] in (State.STOPPING, State.STOPPED)
-    assert cause in {fault.cause for fault in robot.supervisor.faults}
+    assert cause in {fault.kind for fault in robot.supervisor.faults}
     robot.signal = good
     assert robot.run(0.6)[-1].state in PASSING
 
@@ -107,10 +107,10 @@ def test_signals_without_stamps_do_not_mind_a_clock_that_slews_or_jumps():
     robot.before["clock"] = lambda now_ns: now_ns - 2_000_000
     robot.before["plan"] = robot.before["scan"] = lambda _: None
     robot.step()
-    assert not [fault for fault in robot.supervisor.faults if fault.cause is Cause.DEADMAN]
+    assert not [fault for fault in robot.supervisor.faults if fault.kind is FaultKind.DEADMAN]
     robot.before["clock"] = lambda now_ns: now_ns - 5_000_000_000
     robot.step()
-    assert not [fault for fault in robot.supervisor.faults if fault.cause is Cause.DEADMAN]
+    assert not [fault for fault in robot.supervisor.faults if fault.kind is FaultKind.DEADMAN]
 
 
 def test_a_low_battery_stops_a_ground_robot_until_a_person_has_changed_it():
@@ -230,7 +230,7 @@ EVERYTHING = {"deadman": True, "operator_link": True, "battery_min": 0.2}
 
 def moment(steady_ms):
     """A ROS clock that has nothing to do with the steady one."""
-    return Clock(123_456_789, (5_000 + steady_ms) * MS)
+    return Instant(123_456_789, (5_000 + steady_ms) * MS)
 
 
 def watched(held=True, share=0.5, **config):
@@ -243,7 +243,7 @@ def watched(held=True, share=0.5, **config):
 
 
 def found(guards, steady_ms=0, odometry=None):
-    return [(fault.cause, fault.text) for fault in guards.faults(odometry, moment(steady_ms))]
+    return [(fault.kind, fault.text) for fault in guards.faults(odometry, moment(steady_ms))]
 
 
 def test_what_has_just_been_heard_is_good():
@@ -253,18 +253,18 @@ def test_what_has_just_been_heard_is_good():
 
 def test_what_was_never_heard_is_told_the_gravest_first():
     assert found(Guards(SupervisorConfig(**EVERYTHING))) == [
-        (Cause.BATTERY_SIGNAL, "battery: nothing received yet"),
-        (Cause.LINK, "operator link: nothing received yet"),
-        (Cause.DEADMAN, "deadman: nothing received yet"),
+        (FaultKind.BATTERY_SIGNAL, "battery: nothing received yet"),
+        (FaultKind.LINK, "operator link: nothing received yet"),
+        (FaultKind.DEADMAN, "deadman: nothing received yet"),
     ]
 
 
 @pytest.mark.parametrize(
     ("only", "timeout_ms", "cause"),
     [
-        ({"operator_link": False, "battery_min": 0.0}, 300, Cause.DEADMAN),
-        ({"deadman": False, "battery_min": 0.0}, 1000, Cause.LINK),
-        ({"deadman": False, "operator_link": False}, 5000, Cause.BATTERY_SIGNAL),
+        ({"operator_link": False, "battery_min": 0.0}, 300, FaultKind.DEADMAN),
+        ({"deadman": False, "battery_min": 0.0}, 1000, FaultKind.LINK),
+        ({"deadman": False, "operator_link": False}, 5000, FaultKind.BATTERY_SIGNAL),
     ],
 )
 def test_each_signal_may_be_silent_for_its_own_timeout(only, timeout_ms, cause):
@@ -283,7 +283,7 @@ def test_a_signal_that_comes_twice_at_one_moment_counts_twice():
 
 
 def test_a_released_deadman_is_told():
-    assert found(watched(held=False)) == [(Cause.DEADMAN, "deadman: released")]
+    assert found(watched(held=False)) == [(FaultKind.DEADMAN, "deadman: released")]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -294,21 +294,21 @@ def test_an_empty_and_a_full_battery_are_true_to_tell(share):
 @pytest.mark.parametrize("share", [-0.01, 1.01, math.nan])
 def test_no_battery_holds_less_than_nothing_or_more_than_all(share):
     ((cause, text),) = found(watched(share=share))
-    assert cause is Cause.BATTERY_SIGNAL and text == f"battery: charge is {share:g}, expected 0 to 1"
+    assert cause is FaultKind.BATTERY_SIGNAL and text == f"battery: charge is {share:g}, expected 0 to 1"
 
 
 def test_a_battery_is_low_below_its_limit():
     assert watched(share=0.2).battery_low() is None
-    assert watched(share=0.19).battery_low() == (Cause.BATTERY, "battery at 19 %, the limit is 20 %")
+    assert watched(share=0.19).battery_low() == (FaultKind.BATTERY, "battery at 19 %, the limit is 20 %")
     assert Guards(SupervisorConfig(**EVERYTHING)).battery_low() is None
 
 
 @pytest.mark.parametrize(("height_m", "outside"), [(1.0, False), (3.0, False), (0.99, True), (3.01, True)])
 def test_height_is_kept_between_its_bounds(height_m, outside):
     guards = Guards(SupervisorConfig(height_band_m=(1.0, 3.0), **DRONE))
-    odometry = Odometry(1, "odom", "base_link", np.zeros(3), np.zeros(3), height_m)
+    odometry = OdometrySample(1, "odom", "base_link", np.zeros(3), np.zeros(3), height_m)
     text = f"height {height_m:.2f} m is outside 1 m to 3 m"
-    assert found(guards, odometry=odometry) == ([(Cause.HEIGHT, text)] if outside else [])
+    assert found(guards, odometry=odometry) == ([(FaultKind.HEIGHT, text)] if outside else [])
     assert found(guards) == []
 
 

@@ -16,7 +16,7 @@ from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.imagined import Imagined
 from edge_worldmodel.core.safety.limits import REST
-from edge_worldmodel.core.safety.path_gate import Look, PathGate
+from edge_worldmodel.core.safety.path_gate import ObstaclePoints, PathGate
 from edge_worldmodel.core.safety.states import PASSING, State
 
 from .supervised_robot import START_NS, SupervisedRobot, driving
@@ -56,8 +56,8 @@ def imagining(robot: SupervisedRobot, *where):
 )
 def test_it_never_makes_the_robot_faster_nor_takes_a_fault_away(twist, seen, imagined, measured):
     gate, ends = PathGate(SupervisorConfig(max_lateral_mps=1.0)), np.array([[8.0, 0.0]])
-    without = gate.decide(twist, measured, REST, Look(seen, ends, NOTHING), None, 0.02)
-    with_it = gate.decide(twist, measured, REST, Look(seen, ends, imagined), None, 0.02)
+    without = gate.decide(twist, measured, REST, ObstaclePoints(seen, ends, NOTHING), None, 0.02)
+    with_it = gate.decide(twist, measured, REST, ObstaclePoints(seen, ends, imagined), None, 0.02)
     assert np.hypot(*with_it.motion.twist[:2]) <= np.hypot(*without.motion.twist[:2]) + 1e-9
     assert abs(with_it.motion.twist[2]) <= abs(without.motion.twist[2]) + 1e-9
     if without.fault is not None:
@@ -77,7 +77,7 @@ def test_what_is_also_seen_or_beside_the_path_changes_nothing():
     plain.run(1.0), both.run(1.0)
     np.testing.assert_array_equal(plain.pose, both.pose)
     gate, seen = PathGate(SupervisorConfig()), np.array([[0.6, 0.0]])
-    look = Look(seen, seen, np.array([[0.5, 0.1]]))
+    look = ObstaclePoints(seen, seen, np.array([[0.5, 0.1]]))
     decision = gate.decide(np.array([0.4, 0.0, 0.0]), np.zeros(3), REST, look, None, 0.02)
     assert "braking_path" in decision.limits and "imagined" not in decision.limits
 

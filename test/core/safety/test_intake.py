@@ -7,22 +7,29 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause
-from edge_worldmodel.core.safety.intake import Clock, Intake, Odometry, odometry_problem, plan_problem, sweep_problem
+from edge_worldmodel.core.safety.faults import FaultKind
+from edge_worldmodel.core.safety.intake import (
+    Instant,
+    Intake,
+    OdometrySample,
+    odometry_problem,
+    plan_problem,
+    sweep_problem,
+)
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Plan, Trajectory
 
 MS = 1_000_000
-NOW = Clock(100_000 * MS, 7_000 * MS)
+NOW = Instant(100_000 * MS, 7_000 * MS)
 CONFIG = SupervisorConfig()
 
 
 def intake(repeats=False) -> Intake[str]:
-    return Intake("lamp", Cause.SENSOR, 0.2, 0.5, 0.1, repeats=repeats)
+    return Intake("lamp", FaultKind.SENSOR, 0.2, 0.5, 0.1, repeats=repeats)
 
 
-def later(ms, steady_ms=None) -> Clock:
-    return Clock(NOW.ros_ns + ms * MS, NOW.steady_ns + (ms if steady_ms is None else steady_ms) * MS)
+def later(ms, steady_ms=None) -> Instant:
+    return Instant(NOW.ros_ns + ms * MS, NOW.steady_ns + (ms if steady_ms is None else steady_ms) * MS)
 
 
 def taken(age_ms=0, **options) -> Intake[str]:
@@ -32,9 +39,9 @@ def taken(age_ms=0, **options) -> Intake[str]:
     return stream
 
 
-def test_before_anything_came_it_is_a_fault_of_its_cause():
+def test_before_anything_came_it_is_a_fault_of_its_kind():
     fault = intake().fault(NOW)
-    assert fault is not None and fault.cause is Cause.SENSOR and fault.text == "lamp: nothing received yet"
+    assert fault is not None and fault.kind is FaultKind.SENSOR and fault.text == "lamp: nothing received yet"
     assert math.isnan(intake().age_s(NOW))
 
 
@@ -50,7 +57,7 @@ def test_silence_is_counted_on_the_steady_clock_from_receipt(steady_ms, silent):
     fault = taken().fault(later(0, steady_ms))
     assert (fault is not None) is silent
     assert fault is None or (
-        fault.cause is Cause.SENSOR and "lamp: silent for 0.20 s, the limit is 0.2 s" in fault.text
+        fault.kind is FaultKind.SENSOR and "lamp: silent for 0.20 s, the limit is 0.2 s" in fault.text
     )
 
 
@@ -58,7 +65,7 @@ def test_silence_is_counted_on_the_steady_clock_from_receipt(steady_ms, silent):
 def test_age_is_counted_on_the_ros_clock_from_the_stamp(ros_ms, old):
     fault = taken().fault(later(ros_ms, 0))
     assert (fault is not None) is old
-    assert fault is None or (fault.cause is Cause.SENSOR and "lamp: 0.50 s old, the limit is 0.5 s" in fault.text)
+    assert fault is None or (fault.kind is FaultKind.SENSOR and "lamp: 0.50 s old, the limit is 0.5 s" in fault.text)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_forgetting_starts_over_even_with_older_stamps():
     stream.reject("broken")
     stream.forget()
     assert stream.value is None and stream.fault(NOW).text == "lamp: nothing received yet"
-    back = Clock(NOW.ros_ns - 5_000 * MS, NOW.steady_ns)
+    back = Instant(NOW.ros_ns - 5_000 * MS, NOW.steady_ns)
     stream.offer("older", back.ros_ns, "", back)
     assert stream.value == "older" and stream.fault(back) is None
 
@@ -222,8 +229,8 @@ def test_a_sweep_of_another_shape_or_with_absurd_numbers_is_refused():
         assert (sweep_problem(look, 10, CONFIG) == "") is good
 
 
-def odometry(**values) -> Odometry:
-    return replace(Odometry(NOW.ros_ns, "odom", "base_link", np.zeros(3), np.zeros(3)), **values)
+def odometry(**values) -> OdometrySample:
+    return replace(OdometrySample(NOW.ros_ns, "odom", "base_link", np.zeros(3), np.zeros(3)), **values)
 
 
 @pytest.mark.parametrize(
@@ -260,4 +267,4 @@ def test_each_kind_of_rejection_is_counted():
     for _ in range(2):
         stream.reject("broken")
     assert stream.rejected == {"frozen": 2, "duplicate": 2, "bad": 2}
-    assert stream.fault(NOW).cause is Cause.SENSOR
+    assert stream.fault(NOW).kind is FaultKind.SENSOR

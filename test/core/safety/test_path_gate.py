@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from edge_worldmodel.core.safety.braking import Brakes, Footprint, allowed_share, check_path
+from edge_worldmodel.core.safety.braking import Brakes, RobotFootprint, allowed_share, check_path
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause
+from edge_worldmodel.core.safety.faults import FaultKind
 from edge_worldmodel.core.safety.limits import REST, Motion
-from edge_worldmodel.core.safety.path_gate import Look, PathGate
+from edge_worldmodel.core.safety.path_gate import ObstaclePoints, PathGate
 
 NOTHING = np.empty((0, 2))
 AGILE = {
@@ -28,7 +28,7 @@ def decide(planned, *points, imagined=(), rays=None, measured=(0.0, 0.0, 0.0), m
     gate = PathGate(SupervisorConfig(**{**AGILE, **config}))
     seen = np.array(points, dtype=float).reshape(-1, 2)
     ends = NOTHING if rays is None else np.array(rays, dtype=float).reshape(-1, 2)
-    look = Look(seen, ends, np.array(imagined, dtype=float).reshape(-1, 2))
+    look = ObstaclePoints(seen, ends, np.array(imagined, dtype=float).reshape(-1, 2))
     pose = None if pose is None else np.array(pose, dtype=float)
     return gate.decide(np.array(planned, dtype=float), np.array(measured, dtype=float), motion, look, pose, 1.0)
 
@@ -43,7 +43,7 @@ def test_an_open_path_lets_everything_pass():
 @pytest.mark.parametrize("wall_m", [0.7, 0.9, 1.1, 1.3])
 def test_speed_is_what_stops_gently_before_the_wall_and_no_less(wall_m):
     config, wall, twist = SupervisorConfig(), np.array([[wall_m, 0.0]]), np.array([1.0, 0.0, 0.0])
-    brakes, robot = Brakes.from_config(config), Footprint(NOTHING, 0.25)
+    brakes, robot = Brakes.from_config(config), RobotFootprint(NOTHING, 0.25)
     early_s = 0.2 + 0.3
     free_s = check_path(twist, early_s + brakes.braking_s(twist), wall, robot, 0.05 + 0.03).free_s
     decision = decide(twist, wall)
@@ -62,7 +62,7 @@ def test_an_arc_is_kept_when_it_is_slowed():
 
 def test_slower_than_a_twentieth_is_a_stop():
     decision = decide((1.0, 0.0, 0.0), (0.34, 0.0))
-    assert decision.fault is not None and decision.fault.cause is Cause.OBSTACLE
+    assert decision.fault is not None and decision.fault.kind is FaultKind.OBSTACLE
     assert decision.fault.text == "an obstacle stands in the braking path"
     assert not decision.motion.twist.any() and not decision.slowed and decision.limits == ()
 
@@ -86,9 +86,9 @@ def test_lone_points_may_be_noise_where_that_is_configured():
 def test_without_the_way_to_slow_down_gently_it_stops():
     fast = Motion(np.array([1.0, 0.0, 0.0]), np.zeros(3))
     gate = PathGate(SupervisorConfig())
-    look = Look(np.array([[0.9, 0.0]]), np.array([[0.9, 0.0]]), NOTHING)
+    look = ObstaclePoints(np.array([[0.9, 0.0]]), np.array([[0.9, 0.0]]), NOTHING)
     decision = gate.decide(fast.twist, fast.twist, fast, look, None, 0.02)
-    assert decision.fault is not None and decision.fault.cause is Cause.OBSTACLE
+    assert decision.fault is not None and decision.fault.kind is FaultKind.OBSTACLE
     assert "too close to slow down gently" in decision.fault.text
     assert not decision.motion.twist.any() and decision.clearance_m < 0.1
 
@@ -104,7 +104,7 @@ def test_only_what_is_more_than_a_correction_over_the_limit_is_slowed(planned, n
 
 
 def test_the_names_of_what_shaped_the_change_come_last_and_do_not_count_as_slower():
-    gate, look = PathGate(SupervisorConfig()), Look(NOTHING, NOTHING, NOTHING)
+    gate, look = PathGate(SupervisorConfig()), ObstaclePoints(NOTHING, NOTHING, NOTHING)
     shaped = gate.decide(np.array([1.0, 0.0, 0.0]), np.zeros(3), REST, look, None, 0.02)
     assert shaped.limits == ("jerk",) and not shaped.slowed
     both = gate.decide(np.array([5.0, 0.0, 0.0]), np.zeros(3), REST, look, None, 0.02)
@@ -148,7 +148,7 @@ def test_sideways_speed_counts_as_speed_where_nothing_looks():
 def test_a_robot_that_moves_against_its_command_stops_where_something_is_near(measured, stops):
     decision = decide((0.0, 0.0, 0.0), (0.26, 0.0), (0.0, 0.26), measured=measured)
     assert (decision.fault is not None) is stops
-    assert not stops or ("faster than commanded" in decision.fault.text and decision.fault.cause is Cause.OBSTACLE)
+    assert not stops or ("faster than commanded" in decision.fault.text and decision.fault.kind is FaultKind.OBSTACLE)
     assert decide((0.0, 0.0, 0.0), measured=measured).fault is None
 
 
@@ -172,7 +172,7 @@ def test_the_way_to_stop_must_end_inside_the_fence(short_m, heading):
     if short_m > 0.0:
         assert decision.fault is None
     else:
-        assert decision.fault == (Cause.GEOFENCE_AHEAD, "the braking path leaves the geofence")
+        assert decision.fault == (FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
         assert decision.clearance_m == math.inf and not decision.motion.twist.any()
 
 

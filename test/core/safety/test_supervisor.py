@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause
-from edge_worldmodel.core.safety.intake import Clock
+from edge_worldmodel.core.safety.faults import FaultKind
+from edge_worldmodel.core.safety.intake import Instant
 from edge_worldmodel.core.safety.limits import MotionLimits
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
@@ -44,12 +44,12 @@ def test_a_good_plan_is_followed():
 
 def test_before_the_first_inputs_it_waits_at_zero_and_says_for_what():
     supervisor = Supervisor(SupervisorConfig())
-    verdict = supervisor.supervise(Clock(SECOND_NS, SECOND_NS))
+    verdict = supervisor.supervise(Instant(SECOND_NS, SECOND_NS))
     assert verdict.state == State.STARTING and not verdict.command.any()
     assert "nothing received yet" in verdict.reason
     assert math.isnan(verdict.sensor_age_s) and math.isnan(verdict.plan_age_s) and math.isnan(verdict.risk)
-    causes = {fault.cause for fault in supervisor.faults}
-    assert causes == {Cause.SENSOR, Cause.ODOMETRY, Cause.PLAN}
+    causes = {fault.kind for fault in supervisor.faults}
+    assert causes == {FaultKind.SENSOR, FaultKind.ODOMETRY, FaultKind.PLAN}
 
 
 SPOILED = {
@@ -248,7 +248,7 @@ def test_something_that_appears_too_close_stops_at_once():
     verdict = robot.step()
     assert not verdict.command.any()
     assert verdict.state == State.STOPPING
-    assert Cause.OBSTACLE in {fault.cause for fault in robot.supervisor.faults}
+    assert FaultKind.OBSTACLE in {fault.kind for fault in robot.supervisor.faults}
 
 
 def test_something_not_far_away_asks_for_more_than_gentle_slowing():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause
-from edge_worldmodel.core.safety.intake import Clock
+from edge_worldmodel.core.safety.faults import FaultKind
+from edge_worldmodel.core.safety.intake import Instant
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
 
-from .supervised_robot import START_NS, TICK_NS, SupervisedRobot, after, causes, passing, spoil, tick
+from .supervised_robot import START_NS, TICK_NS, SupervisedRobot, after, fault_kinds, passing, spoil, tick
 
 MS = 1_000_000
 FENCED = SupervisorConfig(geofence_m=(-1.0, -1.0, 2.0, -1.0, 2.0, 1.0, -1.0, 1.0))
@@ -62,7 +62,7 @@ def test_a_plan_ends_at_its_valid_until(ms, expired):
     robot.supervisor.receive_odometry(replace(robot.odometry(), stamp_ns=clock.ros_ns), clock)
     verdict = robot.supervisor.supervise(clock)
     assert (verdict.state not in PASSING) is expired
-    assert not expired or (verdict.reason == "plan: expired 0.00 s ago" and causes(robot) == [Cause.PLAN])
+    assert not expired or (verdict.reason == "plan: expired 0.00 s ago" and fault_kinds(robot) == [FaultKind.PLAN])
 
 
 @pytest.mark.parametrize(("risk", "stops"), [(0.5, False), (0.51, True)])
@@ -71,7 +71,7 @@ def test_a_plan_may_be_as_risky_as_the_limit(risk, stops):
     robot.before["plan"] = spoil("risk", risk)
     verdict = robot.step()
     assert (verdict.state not in PASSING) is stops
-    assert not stops or (verdict.reason == "risk 0.51 is over the limit 0.5" and causes(robot) == [Cause.RISK])
+    assert not stops or (verdict.reason == "risk 0.51 is over the limit 0.5" and fault_kinds(robot) == [FaultKind.RISK])
 
 
 @pytest.mark.parametrize(("off_m", "stops"), [(0.999, False), (1.001, True)])
@@ -80,7 +80,8 @@ def test_the_robot_may_be_off_its_plan_by_the_tracking_error(off_m, stops):
     robot.before["plan"] = lambda plan: spoil("trajectory.poses", plan.trajectory.poses + [0.0, off_m, 0.0])(plan)
     verdict = robot.step()
     assert (verdict.state not in PASSING) is stops
-    assert not stops or (verdict.reason == "the robot is 1.00 m off its plan" and causes(robot) == [Cause.TRACKING])
+    assert not stops or verdict.reason == "the robot is 1.00 m off its plan"
+    assert not stops or fault_kinds(robot) == [FaultKind.TRACKING]
 
 
 def test_the_plan_is_read_where_it_is_by_now():
@@ -99,27 +100,27 @@ def test_a_clock_may_slew_back_by_ten_milliseconds(back_ms, jumped):
     robot = passing()
     verdict = tick(robot, -back_ms, 20)
     assert (verdict.state not in PASSING) is jumped
-    assert jumped is (Cause.CLOCK in causes(robot))
+    assert jumped is (FaultKind.CLOCK in fault_kinds(robot))
     if jumped:
         assert verdict.reason == "the clock jumped back; everything before it was dropped"
-        assert set(causes(robot)) == {Cause.CLOCK, Cause.SENSOR, Cause.ODOMETRY, Cause.PLAN}
+        assert set(fault_kinds(robot)) == {FaultKind.CLOCK, FaultKind.SENSOR, FaultKind.ODOMETRY, FaultKind.PLAN}
         tick(robot, -back_ms + 20, 40)
-        assert Cause.CLOCK not in causes(robot)
+        assert FaultKind.CLOCK not in fault_kinds(robot)
 
 
 @pytest.mark.parametrize(("steady_ms", "stands"), [(200, False), (200.001, True)])
 def test_a_clock_may_stand_for_its_timeout(steady_ms, stands):
     robot = passing()
     tick(robot, 0, steady_ms)
-    assert (causes(robot)[:1] == [Cause.CLOCK]) is stands
+    assert (fault_kinds(robot)[:1] == [FaultKind.CLOCK]) is stands
     assert not stands or robot.supervisor.faults[0].text == "the clock stands still"
 
 
 def test_a_clock_that_has_not_begun_is_a_fault_and_one_that_has_is_not():
     supervisor = Supervisor(SupervisorConfig())
     for ros_ns, fault in ((0, True), (1, False)):
-        supervisor.supervise(Clock(ros_ns, MS))
-        assert (supervisor.faults[0].cause is Cause.CLOCK) is fault
+        supervisor.supervise(Instant(ros_ns, MS))
+        assert (supervisor.faults[0].kind is FaultKind.CLOCK) is fault
 
 
 def test_a_clock_that_goes_on_after_a_jump_is_watched_from_there():
@@ -127,7 +128,7 @@ def test_a_clock_that_goes_on_after_a_jump_is_watched_from_there():
     tick(robot, -5000, 20)
     tick(robot, -4990, 100)
     tick(robot, -4990, 301)
-    assert causes(robot)[0] is Cause.CLOCK
+    assert fault_kinds(robot)[0] is FaultKind.CLOCK
 
 
 @pytest.mark.parametrize(("steady_ms", "dt_s"), [(10, 0.01), (20, 0.02), (60, 0.02), (1, 1e-3), (0, 1e-3), (0.5, 1e-3)])
@@ -160,7 +161,7 @@ def test_the_place_is_carried_forward_to_now_and_never_back(age_ms, outside):
     robot.supervisor.odometry.forget()
     robot.before["odometry"] = lambda _: moving
     robot.step()
-    assert (Cause.GEOFENCE in causes(robot)) is outside
+    assert (FaultKind.GEOFENCE in fault_kinds(robot)) is outside
 
 
 def test_behind_the_clock_nothing_is_carried_back_over_the_fence():
@@ -173,7 +174,7 @@ def test_behind_the_clock_nothing_is_carried_back_over_the_fence():
     )
     robot.before["odometry"] = lambda _: ahead
     robot.step()
-    assert Cause.GEOFENCE in causes(robot)
+    assert FaultKind.GEOFENCE in fault_kinds(robot)
 
 
 def resting(obstacles, twist):
@@ -214,7 +215,7 @@ def test_every_sensor_sees_for_all():
             topic, w if topic == b else look, 1 if topic == b else rays, clock
         )
         robot.step()
-        assert causes(robot) == [Cause.OBSTACLE]
+        assert fault_kinds(robot) == [FaultKind.OBSTACLE]
 
 
 def test_everything_has_to_hold_for_a_while_before_it_goes_on():
@@ -223,7 +224,7 @@ def test_everything_has_to_hold_for_a_while_before_it_goes_on():
     robot.step()
     robot.before.clear()
     reasons = [robot.step().reason]
-    assert causes(robot) == [Cause.SETTLING]
+    assert fault_kinds(robot) == [FaultKind.SETTLING]
     reasons += [robot.step().reason for _ in range(9)]
     assert reasons[0] == "everything holds again, goes on in 0.2 s"
     assert reasons[8].startswith("everything holds again") and reasons[9] == ""
@@ -278,10 +279,10 @@ def test_a_latched_ground_robot_tells_its_reason_until_it_is_reset():
     robot = passing()
     verdict = robot.supervisor.fail("division by zero", robot.clock)
     assert verdict.reason == "defect in the supervisor: division by zero; call supervisor/reset to go on"
-    assert causes(robot) == [Cause.INTERNAL] and not verdict.command.any() and verdict.state == State.LATCHED
+    assert fault_kinds(robot) == [FaultKind.INTERNAL] and not verdict.command.any() and verdict.state == State.LATCHED
     verdict = robot.step()
     assert verdict.reason == "defect in the supervisor: division by zero; call supervisor/reset to go on"
-    assert causes(robot)[0] is Cause.INTERNAL
+    assert fault_kinds(robot)[0] is FaultKind.INTERNAL
     assert robot.supervisor.reset(robot.clock) == (True, "Reset. The robot moves again as soon as everything holds.")
     assert robot.supervisor.state is State.STARTING
     states = [robot.step().state for _ in range(11)]
@@ -295,10 +296,10 @@ def test_a_reset_says_why_it_is_refused_and_what_to_do():
     robot.step()
     accepted, text = robot.supervisor.reset(robot.clock)
     assert not accepted and robot.supervisor.state is State.LATCHED
-    assert text == f"Refused: outside the geofence at x 2.50 m, y 0.00 m. {Cause.GEOFENCE.value}"
+    assert text == f"Refused: outside the geofence at x 2.50 m, y 0.00 m. {FaultKind.GEOFENCE.value}"
     robot.supervisor.press_estop(True)
     accepted, text = robot.supervisor.reset(robot.clock)
-    assert not accepted and text == f"Refused: the emergency stop is pressed. {Cause.ESTOP.value}"
+    assert not accepted and text == f"Refused: the emergency stop is pressed. {FaultKind.ESTOP.value}"
 
 
 def test_after_an_emergency_stop_that_is_what_is_told_and_not_an_older_fault():
@@ -306,7 +307,7 @@ def test_after_an_emergency_stop_that_is_what_is_told_and_not_an_older_fault():
     robot.supervisor.fail("division by zero", robot.clock)
     robot.supervisor.press_estop(True, "topic")
     robot.step()
-    assert robot.supervisor.state is State.ESTOP and causes(robot)[:2] == [Cause.ESTOP, Cause.INTERNAL]
+    assert robot.supervisor.state is State.ESTOP and fault_kinds(robot)[:2] == [FaultKind.ESTOP, FaultKind.INTERNAL]
     assert robot.supervisor.reset(robot.clock)[0] is False
     robot.supervisor.press_estop(False, "topic")
     robot.supervisor.reset(robot.clock)
@@ -354,7 +355,7 @@ def test_a_plan_may_be_as_old_as_its_own_limit(age_ms, stops):
 
     robot.before["plan"] = aged
     robot.step()
-    assert (Cause.PLAN in causes(robot)) is stops
+    assert (FaultKind.PLAN in fault_kinds(robot)) is stops
 
 
 def test_a_plan_sent_again_is_a_sign_of_life_and_a_scan_or_odometry_is_not():

@@ -5,7 +5,7 @@ import pytest
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Clock
+from edge_worldmodel.core.safety.intake import Instant
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
 
@@ -27,7 +27,7 @@ def test_a_paused_simulation_is_survived():
 
 def test_before_the_first_clock_message_it_waits():
     supervisor = Supervisor(SupervisorConfig())
-    assert "clock" in supervisor.supervise(Clock(0, 50_000_000)).reason
+    assert "clock" in supervisor.supervise(Instant(0, 50_000_000)).reason
 
 
 def test_a_clock_that_slews_is_no_jump():

@@ -7,7 +7,7 @@ import pytest
 
 from edge_worldmodel.core.safety import supervisor as supervisor_module
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause
+from edge_worldmodel.core.safety.faults import FaultKind
 from edge_worldmodel.core.safety.states import State
 
 from .supervised_robot import SupervisedRobot, driving
@@ -70,7 +70,7 @@ def test_a_command_that_is_not_a_number_is_never_passed(monkeypatch):
 def test_the_geofence_stops_before_it_and_latches_outside():
     robot = SupervisedRobot(FENCE)
     verdicts = robot.run(6.0)
-    assert Cause.GEOFENCE_AHEAD in {fault.cause for fault in robot.supervisor.faults} or robot.pose[0] < 2.0
+    assert FaultKind.GEOFENCE_AHEAD in {fault.kind for fault in robot.supervisor.faults} or robot.pose[0] < 2.0
     assert any("leaves the geofence" in verdict.reason for verdict in verdicts)
     assert robot.pose[0] < 2.0
     robot.pose = np.array([2.5, 0.0, 0.0])

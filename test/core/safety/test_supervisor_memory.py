@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Cause
+from edge_worldmodel.core.safety.faults import FaultKind
 from edge_worldmodel.core.safety.states import PASSING, State
 
-from .supervised_robot import TICK_NS, SupervisedRobot, after, causes, passing, spoil, tick
+from .supervised_robot import TICK_NS, SupervisedRobot, after, fault_kinds, passing, spoil, tick
 
 MS = 1_000_000
 FENCED = SupervisorConfig(geofence_m=(-1.0, -1.0, 2.0, -1.0, 2.0, 1.0, -1.0, 1.0))
@@ -123,20 +123,20 @@ def test_what_is_not_a_number_is_not_passed(monkeypatch):
         "edge_worldmodel.core.safety.supervisor.follow", lambda *_: (np.array([0.0, math.inf, 0.0]), 0.0)
     )
     verdict = robot.step()
-    assert verdict.state == State.LATCHED and causes(robot) == [Cause.INTERNAL]
+    assert verdict.state == State.LATCHED and fault_kinds(robot) == [FaultKind.INTERNAL]
     assert verdict.reason == "the command is not a number; call supervisor/reset to go on"
     monkeypatch.setattr("edge_worldmodel.core.safety.supervisor.follow", lambda *_: (np.zeros(3), math.nan))
     robot.supervisor.reset(robot.clock)
     for _ in range(12):
         robot.step()
-    assert causes(robot) == [Cause.TRACKING]
+    assert fault_kinds(robot) == [FaultKind.TRACKING]
 
 
 def test_at_the_fence_nothing_drives_that_would_stop_behind_it():
     robot = SupervisedRobot(FENCED)
     robot.pose[0], robot.drives = 1.99, False
-    found = [cause for _ in range(20) if robot.step() for cause in causes(robot)]
-    assert Cause.GEOFENCE_AHEAD in found and Cause.GEOFENCE not in found
+    found = [cause for _ in range(20) if robot.step() for cause in fault_kinds(robot)]
+    assert FaultKind.GEOFENCE_AHEAD in found and FaultKind.GEOFENCE not in found
 
 
 def test_a_place_that_is_no_longer_trusted_is_not_judged():
@@ -145,7 +145,7 @@ def test_a_place_that_is_no_longer_trusted_is_not_judged():
     outside = replace(robot.odometry(), stamp_ns=clock.ros_ns, pose=np.array([5.0, 0.0, 0.0]))
     robot.supervisor.receive_odometry(outside, clock)
     tick(robot, 215)
-    assert Cause.ODOMETRY in causes(robot) and Cause.GEOFENCE not in causes(robot)
+    assert FaultKind.ODOMETRY in fault_kinds(robot) and FaultKind.GEOFENCE not in fault_kinds(robot)
 
 
 def test_height_is_judged_by_the_odometry_that_is_trusted():
@@ -156,9 +156,9 @@ def test_height_is_judged_by_the_odometry_that_is_trusted():
 def test_a_low_battery_latches_until_it_is_charged():
     robot = SupervisedRobot(SupervisorConfig(battery_min=0.2))
     robot.supervisor.guards.receive_battery(0.1, robot.clock)
-    assert robot.step().state == State.LATCHED and causes(robot) == [Cause.BATTERY]
+    assert robot.step().state == State.LATCHED and fault_kinds(robot) == [FaultKind.BATTERY]
     accepted, text = robot.supervisor.reset(robot.clock)
-    assert not accepted and text == f"Refused: battery at 10 %, the limit is 20 %. {Cause.BATTERY.value}"
+    assert not accepted and text == f"Refused: battery at 10 %, the limit is 20 %. {FaultKind.BATTERY.value}"
     robot.supervisor.guards.receive_battery(0.9, robot.clock)
     assert robot.supervisor.reset(robot.clock)[0]
 

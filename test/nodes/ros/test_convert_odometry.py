@@ -8,14 +8,14 @@ import pytest
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
 from edge_worldmodel.core.errors import InputError  # noqa: E402
-from edge_worldmodel.core.safety.intake import Odometry  # noqa: E402
+from edge_worldmodel.core.safety.intake import OdometrySample  # noqa: E402
 from edge_worldmodel.nodes.ros.convert_sensors import odometry_from_msg, odometry_to_msg  # noqa: E402
 
 
 def odometry(**changes):
     pose, twist = np.array([1.5, -2.0, 0.7]), np.array([0.4, 0.1, -0.3])
-    return Odometry(**{"stamp_ns": 12_345_678_901, "frame_id": "odom", "child_frame_id": "base_link", "pose": pose,
-                       "twist": twist, **changes})  # fmt: skip
+    fields = {"stamp_ns": 12_345_678_901, "frame_id": "odom", "child_frame_id": "base_link"}
+    return OdometrySample(**{**fields, "pose": pose, "twist": twist, **changes})
 
 
 def test_round_trip():

@@ -12,7 +12,7 @@ from sensor_msgs.msg import LaserScan
 
 from edge_worldmodel import msg
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.safety.intake import Odometry
+from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.types import Plan, Trajectory
 from edge_worldmodel.nodes.ros.convert import plan_to_msg, stamp_to_msg
 from edge_worldmodel.nodes.ros.convert_sensors import odometry_to_msg
@@ -38,7 +38,9 @@ def plan_msg(stamp_ns, speed_mps=0.4, heading_rad=0.0):
 
 
 def odom_msg(stamp_ns, heading_rad=0.0):
-    return odometry_to_msg(Odometry(stamp_ns, "odom", "base_link", np.array([0.0, 0.0, heading_rad]), np.zeros(3)))
+    return odometry_to_msg(
+        OdometrySample(stamp_ns, "odom", "base_link", np.array([0.0, 0.0, heading_rad]), np.zeros(3))
+    )
 
 
 class Source:

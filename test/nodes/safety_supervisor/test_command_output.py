@@ -21,8 +21,8 @@ from std_srvs.srv import SetBool  # noqa: E402
 from edge_worldmodel import msg  # noqa: E402
 from edge_worldmodel.core.errors import ConfigError  # noqa: E402
 from edge_worldmodel.core.safety.config import SupervisorConfig  # noqa: E402
-from edge_worldmodel.core.safety.faults import Cause  # noqa: E402
-from edge_worldmodel.core.safety.intake import Clock, Intake, Odometry  # noqa: E402
+from edge_worldmodel.core.safety.faults import FaultKind  # noqa: E402
+from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample  # noqa: E402
 from edge_worldmodel.core.safety.states import State  # noqa: E402
 from edge_worldmodel.core.types import Verdict  # noqa: E402
 from edge_worldmodel.nodes.ros.qos import LATEST, SENSOR  # noqa: E402
@@ -148,19 +148,19 @@ def test_what_cannot_be_commanded_is_refused_with_one_line(what):
 
 
 def odometry_intake(stamp_ns=0, yaw_rate=0.0):
-    intake = Intake("odometry", Cause.ODOMETRY, 0.2, 0.2, 0.1, repeats=False)
-    odometry = Odometry(stamp_ns, "odom", "base_link", np.array([1.0, 2.0, 0.5]), np.array([0.0, 0.0, yaw_rate]))
-    intake.offer(odometry, stamp_ns, "", Clock(stamp_ns, stamp_ns))
+    intake = Intake("odometry", FaultKind.ODOMETRY, 0.2, 0.2, 0.1, repeats=False)
+    odometry = OdometrySample(stamp_ns, "odom", "base_link", np.array([1.0, 2.0, 0.5]), np.array([0.0, 0.0, yaw_rate]))
+    intake.offer(odometry, stamp_ns, "", Instant(stamp_ns, stamp_ns))
     return intake
 
 
 def test_the_heading_is_that_of_now_and_only_known_with_odometry_to_trust():
     intake = odometry_intake(yaw_rate=1.0)
-    assert heading_rad(intake, Clock(0, 0)) == pytest.approx(0.5)
-    assert heading_rad(intake, Clock(100_000_000, 100_000_000)) == pytest.approx(0.6)
-    assert heading_rad(intake, Clock(300_000_000, 300_000_000)) is None
+    assert heading_rad(intake, Instant(0, 0)) == pytest.approx(0.5)
+    assert heading_rad(intake, Instant(100_000_000, 100_000_000)) == pytest.approx(0.6)
+    assert heading_rad(intake, Instant(300_000_000, 300_000_000)) is None
     intake.reject("NaN")
-    assert heading_rad(intake, Clock(0, 0)) is None
+    assert heading_rad(intake, Instant(0, 0)) is None
 
 
 class OffboardControlMode:

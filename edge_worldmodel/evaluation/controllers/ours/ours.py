@@ -25,7 +25,7 @@ from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConf
 from edge_worldmodel.core.planner.deliberation import Deliberation
 from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
 from edge_worldmodel.core.rejection import RejectedInputError
-from edge_worldmodel.core.safety.intake import Clock, Odometry
+from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan
 from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, Look
@@ -97,7 +97,7 @@ class Ours:
 
     def act(self, look: Look) -> Command:
         """Look, think, and let the supervisor decide."""
-        clock = Clock(look.stamp_ns, look.stamp_ns)
+        clock = Instant(look.stamp_ns, look.stamp_ns)
         rays = look.sweep.beams or len(look.sweep.endpoints)
         self._supervisor.receive_sweep(_SOURCE, look.sweep, rays, clock)
         self._move(look.stamp_ns, look.pose, look.twist)
@@ -109,13 +109,13 @@ class Ours:
     def steer(self, stamp_ns: int, pose: Floats, twist: Floats) -> Command:
         """Let the supervisor decide again."""
         self._move(stamp_ns, pose, twist)
-        return self._supervise(Clock(stamp_ns, stamp_ns))
+        return self._supervise(Instant(stamp_ns, stamp_ns))
 
     def _move(self, stamp_ns: int, pose: Floats, twist: Floats) -> None:
         odom_frame, base_frame = self._frames
         self._perception.add_pose(stamp_ns, pose, twist)
-        odometry = Odometry(stamp_ns, odom_frame, base_frame, pose, twist)
-        self._supervisor.receive_odometry(odometry, Clock(stamp_ns, stamp_ns))
+        odometry = OdometrySample(stamp_ns, odom_frame, base_frame, pose, twist)
+        self._supervisor.receive_odometry(odometry, Instant(stamp_ns, stamp_ns))
 
     def _think(self, look: Look) -> None:
         """Observe, encode, ask the cache and plan; without a usable look the last plan runs out."""
@@ -143,7 +143,7 @@ class Ours:
         self._perception.add_imagined(*picture)
         self._coming, self._coming_picture = decision.plan, picture
 
-    def _supervise(self, clock: Clock) -> Command:
+    def _supervise(self, clock: Instant) -> Command:
         if self._coming is not None and clock.ros_ns >= self._coming.stamp_ns + self._latency_ns:
             self._plan, self._coming = self._coming, None
             self._supervisor.imagined.receive(*self._coming_picture)
