@@ -1,12 +1,14 @@
-"""The robot graph: perception, latent cache, rollout planner and safety supervisor, each its own process."""
+"""The robot graph: perception, latent cache, rollout planner, safety supervisor and watchdog, each its own process."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import supervisor_parameters, watchdog_arguments
 
 SHARE = FindPackageShare("edge_worldmodel")
 PROFILE = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
@@ -22,9 +24,15 @@ ARGUMENTS = (
     ("log_level", "info", "Log level of all nodes."),
     ("robot", "generic", "Robot preset: a file of config/robots, without .yaml."),
     ("backend", "onnxruntime", "Network runtime: onnxruntime, openvino, tensorrt or deterministic."),
+    ("watchdog", "true", "Run the watchdog; without it nothing commands the drive base."),
+    ("cmd_vel", "cmd_vel", "Topic of the drive base, in the namespace or absolute."),
     ("rviz", "false", "Open rviz with the package's view."),
     ("without", "", "Leave one node out, to run it elsewhere or in a debugger."),
     ("record", "", "Folder for run.mcap and the statistics of this run; empty: do not record."),
+)
+PARAMETER_FILES = (
+    LaunchConfiguration("params_file"),
+    PathJoinSubstitution([SHARE, "config", "robots", [LaunchConfiguration("robot"), ".yaml"]]),
 )
 LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")
 
@@ -46,6 +54,7 @@ def nodes():
     return [
         *(_node(name, {"autostart": _flag("autostart")}) for name in LIFECYCLE_NODES),
         _node("safety_supervisor", {}),
+        OpaqueFunction(function=_watchdog),
         _node(
             "recorder",
             {"output_dir": ParameterValue(LaunchConfiguration("record"), value_type=str)},
@@ -60,6 +69,29 @@ def nodes():
             condition=IfCondition(LaunchConfiguration("rviz")),
         ),
     ]
+
+
+def _watchdog(context):
+    """Return the watchdog with the limits and names of its supervisor; nothing where an autopilot is commanded."""
+    wanted = LaunchConfiguration("watchdog").perform(context).lower() in ("true", "1")
+    if not wanted or LaunchConfiguration("without").perform(context) == "watchdog":
+        return []
+    namespace = context.launch_configurations.get("ros_namespace", "")
+    parameters = supervisor_parameters([file.perform(context) for file in PARAMETER_FILES], namespace)
+    arguments = watchdog_arguments(parameters, namespace, LaunchConfiguration("cmd_vel").perform(context))
+    if arguments is None:
+        return []
+    node = Node(
+        package="edge_worldmodel",
+        executable="watchdog",
+        name="watchdog",
+        output="screen",
+        respawn=LaunchConfiguration("use_respawn"),
+        respawn_delay=1.0,
+        sigterm_timeout="3",
+        arguments=arguments,
+    )
+    return [node]
 
 
 def _flag(name):
@@ -80,8 +112,7 @@ def _node(name, parameters, condition=None):
         sigterm_timeout="3",
         arguments=["--ros-args", "--log-level", [name, ":=", LaunchConfiguration("log_level")]],
         parameters=[
-            LaunchConfiguration("params_file"),
-            PathJoinSubstitution([SHARE, "config", "robots", [LaunchConfiguration("robot"), ".yaml"]]),
+            *PARAMETER_FILES,
             {"use_sim_time": _flag("use_sim_time"), **backend, **parameters},
         ],
         condition=condition

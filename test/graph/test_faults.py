@@ -22,6 +22,8 @@ STOPS = (
     "sigstop:perception",
     "sigkill:rollout_planner",
     "sigkill:perception",
+    "sigstop:safety_supervisor",
+    "sigkill:safety_supervisor",
 )
 GOES_ON = ("duplicate:scan", "drop:latent_cache/warm_start", "sigkill:latent_cache")
 LIMIT_S = 0.25

@@ -27,7 +27,7 @@ from .recording import record  # noqa: E402
 RECORDED_S = 8.0
 FOLLOWED_M = 0.15
 """How far from its plan a robot may be for the plan to be used again (attention.max_off_m)."""
-NODES = ("perception", "latent_cache", "rollout_planner", "safety_supervisor")
+NODES = ("perception", "latent_cache", "rollout_planner", "safety_supervisor", "watchdog")
 STANDING = (msg.Verdict.STOPPING, msg.Verdict.STOPPED, msg.Verdict.LATCHED)
 
 
@@ -113,6 +113,7 @@ def check(heard: Heard) -> None:
     assert any(r.futures_per_maneuver >= 4 for _, r in heard.rollouts), "planner: never all futures"
     assert any(r.warm_started for _, r in heard.rollouts), "cache: warm starts that the planner used"
     assert any(v.state == msg.Verdict.ACTIVE for _, v in heard.verdicts), "supervisor: passes commands"
+    assert heard.commands, "watchdog: commands for the drive base"
     assert max(abs(c.linear.x) + abs(c.angular.z) for _, c in heard.commands) > 0.05, "a command that moves"
     check_stop(heard)
 

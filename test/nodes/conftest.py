@@ -8,13 +8,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
+from ament_index_python.packages import get_package_prefix  # noqa: E402
 from lifecycle_msgs.msg import State  # noqa: E402
 from lifecycle_msgs.srv import GetState  # noqa: E402
+
+from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import watchdog_arguments  # noqa: E402
 
 
 class Probe:
@@ -78,6 +82,17 @@ def running(executable: str, **parameters: object) -> Iterator[subprocess.Popen]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+@contextlib.contextmanager
+def watched(**parameters: object) -> Iterator[subprocess.Popen]:
+    """Run the watchdog of a supervisor with these parameters, as the launch file does."""
+    program = Path(get_package_prefix("edge_worldmodel"), "lib", "edge_worldmodel", "watchdog")
+    process = subprocess.Popen([program, *(watchdog_arguments(parameters) or ())], start_new_session=True)
     try:
         yield process
     finally:

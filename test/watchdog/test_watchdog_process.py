@@ -1,4 +1,4 @@
-"""The real watchdog process under real ROS: good commands pass in time, anything else becomes zero, it is never silent."""
+"""The real watchdog process under real ROS: good commands pass in time, anything else becomes zero, never silence."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Expected(Enum):
     GO_ON = "go on"
     EITHER = "either"
     BASE_STOPS = "base stops"
-    """The supervisor itself is gone: no command any more, and the drive base stops on silence."""
+    """The watchdog itself is gone: no command any more, and the drive base stops on silence."""
 
 
 class Begin(Enum):
@@ -122,10 +122,12 @@ def _processes() -> list[Case]:
     return [
         *_signal("sigkill", ("perception", "rollout_planner"), "kill", every=3),
         *_signal("sigkill", ("latent_cache",), "kill", every=3, expected=on),
-        *_signal("sigkill", ("safety_supervisor",), "kill", every=3, expected=gone, limit_s=1.5),
+        *_signal("sigkill", ("safety_supervisor",), "kill", every=3),
+        *_signal("sigkill", ("watchdog",), "kill", every=3, expected=gone, limit_s=1.5),
         *_signal("sigstop", ("perception", "rollout_planner"), "pause"),
         *_signal("sigstop", ("latent_cache",), "pause", expected=on),
-        *_signal("sigstop", ("safety_supervisor",), "pause", every=3, expected=gone, limit_s=1.5),
+        *_signal("sigstop", ("safety_supervisor",), "pause", every=3),
+        *_signal("sigstop", ("watchdog",), "pause", every=3, expected=gone, limit_s=1.5),
         *_signal("simulation_pause", ("sim",), "pause"),
         *_signal("cpu_load", ("all cores",), "load", every=3, expected=on, lasts_s=3.0),
         *_signal("disk_full", ("all nodes",), "fill disk", expected=on, lasts_s=1.0),

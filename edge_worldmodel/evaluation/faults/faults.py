@@ -130,7 +130,7 @@ class Campaign:
         reasons = input_reasons(graph.verdicts, since_ns, graph.now_ns)
         self._calm.append(reasons[0] if reasons else "")
         self._listening = self._loaded_jitter if case.how == "load" else self._jitter
-        if case.target == "safety_supervisor":
+        if case.target in ("safety_supervisor", "watchdog"):
             self._listening = None
         try:
             outcome, heard = inject(case, graph)

@@ -35,7 +35,8 @@ from edge_worldmodel.recordings.snapshot import save
 
 _ABSOLUTE = ("/clock", "/tf", "/tf_static", "/diagnostics")
 _RELATIVE = (
-    *("scan", "points", "odom", "goal_pose", "battery_state", "cmd_vel", "supervisor/verdict"),
+    *("scan", "points", "odom", "goal_pose", "battery_state", "cmd_vel"),
+    *("supervisor/verdict", "supervisor/command", "watchdog/state"),
     *("perception/grid", "perception/latent", "latent_cache/warm_start"),
     *("planner/rollouts", "planner/plan", "planner/imagined_occupancy", "planner/markers"),
     *("sim/contact", "sim/goal_reached", "sim/people"),

@@ -1,7 +1,7 @@
-"""How the supervisor's command leaves: to a drive base, to MAVROS or to PX4, once per tick and whatever the state.
+"""How the supervisor's command leaves for MAVROS or PX4: once per tick and whatever the state.
 
 Each tick's message is also the autopilot's proof of life, so it ends when this process does and not before: a drone
-that is held gets zero velocity, one that lands its descent.
+that is held gets zero velocity, one that lands its descent. Drive bases are commanded by the watchdog (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
 
 from edge_worldmodel.core.config import Config, param
@@ -22,47 +22,25 @@ from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATEST
 from edge_worldmodel.nodes.safety_supervisor.setpoint_frames import body_setpoint, enu_setpoint, ned_from_enu
 
+DRIVE_BASES = ("twist", "twist_stamped")
+"""Outputs that the watchdog publishes, as ``cmd_vel``."""
+
 
 @dataclass(frozen=True)
 class CommandOutputConfig(Config):
     """Where the command goes; see docs/safety.md."""
 
-    output: str = param(
-        "twist", "What the command is published as.", choices=("twist", "twist_stamped", "mavros", "px4")
-    )
+    output: str = param("twist", "What the command is published as.", choices=(*DRIVE_BASES, "mavros", "px4"))
     mav_frame: str = param(
         "LOCAL_NED", "Output mavros: what its setpoint_velocity.mav_frame says.", choices=("LOCAL_NED", "BODY_NED")
     )
 
 
-class CommandOutput(Protocol):
-    """Publishes what a verdict commands."""
+class AutopilotOutput(Protocol):
+    """Publishes what a verdict commands, as an autopilot takes it."""
 
     def send(self, verdict: Verdict, heading_rad: float | None) -> None:
         """Publish one tick's command; ``heading_rad`` is the yaw in the odometry frame, None while unknown."""
-
-
-class TwistOutput:
-    """``cmd_vel`` as Twist."""
-
-    def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(Twist, "cmd_vel", LATEST)
-
-    def send(self, verdict: Verdict, heading_rad: float | None) -> None:
-        """Publish the command in the base frame."""
-        self._publisher.publish(_twist(body_setpoint(verdict.command, verdict.climb_mps)))
-
-
-class TwistStampedOutput:
-    """``cmd_vel`` as TwistStamped."""
-
-    def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(TwistStamped, "cmd_vel", LATEST)
-
-    def send(self, verdict: Verdict, heading_rad: float | None) -> None:
-        """Publish the command in the base frame."""
-        setpoint = body_setpoint(verdict.command, verdict.climb_mps)
-        self._publisher.publish(_stamped(setpoint, verdict, verdict.frame_id))
 
 
 class MavrosOutput:
@@ -115,16 +93,14 @@ class Px4Output:
         self._setpoints.publish(self._setpoint)
 
 
-def open_output(node: Node, setup: CommandOutputConfig, config: SupervisorConfig) -> CommandOutput:
-    """Return the output that the parameters ask for.
+def open_autopilot(node: Node, setup: CommandOutputConfig, config: SupervisorConfig) -> AutopilotOutput | None:
+    """Return the autopilot that the parameters ask for; None for a drive base, which the watchdog commands.
 
     Raises:
         ConfigError: the vehicle cannot be commanded that way, or a package is missing.
     """
-    if setup.output == "twist":
-        return TwistOutput(node)
-    if setup.output == "twist_stamped":
-        return TwistStampedOutput(node)
+    if setup.output in DRIVE_BASES:
+        return None
     turns = setup.output == "px4" or setup.mav_frame == "LOCAL_NED"
     if turns and config.unsafe_without_odometry:
         raise ConfigError(
@@ -147,14 +123,10 @@ def heading_rad(odometry: Intake[OdometrySample], clock: Instant) -> float | Non
     return float(value.pose[2] + value.twist[2] * max(odometry.age_s(clock), 0.0))
 
 
-def _twist(setpoint: Floats) -> Twist:
-    message = Twist()
-    message.linear.x, message.linear.y, message.linear.z, message.angular.z = setpoint.tolist()
-    return message
-
-
 def _stamped(setpoint: Floats, verdict: Verdict, frame_id: str) -> TwistStamped:
-    message = TwistStamped(twist=_twist(setpoint))
+    message = TwistStamped()
+    linear, angular = message.twist.linear, message.twist.angular
+    linear.x, linear.y, linear.z, angular.z = setpoint.tolist()
     message.header.stamp = convert.stamp_to_msg(verdict.stamp_ns)
     message.header.frame_id = frame_id
     return message

@@ -25,6 +25,7 @@ from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.intake import Instant, Intake
 from edge_worldmodel.core.safety.supervisor import MIN_TICK_S, Supervisor
+from edge_worldmodel.core.types import Verdict
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.convert_sensors import odometry_from_msg, points_from_cloud_msg, sweep_from_scan_msg
 from edge_worldmodel.nodes.ros.frames import Frames
@@ -34,11 +35,12 @@ from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.polling import Polled
 from edge_worldmodel.nodes.ros.qos import LATEST, SENSOR
 from edge_worldmodel.nodes.ros.spans import mark, spanned
-from edge_worldmodel.nodes.safety_supervisor.command_output import CommandOutputConfig, heading_rad, open_output
+from edge_worldmodel.nodes.safety_supervisor.command_output import CommandOutputConfig, heading_rad, open_autopilot
 from edge_worldmodel.nodes.safety_supervisor.imagined_input import take_imagined
 from edge_worldmodel.nodes.safety_supervisor.operator_topics import OperatorTopics
 from edge_worldmodel.nodes.safety_supervisor.promise_watch import PromiseWatch
 from edge_worldmodel.nodes.safety_supervisor.punctual import be_punctual
+from edge_worldmodel.nodes.safety_supervisor.sealed_commands import SealedCommands
 from edge_worldmodel.nodes.safety_supervisor.supervisor_report import SupervisorReport
 
 _LAST_WORD_S = 0.05
@@ -84,9 +86,8 @@ class SafetySupervisorNode(Node):
 
     def _connect(self) -> None:
         """Create publishers, subscriptions and services."""
-        self._output = open_output(self, declare(self, CommandOutputConfig), self._config)
-        self._verdicts = self.create_publisher(msg.Verdict, "supervisor/verdict", LATEST)
-        self._verdict_message = msg.Verdict()
+        self._autopilot = open_autopilot(self, declare(self, CommandOutputConfig), self._config)
+        self._commands = SealedCommands(self, self._config)
         self._inputs = Polled(self, self._on_unreadable, self._look_at_clocks)
         self._inputs.subscribe(msg.Plan, "planner/plan", self._on_plan, LATEST, repeats=True)
         self._inputs.subscribe(OdometryMsg, "odom", self._on_odometry, SENSOR)
@@ -214,15 +215,19 @@ class SafetySupervisorNode(Node):
             now = self._now()
             verdict = self._supervisor.fail(repr(error), now)
         self._ticked_ns = now.steady_ns
-        self._output.send(verdict, heading_rad(self._supervisor.odometry, now))
+        self._command(verdict, now)
         mark("command", now.ros_ns)
-        self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
         self._report.tell(verdict, now.steady_ns, early)
 
+    def _command(self, verdict: Verdict, now: Instant) -> None:
+        self._commands.publish(verdict)
+        if self._autopilot is not None:
+            self._autopilot.send(verdict, heading_rad(self._supervisor.odometry, now))
+
     def destroy_node(self) -> None:
-        """Command zero a last time: after this only the drive base's own timeout is left."""
+        """Command zero a last time: after this the watchdog does, and an autopilot's own timeout."""
         now, self._ended = self._now(), True
-        self._output.send(self._supervisor.fail("told to end", now), heading_rad(self._supervisor.odometry, now))
+        self._command(self._supervisor.fail("told to end", now), now)
         time.sleep(_LAST_WORD_S)
         super().destroy_node()
 

@@ -69,8 +69,8 @@ def test_a_stop_without_need_is_false_unless_the_scene_asked_for_it():
     assert not judge(case, heard((500, 2000, DRIVES), verdicts=((1120 * MS, ACTIVE, ""),))).false_stop
 
 
-def test_without_a_supervisor_the_base_has_to_stand_in_time():
-    case = BY_NAME["sigkill:safety_supervisor"]
+def test_without_a_watchdog_the_base_has_to_stand_in_time():
+    case = BY_NAME["sigkill:watchdog"]
     silent = heard((500, 1010, DRIVES), speeds=((1200 * MS, 0.5), (1900 * MS, 0.0)))
     assert not judge(case, silent).missed
     assert judge(case, silent).base_standing_s == pytest.approx(0.89)

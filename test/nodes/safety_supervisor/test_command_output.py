@@ -30,10 +30,10 @@ from edge_worldmodel.nodes.safety_supervisor.command_output import (  # noqa: E4
     CommandOutputConfig,
     Px4Output,
     heading_rad,
-    open_output,
+    open_autopilot,
 )
 
-from ..conftest import running  # noqa: E402
+from ..conftest import running, watched  # noqa: E402
 from .supervised_graph import Source, odom_msg, plan_msg  # noqa: E402
 
 NODE = "safety_supervisor"
@@ -72,7 +72,7 @@ def source_heading_north(probe):
 def test_twist_stamped_is_in_the_base_frame_and_has_the_time(probe):
     source_heading_north(probe)
     setpoints = Setpoints(probe, "cmd_vel")
-    with running(NODE, output="twist_stamped", **STANDING_STILL):
+    with running(NODE, output="twist_stamped", **STANDING_STILL), watched(output="twist_stamped"):
         assert setpoints.become([0.4, 0.0, 0.0, 0.0])
     header = setpoints.heard[-1][1].header
     assert header.frame_id == "base_link"
@@ -219,7 +219,7 @@ def verdict(state, command, climb_mps=0.0, stamp_ns=1_700_000_000_123_456_789):
 
 def test_px4_hears_its_proof_of_life_and_a_velocity_in_ned_every_tick(px4):
     node = Recorded()
-    output = open_output(node, CommandOutputConfig(output="px4"), SupervisorConfig(vehicle="drone"))
+    output = open_autopilot(node, CommandOutputConfig(output="px4"), SupervisorConfig(vehicle="drone"))
     output.send(verdict(State.ACTIVE, [1.0, 0.0, 0.2]), NORTH_RAD)
     output.send(verdict(State.LANDING, [0.0, 0.0, 0.0], climb_mps=-0.5), None)
     output.send(verdict(State.ESTOP, [0.0, 0.0, 0.0]), 0.0)
@@ -238,7 +238,7 @@ def test_px4_hears_its_proof_of_life_and_a_velocity_in_ned_every_tick(px4):
 
 def test_px4_is_for_drones(px4):
     with pytest.raises(ConfigError, match="vehicle"):
-        open_output(Recorded(), CommandOutputConfig(output="px4"), SupervisorConfig(vehicle="ground"))
+        open_autopilot(Recorded(), CommandOutputConfig(output="px4"), SupervisorConfig(vehicle="ground"))
 
 
 def test_px4_without_its_messages_says_what_to_install(monkeypatch):

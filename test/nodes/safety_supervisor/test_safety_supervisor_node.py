@@ -41,9 +41,10 @@ STANDING_STILL = {"sensor_pose": "[0.0, 0.0, 0.0]", "drive_base_timeout_s": 0.2}
 class Watch:
     """What the supervisor says and commands."""
 
-    def __init__(self, probe: Probe, kind=Twist):
-        self.probe = probe
-        self.commands = probe.listen(kind, "cmd_vel", LATEST)
+    def __init__(self, probe: Probe):
+        self.probe, self.commands = probe, []
+        take = lambda message: self.commands.append((time.monotonic(), message.twist))  # noqa: E731
+        probe.node.create_subscription(msg.SupervisorCommand, "supervisor/command", take, LATEST)
         self.verdicts = probe.listen(msg.Verdict, "supervisor/verdict", LATEST)
 
     def state(self):
