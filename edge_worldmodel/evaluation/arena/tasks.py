@@ -13,7 +13,7 @@ from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario, Wishes, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
 from edge_worldmodel.evaluation.controllers import Controller, make_controller
-from edge_worldmodel.training.workers import one_thread_only, spread, spread_on_ray
+from edge_worldmodel.training.workers import spread, spread_on_ray, use_one_opencv_thread
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run_tasks(tasks: Sequence[Task], processes: int = 1, ray_address: str | None
     if ray_address is not None:
         yield from spread_on_ray(run_task, tasks, processes, ray_address)
     elif processes == 1:
-        one_thread_only()
+        use_one_opencv_thread()
         yield from map(run_task, tasks)
     else:
         yield from spread(run_task, tasks, processes)
