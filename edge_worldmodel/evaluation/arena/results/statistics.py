@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.arena.outcome import Outcome, tick_quantiles
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, tick_quantiles
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000
@@ -46,7 +46,7 @@ def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tup
     return float(change.mean()), bootstrap(change)
 
 
-def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     """Return the figures of one planner on one scenario.
 
     Shares count all episodes, ``avoidable_contact`` those with a contact that braking could have avoided; ``time_s``
@@ -84,7 +84,7 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return plain({**figures, "ci95": intervals})
 
 
-def _together(outcomes: Sequence[Outcome]) -> dict[str, int]:
+def _together(outcomes: Sequence[EpisodeOutcome]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         counts.update(outcome.tick_bins)
