@@ -103,8 +103,8 @@ def quantise(model: onnx.ModelProto, recipe: Recipe, inputs: Sequence[Inputs], c
         with contextlib.redirect_stdout(io.StringIO()):
             quantize_static(
                 copy.deepcopy(model), out, _Reader(inputs), quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", *sorted(BETWEEN)], per_channel=True, reduce_range=True, activation_type=kind,
-                weight_type=QuantType.QInt8, nodes_to_quantize=list(recipe.nodes),
+                op_types_to_quantize=["Conv", *sorted(BETWEEN)], per_channel=True, activation_type=kind,
+                weight_type=QuantType.QInt8, reduce_range=True, nodes_to_quantize=list(recipe.nodes),
                 calibrate_method=CalibrationMethod.Percentile, extra_options=_options(model, recipe),
                 calibration_cache_path=cache,
             )  # fmt: skip

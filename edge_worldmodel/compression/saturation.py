@@ -1,4 +1,4 @@
-"""Byte products that may overflow: which quantised weights some processor computes wrongly, and the range that avoids it.
+"""Byte products that overflow: which quantised weights some processors compute wrongly, and the range that is safe.
 
 x86 without VNNI multiplies unsigned activations by signed weights with VPMADDUBSW, which adds two neighbouring products
 in 16 bits and saturates (Intel, "Lower Numerical Precision Deep Learning Inference and Training", 2018). Which two are

@@ -87,9 +87,9 @@ def check_golden(backend: Backend, model_id: str, manifest: Mapping[str, Any]) -
         golden = manifest["networks"][name].get("golden")
         if golden is None:
             raise GoldenMissingError(
-                f"model {model_id}: network '{name}' has no golden vectors in manifest.json, so it is not known whether "
-                "this device computes it rightly; add them with 'edge-worldmodel export --golden DIR' on a machine "
-                "that you trust"
+                f"model {model_id}: network '{name}' has no golden vectors in manifest.json, so it is not known "
+                "whether this device computes it rightly; add them with 'edge-worldmodel export --golden DIR' on a "
+                "machine that you trust"
             )
         error = golden_error(backend, name, golden)
         # Written so that NaN fails.

@@ -3,7 +3,8 @@
 Rules: the directory holds manifest.json, the network files it names and at most a README.md; every file is a
 plain file inside the directory; size and SHA-256 of every network agree; names, shapes and dtypes agree with
 core.tensors; the precision is one that this program knows, and the networks are quantised exactly when it says
-int8; golden vectors, where there are any, are well formed. The first rule that does not hold ends the load with an error class of its own.
+int8; golden vectors, where there are any, are well formed. The first rule that does not hold ends the load with an
+error class of its own.
 """
 
 from __future__ import annotations

@@ -18,7 +18,10 @@ INT8_MODELS = [path.parent for path in sorted(MODELS.glob("*/manifest.json")) if
 
 def _network(operator: str, weights: np.ndarray, **attributes: int) -> bytes:
     """Return a network of one quantised layer."""
-    constants = [numpy_helper.from_array(weights.astype(np.int8), "bytes"), numpy_helper.from_array(np.float32(1), "one")]
+    constants = [
+        numpy_helper.from_array(weights.astype(np.int8), "bytes"),
+        numpy_helper.from_array(np.float32(1), "one"),
+    ]
     nodes = [
         helper.make_node("DequantizeLinear", ["bytes", "one"], ["weights"]),
         helper.make_node(operator, ["x", "weights"], ["y"], "layer", **attributes),
@@ -62,7 +65,7 @@ def test_weights_of_eight_bits_are_refused_with_the_layer() -> None:
     weights = np.zeros((4, 3, 3, 3))
     weights[2, 0, 0, 0], weights[2, 2, 1, 1] = 100, 29
     assert [(each.lowest, each.highest) for each in pair_sums(_network("Conv", weights))] == [(0, 255 * 129)]
-    with pytest.raises(SaturationError, match=r"network 'decoder': 1 layer.* first layer: .* 0 to 32895 .*reduce_range"):
+    with pytest.raises(SaturationError, match="network 'decoder': 1 layer.* first layer: .* 0 to 32895 .*range"):
         check_saturation({"decoder": _network("Conv", weights)})
     weights[2, 2, 1, 1] = 28
     check_saturation({"decoder": _network("Conv", weights)})

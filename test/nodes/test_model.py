@@ -101,7 +101,7 @@ def test_a_model_that_this_device_computes_wrongly_is_refused_for_the_next(
     assert str(figures["model_id"]).startswith("small-") and not str(figures["model_id"]).startswith("small-int8")
     level, told = node.health._problems["model"]
     assert level == DiagnosticStatus.WARN
-    wanted = r"model small-\w{12} is used instead: model small-int8-\w+: network 'decoder' computes something else on this"
+    wanted = r"model small-\w{12} is used instead: model small-int8-\w+: network 'decoder' computes something else"
     assert re.match(wanted, told) and "a saturating runtime" in told
     # An operator's choice is not swapped for another.
     with pytest.raises(GoldenMismatchError, match="'decoder' computes something else"):

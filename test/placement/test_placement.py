@@ -142,7 +142,7 @@ def test_a_refused_variant_is_passed_over(models: Path, tmp_path: Path) -> None:
     path, here = tmp_path / "placement.json", ("this device", runtime_name("onnxruntime", 2, BackendOptions()))
     folder, choice = resolve(models, "", path, *here, ["small-int8"])
     assert folder.name == "small" and choice.why.startswith("small is the default without small-int8: nothing was")
-    with pytest.raises(PlacementError, match=r"onnxruntime cpu.* was refused .*\(small-int8, small\): use another backend"):
+    with pytest.raises(PlacementError, match=r"onnxruntime cpu.* was refused .*\(small-int8, small\): use another"):
         resolve(models, "", path, *here, ["small-int8", "small"])
     write_record(path, Record(*here, LEVEL, (SMALL, TINY, DEFAULT)))
     assert resolve(models, "", path, *here, ["small-int8"])[0].name == "small"

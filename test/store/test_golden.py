@@ -105,7 +105,8 @@ def test_a_manifest_of_before_has_none(model: VerifiedModel, backend: Backend) -
     "change",
     [
         {"values": "none"}, {"values": [1.0] * 7}, {"values": [float("nan")] * 8}, {"values": [True] * 8},
-        {"futures": 0}, {"futures": 1.0}, {"futures": True}, {"tolerance": 1.0}, {"tolerance": 0.0}, {"tolerance": None},
+        {"futures": 0}, {"futures": 1.0}, {"futures": True},
+        {"tolerance": 1.0}, {"tolerance": 0.0}, {"tolerance": None},
     ],
 )  # fmt: skip
 def test_golden_vectors_that_cannot_be_read(change: dict[str, Any], model: VerifiedModel, tmp_path: Path) -> None:
@@ -121,5 +122,5 @@ def test_golden_vectors_that_cannot_be_read(change: dict[str, Any], model: Verif
 def test_inputs_are_the_same_everywhere() -> None:
     inputs = golden_inputs("denoiser", 2)
     assert inputs["latent"].shape == (2, 8, 16, 16) and inputs["noise_level"] == np.float32(0.75)
-    np.testing.assert_allclose(inputs["latent"].ravel()[:3], [0.8910, 0.0914, -0.7552], atol=1e-3)
+    np.testing.assert_allclose(inputs["latent"].ravel()[:3], [0.302, -0.1163, -0.5142], atol=1e-3)
     assert set(np.unique(golden_inputs("encoder", 1)["history"])) == {0.0, 1.0}
