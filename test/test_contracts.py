@@ -98,7 +98,7 @@ def test_every_node_and_the_command_line_have_a_program() -> None:
     if not library.is_dir():
         pytest.skip("not built (make build)")
     programs = {path.name for path in (library / "edge_worldmodel").iterdir()}
-    nodes = {path.stem.removesuffix("_node") for path in (PACKAGE / "nodes").glob("*_node.py") if has_main(path)}
+    nodes = {path.stem.removesuffix("_node") for path in (PACKAGE / "nodes").rglob("*_node.py") if has_main(path)}
     assert {"perception", "latent_cache", "rollout_planner", "safety_supervisor", "sim"} <= nodes
     assert nodes | {"edge-worldmodel"} <= programs
     assert has_main(PACKAGE / "cli.py")

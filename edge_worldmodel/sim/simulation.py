@@ -10,12 +10,12 @@ import mujoco
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.sim.crowd import CrowdState, make_crowd
-from edge_worldmodel.sim.depth_camera import DepthCamera, DepthImage
+from edge_worldmodel.sim.crowds.crowd import CrowdState, make_crowd
 from edge_worldmodel.sim.drive import Odometry, make_drive
 from edge_worldmodel.sim.mjcf import KIND_NAMES, ROBOT, build_scene
 from edge_worldmodel.sim.quadrotor import Quadrotor
-from edge_worldmodel.sim.scanner import Scan, Scanner
+from edge_worldmodel.sim.sensors.depth_camera import DepthCamera, DepthImage
+from edge_worldmodel.sim.sensors.scanner import Scan, Scanner
 from edge_worldmodel.sim.wind import Wind
 from edge_worldmodel.sim.world import World
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_worldmodel.core.cache.window_store import Entry, WindowStore
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.types import Tensor
-from edge_worldmodel.core.window_store import Entry, WindowStore
 from edge_worldmodel.store.keeper_process import KeeperProcess
 from edge_worldmodel.store.scene_wire import decode, encode
 

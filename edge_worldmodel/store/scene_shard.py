@@ -24,9 +24,9 @@ import numpy as np
 import qdrant_edge as qdrant
 from numpy.typing import NDArray
 
+from edge_worldmodel.core.cache.window_store import CANDIDATES, EMBEDDING_SIZE, SKETCH_NAME, SKETCH_SIZE, Entry, sketch
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.types import Tensor
-from edge_worldmodel.core.window_store import CANDIDATES, EMBEDDING_SIZE, SKETCH_NAME, SKETCH_SIZE, Entry, sketch
 from edge_worldmodel.store.scene_wire import decode, encode
 
 SCHEMA = 1

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.cache.window_store import EMBEDDING_SIZE, Entry
 from edge_worldmodel.core.types import Tensor
-from edge_worldmodel.core.window_store import EMBEDDING_SIZE, Entry
 
 MAX_FUTURES = 1024
 

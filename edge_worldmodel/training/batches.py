@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_worldmodel.core.tensors import GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS, MOTION_CHANNELS, OFF_GRID_M
-from edge_worldmodel.training.shards import unpack
-from edge_worldmodel.training.splits import Clips
+from edge_worldmodel.training.data.shards import unpack
+from edge_worldmodel.training.data.splits import Clips
 
 ROTATED_SHARE = 0.25
 """Share of the clips turned by 90 degrees; no robot drives sideways, so most stay as they were recorded."""

@@ -11,12 +11,12 @@ import math
 import torch
 from torch import Tensor
 
-from edge_worldmodel.core.folding import BLOCK
+from edge_worldmodel.core.model.context_channels import BLOCK
 from edge_worldmodel.core.tensors import HORIZON_STEPS, LATENT
 from edge_worldmodel.training import losses
 from edge_worldmodel.training.batches import take
+from edge_worldmodel.training.data.splits import Clips
 from edge_worldmodel.training.networks import WorldNetworks
-from edge_worldmodel.training.splits import Clips
 
 _FUTURES = 8
 _CELLS = 300

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.onnxruntime_backend import OnnxRuntimeBackend
 from edge_worldmodel.core.errors import ModelError
+from edge_worldmodel.core.model.world_model import Backend
 from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec
-from edge_worldmodel.core.world_model import Backend
-from edge_worldmodel.evaluation.run_report import commit
-from edge_worldmodel.store.golden import check_golden, golden_vectors
-from edge_worldmodel.store.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry, totals
+from edge_worldmodel.models.golden import check_golden, golden_vectors
+from edge_worldmodel.models.inventory import commit
+from edge_worldmodel.models.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry, totals
 from edge_worldmodel.training.checkpoints import load
 from edge_worldmodel.training.networks import Architecture, WorldNetworks, parameter_count
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.folding import BLOCK, FOLDED_CHANNELS
+from edge_worldmodel.core.model.context_channels import BLOCK, FOLDED_CHANNELS
 
 LEARNED_CHANNELS = tensors.SCENE_CHANNELS - FOLDED_CHANNELS
 OBSERVED_CHANNELS = FOLDED_CHANNELS + tensors.CONTEXT_CHANNELS - tensors.SCENE_CHANNELS

@@ -12,12 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge_worldmodel.core.folding import BLOCK
+from edge_worldmodel.core.model.context_channels import BLOCK
 from edge_worldmodel.core.tensors import LATENT, LATENT_CHANNELS
 from edge_worldmodel.training import losses
 from edge_worldmodel.training.batches import Batch, take
+from edge_worldmodel.training.data.splits import Clips
 from edge_worldmodel.training.networks import LEARNED_CHANNELS, WorldNetworks
-from edge_worldmodel.training.splits import Clips
 from edge_worldmodel.training.train_config import STUDENT
 
 DIVERGENCE_WEIGHT = 0.1

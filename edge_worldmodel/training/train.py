@@ -17,9 +17,9 @@ from edge_worldmodel.training import losses, stages
 from edge_worldmodel.training.batches import take, training_batch
 from edge_worldmodel.training.calibration import calibrate
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
+from edge_worldmodel.training.data.splits import Clips, dataset_facts, load_split
 from edge_worldmodel.training.networks import VARIANTS, Architecture, WorldNetworks
 from edge_worldmodel.training.progress_log import ProgressLog
-from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
 from edge_worldmodel.training.train_config import PRECISIONS, STAGE_NAMES, STUDENT, TrainConfig
 from edge_worldmodel.training.widening import widened
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_worldmodel.sim.crowds.tracks import Tracks
 from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.robots import PRESETS
 from edge_worldmodel.sim.shapes import Box, Cylinder
-from edge_worldmodel.sim.tracks import Tracks
 from edge_worldmodel.sim.wind import WindSpec
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World, load_world
 from edge_worldmodel.sim.world_writer import write_world

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_worldmodel.core.window_store import EMBEDDING_SIZE, Entry
+from edge_worldmodel.core.cache.window_store import EMBEDDING_SIZE, Entry
 
 
 def scene(number: int, model_id: str = "m") -> Entry:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_worldmodel.core.cache.window_store import Entry, WindowStore
 from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.core.window_store import Entry, WindowStore
 from edge_worldmodel.store import scene_memory
 from edge_worldmodel.store.scene_memory import SceneMemory, SceneMemoryConfig, default_folder
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edge_worldmodel.core.tensors import GRID_CELLS, HISTORY_FRAMES, HORIZON_STEPS
-from edge_worldmodel.training.shards import pack
-from edge_worldmodel.training.splits import Clips, motion_of
+from edge_worldmodel.training.data.shards import pack
+from edge_worldmodel.training.data.splits import Clips, motion_of
 
 
 def moving_blobs(count: int, seed: int = 0) -> Clips:

@@ -18,16 +18,16 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from edge_worldmodel.evaluation.arena import failures
 from edge_worldmodel.evaluation.arena.journal import Journal, code_digest, episode_key
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import Outcome
+from edge_worldmodel.evaluation.arena.results import failures
+from edge_worldmodel.evaluation.arena.results.statistics import difference, plain, summarize
 from edge_worldmodel.evaluation.arena.scenario import Scenario, Wishes, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
-from edge_worldmodel.evaluation.arena.statistics import difference, plain, summarize
 from edge_worldmodel.evaluation.arena.tasks import Task, run_tasks
 from edge_worldmodel.evaluation.controllers import NAMES, make_controller, tuned_settings
-from edge_worldmodel.evaluation.run_report import commit
+from edge_worldmodel.models.inventory import commit
 
 SCHEMA = 1
 _BUILT_IN = "crowd corridor crossing doorway circle tracks barn dynabarn gust stepout"

@@ -17,7 +17,7 @@ from edge_worldmodel.evaluation.arena.distances import Surroundings
 from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace, barn_score, tick_bin
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
 from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S, Command, Controller, Look, People, SteeringController
-from edge_worldmodel.sim.scanner import Scan
+from edge_worldmodel.sim.sensors.scanner import Scan
 from edge_worldmodel.sim.simulation import Simulation
 
 INTRUSION_M = 0.45

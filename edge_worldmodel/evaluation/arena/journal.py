@@ -12,19 +12,16 @@ from typing import Any
 import edge_worldmodel
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import Outcome
-from edge_worldmodel.evaluation.arena.statistics import plain
+from edge_worldmodel.evaluation.arena.results.statistics import plain
 from edge_worldmodel.evaluation.arena.tasks import Done, Task
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
 from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 
-_PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "sim", "store")
+_PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "models", "sim")
 _LIVE_PARTS = (*_PARTS_THAT_COUNT, "nodes")
-_NO_SAY = frozenset(
-    f"evaluation/arena/{name}.py"
-    for name in ("animation", "charts", "closed_loop", "failures", "mcap_trace", "report", "statistics")
-)
-"""Modules of the arena that show what happened and have no say in it."""
+_WITHOUT_EFFECT = ("evaluation/arena/results/", "evaluation/arena/closed_loop.py")
+"""Code of the arena that shows results and does not change how an episode goes."""
 
 
 @lru_cache(maxsize=2)
@@ -35,7 +32,7 @@ def code_digest(live: bool = False) -> str:
     for part in _LIVE_PARTS if live else _PARTS_THAT_COUNT:
         for path in sorted((package / part).rglob("*.py")):
             name = path.relative_to(package).as_posix()
-            if name not in _NO_SAY and (live or path.stem != "live_episode"):
+            if not name.startswith(_WITHOUT_EFFECT) and (live or path.stem != "live_episode"):
                 digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -18,7 +18,7 @@ import yaml
 from edge_worldmodel.evaluation.arena.outcome import Outcome, barn_score
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
-from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters
+from edge_worldmodel.evaluation.controllers.ours.parameters import graph_parameters
 from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.world_writer import write_world
 
@@ -35,7 +35,7 @@ def drive_live(scenario: Scenario, case: Case) -> Outcome:
         ScenarioError: the world cannot be said in a world file.
         LiveGraphError: the package is not built or not sourced.
     """
-    from edge_worldmodel.evaluation.live_graph import LiveGraph
+    from edge_worldmodel.evaluation.live.live_graph import LiveGraph
 
     with tempfile.TemporaryDirectory(prefix="live-episode-") as name:
         folder = Path(name)
@@ -51,7 +51,7 @@ def drive_live(scenario: Scenario, case: Case) -> Outcome:
 
 def launch_arguments(scenario: Scenario, case: Case, folder: Path) -> dict[str, str]:
     """Write world and parameters into a folder and return the arguments for demo.launch.py."""
-    from edge_worldmodel.evaluation.live_graph import share
+    from edge_worldmodel.evaluation.live.live_graph import share
 
     world, robot, params = folder / "world.yaml", folder / "robot.yaml", folder / "params.yaml"
     try:

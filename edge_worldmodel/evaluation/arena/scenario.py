@@ -99,7 +99,7 @@ def scenario_folder() -> Path:
     beside = Path(__file__).resolve().parents[3] / "worlds" / "scenarios"
     if beside.is_dir():
         return beside
-    from edge_worldmodel.evaluation.live_graph import share
+    from edge_worldmodel.evaluation.live.live_graph import share
 
     return share() / "worlds" / "scenarios"
 

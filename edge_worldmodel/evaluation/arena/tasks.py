@@ -12,8 +12,8 @@ from edge_worldmodel.evaluation.arena.live_episode import LIVE, drive_live
 from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace
 from edge_worldmodel.evaluation.arena.scenario import Case, Scenario, Wishes, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
-from edge_worldmodel.evaluation.arena.workers import one_thread_only, spread, spread_on_ray
 from edge_worldmodel.evaluation.controllers import Controller, make_controller
+from edge_worldmodel.training.workers import one_thread_only, spread, spread_on_ray
 
 
 @dataclass(frozen=True)

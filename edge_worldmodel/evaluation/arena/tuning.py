@@ -21,7 +21,7 @@ from edge_worldmodel.evaluation.arena.scenario import Wishes, load_scenario
 from edge_worldmodel.evaluation.arena.tasks import Task, run_tasks
 from edge_worldmodel.evaluation.controllers import NAMES, make_controller
 from edge_worldmodel.evaluation.controllers.tuned import SCHEMA, TUNED
-from edge_worldmodel.evaluation.run_report import commit
+from edge_worldmodel.models.inventory import commit
 
 TRAINING_SEED = 7_000
 """Far from the seeds that are evaluated with."""

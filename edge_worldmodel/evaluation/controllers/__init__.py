@@ -37,11 +37,11 @@ Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
 
 # Modules are loaded when chosen: each needs only its own libraries.
 _MODULES = {
-    "ours": "ours",
-    "ours_frozen": "ours_with",
-    "ours_cv": "ours_with",
-    "ours_unconditioned": "ours_with",
-    "ours_calm": "ours_with",
+    "ours": "ours.ours",
+    "ours_frozen": "ours.variants",
+    "ours_cv": "ours.variants",
+    "ours_unconditioned": "ours.variants",
+    "ours_calm": "ours.variants",
     "dwa": "dwa",
     "mppi_static": "mppi",
     "mppi_cv": "mppi",

@@ -18,7 +18,7 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.controller import STOP, Command
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, Scene
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec

@@ -11,9 +11,9 @@ import numpy as np
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.controller import STOP, Command, Look
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
-from edge_worldmodel.evaluation.controllers.footprint import Footprint, footprint_of
-from edge_worldmodel.evaluation.controllers.guidance import Guidance
+from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import Footprint, footprint_of
+from edge_worldmodel.evaluation.controllers.costmap.guidance import Guidance
 from edge_worldmodel.evaluation.controllers.recovery import Recovery
 from edge_worldmodel.sim.robots import RobotSpec
 

@@ -17,9 +17,9 @@ import numpy as np
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.evaluation.controllers import mppi_critics as critics
-from edge_worldmodel.evaluation.controllers.clusters import ClusterTracker, Tracks
 from edge_worldmodel.evaluation.controllers.controller import LOOK_PERIOD_S, STOP, Command
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.costmap.clusters import ClusterTracker, Tracks
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, Scene
 from edge_worldmodel.evaluation.controllers.mppi_critics import Rollouts, Surroundings
 from edge_worldmodel.evaluation.controllers.settings import configured

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats, Tensor
-from edge_worldmodel.evaluation.controllers.clusters import Tracks
-from edge_worldmodel.evaluation.controllers.costmap import CELL_M, CELLS, Costmap
-from edge_worldmodel.evaluation.controllers.footprint import Footprint
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.costmap.clusters import Tracks
+from edge_worldmodel.evaluation.controllers.costmap.costmap import CELL_M, CELLS, Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import Footprint
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 
 if TYPE_CHECKING:
     from edge_worldmodel.evaluation.controllers.mppi import MppiConfig

@@ -17,9 +17,9 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.controller import STOP, Command, ControllerError, Look, People
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
-from edge_worldmodel.evaluation.controllers.footprint import footprint_of
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M, Guidance
+from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_of
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M, Guidance
 from edge_worldmodel.evaluation.controllers.local_planner import ARRIVED_M, limits_of
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec

@@ -14,8 +14,8 @@ import numpy as np
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.evaluation.controllers.controller import LOOK_PERIOD_S, STOP, Command, ControllerError
-from edge_worldmodel.evaluation.controllers.costmap import CELL_M, CELLS
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.costmap.costmap import CELL_M, CELLS
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, Scene
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec

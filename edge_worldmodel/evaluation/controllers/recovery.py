@@ -9,8 +9,8 @@ import numpy as np
 from edge_worldmodel.core.geometry import compose, wrap_angle
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.controller import Command
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
-from edge_worldmodel.evaluation.controllers.footprint import Footprint
+from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import Footprint
 
 _NEEDED_M = 0.3
 _PATIENCE_S = 4.0

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena import charts, closed_loop, failures, report
-from edge_worldmodel.evaluation.arena.failures import folder_of
+from edge_worldmodel.evaluation.arena import closed_loop
+from edge_worldmodel.evaluation.arena.results import charts, failures, report
+from edge_worldmodel.evaluation.arena.results.failures import folder_of
 from edge_worldmodel.evaluation.controllers import ControllerError
 
 

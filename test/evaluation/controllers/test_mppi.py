@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.evaluation.controllers import mppi_critics as critics
-from edge_worldmodel.evaluation.controllers.clusters import Tracks
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
-from edge_worldmodel.evaluation.controllers.footprint import footprint_of
+from edge_worldmodel.evaluation.controllers.costmap.clusters import Tracks
+from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_of
 from edge_worldmodel.evaluation.controllers.mppi import MppiConfig, reachable
 from edge_worldmodel.evaluation.controllers.mppi_critics import Rollouts, Surroundings
 from edge_worldmodel.sim.robots import PRESETS

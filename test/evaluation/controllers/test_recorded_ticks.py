@@ -10,14 +10,14 @@ import pytest
 pytest.importorskip("mujoco")
 
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
-from edge_worldmodel.core.attention import AttentionConfig
-from edge_worldmodel.core.latent_cache import LatentCache, LatentCacheConfig
-from edge_worldmodel.core.planner import Planner, PlannerConfig
-from edge_worldmodel.core.world_model import WorldModel
-from edge_worldmodel.evaluation import early_exit_figures, endurance_figures, warm_start_figures
-from edge_worldmodel.evaluation.controllers.ours import Ours
-from edge_worldmodel.evaluation.recorded_ticks import Recording
-from edge_worldmodel.evaluation.warm_start_figures import Cold, Judgement
+from edge_worldmodel.core.cache.latent_cache import LatentCache, LatentCacheConfig
+from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.core.planner.attention import AttentionConfig
+from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.evaluation.bench import early_exit_figures, endurance_figures, warm_start_figures
+from edge_worldmodel.evaluation.bench.recorded_ticks import Recording
+from edge_worldmodel.evaluation.bench.warm_start_figures import Cold, Judgement
+from edge_worldmodel.evaluation.controllers.ours.ours import Ours
 from edge_worldmodel.sim.robots import PRESETS
 from edge_worldmodel.sim.simulation import Simulation
 from edge_worldmodel.sim.world import Person

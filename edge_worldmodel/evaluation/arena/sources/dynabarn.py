@@ -21,8 +21,8 @@ from edge_worldmodel.evaluation.arena.source import (
     shuffled,
     straight_m,
 )
+from edge_worldmodel.sim.crowds.tracks import Tracks
 from edge_worldmodel.sim.fields import Fields, WorldError
-from edge_worldmodel.sim.tracks import Tracks
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
 
 START = (11.0, 0.0, 3.14)

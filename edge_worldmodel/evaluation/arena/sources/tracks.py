@@ -21,12 +21,12 @@ from edge_worldmodel.evaluation.arena.source import (
     span,
     straight_m,
 )
+from edge_worldmodel.sim.crowds.tracks import Tracks
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.shapes import Cylinder, Solid, clearance, segment
-from edge_worldmodel.sim.tracks import Tracks
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
-from edge_worldmodel.training.scenes import STEP_S as TRACK_STEP_S
-from edge_worldmodel.training.tracks import interpolate, obstacles_beside, read_obstacles, read_tracks
+from edge_worldmodel.training.data.scenes import STEP_S as TRACK_STEP_S
+from edge_worldmodel.training.data.tracks import interpolate, obstacles_beside, read_obstacles, read_tracks
 
 _RADII_M = (0.2, 0.28)
 _AROUND_M = 3.0

@@ -1,0 +1,1 @@
+"""The safety supervisor: which command may pass, and why not."""

@@ -1,0 +1,118 @@
+"""Latent cache node: answers each LatentFrame with a WarmStart, remembers what the planner solved."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from std_srvs.srv import Trigger
+
+import edge_worldmodel.msg as msg
+from edge_worldmodel.core.cache.latent_cache import LatentCache, LatentCacheConfig, window
+from edge_worldmodel.nodes.ros.convert import latent_frame_from_msg, warm_start_to_msg
+from edge_worldmodel.nodes.ros.health import guarded
+from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
+from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.qos import LATEST
+from edge_worldmodel.store.scene_memory import SceneMemory, SceneMemoryConfig, default_folder, installed
+
+_REPORT_S = 0.5
+
+
+class LatentCacheNode(ManagedNode):
+    """LatentFrame and solutions in, WarmStart out; with `store: qdrant` scenes are remembered on disk."""
+
+    def __init__(self) -> None:
+        super().__init__("latent_cache")
+        self._config = declare(self, LatentCacheConfig)
+        self._memory_config = declare(self, SceneMemoryConfig)
+        self._memory: SceneMemory | None = None
+
+    def setup(self) -> None:
+        """Open the cache and connect it."""
+        self._memory = self._open_memory()
+        self._cache = LatentCache(self._config, self._memory)
+        self._publisher = self.create_publisher(msg.WarmStart, "latent_cache/warm_start", LATEST)
+        self._inputs = [
+            self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
+            self.create_subscription(msg.LatentFrame, "planner/solution", self._on_solution, LATEST),
+        ]
+        self._delete_service = self.create_service(Trigger, "latent_cache/delete_all", self._on_delete_all)
+        self._report_timer = self.create_timer(_REPORT_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def teardown(self) -> None:
+        """Disconnect; what waits for the disk is handed over."""
+        for subscription in self.__dict__.pop("_inputs", []):
+            self.destroy_subscription(subscription)
+        if "_report_timer" in self.__dict__:
+            self.destroy_timer(self.__dict__.pop("_report_timer"))
+            self.destroy_service(self.__dict__.pop("_delete_service"))
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            memory.close()
+
+    def _open_memory(self) -> SceneMemory | None:
+        """Return the memory on disk; None, with the reason in /diagnostics, where the window is all there is."""
+        config = self._memory_config
+        self.health.figures["store"] = "memory"
+        if config.store == "memory":
+            return None
+        if not installed():
+            text = "store: qdrant needs Qdrant Edge (pip install qdrant-edge-py); scenes are kept in memory only"
+            self.health.problem("store", text, DiagnosticStatus.WARN)
+            return None
+        folder = Path(config.store_dir) if config.store_dir else default_folder(self.get_namespace(), os.environ)
+        self.get_logger().info(f"scenes are kept in '{folder}'")
+        return SceneMemory(window(self._config), folder.expanduser(), config)
+
+    @guarded
+    def _on_frame(self, message: msg.LatentFrame) -> None:
+        if not self.active:
+            return
+        begin_s = time.perf_counter()
+        warm_start = self._cache.warm_start(latent_frame_from_msg(message))
+        self._publisher.publish(warm_start_to_msg(warm_start, message.header.frame_id))
+        self.health.figures.update(
+            hit_rate=self._cache.hit_rate,
+            last_answer=warm_start.reason,
+            last_answer_s=time.perf_counter() - begin_s,
+            remembered=len(self._cache),
+        )
+
+    @guarded
+    def _on_solution(self, message: msg.LatentFrame) -> None:
+        if self.active:
+            self._cache.remember(latent_frame_from_msg(message))
+
+    def _on_delete_all(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.message = self._cache.delete_all()
+            response.success = True
+        except OSError as error:
+            response.message = f"not everything could be deleted: {error}"
+        self.get_logger().warning(f"delete_all: {response.message}")
+        return response
+
+    @guarded
+    def _report(self) -> None:
+        """Say what became of the store."""
+        memory = self._memory
+        if memory is None:
+            return
+        problem = memory.problem
+        for note in memory.take_notes():
+            if note != problem:
+                self.get_logger().warning(note)
+        if problem:
+            self.health.problem("store", problem, DiagnosticStatus.WARN)
+        else:
+            self.health.solved("store")
+        self.health.figures.update(memory.figures)
+
+
+def main() -> None:
+    """Run the node."""
+    run(LatentCacheNode)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import operator
+import subprocess
+import sys
+
+import pytest
+
+from edge_worldmodel.training.workers import WorkerError, spread
+
+# Work is named by its module, so these use what any process can import; a child of the worker kills it.
+_KILL = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(5)"
+
+
+def test_all_items_are_worked_on():
+    assert sorted(spread(operator.neg, list(range(7)), 2)) == [-6, -5, -4, -3, -2, -1, 0]
+
+
+def test_a_worker_that_was_killed_is_replaced(tmp_path):
+    mark = tmp_path / "mark"
+    script = f"import pathlib, sys; m = pathlib.Path({str(mark)!r}); m.exists() and sys.exit(); m.touch(); {_KILL}"
+    assert list(spread(subprocess.check_call, [[sys.executable, "-c", script]], 1)) == [0]
+    assert mark.exists()
+
+
+def test_what_kills_every_worker_is_named():
+    with pytest.raises(WorkerError, match="died .* twice on .*SIGKILL"):
+        list(spread(subprocess.check_call, [[sys.executable, "-c", _KILL]], 1))
+
+
+def test_errors_come_back():
+    with pytest.raises(TypeError, match="bad operand"):
+        list(spread(operator.neg, ["x"], 1))
