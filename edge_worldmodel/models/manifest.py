@@ -3,7 +3,8 @@
 Rules: the directory holds manifest.json, the network files it names and at most a README.md; every file is a
 plain file inside the directory; size and SHA-256 of every network agree; names, shapes and dtypes agree with
 core.tensors; the precision is one that this program knows, and the networks are quantised exactly when it says
-int8. The first rule that does not hold ends the load with an error class of its own.
+int8; golden vectors, where there are any, are well formed. The first rule that does not hold ends the load with an
+error class of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec, TensorSpec
+from edge_worldmodel.models.golden import is_golden
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA = 1
@@ -163,6 +165,12 @@ def _check_fields(path: Path, manifest: Any) -> dict[str, Any]:
             value = entry.get(field) if isinstance(entry, dict) else None
             if not isinstance(value, kind):
                 raise ManifestFormatError(f"{path}: network '{name}', {field} = {value!r}, must be {kind.__name__}")
+        # Manifests of before there were golden vectors have none.
+        if "golden" in entry and not is_golden(entry["golden"]):
+            raise ManifestFormatError(
+                f"{path}: network '{name}' has golden vectors that cannot be read; copy the model again, or make them "
+                "anew with 'edge-worldmodel export --golden DIR'"
+            )
     return manifest
 
 

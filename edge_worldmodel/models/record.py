@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,9 @@ def variants(models: Path) -> list[Path]:
     return sorted(path.parent for path in models.glob("*/manifest.json"))
 
 
-def resolve(models: Path, pinned: str, path: Path, device: str, runtime: str) -> tuple[Path, Choice]:
+def resolve(
+    models: Path, pinned: str, path: Path, device: str, runtime: str, refused: Collection[str] = ()
+) -> tuple[Path, Choice]:
     """Return the folder of the model to run, and why.
 
     Args:
@@ -85,36 +89,48 @@ def resolve(models: Path, pinned: str, path: Path, device: str, runtime: str) ->
         path: the record.
         device: name of this device.
         runtime: name of the runtime that the node is about to use.
+        refused: variants that were found not to work on this device.
 
     Raises:
-        PlacementError: the pinned variant does not exist, or the record is damaged.
+        PlacementError: the pinned variant does not exist, the record is damaged, or every suitable variant was refused.
     """
-    there = {folder.name: folder for folder in variants(models)}
+    there = {folder.name: folder for folder in variants(models) if folder.name not in refused}
     if pinned:
         if pinned not in there:
             raise PlacementError(f"model '{pinned}' is not in {models}: choose one of {', '.join(there) or 'none'}")
         return there[pinned], Choice(pinned, True, f"{pinned} was chosen by the operator")
-    choice = _from_record(there, path, device, runtime)
-    return there.get(choice.variant, models / default_variant(runtime)), choice
+    choice = _from_record(there, path, device, runtime, refused)
+    return models / choice.variant, choice
 
 
-def default_variant(runtime: str) -> str:
+def default_variant(runtime: str, refused: Collection[str] = ()) -> str:
     """Return the model to run where nothing was measured, by the name that runtime_name() gives.
 
     Bytes where they were measured to be quicker, on CPUs; TensorRT takes only signed, symmetric ones.
+
+    Raises:
+        PlacementError: all that suit the runtime were refused.
     """
-    return DEFAULT_VARIANT if runtime.startswith(("onnxruntime cpu", "openvino")) else FULL_PRECISION_VARIANT
+    on_cpu = runtime.startswith(("onnxruntime cpu", "openvino"))
+    suitable = (DEFAULT_VARIANT, FULL_PRECISION_VARIANT) if on_cpu else (FULL_PRECISION_VARIANT,)
+    left = [variant for variant in suitable if variant not in refused]
+    if not left:
+        raise PlacementError(
+            f"every model that suits {runtime} was refused on this device ({', '.join(refused)}): use another backend, "
+            "or pin one with the parameter 'model' after 'edge-worldmodel place' has tried them all"
+        )
+    return left[0]
 
 
-def _from_record(there: dict[str, Path], path: Path, device: str, runtime: str) -> Choice:
+def _from_record(there: dict[str, Path], path: Path, device: str, runtime: str, refused: Collection[str]) -> Choice:
+    default = partial(_default, runtime, refused)
     if not path.exists():
-        return _default(runtime, "nothing was measured on this device; edge-worldmodel place does")
+        return default("nothing was measured on this device; edge-worldmodel place does")
     record = read_record(path)
     if (record.device, record.runtime) != (device, runtime):
-        return _default(
-            runtime,
+        return default(
             f"{path} was measured on {record.device} with {record.runtime}, this is {device} with {runtime}; "
-            "edge-worldmodel place again",
+            "edge-worldmodel place again"
         )
     manifests = {variant: _manifest(folder) for variant, folder in there.items()}
     known = [one for one in record.measured if one.variant in there]
@@ -126,14 +142,15 @@ def _from_record(there: dict[str, Path], path: Path, device: str, runtime: str) 
     ]
     if len(current) < len(there):
         unknown = sorted(set(there) - {one.variant for one in current})
-        return _default(runtime, f"{', '.join(unknown)} changed since it was measured; edge-worldmodel place again")
+        return default(f"{', '.join(unknown)} changed since it was measured; edge-worldmodel place again")
     choice = choose(current, record.level)
-    return choice if choice.variant else _default(runtime, choice.why)
+    return choice if choice.variant else default(choice.why)
 
 
-def _default(runtime: str, why: str) -> Choice:
-    variant = default_variant(runtime)
-    return Choice(variant, False, f"{variant} is the default: {why}")
+def _default(runtime: str, refused: Collection[str], why: str) -> Choice:
+    variant = default_variant(runtime, refused)
+    rest = f" without {', '.join(refused)}" if refused else ""
+    return Choice(variant, False, f"{variant} is the default{rest}: {why}")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

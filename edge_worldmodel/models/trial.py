@@ -19,6 +19,7 @@ from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.backends.timing import TICK, Quantiles, Workload, measure
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.models.choice import Measured, ServiceLevel, quality_of
+from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import load_model
 
 _TIMEOUT_S = 1800.0
@@ -59,6 +60,7 @@ def run_task(task: dict[str, Any]) -> Measured:
         backend = open_backend(task["backend"], task["threads"], options)
         backend.load(model.networks)
         getattr(backend, "wait", bool)()  # for engines that are still being built
+        check_golden(backend, model.model_id, model.manifest)
         workload = Workload(task["futures"], task["steps"])
         times = measure({folder.name: backend}, workload, task["rounds"], time.perf_counter)[folder.name][TICK]
     except EdgeWorldModelError as error:

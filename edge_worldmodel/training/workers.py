@@ -1,7 +1,4 @@
-"""A handful of worker processes that are given one thing at a time; one that dies is noticed and replaced.
-
-Or a Ray cluster, on this machine or on many, with the same result.
-"""
+"""Work spread over processes of this machine or over a Ray cluster; the results are the same as in one process."""
 
 from __future__ import annotations
 
@@ -9,17 +6,15 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import connection, get_context
-from multiprocessing.connection import Connection
-from typing import Any, Generic, TypeVar
+from multiprocessing import active_children, get_context
+from typing import Any, TypeVar
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
 
 THREAD_LIMITS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-_CONTEXT = get_context("spawn")
-_TRIES = 2
 _IN_FLIGHT_PER_WORKER = 4
 
 T = TypeVar("T")
@@ -30,46 +25,8 @@ class WorkerError(EdgeWorldModelError):
     """A worker process died."""
 
 
-@dataclass
-class _Job(Generic[T]):
-    item: T
-    tries: int = 0
-
-
-class _Worker:
-    """One process and the line to it."""
-
-    def __init__(self, work: Callable[[Any], Any]) -> None:
-        self.line, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(theirs, work), daemon=True)
-        self.process.start()
-        theirs.close()  # so that the end of the process is the end of the line
-
-    def stop(self) -> None:
-        self.line.close()
-        self.process.terminate()
-        self.process.join()
-
-
-def _serve(line: Connection, work: Callable[[Any], Any]) -> None:
-    """Answer until the line is closed; the parent alone decides about Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    one_thread_only()
-    try:
-        while True:
-            try:
-                answer = work(line.recv())
-            except (EOFError, OSError):
-                raise
-            except Exception as error:
-                answer = error
-            line.send(answer)
-    except (EOFError, OSError):
-        return
-
-
-def one_thread_only() -> None:
-    """Keep OpenCV from starting threads of its own: the episodes are what runs side by side."""
+def use_one_opencv_thread() -> None:
+    """Keep OpenCV from starting threads: the processors are shared by working on several items at a time."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -77,7 +34,7 @@ def one_thread_only() -> None:
 
 @contextmanager
 def limited_threads() -> Iterator[None]:
-    """Let processes that are started within keep to one thread each."""
+    """Limit processes that are started inside this context to one thread each."""
     before = {name: os.environ.get(name) for name in THREAD_LIMITS}
     os.environ.update(THREAD_LIMITS)
     try:
@@ -90,72 +47,90 @@ def limited_threads() -> Iterator[None]:
 
 
 def spread(work: Callable[[T], R], items: Sequence[T], processes: int) -> Iterator[R]:
-    """Yield ``work(item)`` of all items, in any order, from so many processes.
+    """Yield ``work(item)`` of all items, in any order, from several processes.
+
+    When a worker dies, each item that was being worked on is tried once more, alone in a new process.
+
+    Args:
+        work: a function of a module, so that other processes can import it.
+        items: what to work on.
+        processes: how many items are worked on at a time.
 
     Raises:
-        WorkerError: twice, the process died that worked on the same item.
+        WorkerError: the process died again on the same item.
         Exception: what ``work`` raised.
     """
-    todo = deque(_Job(item) for item in items)
-    busy: dict[Any, tuple[_Worker, _Job[T]]] = {}
+    todo = deque(items)
+    with limited_threads():
+        while todo:
+            interrupted: list[T] = []
+            yield from _until_a_worker_dies(work, todo, min(processes, len(todo)), interrupted)
+            for item in interrupted:
+                yield _try_again_alone(work, item)
+
+
+def _until_a_worker_dies(work: Callable[[T], R], todo: deque[T], processes: int, interrupted: list[T]) -> Iterator[R]:
+    """Take items from ``todo`` and yield their results; on a death, put unfinished items into ``interrupted``."""
+    running: dict[Future[R], T] = {}
+    with _pool(processes) as pool:
+        while (todo or running) and not interrupted:
+            # Only running items are submitted, because all submitted ones fail when a worker dies.
+            while todo and len(running) < processes:
+                item = todo.popleft()
+                try:
+                    running[pool.submit(work, item)] = item
+                except BrokenProcessPool:
+                    interrupted.append(item)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                item = running.pop(future)
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    interrupted.append(item)
+                else:
+                    yield result
+        interrupted.extend(running.values())
+
+
+def _try_again_alone(work: Callable[[T], R], item: T) -> R:
+    with _pool(1) as pool:
+        try:
+            return pool.submit(work, item).result()
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                f"worker processes died twice on {item}; is the memory full? Run the same command again to continue"
+            ) from error
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Provide worker processes; after an error or Ctrl-C they end at once, whatever they are doing."""
+    others = active_children()
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_prepare_worker)
     try:
-        with limited_threads():
-            idle = [_Worker(work) for _ in range(min(processes, len(todo)))]
-            while todo or busy:
-                while todo and idle:
-                    worker, job = idle.pop(), todo.popleft()
-                    busy[worker.line] = worker, job
-                    _send(worker, job)
-                for line in connection.wait(list(busy)):
-                    worker, job = busy.pop(line)
-                    answer = _receive(worker, job)
-                    if answer is _DIED:
-                        todo.append(job)
-                        worker.stop()
-                        worker = _Worker(work)
-                    idle.append(worker)
-                    if answer is not _DIED:
-                        yield answer
+        yield pool
+    except BaseException:
+        for process in active_children():
+            if process not in others:
+                process.terminate()
+        raise
     finally:
-        for worker in [*idle, *(worker for worker, _ in busy.values())]:
-            worker.stop()
+        pool.shutdown(cancel_futures=True)
 
 
-_DIED: Any = object()
-
-
-def _send(worker: _Worker, job: _Job[Any]) -> None:
-    job.tries += 1
-    try:
-        worker.line.send(job.item)
-    except OSError:
-        return  # it died; waiting for the answer will show
-
-
-def _receive(worker: _Worker, job: _Job[Any]) -> Any:
-    try:
-        answer = worker.line.recv()
-    except (EOFError, OSError) as error:
-        if job.tries < _TRIES:
-            return _DIED
-        worker.process.join()
-        raise WorkerError(
-            f"worker processes died (exit status {worker.process.exitcode}) twice on {job.item}; out of memory? The"
-            " same command goes on from here"
-        ) from error
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+def _prepare_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a traceback
+    use_one_opencv_thread()
 
 
 def spread_on_ray(work: Callable[[T], R], items: Iterable[T], processes: int, address: str) -> Iterator[R]:
     """Yield ``work(item)`` of all items, in any order, from a Ray cluster.
 
     Args:
-        work: a function of a module, so that workers elsewhere find it.
-        items: taken as workers get free.
-        processes: workers of a cluster that is started here.
-        address: "local": a cluster on this machine with ``processes`` workers; else the address of one.
+        work: a function of a module, so that other machines can import it.
+        items: taken when a worker is free.
+        processes: number of workers of a local cluster.
+        address: "local" starts a cluster on this machine; otherwise the address of a running cluster.
 
     Raises:
         WorkerError: Ray is not installed, or a worker process died.
@@ -183,12 +158,11 @@ def spread_on_ray(work: Callable[[T], R], items: Iterable[T], processes: int, ad
             ready, waiting = ray.wait(waiting)
             yield from ray.get(ready)
     except ray.exceptions.WorkerCrashedError as error:
-        raise WorkerError("a Ray worker died; run the same command again to go on from here") from error
+        raise WorkerError("a Ray worker died; run the same command again to continue") from error
     finally:
         ray.shutdown()
 
 
 def _in_one_thread(work: Callable[[T], R], item: T) -> R:
-    """Work in a Ray worker, which nobody has told yet that it shares the machine."""
-    one_thread_only()
+    use_one_opencv_thread()
     return work(item)

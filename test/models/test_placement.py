@@ -138,6 +138,17 @@ def test_runtimes_that_do_not_take_the_default_s_bytes_get_full_precision(models
     assert resolve(models, "", tmp_path / "none.json", "this device", on_gpu)[0].name == "small"
 
 
+def test_a_refused_variant_is_passed_over(models: Path, tmp_path: Path) -> None:
+    path, here = tmp_path / "placement.json", ("this device", runtime_name("onnxruntime", 2, BackendOptions()))
+    folder, choice = resolve(models, "", path, *here, ["small-int8"])
+    assert folder.name == "small" and choice.why.startswith("small is the default without small-int8: nothing was")
+    with pytest.raises(PlacementError, match=r"onnxruntime cpu.* was refused .*\(small-int8, small\): use another"):
+        resolve(models, "", path, *here, ["small-int8", "small"])
+    write_record(path, Record(*here, LEVEL, (SMALL, TINY, DEFAULT)))
+    assert resolve(models, "", path, *here, ["small-int8"])[0].name == "small"
+    assert resolve(models, "", path, *here, ["small-int8", "small"])[0].name == "tiny"
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "measured": [{"x": 1}]}'])
 def test_a_damaged_record_is_named(models: Path, tmp_path: Path, text: str) -> None:
     path = tmp_path / "placement.json"
@@ -155,6 +166,12 @@ def test_a_real_model_is_measured_in_a_process_of_its_own(tmp_path: Path) -> Non
     shutil.copytree(MODELS / "small", tmp_path / "cut")
     (tmp_path / "cut" / "decoder.onnx").write_bytes(b"cut")
     assert "decoder.onnx has 3 bytes" in try_model(tmp_path / "cut", Runtime(), level, rounds=1).problem
+    shutil.copytree(MODELS / "small-int8", tmp_path / "other")
+    manifest = json.loads((tmp_path / "other" / "manifest.json").read_text())
+    manifest["networks"]["denoiser"]["golden"]["values"].reverse()
+    (tmp_path / "other" / "manifest.json").write_text(json.dumps(manifest))
+    found = try_model(tmp_path / "other", Runtime(), level, rounds=1)
+    assert "network 'denoiser' computes something else on this device" in found.problem
     assert "does not exist" in try_model(MODELS / "small", Runtime(backend="abacus"), level, rounds=1).problem
 
 

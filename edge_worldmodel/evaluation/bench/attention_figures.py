@@ -15,8 +15,8 @@ from typing import Any
 from edge_worldmodel.core.planner.deliberation import Decision
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.episode import run_episode
-from edge_worldmodel.evaluation.arena.scenario import Wishes, load_scenario
-from edge_worldmodel.evaluation.controllers.controller import Command, Look
+from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario
+from edge_worldmodel.evaluation.controllers.controller import Command, ControllerInput
 from edge_worldmodel.evaluation.controllers.ours.ours import Ours, open_ours
 from edge_worldmodel.sim.robots import RobotSpec
 
@@ -43,7 +43,7 @@ class Timed(Ours):
 
         self._deliberation.decide = timed  # type: ignore[method-assign]
 
-    def act(self, look: Look) -> Command:
+    def act(self, look: ControllerInput) -> Command:
         """Decide as ever, and count."""
         began_s = time.thread_time()
         command = super().act(look)
@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--episodes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=_TRAINING_SEED)
     options = parser.parse_args(arguments)
-    wishes = Wishes(people=tuple(options.people) if options.people else None)
-    scenario = load_scenario(options.scenario, options.seed, wishes)
+    overrides = ScenarioOverrides(people=tuple(options.people) if options.people else None)
+    scenario = load_scenario(options.scenario, options.seed, overrides)
     for index in range(options.episodes):
         for settings in ({"reuse_s": 0.0}, {}):
             ours = open_ours(scenario.robot, scenario.max_speed_mps, settings, Timed)

@@ -25,11 +25,11 @@ from edge_worldmodel.evaluation.arena.episode import run_episode
 from edge_worldmodel.evaluation.arena.scenario import Scenario, load_scenario
 from edge_worldmodel.evaluation.bench.bench import resident_mb
 from edge_worldmodel.evaluation.bench.recorded_ticks import TRAINING_SEED
-from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S, STOP, Command, Look
+from edge_worldmodel.evaluation.controllers import CONTROL_PERIOD_S, STOP, Command, ControllerInput
 from edge_worldmodel.evaluation.controllers.ours.ours import Ours, open_ours
 from edge_worldmodel.sim.robots import RobotSpec
 
-_PERIOD_NS = round(LOOK_PERIOD_S * 1e9)
+_PERIOD_NS = round(CONTROL_PERIOD_S * 1e9)
 _MARKS = (0.1, 0.5, 1.0)
 _LOOKS = 150
 
@@ -56,21 +56,21 @@ class _Listening:
     name, knows_people = "listening", False
 
     def __init__(self) -> None:
-        self.looks: list[Look] = []
+        self.looks: list[ControllerInput] = []
 
     def reset(self, robot: RobotSpec, goal: object, seed: int, walls: Sequence[object] = ()) -> None:
         """Begin with nothing kept."""
         self.looks = []
 
-    def act(self, look: Look) -> Command:
+    def act(self, look: ControllerInput) -> Command:
         """Keep the look; go slowly, and stand in the end."""
         self.looks.append(look)
         return Command(0.3, 0.0) if len(self.looks) < _LOOKS else STOP
 
 
-def looks_of(scenario: Scenario, most: int = _LOOKS) -> list[Look]:
+def looks_of(scenario: Scenario, most: int = _LOOKS) -> list[ControllerInput]:
     """Return what is to be seen in the first episode in which a slow blind drive gets far enough."""
-    longest: list[Look] = []
+    longest: list[ControllerInput] = []
     for index in range(10):
         listening = _Listening()
         run_episode(scenario, index, listening)
@@ -81,7 +81,7 @@ def looks_of(scenario: Scenario, most: int = _LOOKS) -> list[Look]:
     return longest[:most]
 
 
-def forever(looks: Sequence[Look]) -> Iterator[Look]:
+def forever(looks: Sequence[ControllerInput]) -> Iterator[ControllerInput]:
     """Yield looks forwards and backwards again and again, with stamps that go on; backwards the robot reverses."""
     stamp_ns = looks[0].stamp_ns
     backwards = [replace(look, twist=-look.twist) for look in looks[-2:0:-1]]
@@ -90,7 +90,7 @@ def forever(looks: Sequence[Look]) -> Iterator[Look]:
         stamp_ns += _PERIOD_NS
 
 
-def endure(ours: Ours, looks: Sequence[Look], ticks: int) -> Endurance:
+def endure(ours: Ours, looks: Sequence[ControllerInput], ticks: int) -> Endurance:
     """Tick and measure."""
     # Filled now: pages that are touched one by one would look like growth.
     times = np.full((2, ticks), np.nan)

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from edge_worldmodel.core.planner.planner import Planner, PlannerOutput
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan, WarmStart
 from edge_worldmodel.evaluation.arena.episode import run_episode
-from edge_worldmodel.evaluation.arena.outcome import Outcome
-from edge_worldmodel.evaluation.arena.scenario import Scenario, Wishes, load_scenario
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
+from edge_worldmodel.evaluation.arena.scenario import Scenario, ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.controllers.ours.ours import Ours, open_ours
 from edge_worldmodel.sim.robots import RobotSpec
 
@@ -77,12 +77,12 @@ class Recording(Ours):
 
 def scenarios(names: Sequence[str], seed: int, tracks: Path | None = None) -> list[Scenario]:
     """Load scenarios by name."""
-    return [load_scenario(name, seed, Wishes(tracks=tracks)) for name in names]
+    return [load_scenario(name, seed, ScenarioOverrides(tracks=tracks)) for name in names]
 
 
 def record(
     chosen: Sequence[Scenario], episodes: int, settings: dict[str, Any], kind: type[Recording] = Recording
-) -> Iterator[tuple[str, int, Outcome, Recording]]:
+) -> Iterator[tuple[str, int, EpisodeOutcome, Recording]]:
     """Drive the first episodes of scenarios and yield each with who drove it, in a progress bar."""
     todo = [(scenario, index) for scenario in chosen for index in range(episodes)]
     for scenario, index in tqdm(todo, unit="episode"):

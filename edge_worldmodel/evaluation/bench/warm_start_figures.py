@@ -25,7 +25,7 @@ import numpy as np
 from edge_worldmodel.core.cache.latent_cache import LatentCache
 from edge_worldmodel.core.planner.planner import Planner
 from edge_worldmodel.core.types import Floats, LatentFrame, WarmStart
-from edge_worldmodel.evaluation.arena.outcome import Outcome
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
 from edge_worldmodel.evaluation.bench.recorded_ticks import TRAINING_SEED, Recording, Tick, record, scenarios
 from edge_worldmodel.sim.robots import RobotSpec
 
@@ -57,13 +57,13 @@ class Drive:
 
     scenario: str
     index: int
-    outcome: Outcome
+    outcome: EpisodeOutcome
     hit_rate: float
     steps: float
     """Denoising steps of a tick that imagined, on average."""
 
 
-def driven(scenario: str, index: int, outcome: Outcome, ours: Recording) -> Drive:
+def driven(scenario: str, index: int, outcome: EpisodeOutcome, ours: Recording) -> Drive:
     """Return the figures of an episode."""
     steps = [output.rollout_set.steps for output in ours.outputs]
     return Drive(scenario, index, outcome, ours.hit_rate, float(np.mean(steps)) if steps else float("nan"))

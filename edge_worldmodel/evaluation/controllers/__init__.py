@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import Any
 
 from edge_worldmodel.evaluation.controllers.controller import (
-    LOOK_PERIOD_S,
+    CONTROL_PERIOD_S,
     STOP,
     Command,
     Controller,
     ControllerError,
-    Look,
+    ControllerInput,
     People,
     SteeringController,
 )
@@ -20,13 +20,13 @@ from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 from edge_worldmodel.sim.robots import RobotSpec
 
 __all__ = [
-    "LOOK_PERIOD_S",
+    "CONTROL_PERIOD_S",
     "NAMES",
     "STOP",
     "Command",
     "Controller",
     "ControllerError",
-    "Look",
+    "ControllerInput",
     "People",
     "SteeringController",
     "make_controller",

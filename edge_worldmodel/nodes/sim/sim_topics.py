@@ -21,7 +21,7 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
 from edge_worldmodel.sim.mjcf import PERSON_HEIGHT_M
-from edge_worldmodel.sim.sensors.scanner import Scan
+from edge_worldmodel.sim.sensors.scanner import SimulatedScan
 from edge_worldmodel.sim.simulation import OdometryReading, Simulation
 
 # Two touches with less time between them are one contact.
@@ -50,7 +50,7 @@ class SensorTopics:
         self._static = StaticTransformBroadcaster(node)
         self._publish_mounts(simulation, base_frame)
 
-    def publish_scan(self, index: int, scan: Scan) -> None:
+    def publish_scan(self, index: int, scan: SimulatedScan) -> None:
         """Publish one look of one scanner."""
         message = LaserScan()
         message.header.stamp = convert.stamp_to_msg(scan.stamp_ns)

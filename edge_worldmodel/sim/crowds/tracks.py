@@ -13,7 +13,7 @@ from edge_worldmodel.sim.fields import WorldError
 
 
 @dataclass(frozen=True)
-class Tracks:
+class RecordedTracks:
     """Positions (T, n, 2) in metres (world frame), one frame every ``dt_s``, NaN while a person is absent."""
 
     positions: Floats
@@ -26,7 +26,7 @@ class Tracks:
             raise WorldError(f"tracks of shape {shape} every {self.dt_s} s: expected (T >= 2, n, 2) and dt_s > 0")
 
 
-def load_tracks(path: Path) -> Tracks:
+def load_tracks(path: Path) -> RecordedTracks:
     """Read recorded tracks: an .npz with positions (T, n, 2) and dt_s.
 
     Raises:
@@ -34,6 +34,6 @@ def load_tracks(path: Path) -> Tracks:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Tracks(np.asarray(arrays["positions"], np.float64), float(arrays["dt_s"]))
+            return RecordedTracks(np.asarray(arrays["positions"], np.float64), float(arrays["dt_s"]))
     except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, WorldError) as error:
         raise WorldError(f"{path}: expected an .npz of tracks with positions (T, n, 2) and dt_s: {error}") from error

@@ -14,7 +14,7 @@ from edge_worldmodel.sim.sensors.rays import RayCaster
 
 
 @dataclass(frozen=True)
-class Scan:
+class SimulatedScan:
     """One look around, in the scanner's frame.
 
     ``ranges`` (beams,): inf where nothing is within range, NaN where a beam brought no measurement (REP-117).
@@ -40,7 +40,7 @@ class Scanner:
         self._rays = np.zeros((spec.beams, 3))
         self._caster = RayCaster(spec.beams, body_id)
 
-    def scan(self, model: mujoco.MjModel, data: mujoco.MjData, pose: Floats, stamp_ns: int) -> Scan:
+    def scan(self, model: mujoco.MjModel, data: mujoco.MjData, pose: Floats, stamp_ns: int) -> SimulatedScan:
         """Measure from a base pose (world frame); data must hold the current body positions."""
         ranges = self.true_ranges(model, data, pose)
         spec = self.spec
@@ -49,7 +49,7 @@ class Scanner:
         ranges[ranges > spec.range_max_m] = np.inf
         if spec.dropout > 0:
             ranges[self._rng.random(spec.beams) < spec.dropout] = np.nan
-        return Scan(
+        return SimulatedScan(
             stamp_ns,
             ranges.astype(np.float32),
             spec.angle_min_rad,

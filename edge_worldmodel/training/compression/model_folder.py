@@ -16,7 +16,8 @@ from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.core.tensors import NETWORKS
 from edge_worldmodel.models.inventory import commit
 from edge_worldmodel.models.manifest import VerifiedModel, load_model, network_entry, totals
-from edge_worldmodel.training.export import write_manifest
+from edge_worldmodel.training.compression.saturation import check_saturation
+from edge_worldmodel.training.export import golden_of, write_manifest
 from edge_worldmodel.training.networks import Architecture, WorldNetworks
 
 
@@ -53,11 +54,17 @@ def write_model(
         source: manifest that it was made from: architecture, training, parameters and operations are taken over.
         precision: of the files, "fp32" or "int8".
         made: how it was made, for the record.
+
+    Raises:
+        SaturationError: some processor would compute the files wrongly; nothing was written.
+        GoldenMismatchError: this one does; nothing was written.
     """
-    entries = {}
+    check_saturation(files)
+    entries, golden = {}, golden_of(files, precision)
     for name, data in files.items():
         old = source["networks"][name]
-        entries[name] = network_entry(name, f"{name}.onnx", data, old["parameters"]) | {"mflop": old.get("mflop", 0.0)}
+        entries[name] = network_entry(name, f"{name}.onnx", data, old["parameters"])
+        entries[name] |= {"mflop": old.get("mflop", 0.0), "golden": golden[name]}
     digest = hashlib.sha256("".join(entry["sha256"] for entry in entries.values()).encode()).hexdigest()
     kept = {key: source[key] for key in ("architecture", "training", "denoise_steps") if key in source}
     name = source["variant"] if precision == "fp32" else f"{source['variant']}-{precision}"

@@ -1,6 +1,7 @@
 """Post-training quantisation of one network to INT8: Q/DQ around what the runtime computes in bytes.
 
-Weights per output channel and symmetric, activations per tensor. By default activations are unsigned with a zero
+Weights per output channel, symmetric and of 7 bits, so that no processor overflows (compression.saturation);
+activations per tensor. By default activations are unsigned with a zero
 point, as ONNX Runtime's VNNI kernels want them: a ReLU then costs nothing and uses all 256 steps. TensorRT wants
 them signed and symmetric.
 """
@@ -103,7 +104,7 @@ def quantise(model: onnx.ModelProto, recipe: Recipe, inputs: Sequence[Inputs], c
             quantize_static(
                 copy.deepcopy(model), out, _Reader(inputs), quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv", *sorted(BETWEEN)], per_channel=True, activation_type=kind,
-                weight_type=QuantType.QInt8, nodes_to_quantize=list(recipe.nodes),
+                weight_type=QuantType.QInt8, reduce_range=True, nodes_to_quantize=list(recipe.nodes),
                 calibrate_method=CalibrationMethod.Percentile, extra_options=_options(model, recipe),
                 calibration_cache_path=cache,
             )  # fmt: skip

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge_worldmodel.training.compression.saturation import WEIGHT_LIMIT
 from edge_worldmodel.training.networks import WorldNetworks
 
 _DECAY = 0.98
@@ -45,10 +46,10 @@ def rounded_activations(values: Tensor, bounds: Range) -> Tensor:
 
 
 def rounded_weights(weight: Tensor) -> Tensor:
-    """Round to -127 to 127 per output channel."""
-    scale = (weight.detach().abs().amax(dim=(1, 2, 3)) / 127.0).clamp(min=_SMALLEST)
+    """Round to 7 bits per output channel, as compression.quantise does."""
+    scale = (weight.detach().abs().amax(dim=(1, 2, 3)) / WEIGHT_LIMIT).clamp(min=_SMALLEST)
     zeros = torch.zeros(len(scale), dtype=torch.int32, device=weight.device)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -127, 127)
+    return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
 
 
 @contextmanager

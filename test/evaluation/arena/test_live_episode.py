@@ -43,7 +43,7 @@ def test_the_graph_gets_the_same_world_seed_and_parameters(live, tmp_path):
     scenario = load_scenario("crossing", 3)
     case = scenario.case(1)
     arguments = live_episode.launch_arguments(scenario, case, tmp_path)
-    assert load_world(Path(arguments["world"])) == case.draft.world
+    assert load_world(Path(arguments["world"])) == case.drawn.world
     assert arguments["seed"] == str(case.simulation_seed)
     robot = yaml.safe_load(Path(arguments["robot"] + ".yaml").read_text())
     said = {node.removeprefix("/**/"): values["ros__parameters"] for node, values in robot.items()}

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge_worldmodel.sim.crowds.crowd import ReplayedCrowd, WaypointCrowd, make_crowd
-from edge_worldmodel.sim.crowds.tracks import Tracks
+from edge_worldmodel.sim.crowds.crowd_models import ReplayedCrowd, WaypointCrowd, make_crowd
+from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.shapes import Box, Cylinder
 from edge_worldmodel.sim.simulation import Simulation
 from edge_worldmodel.sim.world import CrowdSpec, Person, WorldError
@@ -52,7 +52,7 @@ def test_an_area_without_room_is_an_error():
 
 def test_tracks_are_replayed_between_their_frames(tmp_path):
     tracks = np.array([[[0.0, 0.0], [np.nan] * 2], [[1.0, 0.0], [2.0, 2.0]], [[1.0, 1.0], [2.0, 3.0]]])
-    crowd = ReplayedCrowd(Tracks(tracks, 0.5))
+    crowd = ReplayedCrowd(RecordedTracks(tracks, 0.5))
     state = crowd.step(0.25, NO_ROBOTS)
     assert state.positions[0] == pytest.approx([0.5, 0.0]) and state.velocities[0] == pytest.approx([2.0, 0.0])
     assert np.isnan(state.positions[1]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,14 @@ from edge_worldmodel.backends import open_backend  # noqa: E402
 from edge_worldmodel.backends.onnxruntime_backend import DISABLED_OPTIMISERS, session_options  # noqa: E402
 from edge_worldmodel.core.errors import ModelError  # noqa: E402
 from edge_worldmodel.core.tensors import NETWORKS  # noqa: E402
+from edge_worldmodel.models.golden import TOLERANCES, check_golden  # noqa: E402
 from edge_worldmodel.models.manifest import VerifiedModel, load_model  # noqa: E402
 from edge_worldmodel.training import export  # noqa: E402
+from edge_worldmodel.training.compression import quantise as quantise_module  # noqa: E402
 from edge_worldmodel.training.compression.held_in import STEPS, collect  # noqa: E402
 from edge_worldmodel.training.compression.model_folder import restore, write_model  # noqa: E402
 from edge_worldmodel.training.compression.ptq import floating, quantise_all  # noqa: E402
+from edge_worldmodel.training.compression.saturation import SaturationError, check_saturation, pair_sums  # noqa: E402
 from edge_worldmodel.training.compression.sensitivity import REST, measure_sensitivity  # noqa: E402
 from edge_worldmodel.training.compression.weights import reach  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
@@ -29,6 +33,7 @@ from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noq
 from ..clip_factory import moving_blobs  # noqa: E402
 
 SMALL = Architecture(encoder_width=16, denoiser_width=16, deep_width=16, decoder_width=16, posterior_width=16)
+EIGHT_BITS = {"reduce_range": False}
 MODELS = Path(__file__).resolve().parents[3] / "models"
 
 
@@ -99,6 +104,50 @@ def test_the_folder_says_what_it_is_made_from(
     assert manifest["networks"]["encoder"]["parameters"] == source.manifest["networks"]["encoder"]["parameters"]
     with pytest.raises(ModelError, match="has precision 'int8': start from one that 'export' wrote"):
         restore(verified)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_no_processor_overflows(source: VerifiedModel, inputs: dict, signed: bool) -> None:
+    files = quantise_all(floating(restore(source)), inputs, signed=signed)
+    check_saturation(files)
+    assert min(len(pair_sums(data)) for data in files.values()) > 5
+
+
+def test_weights_of_eight_bits_are_not_written(
+    source: VerifiedModel, inputs: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_seven = quantise_module.quantize_static
+    monkeypatch.setattr(
+        quantise_module, "quantize_static", lambda *given, **options: with_seven(*given, **options | EIGHT_BITS)
+    )
+    files = quantise_all(floating(restore(source)), inputs)
+    with pytest.raises(SaturationError, match="network 'encoder': 11 layer.s. overflow 16 bits .* first /fine/Conv"):
+        write_model(tmp_path / "wide", files, source.manifest, "int8", {})
+    assert not (tmp_path / "wide").exists()
+
+
+def test_what_is_written_proves_itself_on_this_machine(
+    source: VerifiedModel, quantised: dict[str, bytes], tmp_path: Path
+) -> None:
+    manifest = write_model(tmp_path / "tiny-int8", quantised, source.manifest, "int8", {})
+    golden = manifest["networks"]["denoiser"]["golden"]
+    assert golden["tolerance"] == TOLERANCES["int8"] and source.manifest["networks"]["denoiser"]["golden"] != golden
+    backend = open_backend("onnxruntime")
+    backend.load(quantised)
+    check_golden(backend, "tiny-int8", manifest)
+    backend.load(source.networks)
+    check_golden(backend, "tiny", source.manifest)
+
+
+def test_golden_vectors_are_added_to_a_model_of_before(source: VerifiedModel, tmp_path: Path) -> None:
+    for name, data in source.networks.items():
+        (tmp_path / f"{name}.onnx").write_bytes(data)
+    old = copy.deepcopy(source.manifest)
+    for entry in old["networks"].values():
+        del entry["golden"]
+    export.write_manifest(tmp_path, old)
+    assert cli.main(["export", "--golden", str(tmp_path)]) == 0
+    assert load_model(tmp_path).manifest == source.manifest
 
 
 def test_sensitivity_finds_the_layer_that_rounding_harms(source: VerifiedModel, inputs: dict) -> None:

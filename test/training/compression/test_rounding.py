@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the training environment: mak
 from edge_worldmodel.core.errors import ConfigError  # noqa: E402
 from edge_worldmodel.training.compression.fine_tuning import fine_tune, short  # noqa: E402
 from edge_worldmodel.training.compression.rounding import Range, rounded_activations, rounded_weights, rounding  # noqa: E402
+from edge_worldmodel.training.compression.saturation import WEIGHT_LIMIT  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
 
 from ..clip_factory import moving_blobs  # noqa: E402
@@ -18,11 +19,12 @@ from ..clip_factory import moving_blobs  # noqa: E402
 SMALL = Architecture(encoder_width=16, denoiser_width=16, deep_width=16, decoder_width=16, posterior_width=16)
 
 
-def test_weights_have_255_values_per_channel_and_gradients_pass() -> None:
+def test_weights_have_7_bits_per_channel_and_gradients_pass() -> None:
     weight = torch.randn(4, 3, 3, 3, requires_grad=True)
     rounded = rounded_weights(weight)
-    steps = rounded / (weight.detach().abs().amax(dim=(1, 2, 3)) / 127.0)[:, None, None, None]
+    steps = rounded / (weight.detach().abs().amax(dim=(1, 2, 3)) / WEIGHT_LIMIT)[:, None, None, None]
     torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0.0)
+    assert float(steps.detach().abs().max()) == pytest.approx(WEIGHT_LIMIT, abs=1e-3)
     rounded.sum().backward()
     assert (weight.grad == 1.0).all()
 

@@ -16,8 +16,8 @@ from edge_worldmodel.evaluation.arena.journal import Journal
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import Trace
 from edge_worldmodel.evaluation.arena.results.mcap_trace import write_mcap
-from edge_worldmodel.evaluation.arena.scenario import Case
-from edge_worldmodel.evaluation.arena.tasks import Done, Task, run_tasks
+from edge_worldmodel.evaluation.arena.scenario import EpisodeCase
+from edge_worldmodel.evaluation.arena.tasks import EpisodeResult, EpisodeTask, run_tasks
 
 _CORNERS = 12
 
@@ -39,7 +39,7 @@ def folder_of(report: Path) -> Path:
     return report.with_suffix(".failures")
 
 
-class Keeper:
+class FailureKeeper:
     """Keeps some failures of every planner on every scenario: those that come first, while they are driven."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -47,7 +47,7 @@ class Keeper:
         self._options, self._folder = options, folder_of(options.json)
         self._kept = {path.stem: _key_of(path) for path in self._folder.glob("*.npz")}
 
-    def note(self, key: str, done: Done) -> None:
+    def add(self, key: str, done: EpisodeResult) -> None:
         """Write a failure down unless there are enough of its kind."""
         if done.trace is None:
             return
@@ -55,7 +55,7 @@ class Keeper:
         if sum(stem.rsplit("-", 1)[0] == kind for stem in self._kept) < self._options.keep_failures:
             self._write(key, done)
 
-    def complete(self, episodes: Sequence[tuple[str, Task]], journal: Journal) -> int:
+    def complete(self, episodes: Sequence[tuple[str, EpisodeTask]], journal: Journal) -> int:
         """Drive the failures that are still missing once more, drop outdated ones; return how many are there."""
         wanted = self._wanted(episodes, journal)
         keys = {task: key for key, task in wanted if self._kept.get(_stem(task)) != key}
@@ -69,9 +69,9 @@ class Keeper:
                 (self._folder / (stem + suffix)).unlink(missing_ok=True)
         return len(wanted)
 
-    def _wanted(self, episodes: Sequence[tuple[str, Task]], journal: Journal) -> list[tuple[str, Task]]:
+    def _wanted(self, episodes: Sequence[tuple[str, EpisodeTask]], journal: Journal) -> list[tuple[str, EpisodeTask]]:
         """Return the failures to keep, first those that are here already."""
-        found: list[tuple[str, Task]] = []
+        found: list[tuple[str, EpisodeTask]] = []
         counts: Counter[tuple[str, str]] = Counter()
         for key, task in sorted(episodes, key=lambda entry: self._kept.get(_stem(entry[1])) != entry[0]):
             outcome = journal.get(key)[0] if key in journal else None
@@ -81,13 +81,13 @@ class Keeper:
                 found.append((key, replace(task, keep_trace=True)))
         return found
 
-    def _write(self, key: str, done: Done) -> None:
+    def _write(self, key: str, done: EpisodeResult) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         write(self._folder / f"{_stem(done.task)}.npz", done, key)
         self._kept[_stem(done.task)] = key
 
 
-def _stem(task: Task) -> str:
+def _stem(task: EpisodeTask) -> str:
     return f"{Path(task.scenario).stem}-{task.planner}-{task.index:04d}"
 
 
@@ -99,13 +99,13 @@ def _key_of(path: Path) -> str:
         return ""  # cut off, or of another version: driven again
 
 
-def write(path: Path, done: Done, key: str = "") -> None:
+def write(path: Path, done: EpisodeResult, key: str = "") -> None:
     """Write one failure as .npz, with the key of its episode, and as .mcap beside it."""
     trace, case, outcome = done.trace, done.case, done.outcome
     assert trace is not None and case is not None and outcome is not None
     what = {"contact": f"touched a {outcome.touched}"}.get(outcome.ending, outcome.error or outcome.ending)
     title = f"{done.task.planner}, episode {done.task.index} ({outcome.label}): {what} after {outcome.time_s:.1f} s"
-    world = case.draft.world
+    world = case.drawn.world
     np.savez_compressed(
         path, key=np.array(key), title=np.array(title), outlines=_outlines(case), goal=np.array(world.robots[0].goal),
         radii_m=np.array([person.radius_m for person in world.people]), footprint=_footprint(case),
@@ -123,8 +123,8 @@ def read(path: Path) -> Failure:
         return Failure(str(arrays["title"]), trace, *parts)
 
 
-def _outlines(case: Case) -> Floats:
-    solids = case.draft.world.solids
+def _outlines(case: EpisodeCase) -> Floats:
+    solids = case.drawn.world.solids
     corners = np.full((len(solids), _CORNERS, 2), np.nan)
     for row, solid in zip(corners, solids, strict=True):
         outline = solid.outline()
@@ -132,9 +132,9 @@ def _outlines(case: Case) -> Floats:
     return corners
 
 
-def _footprint(case: Case) -> Floats:
+def _footprint(case: EpisodeCase) -> Floats:
     """Return the corners (n, 2) of the robot in its base frame."""
-    spec = case.draft.world.robots[0].spec
+    spec = case.drawn.world.robots[0].spec
     if spec.length_m > 0:
         return np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (spec.length_m / 2, spec.width_m / 2)
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)

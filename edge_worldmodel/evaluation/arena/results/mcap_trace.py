@@ -15,7 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from edge_worldmodel.core.geometry import compose, quaternion_from_yaw, relative
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.outcome import Trace
-from edge_worldmodel.evaluation.arena.scenario import Case
+from edge_worldmodel.evaluation.arena.scenario import EpisodeCase
 from edge_worldmodel.sim.mjcf import PERSON_HEIGHT_M
 from edge_worldmodel.sim.robots import ScannerSpec
 from edge_worldmodel.sim.shapes import Cylinder, Solid
@@ -69,7 +69,7 @@ class _Messages:
         return self.make("geometry_msgs/TransformStamped", header=header, child_frame_id=child, transform=transform)
 
 
-def write_mcap(path: Path, trace: Trace, case: Case) -> None:
+def write_mcap(path: Path, trace: Trace, case: EpisodeCase) -> None:
     """Write the scans, odometry, transforms, commands, people and walls of an episode.
 
     Frames: map (the world), odom (origin at the start), base_link, scan. Raises OSError if it cannot be written.
@@ -79,17 +79,17 @@ def write_mcap(path: Path, trace: Trace, case: Case) -> None:
         writer = Writer(file, compression=CompressionType.ZSTD)
         writer.start(profile="ros2", library="edge_worldmodel")
         send = _sender(writer, messages)
-        robot = case.draft.world.robots[0]
+        robot = case.drawn.world.robots[0]
         mount = robot.spec.scanners[0]
         begin_ns = int(trace.stamps_ns[0])
         place = (mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad)
         fixed = [messages.transform(begin_ns, "base_link", "scan", place, mount.mount_height_m)]
         send("tf_static", begin_ns, "tf2_msgs/TFMessage", transforms=fixed)
-        walls = [_solid(messages, begin_ns, i, solid) for i, solid in enumerate(case.draft.world.solids)]
+        walls = [_solid(messages, begin_ns, i, solid) for i, solid in enumerate(case.drawn.world.solids)]
         send("world", begin_ns, "visualization_msgs/MarkerArray", markers=walls)
         goal = messages.pose(relative(np.array(robot.start), np.array(robot.goal)))
         send("goal_pose", begin_ns, "geometry_msgs/PoseStamped", header=messages.header(begin_ns, "odom"), pose=goal)
-        radii = np.array([person.radius_m for person in case.draft.world.people])
+        radii = np.array([person.radius_m for person in case.drawn.world.people])
         for moment in range(len(trace.stamps_ns)):
             _send_moment(send, messages, trace, moment, mount, radii)
         writer.finish()

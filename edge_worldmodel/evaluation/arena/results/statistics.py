@@ -4,42 +4,40 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.arena.outcome import Outcome, tick_quantiles
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, tick_quantiles
 
-Z_95 = 1.959963984540054
+_CONFIDENCE = 0.95
 _RESAMPLES = 2000
 _SEED = 20240607
 
 
-def wilson(hits: int, count: int, z: float = Z_95) -> tuple[float, float]:
-    """Return the score interval of a share (Wilson, 1927), which also holds near 0 and 1; (0, 1) of nothing."""
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share (Wilson, 1927); (0, 1) where nothing was counted."""
     if count == 0:
         return 0.0, 1.0
-    share = hits / count
-    centre = share + z * z / (2 * count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    # At the ends rounding may leave the share itself outside.
-    return min(max((centre - half) / scale, 0.0), share), max(min((centre + half) / scale, 1.0), share)
+    interval = stats.binomtest(hits, count).proportion_ci(_CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
-def bootstrap(values: Floats, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a statistic of values (n,); NaN for fewer than two.
+def bootstrap(values: Floats) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the mean of values (n,); NaN for fewer than two.
 
-    The resampling has a fixed seed: the same episodes always give the same interval.
+    The resampling has a fixed seed: the same values always give the same interval.
     """
     if len(values) < 2:
         return math.nan, math.nan
     rng = np.random.default_rng(_SEED)
-    samples = values[rng.integers(len(values), size=(_RESAMPLES, len(values)))]
-    low, high = np.percentile(statistic(samples, axis=1), (2.5, 97.5))
-    return float(low), float(high)
+    result = stats.bootstrap(
+        (values,), np.mean, n_resamples=_RESAMPLES, confidence_level=_CONFIDENCE, method="percentile", rng=rng
+    )  # fmt: skip
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tuple[float, float]]:
@@ -48,7 +46,7 @@ def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tup
     return float(change.mean()), bootstrap(change)
 
 
-def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     """Return the figures of one planner on one scenario.
 
     Shares count all episodes, ``avoidable_contact`` those with a contact that braking could have avoided; ``time_s``
@@ -86,7 +84,7 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return plain({**figures, "ci95": intervals})
 
 
-def _together(outcomes: Sequence[Outcome]) -> dict[str, int]:
+def _together(outcomes: Sequence[EpisodeOutcome]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         counts.update(outcome.tick_bins)

@@ -45,7 +45,7 @@ class Clusters:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class ClusterTracks:
     """Positions (n, 2) and velocities (n, 2) in the odom frame, radii (n,), whether each moves (n,), identity (n,)."""
 
     positions: Floats
@@ -55,25 +55,25 @@ class Tracks:
     ids: NDArray[np.intp]
 
     @staticmethod
-    def none() -> Tracks:
+    def none() -> ClusterTracks:
         """Return no tracks at all."""
-        return Tracks(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.intp))
+        return ClusterTracks(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.intp))
 
     def __len__(self) -> int:
         """Return the number of tracks."""
         return len(self.positions)
 
-    def pick(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Tracks:
+    def pick(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> ClusterTracks:
         """Return some of the tracks."""
-        return Tracks(
+        return ClusterTracks(
             self.positions[which], self.velocities[which], self.radii_m[which], self.is_moving[which], self.ids[which]
         )
 
-    def moving(self) -> Tracks:
+    def moving(self) -> ClusterTracks:
         """Return those that move."""
         return self.pick(self.is_moving)
 
-    def near(self, point: Floats, within_m: float, count: int) -> Tracks:
+    def near(self, point: Floats, within_m: float, count: int) -> ClusterTracks:
         """Return the ``count`` tracks nearest to a point (2,), none farther than ``within_m``."""
         away = np.hypot(*(self.positions - point).T)
         order = np.argsort(away, kind="stable")
@@ -161,13 +161,13 @@ class ClusterTracker:
         oldest_ns = stamp_ns - round(self.config.lost_after_s * 1e9)
         self._tracks = [track for track in self._tracks if track.seen_ns >= oldest_ns]
 
-    def tracks(self) -> Tracks:
+    def tracks(self) -> ClusterTracks:
         """Return the confirmed tracks at the time of the last sweep."""
         known = [track for track in self._tracks if track.looks >= self.config.confirmed_looks]
         if not known:
-            return Tracks.none()
+            return ClusterTracks.none()
         states = np.stack([track.state for track in known])
-        return Tracks(
+        return ClusterTracks(
             states[:, :2],
             states[:, 2:],
             np.array([track.radius_m for track in known]),

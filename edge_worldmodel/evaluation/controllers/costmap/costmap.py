@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.geometry import transform_points
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, Tensor
-from edge_worldmodel.evaluation.controllers.costmap.footprint import Footprint
+from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDiscs
 
 CELL_M = 0.05
 CELLS = 256
@@ -29,7 +29,7 @@ _FARTHEST_CELL = 2.0**15
 class Costmap:
     """Cells [iy, ix] of the odom frame around the robot: unknown, free or occupied."""
 
-    def __init__(self, footprint: Footprint) -> None:
+    def __init__(self, footprint: FootprintDiscs) -> None:
         """Start without any knowledge, at the origin."""
         self._footprint = footprint
         self._state = np.zeros((CELLS, CELLS), np.uint8)

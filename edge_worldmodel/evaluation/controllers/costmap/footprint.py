@@ -12,7 +12,7 @@ from edge_worldmodel.sim.robots import RobotSpec
 
 
 @dataclass(frozen=True)
-class Footprint:
+class FootprintDiscs:
     """Discs of ``radius_m`` at ``centres_m`` (k,) along the base's x axis; together they cover the body."""
 
     centres_m: Floats
@@ -31,12 +31,12 @@ class Footprint:
         return np.moveaxis(found, (0, 1), (-2, -1))
 
 
-def footprint_of(robot: RobotSpec) -> Footprint:
+def footprint_discs(robot: RobotSpec) -> FootprintDiscs:
     """Return the discs that cover a robot; the rectangle of a Jackal is covered by three with 2 cm to spare."""
     if not robot.length_m:
-        return Footprint(np.zeros(1), robot.radius_m, robot.radius_m, robot.radius_m)
+        return FootprintDiscs(np.zeros(1), robot.radius_m, robot.radius_m, robot.radius_m)
     length_m, width_m = robot.length_m, robot.width_m
     count = max(math.ceil(length_m / width_m) + 1, 1)
     centres = (np.arange(count) + 0.5) * length_m / count - 0.5 * length_m
     covering_m = math.hypot(0.5 * length_m / count, 0.5 * width_m)
-    return Footprint(centres, covering_m, 0.5 * min(length_m, width_m), 0.5 * math.hypot(length_m, width_m))
+    return FootprintDiscs(centres, covering_m, 0.5 * min(length_m, width_m), 0.5 * math.hypot(length_m, width_m))

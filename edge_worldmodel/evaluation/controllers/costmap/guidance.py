@@ -16,7 +16,7 @@ from edge_worldmodel.core.planner.guidance.cost_to_go import CostToGoConfig, cos
 from edge_worldmodel.core.planner.guidance.local_map import LocalMap
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.costmap.costmap import CELLS, Costmap
-from edge_worldmodel.evaluation.controllers.costmap.footprint import Footprint
+from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDiscs
 
 SPACING_M = 0.05
 """Between points of a path."""
@@ -28,7 +28,7 @@ _COSTS = CostToGoConfig(near_factor=3.0, near_distance_m=0.3)
 class Guidance:
     """Finds the cheapest way to the goal, again and again."""
 
-    def __init__(self, footprint: Footprint, period_ticks: int = 2) -> None:
+    def __init__(self, footprint: FootprintDiscs, period_ticks: int = 2) -> None:
         """Look for a new way every ``period_ticks`` looks."""
         self._radius_m = footprint.radius_m + _MARGIN_M
         self._period_ticks, self._tick = period_ticks, 0

@@ -28,7 +28,7 @@ from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan
-from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, Look
+from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput
 from edge_worldmodel.evaluation.controllers.ours.parameters import (
     disturbance_config,
     graph_parameters,
@@ -95,8 +95,8 @@ class Ours:
         """Return how often there was which reason to imagine anew, or none ("reused")."""
         return self._deliberation.attention.reasons
 
-    def act(self, look: Look) -> Command:
-        """Look, think, and let the supervisor decide."""
+    def act(self, look: ControllerInput) -> Command:
+        """ControllerInput, think, and let the supervisor decide."""
         clock = Instant(look.stamp_ns, look.stamp_ns)
         rays = look.sweep.beams or len(look.sweep.endpoints)
         self._supervisor.receive_sweep(_SOURCE, look.sweep, rays, clock)
@@ -117,7 +117,7 @@ class Ours:
         odometry = OdometrySample(stamp_ns, odom_frame, base_frame, pose, twist)
         self._supervisor.receive_odometry(odometry, Instant(stamp_ns, stamp_ns))
 
-    def _think(self, look: Look) -> None:
+    def _think(self, look: ControllerInput) -> None:
         """Observe, encode, ask the cache and plan; without a usable look the last plan runs out."""
         try:
             observation = self._perception.observe(look.stamp_ns)

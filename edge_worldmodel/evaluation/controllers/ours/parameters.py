@@ -13,7 +13,7 @@ from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConf
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
-from edge_worldmodel.evaluation.controllers.local_planner import limits_of
+from edge_worldmodel.evaluation.controllers.local_planner import command_limits
 from edge_worldmodel.evaluation.controllers.shipped import shipped
 from edge_worldmodel.sim.robots import RobotSpec
 
@@ -45,7 +45,7 @@ def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[s
         pass  # a robot of a scenario file: what the simulator knows about it must do
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ControllerError(f"config/robots/{robot.name}.yaml: not parameters of our nodes: {error}") from error
-    cap = limits_of(robot, max_speed_mps)
+    cap = command_limits(robot, max_speed_mps)
     parameters[PLANNER]["robot"]["max_speed_mps"] = cap.forward_mps
     parameters[SUPERVISOR]["max_forward_mps"] = cap.forward_mps
     return parameters

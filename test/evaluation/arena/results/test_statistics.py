@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_worldmodel.evaluation.arena.outcome import Outcome, tick_bin, tick_quantiles
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, tick_bin, tick_quantiles
 from edge_worldmodel.evaluation.arena.results.statistics import bootstrap, difference, summarize, wilson
 
 
@@ -16,7 +16,7 @@ def outcome(ending="success", time_s=10.0, **values):
         "label": "", "path_m": 8.0, "min_distance_m": 0.4, "person_distance_m": math.nan, "intrusion_s": 0.0,
         "jerk": 0.1, "score": 0.2, "goal_distance_m": 0.1,
     }  # fmt: skip
-    return Outcome(ending=ending, time_s=time_s, **{**figures, **values})
+    return EpisodeOutcome(ending=ending, time_s=time_s, **{**figures, **values})
 
 
 def test_wilson_gives_the_textbook_interval():
@@ -67,7 +67,7 @@ def test_planner_times_of_many_episodes_are_put_together():
 
 def test_an_outcome_survives_json():
     before = outcome(tick_bins={"3": 1}, touched="wall")
-    after = Outcome.from_json(before.to_json())
+    after = EpisodeOutcome.from_json(before.to_json())
     assert after.to_json() == before.to_json()
     with pytest.raises(ValueError, match="ending 'lost'"):
-        Outcome.from_json({**before.to_json(), "ending": "lost"})
+        EpisodeOutcome.from_json({**before.to_json(), "ending": "lost"})

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.evaluation.controllers.costmap.costmap import CELL_M, Costmap
-from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_of
+from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_discs
 from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M, Guidance
 from edge_worldmodel.sim.robots import PRESETS
 
-ROUND = footprint_of(PRESETS["generic"])
+ROUND = footprint_discs(PRESETS["generic"])
 
 
 def one_ray(end: tuple[float, float], hit: bool = True) -> Sweep:
@@ -56,7 +56,7 @@ def test_without_takes_people_out_of_the_map() -> None:
 
 def test_the_discs_cover_the_body_and_hardly_more() -> None:
     jackal = PRESETS["jackal"]
-    footprint = footprint_of(jackal)
+    footprint = footprint_discs(jackal)
     x = np.linspace(-jackal.length_m / 2, jackal.length_m / 2, 41)
     y = np.linspace(-jackal.width_m / 2, jackal.width_m / 2, 41)
     body = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2)

@@ -14,7 +14,7 @@ from edge_worldmodel.sim.world import World
 _CORNERS = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
 
 
-class Surroundings:
+class FootprintClearance:
     """The solids and people of one world, ready to be measured many times."""
 
     def __init__(self, world: World, robot: RobotSpec) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena.distances import Surroundings
+from edge_worldmodel.evaluation.arena.clearance import FootprintClearance
 from edge_worldmodel.sim.robots import robot_spec
 from edge_worldmodel.sim.shapes import Box, Cylinder
 from edge_worldmodel.sim.world import Person, World
@@ -14,7 +14,7 @@ _BOUNDS = (-10.0, -10.0, 10.0, 10.0)
 
 
 def measured(robot, solids=(), people=()):
-    return Surroundings(World("w", 0, _BOUNDS, tuple(solids), tuple(people)), robot_spec(robot))
+    return FootprintClearance(World("w", 0, _BOUNDS, tuple(solids), tuple(people)), robot_spec(robot))
 
 
 def test_gaps_of_a_rectangle():
