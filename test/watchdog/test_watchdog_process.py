@@ -155,7 +155,7 @@ def test_good_commands_pass_within_five_milliseconds(driving, record_property):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGSTOP, signal.SIGKILL])
-def test_a_frozen_or_killed_supervisor_stops_the_robot(probe, sent):
+def test_a_frozen_or_killed_supervisor_stops_the_robot(probe, sent, record_property):
     watch = Watch(probe)
     supervisor = subprocess.Popen([sys.executable, str(Path(__file__).with_name("fake_supervisor.py"))])
     try:
@@ -163,7 +163,9 @@ def test_a_frozen_or_killed_supervisor_stops_the_robot(probe, sent):
             assert watch.drives()
             last_s = time.monotonic()
             supervisor.send_signal(sent)
-            assert watch.stops(last_s, 2.0) <= LATE_S
+            stopped_s = watch.stops(last_s, 2.0)
+            record_property("stopped_s", stopped_s)
+            assert stopped_s <= LATE_S
             assert watch.says("no command for")
             if sent == signal.SIGSTOP:
                 supervisor.send_signal(signal.SIGCONT)
