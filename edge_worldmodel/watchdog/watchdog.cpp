@@ -7,7 +7,7 @@
 namespace edge_worldmodel::watchdog {
 namespace {
 
-constexpr Nanoseconds kZeroPeriod_ns = 19'000'000;  // 50 Hz, late wake-ups included
+constexpr Nanoseconds kZeroing_ns = 19'000'000;  // 50 Hz, late wake-ups included
 constexpr int kPatiencePeriods = 3;
 constexpr int kMostPerPeriod = 4;   // the supervisor makes at most two: its timer's and a new plan's
 constexpr double kRounding = 1e-5;  // the verdict's limits travel as float32
@@ -69,7 +69,7 @@ void Watchdog::receive(const Verdict& verdict) {
 std::optional<Twist> Watchdog::step() {
     watch_silence();
     if (!passing_) {
-        if (!urgent_ && now_ - published_ns_ < kZeroPeriod_ns) return std::nullopt;
+        if (!urgent_ && now_ - published_ns_ < kZeroing_ns) return std::nullopt;
         urgent_ = false;
         published_ = {};
     } else if (new_) {
@@ -88,7 +88,8 @@ std::optional<Twist> Watchdog::step() {
 }
 
 Nanoseconds Watchdog::due() const {
-    return passing_ ? accepted_ns_ + patience_ns_ + 1 : published_ns_ + kZeroPeriod_ns;
+    // At least once a period, so that a longer time between two wake-ups is a hold-up.
+    return std::min(now_ + limits_.period_ns, passing_ ? accepted_ns_ + patience_ns_ + 1 : published_ns_ + kZeroing_ns);
 }
 
 void Watchdog::stop(const std::string& reason) {

@@ -57,6 +57,7 @@ def test_python_and_the_watchdog_compute_the_same_checksum(program):
 
 
 def test_the_watchdog_stays_small():
-    lines = [line.strip() for path in SOURCES.glob("*.?pp") for line in path.read_text().splitlines()]
+    lines = [line for path in SOURCES.glob("*.?pp") for line in path.read_text().splitlines()]
     assert max(map(len, lines)) <= 120
-    assert 0 < len([line for line in lines if line.strip("{}(); ") and not line.startswith("//")]) <= MOST_LINES
+    code = [line for line in lines if line.strip("{}(); ") and not line.lstrip().startswith("//")]
+    assert 0 < len(code) <= MOST_LINES
