@@ -9,7 +9,7 @@ namespace {
 
 constexpr Nanoseconds kZeroing_ns = 19'000'000;  // 50 Hz, late wake-ups included
 constexpr int kPatiencePeriods = 3;
-constexpr int kMostPerPeriod = 4;   // the supervisor makes at most two: its timer's and a new plan's
+constexpr int kMostPerPeriod = 8;   // the supervisor makes two at most; more come at once after a short hold-up
 constexpr double kRounding = 1e-5;  // the verdict's limits travel as float32
 constexpr std::size_t kX = 0, kY = 1, kZ = 2, kRoll = 3, kPitch = 4, kYaw = 5;
 
