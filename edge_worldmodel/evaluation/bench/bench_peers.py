@@ -31,7 +31,7 @@ from edge_worldmodel.core.planner.guidance.local_map import ROUNDING_M
 from edge_worldmodel.core.planner.guidance.outlook import frames_at, outlook
 from edge_worldmodel.core.planner.planner import PlannerConfig
 from edge_worldmodel.core.planner.robot_limits import DT_S, STEPS, RobotLimits
-from edge_worldmodel.evaluation.bench.tick_figures import scene
+from edge_worldmodel.evaluation.bench.seeded_room import draw_room
 
 _ROOT = Path(__file__).resolve().parents[3]
 _TRAINING_PYTHON = _ROOT / ".venv-train" / "bin" / "python"
@@ -117,7 +117,7 @@ class SameCosts:
     def look(self, seed: int) -> Any:
         """Take in a scene; return the state (5,) to plan from: pose in the present ego frame, speed, yaw rate."""
         torch = self._torch
-        grid, pose, twist, goal = scene(seed)
+        grid, pose, twist, goal = draw_room(seed)
         clear_m = self._limits.radius_m + self._config.wall_margin_m
         seen = outlook(grid, motion_forecast(np.tile(grid, (tensors.HISTORY_FRAMES, 1, 1)).astype(np.float32)))
         ahead = relative(pose, np.append(goal, 0.0))[:2]

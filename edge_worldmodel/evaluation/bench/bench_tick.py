@@ -19,7 +19,7 @@ from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.planner.planner import Planner, PlannerConfig, PlannerOutput
 from edge_worldmodel.core.types import Floats, LatentFrame, WarmStart
 from edge_worldmodel.evaluation.bench.bench_peers import Peer, PeerMissingError, open_peer
-from edge_worldmodel.evaluation.bench.tick_figures import scene
+from edge_worldmodel.evaluation.bench.seeded_room import draw_room
 
 _PERIOD_NS = 100_000_000
 _WARM_UP = 3
@@ -92,7 +92,7 @@ def measure_ticks(model: WorldModel, wish: TickWish, peer_python: str = "") -> d
 
 def frames_of(model: WorldModel, seed: int) -> tuple[tuple[LatentFrame, LatentFrame], Floats]:
     """Return two frames of one seeded room, a control period apart, and the goal (2,)."""
-    grid, pose, twist, goal = scene(seed)
+    grid, pose, twist, goal = draw_room(seed)
     context = model.encode(np.tile(grid, (5, 1, 1))[None].astype(np.float32))
     first = LatentFrame(10**9, "odom", "base_link", pose, twist, context, 0.0, 0.0, model.model_id, 1)
     second = dataclasses.replace(first, stamp_ns=first.stamp_ns + _PERIOD_NS, sequence=2)
