@@ -21,7 +21,7 @@ from edge_worldmodel.core.time_units import to_nanoseconds
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.episode import run_episode
 from edge_worldmodel.evaluation.arena.scenario import load_scenario
-from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S, Command, Look
+from edge_worldmodel.evaluation.controllers import CONTROL_PERIOD_S, Command, ControllerInput
 from edge_worldmodel.evaluation.controllers.ours.ours import Ours, open_ours
 from edge_worldmodel.evaluation.live.process_usage import read_usage
 from edge_worldmodel.sim.robots import RobotSpec
@@ -46,15 +46,15 @@ class SoakResult:
         return end / middle - 1.0
 
 
-class _LookRecorder(Ours):
-    """Our controller, keeping every look that it is given."""
+class _InputRecorder(Ours):
+    """Our controller, keeping every input that it is given."""
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
         super().reset(robot, goal, seed, walls)
-        self.looks: list[Look] = []
+        self.inputs: list[ControllerInput] = []
 
-    def act(self, look: Look) -> Command:
-        self.looks.append(look)
+    def act(self, look: ControllerInput) -> Command:
+        self.inputs.append(look)
         return super().act(look)
 
 
@@ -62,27 +62,27 @@ def soak(minutes: float, model_dir: str = "") -> SoakResult:
     """Run ``minutes`` of robot time with the model in ``model_dir``; empty: the shipped one."""
     scenario = load_scenario(_SCENARIO, _TRAINING_SEED)
     settings = {"model_dir": model_dir}
-    recorder = open_ours(scenario.robot, scenario.max_speed_mps, settings, _LookRecorder)
+    recorder = open_ours(scenario.robot, scenario.max_speed_mps, settings, _InputRecorder)
     run_episode(scenario, 0, recorder)
     controller: Ours = open_ours(scenario.robot, scenario.max_speed_mps, settings)
-    return run_ticks(controller, recorder.looks, max(round(60.0 * minutes / LOOK_PERIOD_S), 1))
+    return run_ticks(controller, recorder.inputs, max(round(60.0 * minutes / CONTROL_PERIOD_S), 1))
 
 
-def run_ticks(controller: Ours, looks: Sequence[Look], ticks: int) -> SoakResult:
-    """Give looks to the controller again and again, and watch time and memory.
+def run_ticks(controller: Ours, inputs: Sequence[ControllerInput], ticks: int) -> SoakResult:
+    """Give inputs to the controller again and again, and watch time and memory.
 
     Args:
         controller: reset, with its goal.
-        looks: consecutive ones of one drive, at least two.
-        ticks: how many looks to give.
+        inputs: consecutive ones of one drive, at least two.
+        ticks: how many inputs to give.
     """
     # Filled now: pages that are touched one by one would look like growth.
     times_s = np.full((2, ticks), np.nan)
     marks = {max(round(share * ticks), 1): f"{share:.0%}" for share in _MARKS}
     memory_mb: dict[str, float] = {}
-    for number, look in zip(tqdm(range(ticks), unit="tick", mininterval=1.0), _endless(looks), strict=False):
+    for number, given in zip(tqdm(range(ticks), unit="tick", mininterval=1.0), _endless(inputs), strict=False):
         began_s, began_cpu_s = time.perf_counter(), time.thread_time()
-        controller.act(look)
+        controller.act(given)
         times_s[:, number] = time.perf_counter() - began_s, time.thread_time() - began_cpu_s
         if number + 1 in marks:
             memory_mb[marks[number + 1]] = read_usage(os.getpid()).resident_mb
@@ -90,13 +90,13 @@ def run_ticks(controller: Ours, looks: Sequence[Look], ticks: int) -> SoakResult
     return SoakResult(ticks, memory_mb, tick_s, cpu_s)
 
 
-def _endless(looks: Sequence[Look]) -> Iterator[Look]:
-    """Yield looks forwards and backwards without end, with stamps that go on; backwards the twist is reversed."""
-    stamp_ns = looks[0].stamp_ns
-    backwards = [replace(look, twist=-look.twist) for look in looks[-2:0:-1]]
-    for look in cycle(chain(looks, backwards)):
-        yield replace(look, stamp_ns=stamp_ns, sweep=replace(look.sweep, stamp_ns=stamp_ns))
-        stamp_ns += to_nanoseconds(LOOK_PERIOD_S)
+def _endless(inputs: Sequence[ControllerInput]) -> Iterator[ControllerInput]:
+    """Yield inputs forwards and backwards without end, with stamps that go on; backwards the twist is reversed."""
+    stamp_ns = inputs[0].stamp_ns
+    backwards = [replace(given, twist=-given.twist) for given in inputs[-2:0:-1]]
+    for given in cycle(chain(inputs, backwards)):
+        yield replace(given, stamp_ns=stamp_ns, sweep=replace(given.sweep, stamp_ns=stamp_ns))
+        stamp_ns += to_nanoseconds(CONTROL_PERIOD_S)
 
 
 def summary_line(result: SoakResult) -> str:
