@@ -26,9 +26,9 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.recording import recorded_messages as to_msg
 from edge_worldmodel.nodes.recording.player_config import PlayerConfig
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg
-from edge_worldmodel.nodes.ros.managed_node import RCLError
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
+from edge_worldmodel.nodes.ros.rclpy_internals import RCLError
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import describe
 from edge_worldmodel.recordings.goal import GoalAhead

@@ -25,10 +25,8 @@ class GoalInput:
     def __init__(self, node: ManagedNode, frames: Frames, ahead_m: float = 4.0) -> None:
         self.health = node.health
         self.get_logger = node.get_logger
-        self.subscriptions = [
-            node.create_subscription(PoseStamped, "goal_pose", self._on_goal, LATEST),
-            node.create_subscription(Path, "path", self._on_path, LATEST),
-        ]
+        node.open_subscription(PoseStamped, "goal_pose", self._on_goal, LATEST)
+        node.open_subscription(Path, "path", self._on_path, LATEST)
         self._frames, self._ahead_m = frames, ahead_m
         self._odom_frame = node.common.odom_frame
         self._wanted: PoseStamped | Route | None = None

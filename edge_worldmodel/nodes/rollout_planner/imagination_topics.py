@@ -23,10 +23,10 @@ class ImaginationTopics:
     """Publishers that a node has for as long as it is configured."""
 
     def __init__(self, node: ManagedNode) -> None:
-        self._rollouts = node.create_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
-        self._solutions = node.create_publisher(msg.LatentFrame, "planner/solution", LATEST)
-        self._imagined = node.create_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
-        self._markers = node.create_publisher(MarkerArray, "planner/markers", LATEST)
+        self._rollouts = node.open_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
+        self._solutions = node.open_publisher(msg.LatentFrame, "planner/solution", LATEST)
+        self._imagined = node.open_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
+        self._markers = node.open_publisher(MarkerArray, "planner/markers", LATEST)
 
     def publish(self, job: Job, decision: Decision) -> RolloutSet | None:
         """Send what was imagined, and what is expected next; return the candidates, None where a plan is re-used."""

@@ -7,7 +7,6 @@ import threading
 import time
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
 from rclpy.serialization import serialize_message
 
 import edge_worldmodel.msg as msg
@@ -62,6 +61,7 @@ class RolloutPlannerNode(ManagedNode):
         effort, heat = EffortControl(self._effort_config), Heat(self._heat_config)
         self._thinking = Thinking(deliberation, self._timing, effort, heat, clocks)
         self._frames = Frames(self, self.common.base_frame)
+        self.on_teardown(self._frames.close)
         self._waiting: LatentFrame | None = None
         self._plan: Plan | None = None
         self._plan_bytes = b""
@@ -70,34 +70,18 @@ class RolloutPlannerNode(ManagedNode):
         self._report = PlanningReport(self.health, self._timing.stalled_after_s)
         self._connect()
         self._worker = LatestWorker(self._think)
+        self.on_teardown(self._worker.close)
 
     def _connect(self) -> None:
-        self._plans = self.create_publisher(msg.Plan, "planner/plan", PROMISED)
+        self._plans = self.open_publisher(msg.Plan, "planner/plan", PROMISED)
         self._imagination = ImaginationTopics(self)
         self._goal = GoalInput(self, self._frames, self._timing.path_ahead_m)
-        self._inputs = [
-            self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
-            self.create_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST),
-            *self._goal.subscriptions,
-        ]
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._patience = self.create_timer(
-            self._timing.warm_start_wait_s, self._start_cold, clock=steady, autostart=False
-        )
-        self._blinding = self.create_timer(self._timing.frame_timeout_s, self._withdraw, clock=steady, autostart=False)
-        self._thermometer = self.create_timer(1.0, self._feel, clock=steady)
-        self._heartbeat = self.create_timer(1.0 / self._timing.heartbeat_hz, self._resend, clock=steady)
-
-    def teardown(self) -> None:
-        """Stop thinking and disconnect."""
-        if "_worker" in self.__dict__:
-            self.__dict__.pop("_worker").close()
-            for subscription in self._inputs:
-                self.destroy_subscription(subscription)
-            self.destroy_timer(self._patience)
-            self.destroy_timer(self._blinding)
-            self.destroy_timer(self._thermometer)
-            self.destroy_timer(self._heartbeat)
+        self.open_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST)
+        self.open_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST)
+        self._patience = self.open_timer(self._timing.warm_start_wait_s, self._start_cold, autostart=False)
+        self._blinding = self.open_timer(self._timing.frame_timeout_s, self._withdraw, autostart=False)
+        self.open_timer(1.0, self._feel)
+        self.open_timer(1.0 / self._timing.heartbeat_hz, self._resend)
 
     @guarded
     def _on_frame(self, message: msg.LatentFrame) -> None:

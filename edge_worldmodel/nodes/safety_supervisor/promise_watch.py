@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 
 from edge_worldmodel.nodes.ros.qos import WATCHED
-
-
-class EventsOnly(CallbackGroup):
-    """Lets events of a subscription be executed and never its messages, which somebody else reads."""
-
-    def can_execute(self, entity: Any) -> bool:
-        """Return whether this is an event."""
-        return not isinstance(entity, Subscription)
-
-    def beginning_execution(self, entity: Any) -> bool:
-        """Return whether this is an event."""
-        return not isinstance(entity, Subscription)
-
-    def ending_execution(self, entity: Any) -> None:
-        """Do nothing: nothing was locked."""
+from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly
 
 
 class PromiseWatch:
