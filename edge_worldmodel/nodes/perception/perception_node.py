@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,14 +14,14 @@ from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 import edge_worldmodel.msg as msg
-from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError, InputError
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.perception.perception import Observation, Perception
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import LatentFrame
-from edge_worldmodel.nodes.perception.perception_topics import PerceptionTopics
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.frames import Frames
@@ -30,6 +31,38 @@ from edge_worldmodel.nodes.ros.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR
 from edge_worldmodel.nodes.ros.spans import mark
+
+
+@dataclass(frozen=True)
+class PerceptionTopics(Config):
+    """What perception listens to."""
+
+    scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics.", read_only=True)
+    cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics.", read_only=True)
+    depth_topics: tuple[str, ...] = param(
+        (), "Depth image topics; camera_info is expected beside each.", read_only=True
+    )
+    pose_topic: str = param("pose", "PoseStamped topic, used when ego_motion is 'pose'.", read_only=True)
+    sensor_pose: tuple[float, ...] = param(
+        (), "x [m], y [m], yaw [rad] of every sensor in the base frame; empty: ask tf.", read_only=True
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields and that there is something to look with."""
+        super().__post_init__()
+        if len(self.sensor_pose) not in (0, 3):
+            raise ConfigError(f"sensor_pose = {self.sensor_pose!r}: give x, y and yaw, or nothing")
+        if not any((*self.scan_topics, *self.cloud_topics, *self.depth_topics)):
+            raise ConfigError("perception has no sensor: name a topic in scan_topics, cloud_topics or depth_topics")
+
+    @property
+    def camera_infos(self) -> dict[str, str]:
+        """The camera_info topic beside each depth image topic."""
+        return {
+            topic: f"{topic.rsplit('/', 1)[0]}/camera_info" if "/" in topic else "camera_info"
+            for topic in self.depth_topics
+            if topic
+        }
 
 
 class PerceptionNode(ManagedNode):

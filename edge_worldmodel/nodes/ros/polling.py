@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.node import Node
@@ -28,7 +28,7 @@ class _Input:
     kind: type
     callback: Callable[[Any], None]
     repeats: bool
-    subscription: Subscription | None = None
+    subscription: Subscription = field(init=False)
     last_bytes: bytes = b""
     last_message: Any = None
 

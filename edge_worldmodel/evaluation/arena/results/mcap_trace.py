@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from edge_worldmodel.core.geometry import compose, quaternion_from_yaw, relative
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.outcome import Trace
 from edge_worldmodel.evaluation.arena.scenario import EpisodeCase
+from edge_worldmodel.recordings.mcap_file import McapFile
 from edge_worldmodel.sim.mjcf import PERSON_HEIGHT_M
 from edge_worldmodel.sim.robots import ScannerSpec
 from edge_worldmodel.sim.shapes import Cylinder, Solid
 
 _GREY, _BLUE = (0.6, 0.6, 0.6, 1.0), (0.2, 0.45, 0.85, 0.9)
+_LATCHED_TOPICS = ("tf_static", "world", "goal_pose")
 _LATCHED = "- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n"
 
 
@@ -38,6 +39,9 @@ class _Messages:
 
     def make(self, kind: str, **values: Any) -> Any:
         return self.store.types[kind.replace("/", "/msg/", 1)](**values)
+
+    def definition(self, type_name: str) -> str:
+        return str(self.store.generate_msgdef(type_name, ros_version=2)[0])
 
     def header(self, stamp_ns: int, frame: str) -> Any:
         seconds, nanoseconds = divmod(int(stamp_ns), 10**9)
@@ -75,10 +79,8 @@ def write_mcap(path: Path, trace: Trace, case: EpisodeCase) -> None:
     Frames: map (the world), odom (origin at the start), base_link, scan. Raises OSError if it cannot be written.
     """
     messages = _Messages()
-    with path.open("wb") as file:
-        writer = Writer(file, compression=CompressionType.ZSTD)
-        writer.start(profile="ros2", library="edge_worldmodel")
-        send = _sender(writer, messages)
+    with McapFile(path, messages.definition) as file:
+        send = _sender(file, messages)
         robot = case.drawn.world.robots[0]
         mount = robot.spec.scanners[0]
         begin_ns = int(trace.stamps_ns[0])
@@ -92,25 +94,17 @@ def write_mcap(path: Path, trace: Trace, case: EpisodeCase) -> None:
         radii = np.array([person.radius_m for person in case.drawn.world.people])
         for moment in range(len(trace.stamps_ns)):
             _send_moment(send, messages, trace, moment, mount, radii)
-        writer.finish()
 
 
 Send = Callable[..., None]
 
 
-def _sender(writer: Writer, messages: _Messages) -> Send:
-    channels: dict[str, int] = {}
-
+def _sender(file: McapFile, messages: _Messages) -> Send:
     def send(topic: str, stamp_ns: int, kind: str, **values: Any) -> None:
-        """Write one message of a kind ("package/Name"), with its channel at the first one."""
+        """Write one message of a kind ("package/Name")."""
         name = kind.replace("/", "/msg/", 1)
-        if topic not in channels:
-            definition, _ = messages.store.generate_msgdef(name, ros_version=2)
-            schema = writer.register_schema(name, "ros2msg", definition.encode())
-            qos = {"offered_qos_profiles": _LATCHED if topic in ("tf_static", "world", "goal_pose") else ""}
-            channels[topic] = writer.register_channel(f"/{topic}", "cdr", schema, qos)
         data = bytes(messages.store.serialize_cdr(messages.make(kind, **values), name))
-        writer.add_message(channels[topic], log_time=stamp_ns, publish_time=stamp_ns, data=data)
+        file.write(f"/{topic}", name, data, stamp_ns, _LATCHED if topic in _LATCHED_TOPICS else "")
 
     return send
 
