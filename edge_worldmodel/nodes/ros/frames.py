@@ -18,7 +18,7 @@ from edge_worldmodel.core.types import Floats
 class MissingTransformError(InputError):
     """tf does not (yet) know a transform that is needed."""
 
-    cause = "missing_tf"
+    kind = "missing_tf"
 
 
 class Frames:
