@@ -27,7 +27,7 @@ from edge_worldmodel.evaluation.live.process_usage import read_usage
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.inventory import commit, device_name
 from edge_worldmodel.models.manifest import VerifiedModel, load_model
-from edge_worldmodel.models.record import DEFAULT_VARIANT
+from edge_worldmodel.models.placement_record import DEFAULT_VARIANT
 from edge_worldmodel.models.shipped import models_folder
 
 SCHEMA = 2
@@ -106,8 +106,8 @@ def _compare_models(options: argparse.Namespace) -> int:
     if len(names) < 2 or len(set(names)) < len(names) or options.slo or options.against:
         raise ConfigError(f"--compare {options.compare}: two models or more, each once, without --slo and --against")
     folders = {name: model_comparison.find_model(name, models_folder(), DEFAULT_VARIANT) for name in names}
-    contenders = model_comparison.open_contenders(folders, options.threads)
-    material = model_comparison.Material.simulated(options.clips, options.drives)
+    contenders = model_comparison.open_for_comparison(folders, options.threads)
+    material = model_comparison.ComparisonData.simulated(options.clips, options.drives)
     workload = Workload(options.maneuvers * options.futures, options.steps)
     clock_s = time.process_time if options.cpu_time else time.perf_counter
     conditions = {"threads": options.threads, "clock": "CPU time" if options.cpu_time else "elapsed",

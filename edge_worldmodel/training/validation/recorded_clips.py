@@ -1,4 +1,4 @@
-"""Clips from recorded scanners: what the robot saw over a second, and the cells it observed over the next three.
+"""ClipSet from recorded scanners: what the robot saw over a second, and the cells it observed over the next three.
 
 The past is drawn by core.perception, as it is on a robot. The truth is what later scans hit, ego motion taken out;
 a cell that no later scan looked at is not known, and not scored.
@@ -31,14 +31,14 @@ from edge_worldmodel.recordings.description import describe
 from edge_worldmodel.recordings.playback import EgoMotion, prepare
 from edge_worldmodel.recordings.records import Scan
 from edge_worldmodel.training.data.shards import pack
-from edge_worldmodel.training.data.splits import Clips, motion_of
+from edge_worldmodel.training.data.splits import ClipSet, motion_of
 
 _LOG = logging.getLogger(__name__)
 _HISTORY_S = 1.0
 _TOLERANCE_S = 0.12
 """Farthest a later scan may lie from an imagined time to be its truth."""
 _STRETCH_S = 20.0
-"""Clips of one stretch of a recording go together in the bootstrap."""
+"""ClipSet of one stretch of a recording go together in the bootstrap."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 Bools = NDArray[np.bool_]
@@ -87,7 +87,7 @@ class _Moment:
     maneuver: NDArray[np.float32]
 
 
-def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = None) -> Clips:
+def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = None) -> ClipSet:
     """Return clips of recordings, spread evenly over each.
 
     Args:
@@ -119,7 +119,7 @@ def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = 
     maneuver = np.stack([moment.maneuver for moment in moments])
     unaware = np.zeros(len(moments), bool)
     grouped = group.ravel().astype(np.intp)
-    return Clips(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
+    return ClipSet(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
 
 
 def _read(path: Path) -> tuple[_Recorded, str]:

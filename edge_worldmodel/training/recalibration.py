@@ -15,7 +15,7 @@ from edge_worldmodel.core.model.context_channels import BLOCK
 from edge_worldmodel.core.tensors import HORIZON_STEPS, LATENT
 from edge_worldmodel.training import losses
 from edge_worldmodel.training.batches import take
-from edge_worldmodel.training.data.splits import Clips
+from edge_worldmodel.training.data.splits import ClipSet
 from edge_worldmodel.training.networks import WorldNetworks
 
 _FUTURES = 8
@@ -25,7 +25,9 @@ _ROUNDS = 60
 
 
 @torch.no_grad()
-def calibrate(networks: WorldNetworks, clips: Clips, most: int = 400, *, noise: bool = True) -> dict[str, list[float]]:
+def recalibrate(
+    networks: WorldNetworks, clips: ClipSet, most: int = 400, *, noise: bool = True
+) -> dict[str, list[float]]:
     """Fit gain and offset per horizon on validation clips and fold them in; returns both for the record.
 
     Args:

@@ -22,7 +22,7 @@ _DECAY = 0.98
 _SMALLEST = 1e-8
 
 
-class Range:
+class RunningRange:
     """Running bounds of what enters one layer; zero is always within."""
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class Range:
         self._seen = True
 
 
-def rounded_activations(values: Tensor, bounds: Range) -> Tensor:
+def fake_quantise_activations(values: Tensor, bounds: RunningRange) -> Tensor:
     """Round to 256 steps between the bounds; the gradient passes where nothing was clipped."""
     scale = max((bounds.high - bounds.low) / 255.0, _SMALLEST)
     zero = round(-bounds.low / scale)
     return torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, 255)
 
 
-def rounded_weights(weight: Tensor) -> Tensor:
+def fake_quantise_weights(weight: Tensor) -> Tensor:
     """Round to 7 bits per output channel, as compression.quantise does."""
     scale = (weight.detach().abs().amax(dim=(1, 2, 3)) / WEIGHT_LIMIT).clamp(min=_SMALLEST)
     zeros = torch.zeros(len(scale), dtype=torch.int32, device=weight.device)
@@ -53,7 +53,7 @@ def rounded_weights(weight: Tensor) -> Tensor:
 
 
 @contextmanager
-def rounding(networks: WorldNetworks) -> Iterator[None]:
+def fake_quantised(networks: WorldNetworks) -> Iterator[None]:
     """Within the block, every convolution that is exported computes with rounded weights and inputs."""
     layers = [
         layer
@@ -63,7 +63,7 @@ def rounding(networks: WorldNetworks) -> Iterator[None]:
     ]
     for layer in layers:
         # on the instance: parameters keep their names and order, which checkpoint and average rely on
-        layer.forward = _rounded_forward(layer, Range())
+        layer.forward = _rounded_forward(layer, RunningRange())
     try:
         yield
     finally:
@@ -71,12 +71,12 @@ def rounding(networks: WorldNetworks) -> Iterator[None]:
             del layer.forward
 
 
-def _rounded_forward(layer: nn.Conv2d, bounds: Range) -> Any:
+def _rounded_forward(layer: nn.Conv2d, bounds: RunningRange) -> Any:
     def forward(values: Tensor) -> Tensor:
         if layer.training:
             bounds.update(values.detach())
-        weight = rounded_weights(layer.weight)
-        rounded = rounded_activations(values, bounds)
+        weight = fake_quantise_weights(layer.weight)
+        rounded = fake_quantise_activations(values, bounds)
         return functional.conv2d(rounded, weight, layer.bias, layer.stride, layer.padding)
 
     return forward

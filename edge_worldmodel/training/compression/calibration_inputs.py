@@ -14,7 +14,7 @@ from edge_worldmodel.core.model.world_model import Backend, WorldModel
 from edge_worldmodel.core.tensors import LATENT, NETWORKS
 from edge_worldmodel.core.types import WarmStart
 from edge_worldmodel.training.data.shards import ShardSet
-from edge_worldmodel.training.data.splits import Clips, to_clips
+from edge_worldmodel.training.data.splits import ClipSet, to_clips
 from edge_worldmodel.training.validation.examples import examples
 
 Inputs = dict[str, NDArray[Any]]
@@ -25,7 +25,7 @@ _WARM_LEVEL = 0.5
 _SHARDS = 8
 
 
-class Recorder:
+class RecordingBackend:
     """A backend that keeps what it was asked."""
 
     def __init__(self, backend: Backend) -> None:
@@ -47,7 +47,7 @@ class Recorder:
         return self._backend.describe()
 
 
-def collect(backend: Backend, clips: Clips, seed: int = 0) -> dict[str, list[Inputs]]:
+def collect_inputs(backend: Backend, clips: ClipSet, seed: int = 0) -> dict[str, list[Inputs]]:
     """Return what each network is asked while futures of ``clips`` are imagined, cold and warm.
 
     Args:
@@ -55,7 +55,7 @@ def collect(backend: Backend, clips: Clips, seed: int = 0) -> dict[str, list[Inp
         clips: held-in clips, never those that quality is measured on.
         seed: of the noise.
     """
-    recorder, rng = Recorder(backend), np.random.default_rng(seed)
+    recorder, rng = RecordingBackend(backend), np.random.default_rng(seed)
     model = WorldModel(recorder, "calibration")
     for example in tqdm(examples(clips), total=len(clips), desc="calibration", unit="clip"):
         noise = rng.standard_normal(LATENT.with_batch(_FUTURES)).astype(np.float32)
@@ -69,7 +69,7 @@ def collect(backend: Backend, clips: Clips, seed: int = 0) -> dict[str, list[Inp
     return recorder.asked
 
 
-def some_clips(data: Path, split: str, count: int) -> Clips:
+def sample_clips(data: Path, split: str, count: int) -> ClipSet:
     """Return ``count`` clips of a split, from shards and places in them spread evenly, without reading all of it."""
     shards = ShardSet(data, split)
     chosen = np.unique(np.linspace(0, len(shards) - 1, min(_SHARDS, len(shards))).astype(int))

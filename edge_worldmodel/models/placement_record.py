@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
-from edge_worldmodel.models.choice import Choice, Measured, ServiceLevel, choose, quality_of
+from edge_worldmodel.models.model_choice import ModelChoice, ServiceLevel, VariantFigures, choose, quality_of
 
 SCHEMA = 1
 DEFAULT_VARIANT = "small-int8"
@@ -27,13 +27,13 @@ class PlacementError(EdgeWorldModelError):
 
 
 @dataclass(frozen=True)
-class Record:
+class PlacementRecord:
     """Figures of all variants on one device and runtime, and the service level they were measured for."""
 
     device: str
     runtime: str
     level: ServiceLevel
-    measured: tuple[Measured, ...]
+    measured: tuple[VariantFigures, ...]
 
 
 def record_path() -> Path:
@@ -47,7 +47,7 @@ def runtime_name(backend: str, threads: int, options: BackendOptions) -> str:
     return f"{backend}{f' {detail}' if detail else ''}, {threads} thread(s)"
 
 
-def write_record(path: Path, record: Record) -> None:
+def write_record(path: Path, record: PlacementRecord) -> None:
     """Write a record, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
@@ -55,7 +55,7 @@ def write_record(path: Path, record: Record) -> None:
     os.replace(beside, path)
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path) -> PlacementRecord:
     """Read a record.
 
     Raises:
@@ -65,8 +65,8 @@ def read_record(path: Path) -> Record:
         data = json.loads(path.read_text())
         if data["schema"] != SCHEMA:
             raise PlacementError(f"{path} has schema {data['schema']!r}, this program reads {SCHEMA}: place again")
-        measured = tuple(Measured(**one) for one in data["measured"])
-        return Record(data["device"], data["runtime"], ServiceLevel(**data["level"]), measured)
+        measured = tuple(VariantFigures(**one) for one in data["measured"])
+        return PlacementRecord(data["device"], data["runtime"], ServiceLevel(**data["level"]), measured)
     except (OSError, ValueError, TypeError, KeyError, ConfigError) as error:
         raise PlacementError(
             f"{path} cannot be read ({error}): run edge-worldmodel place again, or remove it"
@@ -80,7 +80,7 @@ def variants(models: Path) -> list[Path]:
 
 def resolve(
     models: Path, pinned: str, path: Path, device: str, runtime: str, refused: Collection[str] = ()
-) -> tuple[Path, Choice]:
+) -> tuple[Path, ModelChoice]:
     """Return the folder of the model to run, and why.
 
     Args:
@@ -98,7 +98,7 @@ def resolve(
     if pinned:
         if pinned not in there:
             raise PlacementError(f"model '{pinned}' is not in {models}: choose one of {', '.join(there) or 'none'}")
-        return there[pinned], Choice(pinned, True, f"{pinned} was chosen by the operator")
+        return there[pinned], ModelChoice(pinned, True, f"{pinned} was chosen by the operator")
     choice = _from_record(there, path, device, runtime, refused)
     return models / choice.variant, choice
 
@@ -122,7 +122,9 @@ def default_variant(runtime: str, refused: Collection[str] = ()) -> str:
     return left[0]
 
 
-def _from_record(there: dict[str, Path], path: Path, device: str, runtime: str, refused: Collection[str]) -> Choice:
+def _from_record(
+    there: dict[str, Path], path: Path, device: str, runtime: str, refused: Collection[str]
+) -> ModelChoice:
     default = partial(_default, runtime, refused)
     if not path.exists():
         return default("nothing was measured on this device; edge-worldmodel place does")
@@ -147,10 +149,10 @@ def _from_record(there: dict[str, Path], path: Path, device: str, runtime: str, 
     return choice if choice.variant else default(choice.why)
 
 
-def _default(runtime: str, refused: Collection[str], why: str) -> Choice:
+def _default(runtime: str, refused: Collection[str], why: str) -> ModelChoice:
     variant = default_variant(runtime, refused)
     rest = f" without {', '.join(refused)}" if refused else ""
-    return Choice(variant, False, f"{variant} is the default{rest}: {why}")
+    return ModelChoice(variant, False, f"{variant} is the default{rest}: {why}")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -162,7 +164,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return claimed if isinstance(claimed, dict) else {}
 
 
-def summary(one: Measured) -> str:
+def summary(one: VariantFigures) -> str:
     """Return the figures of a variant on one line."""
     if one.problem:
         return f"  {one.variant:12s} {one.problem}"

@@ -8,7 +8,14 @@ torch = pytest.importorskip("torch", reason="needs the training environment: mak
 
 from edge_worldmodel.core.errors import ConfigError  # noqa: E402
 from edge_worldmodel.core.tensors import NETWORKS  # noqa: E402
-from edge_worldmodel.training.compression.narrowing import IN, OUT, channels, groups, narrow, narrower  # noqa: E402
+from edge_worldmodel.training.compression.channel_pruning import (  # noqa: E402
+    IN,
+    OUT,
+    channel_groups,
+    count_channels,
+    narrower_architecture,
+    prune_channels,
+)
 from edge_worldmodel.training.export import example_inputs  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
 
@@ -21,7 +28,7 @@ def _with_dead_channels() -> WorldNetworks:
     torch.manual_seed(0)
     networks, target = WorldNetworks(WIDE), WorldNetworks(NARROW).state_dict()
     state = networks.state_dict()
-    for number, group in enumerate(groups(networks)):
+    for number, group in enumerate(channel_groups(networks)):
         name, axis = group.layers[0]
         size, kept = state[f"{name}.weight"].shape[axis], target[f"{name}.weight"].shape[axis]
         dead = torch.randperm(size, generator=torch.Generator().manual_seed(number))[kept:]
@@ -35,8 +42,8 @@ def _with_dead_channels() -> WorldNetworks:
 
 def test_dead_channels_go_and_nothing_changes() -> None:
     wide = _with_dead_channels()
-    kept = narrow(wide, NARROW)
-    assert kept.architecture == NARROW and channels(kept) < channels(wide)
+    kept = prune_channels(wide, NARROW)
+    assert kept.architecture == NARROW and count_channels(kept) < count_channels(wide)
     for name, spec in NETWORKS.items():
         inputs = [torch.from_numpy(value) for value in example_inputs(spec, 2).values()]
         with torch.no_grad():
@@ -45,15 +52,15 @@ def test_dead_channels_go_and_nothing_changes() -> None:
 
 
 def test_every_group_is_written_and_read() -> None:
-    for group in groups(WorldNetworks(WIDE)):
+    for group in channel_groups(WorldNetworks(WIDE)):
         assert {axis for _, axis in group.layers} == {OUT, IN}, group
 
 
 def test_widths_are_rounded_and_never_grow() -> None:
-    found = narrower(Architecture(), 0.3)
+    found = narrower_architecture(Architecture(), 0.3)
     assert (found.encoder_width, found.denoiser_width, found.deep_width, found.decoder_width) == (48, 32, 64, 32)
     assert found.embedding == Architecture().embedding
     with pytest.raises(ConfigError, match="share = 1.5"):
-        narrower(Architecture(), 1.5)
+        narrower_architecture(Architecture(), 1.5)
     with pytest.raises(ConfigError, match="encoder_width = 64, but there are only 32 channels"):
-        narrow(WorldNetworks(WIDE), Architecture())
+        prune_channels(WorldNetworks(WIDE), Architecture())

@@ -29,7 +29,7 @@ class NoMatrixProductsError(ModelError):
 
 
 @dataclass(frozen=True)
-class Reach:
+class WeightCounts:
     """Weights of a model by the operator that reads them, and what four bits would save."""
 
     products: int
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         NoMatrixProductsError: matrix products hold less than WORTHWHILE_SHARE of the weights.
     """
     model = load_model(options.model)
-    found = reach(model.networks)
+    found = count_weights(model.networks)
     print(
         f"{model.model_id}: weights in convolutions {found.convolutions:,}, in matrix products {found.products:,}, "
         f"elsewhere {found.others:,}; four bits for the products would save {found.bytes_saved / 1e3:.0f} kB"
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     )
 
 
-def reach(networks: Mapping[str, bytes]) -> Reach:
+def count_weights(networks: Mapping[str, bytes]) -> WeightCounts:
     """Count the weights of all networks by what reads them."""
     counts = dict.fromkeys(("products", "convolutions", "others"), 0)
     saved = 0
@@ -89,4 +89,4 @@ def reach(networks: Mapping[str, bytes]) -> Reach:
             counts[kind] += sum(sizes.get(name, 0) for name in node.input)
             if kind == "products":
                 saved += sum(int(sizes[name] * (widths[name] - 0.5)) for name in node.input[1:2] if name in sizes)
-    return Reach(**counts, bytes_saved=saved)
+    return WeightCounts(**counts, bytes_saved=saved)

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the training environment: make setup-train")
 
-from edge_worldmodel.training.calibration import _fit, calibrate  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
+from edge_worldmodel.training.recalibration import _fit, recalibrate  # noqa: E402
 
 from .clip_factory import moving_blobs  # noqa: E402
 
@@ -41,7 +41,7 @@ def test_the_decoder_takes_gain_and_offset_in() -> None:
     networks = WorldNetworks(SMALL).eval()
     latent, context = torch.randn(2, 8, 16, 16), torch.randn(1, 208, 16, 16)
     before = networks.decoder.logits(latent, context)
-    found = calibrate(networks, moving_blobs(12), most=8)
+    found = recalibrate(networks, moving_blobs(12), most=8)
     gain, offset = (torch.tensor(found[name])[None, :, None, None] for name in ("gain", "offset"))
     torch.testing.assert_close(networks.decoder.logits(latent, context), gain * before + offset, atol=2e-3, rtol=1e-3)
     assert (gain != 1.0).any()

@@ -22,13 +22,13 @@ OUT, IN = 0, 1
 
 
 @dataclass(frozen=True)
-class Group:
+class ChannelGroup:
     """Layers, by name, that share a set of channels, each with the axis on which it has them."""
 
     layers: tuple[tuple[str, int], ...]
 
 
-def narrower(architecture: Architecture, share: float, multiple: int = 16) -> Architecture:
+def narrower_architecture(architecture: Architecture, share: float, multiple: int = 16) -> Architecture:
     """Return the architecture with about ``share`` of the channels gone.
 
     Args:
@@ -43,7 +43,7 @@ def narrower(architecture: Architecture, share: float, multiple: int = 16) -> Ar
     return replace(architecture, **{name: min(widths[name], width) for name, width in kept.items()})
 
 
-def narrow(networks: WorldNetworks, architecture: Architecture) -> WorldNetworks:
+def prune_channels(networks: WorldNetworks, architecture: Architecture) -> WorldNetworks:
     """Return new networks of ``architecture`` with the most important channels of ``networks``.
 
     Raises:
@@ -55,7 +55,7 @@ def narrow(networks: WorldNetworks, architecture: Architecture) -> WorldNetworks
     target = WorldNetworks(architecture)
     state = {name: value.clone() for name, value in networks.state_dict().items()}
     wanted = target.state_dict()
-    for group in groups(networks):
+    for group in channel_groups(networks):
         name, axis = group.layers[0]
         count = wanted[f"{name}.weight"].shape[axis]
         kept = importance(state, group).topk(count).indices.sort().values
@@ -67,7 +67,7 @@ def narrow(networks: WorldNetworks, architecture: Architecture) -> WorldNetworks
     return target
 
 
-def importance(state: dict[str, Tensor], group: Group) -> Tensor:
+def importance(state: dict[str, Tensor], group: ChannelGroup) -> Tensor:
     """Return the squared norm of each channel of a group over all that writes and reads it, each layer alike."""
     total: Tensor | None = None
     for name, axis in group.layers:
@@ -79,9 +79,9 @@ def importance(state: dict[str, Tensor], group: Group) -> Tensor:
     return total
 
 
-def groups(networks: WorldNetworks) -> list[Group]:
+def channel_groups(networks: WorldNetworks) -> list[ChannelGroup]:
     """Return all channels that may go, as groups; what the tensor table fixes is in none."""
-    return [Group(tuple(layers)) for layers in (*_encoder(), *_denoiser(), *_decoder(), *_inside(networks))]
+    return [ChannelGroup(tuple(layers)) for layers in (*_encoder(), *_denoiser(), *_decoder(), *_inside(networks))]
 
 
 def _encoder() -> Iterator[list[tuple[str, int]]]:
@@ -114,6 +114,6 @@ def _named(owner: str, writers: list[str], readers: list[str]) -> list[tuple[str
     return [(f"{owner}.{name}", OUT) for name in writers] + [(f"{owner}.{name}", IN) for name in readers]
 
 
-def channels(networks: nn.Module) -> int:
+def count_channels(networks: nn.Module) -> int:
     """Count the output channels of all convolutions."""
     return sum(layer.out_channels for layer in networks.modules() if isinstance(layer, torch.nn.Conv2d))

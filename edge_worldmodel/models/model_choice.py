@@ -30,7 +30,7 @@ class ServiceLevel(Config):
 
 
 @dataclass(frozen=True)
-class Measured:
+class VariantFigures:
     """One variant on this device; ``problem`` says why there are no figures.
 
     ``error`` is what quality_of its manifest says, lower is better; None: it was never evaluated.
@@ -48,7 +48,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """A variant, or none, and why; ``met`` tells whether it keeps the service level."""
 
     variant: str
@@ -66,28 +66,28 @@ def quality_of(manifest: Mapping[str, Any]) -> float | None:
     return error if math.isfinite(error) else None
 
 
-def choose(measured: Sequence[Measured], level: ServiceLevel) -> Choice:
+def choose(measured: Sequence[VariantFigures], level: ServiceLevel) -> ModelChoice:
     """Choose the best variant that keeps ``level``, the smallest of equals; where none does, the quickest."""
     usable = [one for one in measured if not one.problem]
     if not usable:
         causes = "; ".join(f"{one.variant}: {one.problem}" for one in measured)
-        return Choice("", False, f"no model can be used here ({causes or 'none was found'})")
+        return ModelChoice("", False, f"no model can be used here ({causes or 'none was found'})")
     keeping = [one for one in usable if not _misses(one, level)]
     refused = "".join(f"; {_verdict(one, level)}" for one in sorted(measured, key=_size) if one not in keeping)
     if not keeping:
         best = min(usable, key=lambda one: (one.p95_s, one.size_bytes))
-        return Choice(best.variant, False, f"none keeps {_wanted(level)}; {best.variant} is the quickest{refused}")
+        return ModelChoice(best.variant, False, f"none keeps {_wanted(level)}; {best.variant} is the quickest{refused}")
     best, known = _best(keeping)
     others = "".join(f"; {_compared(one, best)}" for one in sorted(keeping, key=_size) if one is not best and known)
     rank = "best" if known else "smallest"
     doubt = "" if known else "; how good they are is not known"
-    return Choice(
+    return ModelChoice(
         best.variant, True, f"{best.variant} is the {rank} that keeps {_wanted(level)}: {_figures(best)}{others}{doubt}"
         f"{refused}"
     )  # fmt: skip
 
 
-def _best(keeping: Sequence[Measured]) -> tuple[Measured, bool]:
+def _best(keeping: Sequence[VariantFigures]) -> tuple[VariantFigures, bool]:
     """Return the smallest of those as good as the best, and whether how good they are is known of any."""
     errors = [one.error for one in keeping if one.error is not None]
     if not errors:
@@ -96,7 +96,7 @@ def _best(keeping: Sequence[Measured]) -> tuple[Measured, bool]:
     return min((one for one in keeping if one.error is not None and one.error <= enough), key=_size), True
 
 
-def _compared(one: Measured, best: Measured) -> str:
+def _compared(one: VariantFigures, best: VariantFigures) -> str:
     if one.error is None or best.error is None:
         return f"{one.variant} keeps it, but how good it is was never measured"
     if one.error <= _AS_GOOD * best.error and best.error <= _AS_GOOD * one.error:
@@ -104,11 +104,11 @@ def _compared(one: Measured, best: Measured) -> str:
     return f"{one.variant} keeps it and is worse (error {one.error:.3f})"
 
 
-def _size(one: Measured) -> tuple[int, float, str]:
+def _size(one: VariantFigures) -> tuple[int, float, str]:
     return one.size_bytes, one.p95_s, one.variant
 
 
-def _misses(one: Measured, level: ServiceLevel) -> list[str]:
+def _misses(one: VariantFigures, level: ServiceLevel) -> list[str]:
     misses = []
     # Written so that NaN misses.
     if not one.p95_s <= level.latency_p95_s:
@@ -118,7 +118,7 @@ def _misses(one: Measured, level: ServiceLevel) -> list[str]:
     return misses
 
 
-def _verdict(one: Measured, level: ServiceLevel) -> str:
+def _verdict(one: VariantFigures, level: ServiceLevel) -> str:
     if one.problem:
         return f"{one.variant} cannot be used: {one.problem}"
     return f"{one.variant} misses it: {' and '.join(_misses(one, level))}"
@@ -129,6 +129,6 @@ def _wanted(level: ServiceLevel) -> str:
     return f"p95 {1e3 * level.latency_p95_s:.0f} ms and {level.memory_mb:.0f} MB ({work})"
 
 
-def _figures(one: Measured) -> str:
+def _figures(one: VariantFigures) -> str:
     error = "" if one.error is None else f"forecast error {one.error:.3f}, "
     return f"{error}p95 {1e3 * one.p95_s:.0f} ms, {one.memory_mb:.0f} MB, files {one.size_bytes / 1e6:.1f} MB"

@@ -13,7 +13,7 @@ from edge_worldmodel.backends.timing import Workload
 from edge_worldmodel.core.planner.planner import PlannerConfig
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.inventory import commit, device_name
-from edge_worldmodel.training.validation.model_comparison import Material, compare, lines_of, open_contenders
+from edge_worldmodel.training.validation.model_comparison import ComparisonData, compare, lines_of, open_for_comparison
 
 _STEPS = (1, PlannerConfig().steps_cold)
 """What the model is trained for, and what the planner takes from noise."""
@@ -39,8 +39,8 @@ def report(before: Path, after: Path, options: argparse.Namespace, facts: dict[s
         options: as declared by add_arguments().
         facts: about how it was made, for the record.
     """
-    contenders = open_contenders({"before": before, "after": after}, options.threads)
-    material = Material.simulated(options.test_clips, options.drives)
+    contenders = open_for_comparison({"before": before, "after": after}, options.threads)
+    material = ComparisonData.simulated(options.test_clips, options.drives)
     told: dict[str, Any] = {"schema": 1, "commit": commit(), "machine": device_name(this_machine()),
                             "load_average": os.getloadavg()[0], "threads": options.threads, "clock": "CPU time",
                             "clips": len(material.clips), "drives": len(material.drives), "made": facts}  # fmt: skip

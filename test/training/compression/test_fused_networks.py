@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the training environment: make setup-train")
 
 from edge_worldmodel.core.tensors import NETWORKS  # noqa: E402
-from edge_worldmodel.training.compression.fused import fuse, unfold  # noqa: E402
+from edge_worldmodel.training.compression.fused_networks import fuse, unfold  # noqa: E402
 from edge_worldmodel.training.export import example_inputs  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
 
