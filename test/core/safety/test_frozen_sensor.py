@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_worldmodel.core.safety.frozen import is_moving, is_same_look, is_same_place
-from edge_worldmodel.core.safety.intake import OdometrySample
+from edge_worldmodel.core.safety.intake import OdometrySample, is_moving, repeats_pose, repeats_sweep
 from edge_worldmodel.core.sweep import Sweep
 
 
@@ -28,7 +27,7 @@ def look(hits=20, distance_m=3.0):
     ],
 )
 def test_the_same_look(before, now, same):
-    assert is_same_look(before, now) is same
+    assert repeats_sweep(before, now) is same
 
 
 @pytest.mark.parametrize(
@@ -41,8 +40,8 @@ def test_moving(twist, moving):
 
 def test_odometry_that_moves_must_get_somewhere():
     here = OdometrySample(1, "odom", "base_link", np.array([1.0, 2.0, 0.3]), np.array([0.4, 0.0, 0.0]))
-    assert is_same_place(here, replace(here, stamp_ns=2))
-    assert not is_same_place(None, here)
-    assert not is_same_place(here, replace(here, pose=np.array([1.0, 2.0, 0.3001])))
-    assert not is_same_place(here, replace(here, twist=np.zeros(3)))
-    assert not is_same_place(replace(here, twist=np.zeros(3)), here)
+    assert repeats_pose(here, replace(here, stamp_ns=2))
+    assert not repeats_pose(None, here)
+    assert not repeats_pose(here, replace(here, pose=np.array([1.0, 2.0, 0.3001])))
+    assert not repeats_pose(here, replace(here, twist=np.zeros(3)))
+    assert not repeats_pose(replace(here, twist=np.zeros(3)), here)

@@ -10,12 +10,12 @@ from rclpy.experimental import EventsExecutor  # noqa: E402
 from std_msgs.msg import Bool  # noqa: E402
 
 from edge_worldmodel.nodes.ros.qos import LATEST, PROMISED, SENSOR  # noqa: E402
-from edge_worldmodel.nodes.safety_supervisor.promise_watch import PromiseWatch  # noqa: E402
+from edge_worldmodel.nodes.safety_supervisor.supervisor_inputs import QosWatch  # noqa: E402
 
 
 def test_a_missed_deadline_and_a_vanished_publisher_are_told(probe):
     told, heard = [], [probe.listen(Bool, "topic", qos) for qos in (LATEST, SENSOR, 10)]
-    PromiseWatch(probe.node, Bool, "topic", told.append)
+    QosWatch(probe.node, Bool, "topic", told.append)
     publisher = probe.node.create_publisher(Bool, "topic", PROMISED)
     timer = probe.node.create_timer(0.03, lambda: publisher.publish(Bool()))
     assert probe.wait(lambda: len(heard[0]) > 10, 5.0), "a plain subscriber must match what the planner offers"
@@ -28,7 +28,7 @@ def test_a_missed_deadline_and_a_vanished_publisher_are_told(probe):
 
 def test_a_publisher_that_promises_nothing_is_heard_and_not_watched(probe):
     told, heard = [], probe.listen(Bool, "topic", LATEST)
-    PromiseWatch(probe.node, Bool, "topic", told.append)
+    QosWatch(probe.node, Bool, "topic", told.append)
     publisher = probe.node.create_publisher(Bool, "topic", LATEST)
     timer = probe.node.create_timer(0.03, lambda: publisher.publish(Bool()))
     assert probe.wait(lambda: len(heard) > 5, 5.0)
@@ -39,7 +39,7 @@ def test_a_publisher_that_promises_nothing_is_heard_and_not_watched(probe):
 
 def test_events_arrive_on_the_executor_that_the_nodes_run_on(probe):
     told = []
-    PromiseWatch(probe.node, Bool, "topic", told.append)
+    QosWatch(probe.node, Bool, "topic", told.append)
     publisher = probe.node.create_publisher(Bool, "topic", PROMISED)
     executor = EventsExecutor()
     executor.add_node(probe.node)

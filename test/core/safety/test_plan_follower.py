@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.safety.braking import arc
+from edge_worldmodel.core.safety.braking import arc_poses
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.tracking import follow
+from edge_worldmodel.core.safety.plan_follower import follow
 from edge_worldmodel.core.types import Trajectory
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))
@@ -21,7 +21,7 @@ DT_S = 0.4
 
 def circle(twist, steps=9):
     times_s = DT_S * np.arange(steps)
-    return Trajectory(DT_S, arc(np.array(twist), times_s), np.tile(np.array(twist), (steps, 1)))
+    return Trajectory(DT_S, arc_poses(np.array(twist), times_s), np.tile(np.array(twist), (steps, 1)))
 
 
 def test_on_the_plan_its_own_twist_is_commanded():
@@ -48,7 +48,7 @@ def test_the_robot_gets_back_to_the_plan(config, start):
     plan, pose = circle([0.8, 0.0, 0.3], steps=20), np.array(start)
     for tick in range(300):
         twist, distance_m = follow(plan, 0.02 * tick, pose, config)
-        pose = compose(pose, arc(twist, np.array([0.02]))[0])
+        pose = compose(pose, arc_poses(twist, np.array([0.02]))[0])
     assert distance_m < 0.05
 
 

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from edge_worldmodel.core.geometry import transform_points
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.imagined import Imagined
+from edge_worldmodel.core.safety.imagined_obstacles import ImaginedObstacles
 from edge_worldmodel.core.safety.limits import REST
 from edge_worldmodel.core.safety.path_gate import ObstaclePoints, PathGate
 from edge_worldmodel.core.safety.states import PASSING, State
@@ -83,7 +83,7 @@ def test_what_is_also_seen_or_beside_the_path_changes_nothing():
 
 
 def test_points_are_where_the_grid_says_seen_from_the_robot():
-    imagined, ego, robot = Imagined(0.7), np.array([1.0, 2.0, math.pi / 2]), np.array([1.0, 3.0, math.pi])
+    imagined, ego, robot = ImaginedObstacles(0.7), np.array([1.0, 2.0, math.pi / 2]), np.array([1.0, 3.0, math.pi])
     imagined.receive(START_NS, ego, grid((2.1, 0.1)))
     (found,) = imagined.points(START_NS, robot)
     np.testing.assert_allclose(transform_points(robot, found), transform_points(ego, np.array([2.1, 0.1])), atol=0.02)
@@ -100,7 +100,7 @@ def test_points_are_where_the_grid_says_seen_from_the_robot():
     ],
 )
 def test_late_early_doubtful_or_without_a_place_it_says_nothing(late_s, pose, cells):
-    imagined = Imagined(0.7)
+    imagined = ImaginedObstacles(0.7)
     imagined.receive(START_NS, np.zeros(3), cells)
     assert not len(imagined.points(START_NS + round(late_s * 1e9), pose))
     assert not imagined.rejected
@@ -108,7 +108,7 @@ def test_late_early_doubtful_or_without_a_place_it_says_nothing(late_s, pose, ce
 
 @pytest.mark.parametrize("cells", [np.zeros((3, 3)), np.zeros((0, 64))])
 def test_damaged_pictures_are_counted_and_drop_the_last_one(cells):
-    imagined = Imagined(0.7)
+    imagined = ImaginedObstacles(0.7)
     imagined.receive(START_NS, np.zeros(3), grid((1, 0)))
     imagined.receive(START_NS, np.zeros(3), cells)
     assert imagined.rejected["bad"] == 1 and not len(imagined.points(START_NS, np.zeros(3)))
@@ -117,7 +117,7 @@ def test_damaged_pictures_are_counted_and_drop_the_last_one(cells):
 
 
 def test_one_means_never():
-    imagined = Imagined(1.0)
+    imagined = ImaginedObstacles(1.0)
     imagined.receive(START_NS, np.zeros(3), np.ones(SHAPE))
     assert not len(imagined.points(START_NS, np.zeros(3)))
 
@@ -132,14 +132,14 @@ def test_it_is_no_condition_for_driving():
     ("late_ns", "usable"), [(400_000_000, True), (400_000_001, False), (-1_000_000_000, True), (-1_000_000_001, False)]
 )
 def test_a_picture_means_something_around_its_time(late_ns, usable):
-    imagined = Imagined(0.7)
+    imagined = ImaginedObstacles(0.7)
     imagined.receive(START_NS, np.zeros(3), grid((1, 0)))
     assert len(imagined.points(START_NS + late_ns, np.zeros(3))) == usable
 
 
 def test_from_its_threshold_on_a_cell_counts():
     cells = grid((1, 0))
-    imagined = Imagined(0.5)
+    imagined = ImaginedObstacles(0.5)
     for probability, counts in ((0.5, True), (0.499, False)):
         imagined.receive(START_NS, np.array([1e6, 0.0, 0.0]), np.where(cells > 0, np.float32(probability), cells))
         found = imagined.points(START_NS, np.array([1e6, 0.0, 0.0]))
@@ -147,7 +147,7 @@ def test_from_its_threshold_on_a_cell_counts():
 
 
 def test_before_the_first_picture_there_is_nothing_of_the_right_shape():
-    imagined = Imagined(0.7)
+    imagined = ImaginedObstacles(0.7)
     assert imagined.points(0, np.zeros(3)).shape == (0, 2)
     assert imagined.points(START_NS, None).shape == (0, 2)
     imagined.receive(START_NS, np.zeros(3), np.zeros((3, 3)))
