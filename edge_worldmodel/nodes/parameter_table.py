@@ -11,9 +11,8 @@ from edge_worldmodel.core.config import Config, ParamInfo, param_infos
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.planner.attention import AttentionConfig
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
-from edge_worldmodel.core.planner.effort import EffortConfig
-from edge_worldmodel.core.planner.heat import HeatConfig
-from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.effort import EffortConfig, ThermalConfig
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.recovery import RecoveryConfig
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
@@ -39,7 +38,7 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("disturbance.", DisturbanceConfig),
         ("", AttentionConfig),
         ("effort.", EffortConfig),
-        ("heat.", HeatConfig),
+        ("heat.", ThermalConfig),
         ("recovery.", RecoveryConfig),
         ("", PlannerNodeConfig),
         ("", ModelConfig),

@@ -19,7 +19,9 @@ from edge_worldmodel.backends.timing import TICK, Quantiles, Times, Workload, me
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.types import LatentFrame, Tensor
 from edge_worldmodel.evaluation.bench import bench_parts
 from edge_worldmodel.evaluation.bench.service_levels import Figures, judge, read_levels, same_conditions, slower
@@ -209,7 +211,8 @@ def _plans(backend: Backend, model_id: str, options: argparse.Namespace, clock_s
     times = []
     for number in range(options.rounds + 1):
         begin_s = clock_s()
-        planner.plan(frame, goal=np.array([5.0, 0.0]), rng=np.random.default_rng(number))
+        request = PlanningRequest(frame=frame, goal=np.array([5.0, 0.0]), rng=np.random.default_rng(number))
+        planner.plan(request, planner.outlook(request))
         times.append(clock_s() - begin_s)
     return np.array(times[1:])
 
