@@ -77,7 +77,8 @@ VERBS: dict[str, Verb] = {
         verbs={
             "ptq": Verb("INT8, calibrated on training clips", "edge_worldmodel.training.compression.ptq"),
             "weights": Verb(
-                "weights of four bits, where the runtime has them", "edge_worldmodel.training.compression.weights"
+                "weights of four bits, where the runtime has them",
+                "edge_worldmodel.training.compression.four_bit_weights",
             ),
             "qat": Verb("INT8 after training with rounding in place", "edge_worldmodel.training.compression.qat"),
             "prune": Verb("leave out channels, then fine-tune", "edge_worldmodel.training.compression.prune"),

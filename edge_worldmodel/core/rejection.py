@@ -1,4 +1,4 @@
-"""Why an input was not used, from a fixed list, so that nodes can count and people can act."""
+"""Reasons why an input was not used, as a fixed list, so that nodes can count them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_worldmodel.core.errors import InputError
 
 
 class RejectionKind(str, Enum):
-    """Everything that can be wrong or remarkable about an input; the value is what a person reads."""
+    """Kinds of problems of an input; the value is a description for people."""
 
     EMPTY = "nothing in it"
     MALFORMED = "malformed"
@@ -25,9 +25,14 @@ class RejectionKind(str, Enum):
 
 
 class RejectedInputError(InputError):
-    """An input that was not used; ``kind`` says why in one of a fixed set of ways."""
+    """An input was not used.
+
+    Args:
+        kind: kind of the problem.
+        message: description that quotes the bad value.
+    """
 
     def __init__(self, kind: RejectionKind, message: str) -> None:
-        """Keep the cause beside the message, which quotes the bad value."""
+        """Store the kind and the message."""
         super().__init__(message)
         self.kind = kind

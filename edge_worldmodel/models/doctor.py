@@ -10,10 +10,10 @@ import platform
 from pathlib import Path
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.models.examination import ERROR, FINE, WARNING, Finding, examine
+from edge_worldmodel.models.doctor_rules import ERROR, FINE, WARNING, DoctorFinding, examine
 from edge_worldmodel.models.inventory import Inventory, Run, broken_imports, run_command, take_inventory
 from edge_worldmodel.models.manifest import load_model
-from edge_worldmodel.models.record import record_path, variants
+from edge_worldmodel.models.placement_record import record_path, variants
 from edge_worldmodel.models.shipped import models_folder
 
 _MARKS = {ERROR: "ERROR  ", WARNING: "warning", "note": "note   ", FINE: "       "}
@@ -46,30 +46,30 @@ def this_machine(run_: Run = run_command) -> Inventory:
     return take_inventory(os.environ, platform.python_version(), platform.machine(), run_)
 
 
-def lines_of(finding: Finding) -> list[str]:
+def lines_of(finding: DoctorFinding) -> list[str]:
     """Return a finding for people."""
     lines = [f"{_MARKS[finding.level]} {finding.topic:11s} {finding.text}"]
     return [*lines, f"{'':19s} -> {finding.remedy}"] if finding.remedy else lines
 
 
-def examine_models(models: Path) -> list[Finding]:
+def examine_models(models: Path) -> list[DoctorFinding]:
     """Verify every shipped model, to the last byte."""
     findings = [_examine_model(folder) for folder in variants(models)]
-    return findings or [Finding(ERROR, "model", f"there is none in {models}", "install the package again")]
+    return findings or [DoctorFinding(ERROR, "model", f"there is none in {models}", "install the package again")]
 
 
-def _examine_model(folder: Path) -> Finding:
+def _examine_model(folder: Path) -> DoctorFinding:
     try:
         model = load_model(folder)
     except EdgeWorldModelError as error:
-        return Finding(ERROR, "model", f"{folder.name}: {error}", "install the package again")
+        return DoctorFinding(ERROR, "model", f"{folder.name}: {error}", "install the package again")
     size = sum(len(data) for data in model.networks.values()) / 1e6
     precision = model.manifest.get("precision", "unknown precision")
-    return Finding(FINE, "model", f"{folder.name}: {model.model_id}, {precision}, {size:.1f} MB, whole")
+    return DoctorFinding(FINE, "model", f"{folder.name}: {model.model_id}, {precision}, {size:.1f} MB, whole")
 
 
-def _placement() -> Finding:
+def _placement() -> DoctorFinding:
     path = record_path()
     if path.exists():
-        return Finding(FINE, "placement", f"measured before: {path}")
-    return Finding("note", "placement", "nothing was measured on this device", "edge-worldmodel place")
+        return DoctorFinding(FINE, "placement", f"measured before: {path}")
+    return DoctorFinding("note", "placement", "nothing was measured on this device", "edge-worldmodel place")

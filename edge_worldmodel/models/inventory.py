@@ -30,7 +30,7 @@ _MODULES = {
 
 
 @dataclass(frozen=True)
-class Zone:
+class ThermalZone:
     """One thermal sensor."""
 
     name: str
@@ -62,7 +62,7 @@ class Inventory:
     governors: tuple[str, ...] = ()
     power_mode: str = ""
     throttled: str = ""
-    zones: tuple[Zone, ...] = ()
+    zones: tuple[ThermalZone, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -185,7 +185,7 @@ def _l4t(release: str) -> str:
     return f"{found.group(1)}.{found.group(2)}" if found else ""
 
 
-def _zones(read: _Reader) -> tuple[Zone, ...]:
+def _zones(read: _Reader) -> tuple[ThermalZone, ...]:
     zones = []
     for folder in read.all("sys/class/thermal/thermal_zone*"):
         now = read.path(folder / "temp")
@@ -193,7 +193,7 @@ def _zones(read: _Reader) -> tuple[Zone, ...]:
         if re.fullmatch(r"\d+", now) and int(now) > 0:
             trips = [read.path(path) for path in sorted(folder.glob("trip_point_*_temp"))]
             limits = [int(trip) / 1000.0 for trip in trips if re.fullmatch(r"\d+", trip) and int(trip) > 0]
-            zones.append(Zone(read.path(folder / "type"), int(now) / 1000.0, min(limits, default=None)))
+            zones.append(ThermalZone(read.path(folder / "type"), int(now) / 1000.0, min(limits, default=None)))
     return tuple(zones)
 
 

@@ -9,10 +9,17 @@ from pathlib import Path
 
 from edge_worldmodel.backends import BACKENDS
 from edge_worldmodel.backends.options import PRECISIONS, PROVIDERS, BackendOptions
-from edge_worldmodel.models.choice import ServiceLevel, choose
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.inventory import device_name
-from edge_worldmodel.models.record import Record, record_path, runtime_name, summary, variants, write_record
+from edge_worldmodel.models.model_choice import ServiceLevel, choose
+from edge_worldmodel.models.placement_record import (
+    PlacementRecord,
+    record_path,
+    runtime_name,
+    summary,
+    variants,
+    write_record,
+)
 from edge_worldmodel.models.shipped import models_folder
 from edge_worldmodel.models.trial import Runtime, try_model
 
@@ -52,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     measured = tuple(try_model(folder, runtime, level, options.rounds) for folder in folders)
     # The nodes name the device without asking slow tools.
     device = device_name(this_machine(lambda _: ""))
-    record = Record(device, runtime_name(options.backend, options.threads, settings), level, measured)
+    record = PlacementRecord(device, runtime_name(options.backend, options.threads, settings), level, measured)
     choice = choose(measured, level)
     if options.models is None and choice.variant:
         write_record(record_path(), record)

@@ -18,9 +18,9 @@ from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.backends.timing import TICK, Quantiles, Workload, measure
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.models.choice import Measured, ServiceLevel, quality_of
 from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import load_model
+from edge_worldmodel.models.model_choice import ServiceLevel, VariantFigures, quality_of
 
 _TIMEOUT_S = 1800.0
 """TensorRT may have to build its engines first."""
@@ -35,7 +35,7 @@ class Runtime:
     options: BackendOptions = BackendOptions()
 
 
-def try_model(folder: Path, runtime: Runtime, level: ServiceLevel, rounds: int) -> Measured:
+def try_model(folder: Path, runtime: Runtime, level: ServiceLevel, rounds: int) -> VariantFigures:
     """Measure a model in a new process; a model that fails is told, not raised."""
     options = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(runtime.options).items()}
     task = {"folder": str(folder), "backend": runtime.backend, "threads": runtime.threads, "options": options}
@@ -43,15 +43,15 @@ def try_model(folder: Path, runtime: Runtime, level: ServiceLevel, rounds: int) 
     command = [sys.executable, "-m", __name__, json.dumps(task)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-        return Measured(**json.loads(result.stdout.splitlines()[-1]))
+        return VariantFigures(**json.loads(result.stdout.splitlines()[-1]))
     except subprocess.TimeoutExpired:
-        return Measured(folder.name, problem=f"took longer than {_TIMEOUT_S:.0f} s")
+        return VariantFigures(folder.name, problem=f"took longer than {_TIMEOUT_S:.0f} s")
     except (ValueError, IndexError):
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        return Measured(folder.name, problem=f"its process ended with {result.returncode}: {last}")
+        return VariantFigures(folder.name, problem=f"its process ended with {result.returncode}: {last}")
 
 
-def run_task(task: dict[str, Any]) -> Measured:
+def run_task(task: dict[str, Any]) -> VariantFigures:
     """Load, run and time one model in this process."""
     folder = Path(task["folder"])
     options = BackendOptions(**{**task["options"], "engine_dir": Path(task["options"]["engine_dir"])})
@@ -64,12 +64,12 @@ def run_task(task: dict[str, Any]) -> Measured:
         workload = Workload(task["futures"], task["steps"])
         times = measure({folder.name: backend}, workload, task["rounds"], time.perf_counter)[folder.name][TICK]
     except EdgeWorldModelError as error:
-        return Measured(folder.name, problem=str(error))
+        return VariantFigures(folder.name, problem=str(error))
     tick = Quantiles.of(times)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     size = sum(len(data) for data in model.networks.values())
     times_s = tick.p50_s, tick.p95_s, tick.p99_s
-    return Measured(folder.name, model.model_id, size, *times_s, peak_mb, error=quality_of(model.manifest))
+    return VariantFigures(folder.name, model.model_id, size, *times_s, peak_mb, error=quality_of(model.manifest))
 
 
 if __name__ == "__main__":

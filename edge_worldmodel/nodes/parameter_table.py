@@ -11,15 +11,14 @@ from edge_worldmodel.core.config import Config, ParamInfo, param_infos
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.planner.attention import AttentionConfig
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
-from edge_worldmodel.core.planner.effort import EffortConfig
-from edge_worldmodel.core.planner.heat import HeatConfig
-from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.effort import EffortConfig, ThermalConfig
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.recovery import RecoveryConfig
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.nodes.perception.perception_topics import PerceptionTopics
-from edge_worldmodel.nodes.recording.player_config import PlayerConfig
-from edge_worldmodel.nodes.recording.recorder_config import RecorderConfig
+from edge_worldmodel.nodes.perception.perception_node import PerceptionTopics
+from edge_worldmodel.nodes.recording.player_node import PlayerConfig
+from edge_worldmodel.nodes.recording.recorder_node import RecorderConfig
 from edge_worldmodel.nodes.rollout_planner.planning_job import PlannerNodeConfig
 from edge_worldmodel.nodes.ros.managed_node import ManagedNodeConfig
 from edge_worldmodel.nodes.ros.model import ModelConfig
@@ -39,7 +38,7 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("disturbance.", DisturbanceConfig),
         ("", AttentionConfig),
         ("effort.", EffortConfig),
-        ("heat.", HeatConfig),
+        ("heat.", ThermalConfig),
         ("recovery.", RecoveryConfig),
         ("", PlannerNodeConfig),
         ("", ModelConfig),

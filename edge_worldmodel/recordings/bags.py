@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_worldmodel.core.errors import RecordingError
+from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.recordings.records import (
-    NANOSECONDS,
     Cloud,
     CloudField,
     Odometry,
@@ -59,7 +59,7 @@ _Values = Iterator[tuple[Value, int]]
 
 
 def _stamp_ns(header: Any) -> int:
-    return int(header.stamp.sec) * NANOSECONDS + int(header.stamp.nanosec)
+    return int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
 
 
 def _frame(frame_id: str) -> str:

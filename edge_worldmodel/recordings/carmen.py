@@ -19,8 +19,9 @@ import numpy as np
 
 from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.geometry import quaternion_from_yaw, relative
+from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.recordings.records import NANOSECONDS, Odometry, Pose3D, Record, Scan, Transform
+from edge_worldmodel.recordings.records import Odometry, Pose3D, Record, Scan, Transform
 
 _KEYWORDS = ("FLASER", "RLASER", "ROBOTLASER1", "ROBOTLASER2", "RAWLASER1", "ODOM", "PARAM", "SYNC", "TRUEPOS")
 _SCANNERS = {"FLASER": "front", "RLASER": "rear", "ROBOTLASER1": "front", "ROBOTLASER2": "rear"}
@@ -153,9 +154,9 @@ def _read_robotlaser(words: list[str]) -> _Look:
 
 def _difference(last: tuple[int, Floats] | None, stamp_ns: int, pose: Floats) -> tuple[float, float, float]:
     """Return the mean base twist since the last pose, zero when that is too near or too far to mean anything."""
-    if last is None or not _STEP_S[0] <= (stamp_ns - last[0]) / NANOSECONDS <= _STEP_S[1]:
+    if last is None or not _STEP_S[0] <= (stamp_ns - last[0]) / NS_PER_S <= _STEP_S[1]:
         return (0.0, 0.0, 0.0)
-    vx, vy, rate = relative(last[1], pose) * (NANOSECONDS / (stamp_ns - last[0]))
+    vx, vy, rate = relative(last[1], pose) * (NS_PER_S / (stamp_ns - last[0]))
     return (float(vx), float(vy), float(rate))
 
 
@@ -167,6 +168,6 @@ def _pose3d(pose: Floats) -> Pose3D:
 def _nanoseconds(text: str) -> int:
     """Seconds as text to integer nanoseconds, without the rounding of a float (microseconds since 1970)."""
     if "e" in text.lower():
-        return round(float(text) * NANOSECONDS)
+        return round(float(text) * NS_PER_S)
     seconds, _, fraction = text.partition(".")
-    return int(seconds) * NANOSECONDS + int((fraction + "000000000")[:9])
+    return int(seconds) * NS_PER_S + int((fraction + "000000000")[:9])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_worldmodel.core.errors import RecordingError
-from edge_worldmodel.recordings.records import NANOSECONDS, Odometry, Pose, Recording, Transform
+from edge_worldmodel.core.time_units import NS_PER_S
+from edge_worldmodel.recordings.records import Odometry, Pose, Recording, Transform
 
 _SAMPLE_S = 10.0
 _MAX_RECORDS = 20_000
@@ -32,7 +33,7 @@ class Topic:
     def rate_hz(self) -> float:
         """Messages per second of measured time; 0 when there is only one."""
         span_ns = self.last_ns - self.first_ns
-        return (self.count - 1) * NANOSECONDS / span_ns if span_ns > 0 else 0.0
+        return (self.count - 1) * NS_PER_S / span_ns if span_ns > 0 else 0.0
 
 
 @dataclass
@@ -67,7 +68,7 @@ def describe(recording: Recording, sample_s: float = _SAMPLE_S) -> Description:
     try:
         for index, record in enumerate(recording.records()):
             found.start_ns = found.start_ns or record.log_ns
-            found.sampled_s = (record.log_ns - found.start_ns) / NANOSECONDS
+            found.sampled_s = (record.log_ns - found.start_ns) / NS_PER_S
             if found.sampled_s > sample_s or index >= _MAX_RECORDS:
                 break
             _note(found, record.topic, record.value, record.log_ns, record.stamp_ns)

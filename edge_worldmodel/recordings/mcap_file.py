@@ -1,102 +1,81 @@
-"""Writes messages as received into an MCAP file that rosbag2, Foxglove and our own readers open."""
+"""Writes ROS 2 messages into an MCAP file that rosbag2, Foxglove and ``open_recording`` read."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from mcap.writer import CompressionType, Writer
 
-_SEPARATOR = "=" * 80
 _CHUNK_BYTES = 512 * 1024
-_FIELD = re.compile(r"^([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+[a-z]\w*")
-_BUILTIN = {
-    "bool", "byte", "char", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64",
-    "uint64", "string", "wstring",
-}  # fmt: skip
-
-FindDefinition = Callable[[str, str], str]
-"""(package, message name) to the text of its .msg file."""
-
-
-def installed_definition(package: str, name: str) -> str:
-    """Return the text of a message's .msg file as installed; raises LookupError or OSError without one."""
-    from ament_index_python.packages import get_package_share_directory
-
-    return (Path(get_package_share_directory(package)) / "msg" / f"{name}.msg").read_text(encoding="utf-8")
-
-
-def message_schema(type_name: str, find: FindDefinition = installed_definition) -> str:
-    """Return the ros2msg schema of 'package/msg/Name': its definition and those of all it contains.
-
-    The form is the one of the MCAP registry (https://mcap.dev/spec/registry#ros2msg).
-    """
-    package, _, name = type_name.split("/")
-    todo, seen = [(package, name)], {(package, name)}
-    parts: list[str] = []
-    while todo:
-        package, name = todo.pop(0)
-        text = find(package, name)
-        head = f"{_SEPARATOR}\nMSG: {package}/{name}\n" if parts else ""
-        parts.append(head + text.rstrip() + "\n")
-        for inner in _contained(package, text):
-            if inner not in seen:
-                seen.add(inner)
-                todo.append(inner)
-    return "".join(parts)
-
-
-def _contained(package: str, text: str) -> list[tuple[str, str]]:
-    """Return (package, name) of the message types that a definition uses."""
-    found = []
-    for line in text.splitlines():
-        match = _FIELD.match(line.split("#", 1)[0].strip())
-        if match is None or match[1] in _BUILTIN:
-            continue
-        words = match[1].split("/")
-        found.append((words[0] if len(words) > 1 else package, words[-1]))
-    return found
 
 
 class McapFile:
-    """One MCAP file; only a chunk of half a megabyte is held in memory.
+    """One MCAP file. After a crash it is readable up to the last chunk of half a megabyte that was full.
+
+    Use it as a context manager, or call ``close``.
 
     Args:
         path: file to write, replaced when it exists.
-        find: where message definitions come from.
+        definition: returns the ros2msg definition of a message type 'package/msg/Name' with all types it contains
+            (https://mcap.dev/spec/registry#ros2msg).
 
     Raises:
         OSError: here and in every method, when the file cannot be written.
     """
 
-    def __init__(self, path: Path, find: FindDefinition = installed_definition) -> None:
-        self._find = find
+    def __init__(self, path: Path, definition: Callable[[str], str]) -> None:
+        self._definition = definition
         self._file = path.open("wb")
-        # lz4: the recorder shares the robot's processors with everything else
+        # lz4 rather than zstd: the recorder shares the robot's processors with everything else
         self._writer = Writer(self._file, chunk_size=_CHUNK_BYTES, compression=CompressionType.LZ4)
         self._writer.start(profile="ros2", library="edge_worldmodel")
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, int] = {}
         self.messages = 0
 
-    def write(self, topic: str, type_name: str, data: bytes, log_ns: int) -> None:
-        """Append one message, its CDR bytes as received."""
+    def write(self, topic: str, type_name: str, data: bytes, log_ns: int, qos: str = "") -> None:
+        """Append one message.
+
+        Args:
+            topic: full name of the topic.
+            type_name: type of the message, 'package/msg/Name'.
+            data: the message, serialised as CDR.
+            log_ns: time under which it is stored.
+            qos: rosbag2's ``offered_qos_profiles`` of the topic, in YAML; used at the first message of a topic.
+
+        Raises:
+            LookupError: the definition of the message is not known.
+        """
         channel = self._channels.get(topic)
         if channel is None:
-            channel = self._channels[topic] = self._writer.register_channel(topic, "cdr", self._schema(type_name))
+            metadata = {"offered_qos_profiles": qos} if qos else {}
+            channel = self._writer.register_channel(topic, "cdr", self._schema(type_name), metadata)
+            self._channels[topic] = channel
         self._writer.add_message(channel, log_time=log_ns, data=data, publish_time=log_ns)
+        self._file.flush()  # after a full chunk: its end must not wait in Python's own buffer
         self.messages += 1
 
     def close(self) -> None:
-        """Write the index and close; the file is complete only after this."""
+        """Write the index and close."""
         try:
             self._writer.finish()
         finally:
             self._file.close()
 
+    def __enter__(self) -> McapFile:
+        """Return the file."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
     def _schema(self, type_name: str) -> int:
         if type_name not in self._schemas:
-            text = message_schema(type_name, self._find).encode()
+            text = self._definition(type_name).encode()
             self._schemas[type_name] = self._writer.register_schema(type_name, "ros2msg", text)
         return self._schemas[type_name]

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from transforms3d.quaternions import mat2quat, quat2mat
 
 from edge_worldmodel.core.errors import RecordingError
-from edge_worldmodel.core.geometry import relative
+from edge_worldmodel.core.geometry import compose, relative
+from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.recordings.description import Description, Topic
-from edge_worldmodel.recordings.records import NANOSECONDS, Odometry, Pose, Pose3D, Record, Transform, Value
+from edge_worldmodel.recordings.records import Odometry, Pose, Pose3D, Record, Transform, Value
 
 _BASE_NAMES = ("base_link", "base_footprint", "base", "base_frame", "robot", "chassis")
 _OWN_HINTS = ("ego", "robot", "base", "self", "vehicle", "own")
 _MAX_DEPTH = 20
-_TWIST_SPAN_NS = NANOSECONDS // 10
+_TWIST_SPAN_NS = NS_PER_S // 10
 _MAX_SPEED_MPS = 20.0
+_REACHED_M = 1.0
+_LEFT_BEHIND = 2.0
 IDENTITY = Pose3D((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
@@ -194,15 +197,44 @@ class EgoMotion:
     def _difference(self, stamp_ns: int, pose: Floats) -> Floats:
         while len(self._past) > 1 and stamp_ns - self._past[1][0] >= _TWIST_SPAN_NS:
             self._past.pop(0)
-        if not self._past or stamp_ns - self._past[0][0] > NANOSECONDS:
+        if not self._past or stamp_ns - self._past[0][0] > NS_PER_S:
             self._past.clear()
             return np.zeros(3)
         then_ns, before = self._past[0]
-        return relative(before, pose) * (NANOSECONDS / (stamp_ns - then_ns))
+        return relative(before, pose) * (NS_PER_S / (stamp_ns - then_ns))
 
 
 def _sane(pose: Floats, twist: Floats) -> tuple[Floats, Floats] | None:
     return (pose, twist) if np.isfinite(pose).all() and np.isfinite(twist).all() else None
+
+
+class GoalAhead:
+    """A fixed goal, or one straight ahead that moves on when it is reached, passed or left behind.
+
+    Args:
+        ahead_m: how far ahead.
+        fixed: (x_m, y_m) in the odom frame, None for a goal ahead.
+    """
+
+    def __init__(self, ahead_m: float, fixed: tuple[float, float] | None = None) -> None:
+        self._ahead_m = ahead_m
+        self._fixed = fixed
+        self.goal: Floats = np.zeros(3)
+        self._given = False
+
+    def update(self, pose: Floats) -> bool:
+        """Follow the base; returns whether ``goal`` (x_m, y_m, yaw_rad) is a new one."""
+        if self._given and (self._fixed is not None or not self._is_done(pose, self.goal)):
+            return False
+        self._given = True
+        fixed = self._fixed
+        self.goal = compose(pose, [self._ahead_m, 0.0, 0.0]) if fixed is None else np.array([*fixed, 0.0])
+        return True
+
+    def _is_done(self, pose: Floats, goal: Floats) -> bool:
+        still_ahead_m = float(relative(pose, goal)[0])
+        distance_m = float(np.hypot(*(goal - pose)[:2]))
+        return still_ahead_m < _REACHED_M or distance_m > _LEFT_BEHIND * self._ahead_m
 
 
 def scheduled(
@@ -217,13 +249,13 @@ def scheduled(
     now_ns = 0
     for record in records:
         begin_ns = record.log_ns if begin_ns is None else begin_ns
-        at_s = (record.log_ns - begin_ns) / NANOSECONDS - start_s
+        at_s = (record.log_ns - begin_ns) / NS_PER_S - start_s
         if duration_s and at_s > duration_s:
             return
         if at_s >= 0.0:
             # a stamp far ahead of its neighbours is the recording's fault and must not stop the clock
             ahead_ns = record.stamp_ns - (record.log_ns + shift_ns)
-            now_ns = max(now_ns, record.log_ns + shift_ns + (ahead_ns if 0 < ahead_ns < NANOSECONDS // 10 else 0))
+            now_ns = max(now_ns, record.log_ns + shift_ns + (ahead_ns if 0 < ahead_ns < NS_PER_S // 10 else 0))
             yield now_ns, record
 
 

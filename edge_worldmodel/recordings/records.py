@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.geometry import yaw_from_quaternion
 from edge_worldmodel.core.types import Floats
 
-NANOSECONDS = 1_000_000_000
-
 
 @dataclass(frozen=True)
 class Pose3D:

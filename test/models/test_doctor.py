@@ -11,8 +11,8 @@ import pytest
 
 from edge_worldmodel import cli
 from edge_worldmodel.models import doctor, inventory
-from edge_worldmodel.models.examination import ERROR, FINE, NOTE, WARNING, Finding, examine
-from edge_worldmodel.models.inventory import Inventory, Zone, device_name, take_inventory
+from edge_worldmodel.models.doctor_rules import ERROR, FINE, NOTE, WARNING, DoctorFinding, examine
+from edge_worldmodel.models.inventory import Inventory, ThermalZone, device_name, take_inventory
 
 PI = {
     "proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimd crc32 asimddp\nprocessor\t: 1\nModel\t: Raspberry Pi 5\n",
@@ -33,7 +33,7 @@ HEALTHY = Inventory(
     cpu="Cortex-A78AE", architecture="aarch64", cores=6, cpu_features=("asimd",), load=1.0, memory_mb=8000,
     available_mb=5000, disk_free_mb=9000, packages={"onnxruntime": "1.31.1", "numpy": "1.26.4"}, python="3.10.12",
     environment={"ROS_DISTRO": "jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE": "fastdds.xml"},
-    zones=(Zone("cpu", 45.0, 97.0),), receive_buffer_bytes=1 << 31,
+    zones=(ThermalZone("cpu", 45.0, 97.0),), receive_buffer_bytes=1 << 31,
 )  # fmt: skip
 JETSON = dataclasses.replace(
     HEALTHY, board="NVIDIA Jetson Orin Nano", l4t="36.4.3", gpus=("Jetson GPU",), power_mode="MAXN",
@@ -60,7 +60,7 @@ def test_reads_a_machine(tmp_path: Path) -> None:
     assert (found.cpu, found.cores, found.cpu_features) == ("Raspberry Pi 5", 2, ("asimd", "asimddp"))
     assert (found.memory_mb, found.available_mb, found.swap_used_mb, found.limit_mb) == (3906, 1953, 391, 1024)
     assert (found.quota_cores, found.load, found.governors, found.throttled) == (1.5, 0.5, ("powersave",), "0x50000")
-    assert found.zones == (Zone("cpu-thermal", 82.5, 85.0),)
+    assert found.zones == (ThermalZone("cpu-thermal", 82.5, 85.0),)
     assert found.environment == {"ROS_DISTRO": "jazzy"} and found.ros_installations == ("jazzy",)
     assert device_name(found) == "Raspberry Pi 5, 2 cores, aarch64, Raspberry Pi 5 Model B"
     told = {finding.topic: finding.level for finding in examine(found) if finding.level not in (FINE, NOTE)}
@@ -127,7 +127,7 @@ def test_a_healthy_machine_has_nothing_to_mend(machine: Inventory) -> None:
         ({"governors": ("powersave",)}, WARNING, "power", "governor is powersave"),
         ({"power_mode": "15W"}, NOTE, "power", "nvpmodel -m 0"),
         ({"throttled": "0x50005"}, ERROR, "power", "throttles"),
-        ({"zones": (Zone("gpu", 96.0, 99.0),)}, ERROR, "heat", "it throttles now"),
+        ({"zones": (ThermalZone("gpu", 96.0, 99.0),)}, ERROR, "heat", "it throttles now"),
         ({"zones": ()}, NOTE, "heat", "no temperature"),
         ({"environment": {**HEALTHY.environment, "ROS_DISTRO": "humble"}}, ERROR, "ros", "humble"),
         ({"environment": {}, "ros_installations": ("jazzy",)}, WARNING, "ros", "source /opt/ros/jazzy"),
@@ -174,4 +174,4 @@ def test_imports_that_fail_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_findings_for_people() -> None:
-    assert doctor.lines_of(Finding(FINE, "cpu", "quick")) == ["        cpu         quick"]
+    assert doctor.lines_of(DoctorFinding(FINE, "cpu", "quick")) == ["        cpu         quick"]

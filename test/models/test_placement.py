@@ -12,10 +12,10 @@ import pytest
 from edge_worldmodel import cli
 from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.models.choice import Measured, ServiceLevel, choose, quality_of
-from edge_worldmodel.models.record import (
+from edge_worldmodel.models.model_choice import ServiceLevel, VariantFigures, choose, quality_of
+from edge_worldmodel.models.placement_record import (
     PlacementError,
-    Record,
+    PlacementRecord,
     read_record,
     resolve,
     runtime_name,
@@ -25,14 +25,14 @@ from edge_worldmodel.models.trial import Runtime, try_model
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 LEVEL = ServiceLevel(latency_p95_s=0.1, memory_mb=200.0)
-TINY = Measured("tiny", "tiny-1", 1_000_000, 0.02, 0.03, 0.04, 110.0, error=0.24)
-SMALL = Measured("small", "small-1", 4_000_000, 0.05, 0.08, 0.09, 130.0, error=0.2)
-DEFAULT = Measured("small-int8", "small-int8-1", 1_300_000, 0.03, 0.04, 0.05, 120.0, error=0.201)
-BIG = Measured("big", "big-1", 9_000_000, 0.15, 0.20, 0.30, 250.0, error=0.18)
-BROKEN = Measured("broken", problem="decoder.onnx was changed or damaged")
+TINY = VariantFigures("tiny", "tiny-1", 1_000_000, 0.02, 0.03, 0.04, 110.0, error=0.24)
+SMALL = VariantFigures("small", "small-1", 4_000_000, 0.05, 0.08, 0.09, 130.0, error=0.2)
+DEFAULT = VariantFigures("small-int8", "small-int8-1", 1_300_000, 0.03, 0.04, 0.05, 120.0, error=0.201)
+BIG = VariantFigures("big", "big-1", 9_000_000, 0.15, 0.20, 0.30, 250.0, error=0.18)
+BROKEN = VariantFigures("broken", problem="decoder.onnx was changed or damaged")
 
 
-def unknown(*measured: Measured) -> list[Measured]:
+def unknown(*measured: VariantFigures) -> list[VariantFigures]:
     return [dataclasses.replace(one, error=None) for one in measured]
 
 
@@ -103,8 +103,8 @@ def test_nodes_take_what_was_measured(models: Path, tmp_path: Path) -> None:
     folder, choice = resolve(models, "", path, *here)
     assert folder.name == "small-int8"
     assert "small-int8 is the default: nothing was measured on this device" in choice.why
-    write_record(path, Record(*here, LEVEL, (SMALL, TINY, DEFAULT)))
-    assert read_record(path) == Record(*here, LEVEL, (SMALL, TINY, DEFAULT))
+    write_record(path, PlacementRecord(*here, LEVEL, (SMALL, TINY, DEFAULT)))
+    assert read_record(path) == PlacementRecord(*here, LEVEL, (SMALL, TINY, DEFAULT))
     folder, choice = resolve(models, "", path, *here)
     assert folder == models / "small-int8" and choice.met
     # Evaluated anew, and found to be the best: nothing has to be timed again.
@@ -120,7 +120,7 @@ def test_nodes_take_what_was_measured(models: Path, tmp_path: Path) -> None:
 
 def test_figures_of_elsewhere_or_of_another_model_do_not_count(models: Path, tmp_path: Path) -> None:
     path = tmp_path / "placement.json"
-    write_record(path, Record("this device", "onnxruntime cpu, 2 thread(s)", LEVEL, (SMALL, TINY, DEFAULT)))
+    write_record(path, PlacementRecord("this device", "onnxruntime cpu, 2 thread(s)", LEVEL, (SMALL, TINY, DEFAULT)))
     for device, runtime in (("another", "onnxruntime cpu, 2 thread(s)"), ("this device", "openvino, 2 thread(s)")):
         folder, choice = resolve(models, "", path, device, runtime)
         assert folder.name == "small-int8" and "was measured on this device with onnxruntime" in choice.why
@@ -144,7 +144,7 @@ def test_a_refused_variant_is_passed_over(models: Path, tmp_path: Path) -> None:
     assert folder.name == "small" and choice.why.startswith("small is the default without small-int8: nothing was")
     with pytest.raises(PlacementError, match=r"onnxruntime cpu.* was refused .*\(small-int8, small\): use another"):
         resolve(models, "", path, *here, ["small-int8", "small"])
-    write_record(path, Record(*here, LEVEL, (SMALL, TINY, DEFAULT)))
+    write_record(path, PlacementRecord(*here, LEVEL, (SMALL, TINY, DEFAULT)))
     assert resolve(models, "", path, *here, ["small-int8"])[0].name == "small"
     assert resolve(models, "", path, *here, ["small-int8", "small"])[0].name == "tiny"
 

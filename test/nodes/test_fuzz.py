@@ -31,10 +31,10 @@ from edge_worldmodel.core.safety.states import PASSING  # noqa: E402
 from edge_worldmodel.core.types import LatentFrame, WarmStart  # noqa: E402
 from edge_worldmodel.nodes.ros import convert  # noqa: E402
 from edge_worldmodel.nodes.ros.convert_sensors import occupancy_to_msg  # noqa: E402
-from edge_worldmodel.nodes.safety_supervisor.promise_watch import EventsOnly  # noqa: E402
+from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly  # noqa: E402
 
 from .fuzzing import anything, spoiled, with_every_float  # noqa: E402
-from .supervised_graph import odom_msg, plan_msg, scan_msg  # noqa: E402
+from .safety_supervisor.supervised_graph import odom_msg, plan_msg, scan_msg  # noqa: E402
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_FUZZ_CASES", "300"))
 """Messages per subscription."""

@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.errors import ConfigError, RecordingError
 from edge_worldmodel.core.geometry import quaternion_from_yaw
+from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import Description, Topic, describe
-from edge_worldmodel.recordings.goal import GoalAhead
 from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
-from edge_worldmodel.recordings.playback import IDENTITY, EgoMotion, EgoSource, chain, prepare, scheduled
-from edge_worldmodel.recordings.records import NANOSECONDS, Pose, Pose3D, Record, Scan, Transform
+from edge_worldmodel.recordings.playback import IDENTITY, EgoMotion, EgoSource, GoalAhead, chain, prepare, scheduled
+from edge_worldmodel.recordings.records import Pose, Pose3D, Record, Scan, Transform
 
 BEGIN_NS, SPEED_MPS = 1_700_000_000_000_000_000, 0.5
 SCAN = Scan("laser", -1.0, 0.1, 0.1, 10.0, np.ones(3, dtype=np.float32))
 
 
 def _topic(name, kind, frame_id="laser", child="", lag_ns=0):
-    return Topic(name, kind, frame_id, child, 11, 0, NANOSECONDS, lag_ns)
+    return Topic(name, kind, frame_id, child, 11, 0, NS_PER_S, lag_ns)
 
 
 def _found(*topics, transforms=()):
@@ -93,8 +93,8 @@ def test_recording_without_sensors_is_refused():
 def test_no_stamp_is_ever_ahead_of_the_clock_and_the_clock_never_goes_back(lag_s, jitter_s):
     records = []
     for index, jitter in enumerate(jitter_s):
-        stamp_ns = BEGIN_NS + index * NANOSECONDS // 10
-        records.append(Record("scan", stamp_ns + int((lag_s + jitter) * NANOSECONDS), stamp_ns, SCAN))
+        stamp_ns = BEGIN_NS + index * NS_PER_S // 10
+        records.append(Record("scan", stamp_ns + int((lag_s + jitter) * NS_PER_S), stamp_ns, SCAN))
     shift_ns = max(0, -min(record.log_ns - record.stamp_ns for record in records[:2]))
     times = [(now_ns, record.stamp_ns) for now_ns, record in scheduled(iter(records), shift_ns, 0.0, 0.0)]
     assert len(times) == len(records)
@@ -119,7 +119,7 @@ def test_poses_give_the_twist_of_the_base():
     for index in range(50):
         yaw = np.pi / 2
         pose = Pose3D((0.0, SPEED_MPS * index / 120, 0.0), quaternion_from_yaw(yaw))
-        result = motion.update("ego", BEGIN_NS + index * NANOSECONDS // 120, Pose("map", pose))
+        result = motion.update("ego", BEGIN_NS + index * NS_PER_S // 120, Pose("map", pose))
     np.testing.assert_allclose(result[0], [0.0, SPEED_MPS * 49 / 120, np.pi / 2], atol=1e-9)
     np.testing.assert_allclose(result[1], [SPEED_MPS, 0.0, 0.0], atol=1e-6)
     assert motion.update("other", BEGIN_NS * 2, Pose("map", IDENTITY)) is None
@@ -137,7 +137,7 @@ def test_a_jump_of_motion_capture_gives_no_speed():
     motion = EgoMotion(EgoSource("pose", "ego", "ego", ""))
     motion.update("ego", 0, Pose("map", IDENTITY))
     far = Pose3D((50.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-    _, twist = motion.update("ego", NANOSECONDS // 10, Pose("map", far))
+    _, twist = motion.update("ego", NS_PER_S // 10, Pose("map", far))
     np.testing.assert_array_equal(twist, np.zeros(3))
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from edge_worldmodel.recordings.snapshot import Journey, Moment, load, save
+from edge_worldmodel.recordings.snapshot import Moment, RunOverview, load, save
 
 
 def moment(**changes):
@@ -26,13 +26,13 @@ def moment(**changes):
     return Moment(**{**values, **changes})
 
 
-def test_a_moment_and_the_journey_come_back(tmp_path):
-    journey = Journey()
-    journey.add_pose(0.0, 1.0, 2.0)
-    journey.add_people(np.array([[1.0, 1.0]]))
-    journey.stops.append((0.5, 0.5))
-    journey.add_hits(np.array([[3.01, 4.02]]))
-    save(tmp_path / "moment.npz", moment(), journey)
+def test_a_moment_and_the_overview_come_back(tmp_path):
+    overview = RunOverview()
+    overview.add_pose(0.0, 1.0, 2.0)
+    overview.add_people(np.array([[1.0, 1.0]]))
+    overview.stops.append((0.5, 0.5))
+    overview.add_hits(np.array([[3.01, 4.02]]))
+    save(tmp_path / "moment.npz", moment(), overview)
     read, arrays = load(tmp_path / "moment.npz")
     for field in dataclasses.fields(Moment):
         np.testing.assert_array_equal(getattr(read, field.name), getattr(moment(), field.name), err_msg=field.name)
@@ -43,7 +43,7 @@ def test_a_moment_and_the_journey_come_back(tmp_path):
 
 
 def test_a_run_without_a_plan_has_no_moment(tmp_path):
-    save(tmp_path / "moment.npz", None, Journey())
+    save(tmp_path / "moment.npz", None, RunOverview())
     assert load(tmp_path / "moment.npz")[0] is None
 
 
@@ -55,20 +55,20 @@ def test_there_is_more_to_see_where_risks_differ_and_the_world_changes():
     assert np.isfinite(moment(risks=np.array([np.nan, np.nan]), selected=-1).interest())
 
 
-def test_the_journey_keeps_walls_and_not_those_who_walked_by():
-    journey = Journey()
+def test_the_overview_keeps_walls_and_not_those_who_walked_by():
+    overview = RunOverview()
     for step in range(20):
-        journey.add_hits(np.array([[5.0, 0.0], [0.3 * step, 1.0]]))
-    np.testing.assert_allclose(journey.walls(), [[5.05, 0.05]])
+        overview.add_hits(np.array([[5.0, 0.0], [0.3 * step, 1.0]]))
+    np.testing.assert_allclose(overview.walls(), [[5.05, 0.05]])
 
 
-def test_the_journey_has_bounded_memory():
-    journey = Journey()
+def test_the_overview_has_bounded_memory():
+    overview = RunOverview()
     rng = np.random.default_rng(0)
     for step in range(30_000):
-        journey.add_pose(float(step), 0.0, 0.0)
-        journey.add_people(np.zeros((1, 2)))
+        overview.add_pose(float(step), 0.0, 0.0)
+        overview.add_people(np.zeros((1, 2)))
     for _ in range(100):
-        journey.add_hits(rng.uniform(-500.0, 500.0, (2000, 2)))
-    assert (len(journey.path) <= 8000, len(journey.people) <= 16_000, len(journey.walls()) <= 70_000) == (True,) * 3
-    assert journey.path[0][0] == 0.0
+        overview.add_hits(rng.uniform(-500.0, 500.0, (2000, 2)))
+    assert (len(overview.path) <= 8000, len(overview.people) <= 16_000, len(overview.walls()) <= 70_000) == (True,) * 3
+    assert overview.path[0][0] == 0.0

@@ -1,1 +1,1 @@
-"""The safety supervisor: which command may pass, and why not."""
+"""Pure logic of the safety supervisor: checks every input and every command, and stops the robot otherwise."""

@@ -1,7 +1,7 @@
-"""Is the path on which the robot would come to rest clear of everything the sensors see?
+"""Checks whether the braking path, the swept footprint from now until standstill, is clear of obstacles.
 
-The path is parametrised by path time: the arc that the twist would cover in that many seconds at unchanged
-speed. A twist scaled by s keeps its arc and covers s * reaction + s^2 * braking seconds of it until rest.
+Positions on the path are given as path time: the time in which the twist would get there at unchanged speed. A twist
+scaled by a share s <= 1 keeps its arc, and needs a path time of s * reaction + s^2 * braking until standstill.
 """
 
 from __future__ import annotations
@@ -11,32 +11,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_worldmodel.core.geometry import signed_distance
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.polygon import signed_distance
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Floats, Points, Pose, Twist
 
 _STEP_M = 0.04
 _MAX_STEPS = 64
 _CLOSER_M = 1e-6
-"""A point only blocks a motion that comes closer to it, so that the robot can always move away."""
+"""A point blocks only motions that come closer to it by more than this, so the robot can always move away."""
 _SEEN_WITHIN_RAD = 0.18
-"""A direction counts as seen when a ray ends at most this far beside it."""
+"""A direction is seen if a ray ends at most at this angle from it."""
 
 
 @dataclass(frozen=True)
 class RobotFootprint:
-    """Outline (n, 2) in the base frame, or a circle of ``radius_m`` when it is empty."""
+    """Outline of the robot on the ground.
 
-    outline: Floats
+    Attributes:
+        outline: corners (n, 2) in the base frame; empty for a circle.
+        radius_m: radius of the circle around the base.
+    """
+
+    outline: Points
     radius_m: float
 
     @property
     def reach_m(self) -> float:
-        """Distance of the farthest point of the robot from the base origin."""
+        """Distance of the farthest point of the footprint from the base."""
         return float(np.hypot(*self.outline.T).max()) if len(self.outline) else self.radius_m
 
-    def clearance(self, points: Floats) -> Floats:
-        """Return the distance (...) of points (..., 2) to the robot, negative inside it."""
+    def clearance(self, points: Points) -> Floats:
+        """Return the distance (...) in metres of points (..., 2) to the footprint, negative inside."""
         if len(self.outline):
             return signed_distance(self.outline, points)
         return np.hypot(points[..., 0], points[..., 1]) - self.radius_m
@@ -44,7 +49,7 @@ class RobotFootprint:
 
 @dataclass(frozen=True)
 class Brakes:
-    """How the base stops: ``reaction_s`` at unchanged speed, then the decelerations, slip already taken off."""
+    """How the drive base stops: ``reaction_s`` at unchanged speed, then the decelerations (without the slip)."""
 
     reaction_s: float
     deceleration_mps2: float
@@ -53,33 +58,34 @@ class Brakes:
     @classmethod
     def from_config(cls, config: SupervisorConfig) -> Brakes:
         """Take the values from the supervisor's parameters."""
-        left = 1.0 - config.slip
+        share = 1.0 - config.slip
         return cls(
-            config.reaction_time_s,
-            config.braking_deceleration_mps2 * left,
-            config.braking_yaw_deceleration_radps2 * left,
+            reaction_s=config.reaction_time_s,
+            deceleration_mps2=config.braking_deceleration_mps2 * share,
+            yaw_deceleration_radps2=config.braking_yaw_deceleration_radps2 * share,
         )
 
-    def braking_s(self, twist: Floats) -> float:
-        """Return the path time of braking from a twist (3,): half of what it takes, v / 2a."""
-        straight = math.hypot(twist[0], twist[1]) / (2.0 * self.deceleration_mps2)
-        return max(straight, abs(float(twist[2])) / (2.0 * self.yaw_deceleration_radps2))
+    def braking_s(self, twist: Twist) -> float:
+        """Return the path time of braking from a twist (3,): v / 2a, half of the duration."""
+        straight_s = math.hypot(twist[0], twist[1]) / (2.0 * self.deceleration_mps2)
+        return max(straight_s, abs(float(twist[2])) / (2.0 * self.yaw_deceleration_radps2))
 
 
 @dataclass(frozen=True)
 class PathCheck:
-    """Outcome of a sweep along a path.
+    """Result of a check along a path.
 
-    ``free_s`` is the path time until something comes too close, inf when nothing does; ``clearance_m`` the
-    smallest distance between the swept robot and anything seen, inf when nothing is seen.
+    Attributes:
+        free_s: path time until an obstacle is too close; inf if none is.
+        clearance_m: smallest distance between swept footprint and obstacles; inf without obstacles.
     """
 
     free_s: float
     clearance_m: float
 
 
-def arc(twist: Floats, times_s: Floats) -> Floats:
-    """Return the poses (n, 3) of a constant base twist (3,) after ``times_s`` (n,), starting at the origin."""
+def arc_poses(twist: Twist, times_s: Floats) -> Pose:
+    """Return the poses (n, 3) that a constant base twist (3,) reaches from the origin after times (n,)."""
     vx, vy, rate = twist
     yaw = rate * times_s
     along = times_s * np.sinc(yaw / np.pi)
@@ -87,46 +93,37 @@ def arc(twist: Floats, times_s: Floats) -> Floats:
     return np.stack((vx * along - vy * across, vx * across + vy * along, yaw), axis=-1)
 
 
-def moved(twist: Floats, time_s: float) -> Floats:
-    """Return the pose (3,) on that arc after one time; the fast form for a single pose."""
+def arc_pose(twist: Twist, time_s: float) -> Pose:
+    """Return the pose (3,) that a constant base twist (3,) reaches after one time; faster than ``arc_poses``."""
     vx, vy, half = float(twist[0]), float(twist[1]), 0.5 * float(twist[2]) * time_s
     chord_s = time_s * (math.sin(half) / half if abs(half) > 1e-9 else 1.0)
     cos, sin = math.cos(half), math.sin(half)
     return np.array([chord_s * (vx * cos - vy * sin), chord_s * (vx * sin + vy * cos), 2.0 * half])
 
 
-def as_seen_from(pose: Floats, points: Floats) -> Floats:
-    """Return points (n, 2) as seen from a pose (3,) in their frame."""
-    x, y, yaw = pose.tolist()
-    cos, sin = math.cos(yaw), math.sin(yaw)
-    dx, dy = points[:, 0] - x, points[:, 1] - y
-    seen = np.empty_like(points)
-    seen[:, 0], seen[:, 1] = cos * dx + sin * dy, cos * dy - sin * dx
-    return seen
-
-
 def check_path(
-    twist: Floats, duration_s: float, points: Floats, footprint: RobotFootprint, margin_m: float, min_hits: int = 1
+    twist: Twist, duration_s: float, points: Points, footprint: RobotFootprint, margin_m: float, min_hits: int = 1
 ) -> PathCheck:
-    """Sweep the footprint along a twist and look how far it gets.
+    """Sweep the footprint along the arc of a twist and find the first obstacle.
 
     Args:
         twist: base twist (3,).
-        duration_s: path time to look ahead.
-        points: everything seen, (n, 2) in the base frame of now.
-        footprint: the robot.
+        duration_s: path time to check.
+        points: obstacles (n, 2) in the present base frame.
+        footprint: footprint of the robot.
         margin_m: distance to keep.
-        min_hits: points closer than that which count as an obstacle.
+        min_hits: number of points within the margin that count as an obstacle.
     """
     length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * footprint.reach_m) * duration_s
     steps = min(max(math.ceil(length_m / _STEP_M), 1), _MAX_STEPS)
     distance = np.hypot(points[:, 0], points[:, 1])
+    # Between two samples the footprint may come closer by up to half a step.
     kept_m = margin_m + 0.5 * length_m / steps
     near = distance < footprint.reach_m + length_m + kept_m
     if not near.any():
         return PathCheck(math.inf, float(distance.min(initial=math.inf)) - footprint.reach_m - length_m)
     times_s = np.linspace(0.0, duration_s, steps + 1)
-    clearance = footprint.clearance(_seen_from(arc(twist, times_s), points[near]))
+    clearance = footprint.clearance(_points_in_frames(arc_poses(twist, times_s), points[near]))
     closer = (clearance < kept_m) & (clearance < clearance[0] - _CLOSER_M)
     blocked = np.flatnonzero(closer.sum(axis=1) >= min_hits)
     free_s = float(times_s[blocked[0] - 1]) if blocked.size else math.inf
@@ -140,8 +137,13 @@ def allowed_share(free_s: float, reaction_s: float, braking_s: float) -> float:
     return 2.0 * free_s / (reaction_s + math.sqrt(reaction_s**2 + 4.0 * braking_s * free_s))
 
 
-def is_seen(twist: Floats, endpoints: Floats) -> bool:
-    """Return whether any ray, ending at ``endpoints`` (n, 2), looks where a twist (3,) leads; turning always is."""
+def is_seen(twist: Twist, endpoints: Points) -> bool:
+    """Return whether a ray looks in the direction of a twist; always true for turning on the spot.
+
+    Args:
+        twist: base twist (3,).
+        endpoints: ends (n, 2) of all rays in the base frame.
+    """
     if math.hypot(twist[0], twist[1]) < 1e-9:
         return True
     across = twist[0] * endpoints[:, 1] - twist[1] * endpoints[:, 0]
@@ -149,8 +151,8 @@ def is_seen(twist: Floats, endpoints: Floats) -> bool:
     return bool((np.abs(np.arctan2(across, along)) < _SEEN_WITHIN_RAD).any())
 
 
-def _seen_from(poses: Floats, points: Floats) -> Floats:
-    """Return points (n, 2) as seen from each pose (t, 3), as (t, n, 2)."""
+def _points_in_frames(poses: Pose, points: Points) -> Points:
+    """Return points (n, 2) in the frame of each pose (t, 3), as (t, n, 2)."""
     cos, sin = np.cos(poses[:, 2:]), np.sin(poses[:, 2:])
     dx, dy = points[:, 0] - poses[:, :1], points[:, 1] - poses[:, 1:2]
     return np.stack((cos * dx + sin * dy, cos * dy - sin * dx), axis=-1)

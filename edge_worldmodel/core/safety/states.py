@@ -1,4 +1,4 @@
-"""The supervisor's state machine: what each finding of a tick leads to, from every state."""
+"""State machine of the supervisor: the next state for each state and each condition that a tick found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum, IntEnum
 
 
 class State(IntEnum):
-    """States, with the numbers of Verdict.msg."""
+    """States of the supervisor, with the numbers of Verdict.msg."""
 
     STARTING = 0
     ACTIVE = 1
@@ -20,21 +20,21 @@ class State(IntEnum):
 
 
 class Condition(Enum):
-    """What a tick found; exactly one holds, the first that applies. RESET is a person's call between ticks."""
+    """What a tick found: the first one that applies. RESET is a reset by a person, between ticks."""
 
     ESTOP = "emergency stop pressed"
-    SINKING = "drone: fault lasts, or does not allow to hold"
-    LATCHING = "fault that needs a person"
+    LAND = "drone: a fault lasts too long, or does not allow holding"
+    LATCH = "fault that needs a person"
     MOVING = "fault, robot still moves"
-    STANDING = "fault, robot stands"
-    HOVERING = "fault, drone"
+    AT_REST = "fault, robot is at rest"
+    HOVER = "fault, drone"
     LIMITED = "no fault, slower than planned"
     CLEAR = "no fault"
     RESET = "reset accepted"
 
 
 _ROWS = {
-    # from:          ESTOP    SINKING  LATCHING MOVING   STANDING HOVERING LIMITED  CLEAR    RESET
+    # from:          ESTOP    LAND     LATCH    MOVING   AT_REST  HOVER    LIMITED  CLEAR    RESET
     State.STARTING: "ESTOP    STARTING LATCHED  STARTING STARTING STARTING LIMITING ACTIVE   STARTING",
     State.ACTIVE:   "ESTOP    LANDING  LATCHED  STOPPING STOPPED  HOLD     LIMITING ACTIVE   ACTIVE",
     State.LIMITING: "ESTOP    LANDING  LATCHED  STOPPING STOPPED  HOLD     LIMITING ACTIVE   LIMITING",
@@ -51,6 +51,6 @@ TRANSITIONS = {
     for condition, name in zip(Condition, row.split(), strict=True)
 }
 PASSING = frozenset({State.ACTIVE, State.LIMITING})
-"""The only states in which a command is passed on."""
+"""States in which commands are passed on."""
 WAITING_FOR_PERSON = frozenset({State.LANDING, State.LATCHED, State.ESTOP})
-"""States that only a person's reset leaves."""
+"""States that only a reset by a person leaves."""

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import os
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,14 +19,17 @@ from edge_worldmodel.backends.timing import TICK, Quantiles, Times, Workload, me
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.types import LatentFrame, Tensor
 from edge_worldmodel.evaluation.bench import bench_parts
 from edge_worldmodel.evaluation.bench.service_levels import Figures, judge, read_levels, same_conditions, slower
+from edge_worldmodel.evaluation.live.process_usage import read_usage
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.inventory import commit, device_name
 from edge_worldmodel.models.manifest import VerifiedModel, load_model
-from edge_worldmodel.models.record import DEFAULT_VARIANT
+from edge_worldmodel.models.placement_record import DEFAULT_VARIANT
 from edge_worldmodel.models.shipped import models_folder
 
 SCHEMA = 2
@@ -67,6 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--clips", type=int, default=120, help="simulated test clips for --compare; %(default)s")
     parser.add_argument("--drives", type=int, default=16, help="drives for flicker in --compare; %(default)s")
+    parser.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="measure only whether memory grows while perception, cache, "
+        "planner and supervisor run for so much robot time, as fast as they can",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     bench_parts.add_arguments(parser)
 
@@ -75,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
     """Measure, report, compare."""
     if options.compare:
         return _compare_models(options)
+    if options.soak:
+        return _soak(options)
     # Read first: a mistake in a file shall not cost the minutes that measuring takes.
     levels = read_levels(options.slo) if options.slo else {}
     if levels and options.cpu_time:
@@ -100,8 +108,8 @@ def _compare_models(options: argparse.Namespace) -> int:
     if len(names) < 2 or len(set(names)) < len(names) or options.slo or options.against:
         raise ConfigError(f"--compare {options.compare}: two models or more, each once, without --slo and --against")
     folders = {name: model_comparison.find_model(name, models_folder(), DEFAULT_VARIANT) for name in names}
-    contenders = model_comparison.open_contenders(folders, options.threads)
-    material = model_comparison.Material.simulated(options.clips, options.drives)
+    contenders = model_comparison.open_for_comparison(folders, options.threads)
+    material = model_comparison.ComparisonData.simulated(options.clips, options.drives)
     workload = Workload(options.maneuvers * options.futures, options.steps)
     clock_s = time.process_time if options.cpu_time else time.perf_counter
     conditions = {"threads": options.threads, "clock": "CPU time" if options.cpu_time else "elapsed",
@@ -112,6 +120,17 @@ def _compare_models(options: argparse.Namespace) -> int:
     report |= model_comparison.compare(contenders, material, workload, options.rounds, clock_s)
     print("\n".join([str(conditions), *model_comparison.lines_of(report)]))
     _write(report, options.json)
+    return 0
+
+
+def _soak(options: argparse.Namespace) -> int:
+    """Watch memory over many ticks."""
+    # here and not above: an episode to replay needs the simulator
+    from edge_worldmodel.evaluation.bench import soak
+
+    result = soak.soak(options.soak, str(options.model or ""))
+    print(soak.summary_line(result))
+    _write({"commit": commit(), **dataclasses.asdict(result), "growth": result.growth}, options.json)
     return 0
 
 
@@ -128,13 +147,13 @@ def measure_all(options: argparse.Namespace) -> dict[str, Any]:
     backends, model, load_s = _open(options, names, workload)
     clock_s = time.process_time if options.cpu_time else time.perf_counter
     times = measure(backends, workload, options.rounds, clock_s)
-    first_mb = resident_mb()
+    first_mb = read_usage(os.getpid()).resident_mb
     planned = _plans(backends[names[0]], model.model_id, options, clock_s)
     figures: dict[str, dict[str, float]] = {part: _quantiles(of) for part, of in times[names[0]].items()}
     figures[PLAN] = _quantiles(planned)
     figures["load"] = {"seconds": load_s}
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    figures["memory"] = {"peak_mb": peak_mb, "growth_mb": resident_mb() - first_mb}
+    usage = read_usage(os.getpid())
+    figures["memory"] = {"peak_mb": usage.peak_mb, "growth_mb": usage.resident_mb - first_mb}
     found = this_machine()
     return {
         "schema": SCHEMA,
@@ -192,7 +211,8 @@ def _plans(backend: Backend, model_id: str, options: argparse.Namespace, clock_s
     times = []
     for number in range(options.rounds + 1):
         begin_s = clock_s()
-        planner.plan(frame, goal=np.array([5.0, 0.0]), rng=np.random.default_rng(number))
+        request = PlanningRequest(frame=frame, goal=np.array([5.0, 0.0]), rng=np.random.default_rng(number))
+        planner.plan(request, planner.outlook(request))
         times.append(clock_s() - begin_s)
     return np.array(times[1:])
 
@@ -216,12 +236,6 @@ def _quantiles(times_s: Times) -> dict[str, float]:
 
 def _ratios(first: dict[str, Times], other: dict[str, Times]) -> dict[str, float]:
     return {part: float(np.median(first[part]) / np.median(other[part])) for part in first}
-
-
-def resident_mb() -> float:
-    """Return the resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def lines_of(report: dict[str, Any]) -> list[str]:

@@ -101,8 +101,8 @@ def breakdown(journeys: Sequence[Journey]) -> dict[str, Any]:
 
 def memory(runs: Sequence[GraphRun]) -> dict[str, float]:
     """Return the highest resident memory of each node in MB, the most of all runs."""
-    nodes = sorted({node for run in runs for node in run.footprints})
-    return {node: max(run.footprints[node].peak_mb for run in runs if node in run.footprints) for node in nodes}
+    nodes = sorted({node for run in runs for node in run.usage})
+    return {node: max(run.usage[node].peak_mb() for run in runs if node in run.usage) for node in nodes}
 
 
 def _how_it_went(runs: Sequence[GraphRun], journeys: Sequence[Journey]) -> dict[str, Any]:
@@ -110,13 +110,13 @@ def _how_it_went(runs: Sequence[GraphRun], journeys: Sequence[Journey]) -> dict[
     seconds = sum((run.ended_ns - run.began_ns) * 1e-9 for run in runs)
     through = sum(journey.began_ns < run.ended_ns - 1_000_000_000 for run in runs for journey in run.journeys())
     calls = [journey.denoising_calls for journey in journeys if journey.imagined]
-    nodes = sorted({node for run in runs for node in run.footprints})
+    nodes = sorted({node for run in runs for node in run.usage})
     return {
         "scans": scans,
         "commanded_share": through / scans if scans else 0.0,
         "plans_hz": len(journeys) / seconds if seconds else 0.0,
         "imagined_share": len(calls) / len(journeys) if journeys else 0.0,
         "denoiser_calls_mean": float(np.mean(calls)) if calls else 0.0,
-        "cores": {node: float(np.mean([run.footprints[node].cores() for run in runs])) for node in nodes},
+        "cores": {node: float(np.mean([run.usage[node].cores() for run in runs])) for node in nodes},
         "runs": len(runs),
     }

@@ -25,13 +25,12 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.geometry import relative
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.model.motion_forecast import motion_forecast
-from edge_worldmodel.core.planner.critics.risk import dilate, fading, footprint_kernel
-from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
-from edge_worldmodel.core.planner.guidance.local_map import ROUNDING_M
-from edge_worldmodel.core.planner.guidance.outlook import frames_at, outlook
-from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.critics.collision import dilate, footprint_kernel, time_weights
+from edge_worldmodel.core.planner.guidance.local_map import ROUNDING_M, local_map
+from edge_worldmodel.core.planner.guidance.outlook import Outlook, nearest_frames
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.robot_limits import DT_S, STEPS, RobotLimits
-from edge_worldmodel.evaluation.bench.tick_figures import scene
+from edge_worldmodel.evaluation.bench.seeded_room import draw_room
 
 _ROOT = Path(__file__).resolve().parents[3]
 _TRAINING_PYTHON = _ROOT / ".venv-train" / "bin" / "python"
@@ -109,25 +108,26 @@ class SameCosts:
         """Prepare what does not depend on the scene."""
         self._torch, self._config, self._limits = torch, PlannerConfig(), RobotLimits()
         stop_s = self._limits.max_speed_mps / self._limits.max_decel_mps2
-        self._fade = fading(stop_s, self._config.risk_half_life_s).tolist()
-        self._frame = frames_at(STEPS + 1).tolist()
+        self._fade = time_weights(stop_s, self._config.risk_half_life_s).tolist()
+        self._frame = nearest_frames(STEPS + 1).tolist()
         self._corners = torch.tensor([0, 1, EGO_GRID.cells, EGO_GRID.cells + 1])
         self._corner_cells = torch.tensor([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
 
     def look(self, seed: int) -> Any:
         """Take in a scene; return the state (5,) to plan from: pose in the present ego frame, speed, yaw rate."""
         torch = self._torch
-        grid, pose, twist, goal = scene(seed)
+        grid, pose, twist, goal = draw_room(seed)
         clear_m = self._limits.radius_m + self._config.wall_margin_m
-        seen = outlook(grid, motion_forecast(np.tile(grid, (tensors.HISTORY_FRAMES, 1, 1)).astype(np.float32)))
+        motion = motion_forecast(np.tile(grid, (tensors.HISTORY_FRAMES, 1, 1)).astype(np.float32))
         ahead = relative(pose, np.append(goal, 0.0))[:2]
-        field = cost_to_go(seen.standing, ahead, clear_m, crossed=seen.crossed)
-        movers = (seen.seen.occupied & ~seen.standing.occupied)[None].astype(np.float32)
+        seen = Outlook(local_map(grid), motion >= 0.5, ahead, clear_m)
+        field = seen.cost_to_go
+        movers = (seen.seen.occupied & ~seen.static.occupied)[None].astype(np.float32)
         grown = dilate(movers, footprint_kernel(clear_m))
         # as many frames to look into as ours has; all the same, for nothing is imagined
         self._movers = torch.from_numpy(np.repeat(grown, tensors.HORIZON_STEPS + 1, axis=0).reshape(-1))
-        self._clearance = torch.from_numpy(seen.standing.clearance_m.reshape(-1))
-        self._clear_here_m = float(seen.standing.clearance_along(np.zeros((1, 2)))[0])
+        self._clearance = torch.from_numpy(seen.static.clearance_m.reshape(-1))
+        self._clear_here_m = float(seen.static.clearance_along(np.zeros((1, 2)))[0])
         self._distance = torch.from_numpy(np.ascontiguousarray(field.distance_m).reshape(-1))
         self._following = torch.from_numpy(field.following.astype(np.int64))
         self._goal = torch.tensor(ahead, dtype=torch.float32)

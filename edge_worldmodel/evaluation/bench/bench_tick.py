@@ -16,10 +16,14 @@ from tqdm import tqdm
 from edge_worldmodel.backends.timing import Quantiles
 from edge_worldmodel.core.cache.latent_cache import LatentCache
 from edge_worldmodel.core.model.world_model import WorldModel
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig, PlannerOutput
+from edge_worldmodel.core.planner.budget import Budget
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.planner_output import PlannerOutput
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.types import Floats, LatentFrame, WarmStart
 from edge_worldmodel.evaluation.bench.bench_peers import Peer, PeerMissingError, open_peer
-from edge_worldmodel.evaluation.bench.tick_figures import scene
+from edge_worldmodel.evaluation.bench.seeded_room import draw_room
 
 _PERIOD_NS = 100_000_000
 _WARM_UP = 3
@@ -92,7 +96,7 @@ def measure_ticks(model: WorldModel, wish: TickWish, peer_python: str = "") -> d
 
 def frames_of(model: WorldModel, seed: int) -> tuple[tuple[LatentFrame, LatentFrame], Floats]:
     """Return two frames of one seeded room, a control period apart, and the goal (2,)."""
-    grid, pose, twist, goal = scene(seed)
+    grid, pose, twist, goal = draw_room(seed)
     context = model.encode(np.tile(grid, (5, 1, 1))[None].astype(np.float32))
     first = LatentFrame(10**9, "odom", "base_link", pose, twist, context, 0.0, 0.0, model.model_id, 1)
     second = dataclasses.replace(first, stamp_ns=first.stamp_ns + _PERIOD_NS, sequence=2)
@@ -105,7 +109,9 @@ def _warm_start(
     """Return what the latent cache answers to the second frame after the first was solved."""
     cache = LatentCache()
     cache.warm_start(frames[0])
-    solved = Planner(model, config=config).plan(frames[0], goal=goal, rng=np.random.default_rng(seed))
+    planner = Planner(model, config=config)
+    request = PlanningRequest(frame=frames[0], goal=goal, rng=np.random.default_rng(seed))
+    solved = planner.plan(request, planner.outlook(request))
     cache.remember(dataclasses.replace(frames[0], tensor=solved.solution))
     return cache.warm_start(frames[1])
 
@@ -120,7 +126,9 @@ def _timed(
 ) -> tuple[float, PlannerOutput]:
     rng = np.random.default_rng(seed)
     begin_s = clock_s()
-    output = planner.plan(frame, goal=goal, rng=rng, warm_start=warm_start, clock_s=clock_s)
+    budget = Budget(clock_s=clock_s)
+    request = PlanningRequest(frame=frame, goal=goal, rng=rng, warm_start=warm_start, budget=budget)
+    output = planner.plan(request, planner.outlook(request))
     return clock_s() - begin_s, output
 
 

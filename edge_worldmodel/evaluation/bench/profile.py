@@ -130,12 +130,12 @@ def memory_of(run_: GraphRun) -> dict[str, dict[str, float]]:
     """Return peak, growth and swapped part of every node in MB, and the cores it kept busy."""
     return {
         node: {
-            "peak_mb": footprint.peak_mb,
-            "growth_mb": footprint.growth_mb(),
-            "swapped_mb": max((look[3] for look in footprint.looks), default=0.0),
-            "cores": footprint.cores(),
+            "peak_mb": usage.peak_mb(),
+            "growth_mb": usage.growth_mb(),
+            "swapped_mb": usage.swapped_mb(),
+            "cores": usage.cores(),
         }
-        for node, footprint in run_.footprints.items()
+        for node, usage in run_.usage.items()
     }
 
 

@@ -109,10 +109,10 @@ def _draw_ways(
 
 def _draw_memory(axes: Axes, run: GraphRun) -> None:
     for node in _NODES:
-        if node in run.footprints and run.footprints[node].looks:
-            looks = np.array(run.footprints[node].looks)
-            peak_mb, cores = run.footprints[node].peak_mb, run.footprints[node].cores()
-            axes.plot(looks[:, 0], looks[:, 1], label=f"{node}\npeak {peak_mb:.0f} MB, {cores:.2f} cores")
+        if node in run.usage and (readings := run.usage[node].readings):
+            peak_mb, cores = run.usage[node].peak_mb(), run.usage[node].cores()
+            label = f"{node}\npeak {peak_mb:.0f} MB, {cores:.2f} cores"
+            axes.plot([at_s for at_s, _ in readings], [usage.resident_mb for _, usage in readings], label=label)
     axes.set(xlabel="seconds since launch", ylabel="resident MB", ylim=(0.0, None))
     axes.set_title("Memory", loc="left")
     _legend_beside(axes)

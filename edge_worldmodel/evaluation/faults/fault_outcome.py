@@ -11,7 +11,7 @@ from edge_worldmodel.evaluation.faults.fault_matrix import Begin, Case, Expected
 
 _PASSING = (1, 2)
 """Verdict.ACTIVE and LIMITING."""
-_OF_THE_SCENE = ("an obstacle", "the robot is faster than", "risk", "the braking path leaves", "everything holds again")
+_OF_THE_SCENE = ("an obstacle", "the robot is faster than", "risk", "the braking path leaves", "all checks pass again")
 """Reasons of stops that the scene asks for, and of what follows a stop; others are about inputs."""
 _STANDING_MPS = 0.03
 _LAST_WORD_NS = 40_000_000

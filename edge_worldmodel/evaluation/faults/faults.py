@@ -16,11 +16,12 @@ import numpy as np
 
 from edge_worldmodel.evaluation.faults import fault_figures
 from edge_worldmodel.evaluation.faults.fault_figures import Jitter
-from edge_worldmodel.evaluation.faults.fault_graph import Command, FaultGraph, cpu_time_s
+from edge_worldmodel.evaluation.faults.fault_graph import Command, FaultGraph
 from edge_worldmodel.evaluation.faults.fault_matrix import FAULTS, Case, Expected, chosen, rounds
 from edge_worldmodel.evaluation.faults.fault_outcome import Outcome, input_reasons
 from edge_worldmodel.evaluation.faults.fault_trial import inject
 from edge_worldmodel.evaluation.live.live_graph import LiveGraphError, share
+from edge_worldmodel.evaluation.live.process_usage import read_usage
 from edge_worldmodel.models.inventory import commit
 
 _START_S = 60.0
@@ -228,10 +229,10 @@ def _going_on(cases: list[Case]) -> dict[str, set[str]]:
 def _cpu_share(graph: FaultGraph) -> dict[str, float]:
     """Return the share of one core that each node uses while the robot drives undisturbed."""
     pids = graph.graph.processes()
-    before, begin_s = {name: cpu_time_s(pid) for name, pid in pids.items()}, time.monotonic()
+    before, begin_s = {name: read_usage(pid).cpu_s for name, pid in pids.items()}, time.monotonic()
     graph.wait(lambda: False, _UNDISTURBED_S)
     passed_s = time.monotonic() - begin_s
-    return {name: round((cpu_time_s(pid) - before[name]) / passed_s, 4) for name, pid in pids.items()}
+    return {name: round((read_usage(pid).cpu_s - before[name]) / passed_s, 4) for name, pid in pids.items()}
 
 
 def _machine() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from edge_worldmodel.evaluation.forecast.picture import draw_strips
 from edge_worldmodel.evaluation.forecast.reliability import draw_reliability
 from edge_worldmodel.models.inventory import commit
 from edge_worldmodel.models.manifest import MANIFEST_NAME, totals
-from edge_worldmodel.training.data.splits import Clips
+from edge_worldmodel.training.data.splits import ClipSet
 from edge_worldmodel.training.validation.examples import EvaluationData, Example, examples, load_data, pick
 from edge_worldmodel.training.validation.methods import (
     DETERMINISTIC,
@@ -103,7 +103,7 @@ def _alone(baseline: Baseline) -> Method:
     return lambda example: baseline.forecast(example.history)[None]
 
 
-def _baselines(validation: Clips) -> dict[str, Baseline]:
+def _baselines(validation: ClipSet) -> dict[str, Baseline]:
     raw = {"persistence": persistence, "constant_velocity": constant_velocity}
     methods = {name: Baseline(forecast) for name, forecast in raw.items()}
     for name, forecast in raw.items():
@@ -217,7 +217,7 @@ def quality(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def telling(clips: Clips, count: int = 2) -> list[Example]:
+def telling(clips: ClipSet, count: int = 2) -> list[Example]:
     """Choose clips of different scenes in which a few movers are seen well and go far."""
     seen = np.unpackbits(clips.present_moving & clips.history[:, -GRID_CHANNELS], axis=-1).sum(axis=-1, dtype=int)
     gone = np.unpackbits(clips.moving[:, -1] & ~clips.present_moving, axis=-1).sum(axis=-1, dtype=int)

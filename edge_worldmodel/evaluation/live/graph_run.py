@@ -5,17 +5,18 @@ It has a ROS domain of its own, whatever the caller's: its commands must never r
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.evaluation.bench.span_log import Journey, NodeLog, journeys, read_logs
 from edge_worldmodel.evaluation.live.live_graph import LiveGraph, LiveGraphError, claim_domain, share
+from edge_worldmodel.evaluation.live.process_usage import UsageHistory
 from edge_worldmodel.evaluation.live.run_report import complaints
 
 SPANS = "EDGE_WORLDMODEL_SPANS"
@@ -43,32 +44,13 @@ class GraphWish:
     robot: str = "generic"
 
 
-@dataclass
-class Footprint:
-    """One process over the run: (seconds since launch, resident MB, processor seconds, swapped MB) at each look."""
-
-    looks: list[tuple[float, float, float, float]] = field(default_factory=list)
-    peak_mb: float = 0.0
-
-    def growth_mb(self) -> float:
-        """Return how much it grew from the first look that counts to the last."""
-        return self.looks[-1][1] - self.looks[0][1] if self.looks else 0.0
-
-    def cores(self) -> float:
-        """Return the processor seconds per second."""
-        if len(self.looks) < 2:
-            return 0.0
-        (first_s, _, first_cpu_s, _), (last_s, _, last_cpu_s, _) = self.looks[0], self.looks[-1]
-        return (last_cpu_s - first_cpu_s) / max(last_s - first_s, 1e-9)
-
-
 @dataclass(frozen=True)
 class GraphRun:
     """What one run showed; times in ns are CLOCK_MONOTONIC, ``began_ns`` is when counting began."""
 
     wish: GraphWish
     logs: Mapping[str, NodeLog]
-    footprints: Mapping[str, Footprint]
+    usage: Mapping[str, UsageHistory]
     launched_ns: int
     began_ns: int
     ended_ns: int
@@ -110,10 +92,10 @@ def run_graph(wish: GraphWish, folder: Path, verbose: bool = False) -> GraphRun:
     launched_ns = time.monotonic_ns()
     with claim, graph:
         began_ns = _await_command(graph, folder)
-        footprints = _watch(graph, launched_ns, wish.seconds)
+        usage = _watch(graph, launched_ns, wish.seconds)
         ended_ns = time.monotonic_ns()
     _clean(folder, "*.seen")
-    return GraphRun(wish, read_logs(folder), footprints, launched_ns, began_ns, ended_ns)
+    return GraphRun(wish, read_logs(folder), usage, launched_ns, began_ns, ended_ns)
 
 
 def _clean(folder: Path, *patterns: str) -> None:
@@ -148,31 +130,15 @@ def _await_command(graph: LiveGraph, folder: Path) -> int:
     return time.monotonic_ns()
 
 
-def _watch(graph: LiveGraph, launched_ns: int, seconds: float) -> dict[str, Footprint]:
-    """Look at the nodes' memory and processor time until the time is up."""
-    footprints: dict[str, Footprint] = {}
+def _watch(graph: LiveGraph, launched_ns: int, seconds: float) -> dict[str, UsageHistory]:
+    """Read the nodes' memory and processor time until the time is up."""
+    usage: dict[str, UsageHistory] = {}
     end_s = time.monotonic() + seconds
     while graph.running():
         for node, pid in graph.processes().items():
-            look_at(pid, footprints.setdefault(node, Footprint()), (time.monotonic_ns() - launched_ns) * 1e-9)
+            usage.setdefault(node, UsageHistory()).add(pid, to_seconds(time.monotonic_ns() - launched_ns))
         left_s = end_s - time.monotonic()
         if left_s <= 0.0:
-            return footprints
+            return usage
         time.sleep(min(_LOOK_S, left_s))
     raise LiveGraphError(f"the graph ended by itself; {complaints(graph.folder)}")
-
-
-def look_at(pid: int, footprint: Footprint, now_s: float) -> None:
-    """Add one look at a process; one that has just ended is left out."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return
-    lines = (line.split() for line in status.splitlines())
-    kilobytes = {words[0]: float(words[1]) for words in lines if words[2:] == ["kB"]}
-    ticks = stat.rpartition(")")[2].split()
-    cpu_s = (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
-    resident_mb, swapped_mb = (kilobytes.get(key, 0.0) / 1024.0 for key in ("VmRSS:", "VmSwap:"))
-    footprint.looks.append((now_s, resident_mb, cpu_s, swapped_mb))
-    footprint.peak_mb = max(footprint.peak_mb, kilobytes.get("VmHWM:", 0.0) / 1024.0)

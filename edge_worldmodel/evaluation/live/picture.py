@@ -38,7 +38,7 @@ def draw(source: Path, target: Path, summary: Mapping[str, Any]) -> None:
         target: PNG to write.
         summary: the run's figures, under the names of summary.json.
     """
-    moment, journey = load(source)
+    moment, overview = load(source)
     figure = Figure(figsize=(15.0, 8.4), dpi=110)
     FigureCanvasAgg(figure)
     # fixed places: both views square, figures above them and legends below
@@ -49,7 +49,7 @@ def draw(source: Path, target: Path, summary: Mapping[str, Any]) -> None:
         left.set_axis_off()
     else:
         _draw_moment(figure, left, moment)
-    _draw_journey(right, journey, moment, summary)
+    _draw_overview(right, overview, moment, summary)
     figure.savefig(target)
 
 
@@ -178,8 +178,10 @@ def _mark(marker: str, colour: str, label: str, size: float = 8.0) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, ls="", markersize=size, markeredgecolor="black", label=label)
 
 
-def _draw_journey(axes: Axes, journey: Mapping[str, Floats], moment: Moment | None, summary: Mapping[str, Any]) -> None:
-    walls, people, path, stops = (journey[name] for name in ("walls", "people", "path", "stops"))
+def _draw_overview(
+    axes: Axes, overview: Mapping[str, Floats], moment: Moment | None, summary: Mapping[str, Any]
+) -> None:
+    walls, people, path, stops = (overview[name] for name in ("walls", "people", "path", "stops"))
     handles: list[Line2D | Patch] = []
     if len(walls):
         axes.plot(walls[:, 0], walls[:, 1], "s", color=_OCCUPIED, markersize=1.6, zorder=1)

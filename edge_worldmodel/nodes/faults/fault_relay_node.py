@@ -34,9 +34,9 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.nodes.faults.spoilers import Spoiler, make_spoiler
 from edge_worldmodel.nodes.ros.convert import pose_from_msg, pose_to_msg
-from edge_worldmodel.nodes.ros.managed_node import RCLError
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR
+from edge_worldmodel.nodes.ros.rclpy_internals import RCLError, take
 
 ROUTES: dict[str, tuple[type, QoSProfile]] = {
     "scan": (LaserScan, SENSOR),
@@ -139,14 +139,10 @@ class FaultRelayNode(Node):
     def take_all(self) -> None:
         """Handle every message that waits.
 
-        Without an executor: those of rclpy add delays of their own, and one cannot take serialised messages.
+        Without an executor, as those of rclpy add delays of their own.
         """
         for subscription in self._subscriptions_taken:
-            while True:
-                with subscription.handle:
-                    taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-                if taken is None:
-                    break
+            while (taken := take(subscription)) is not None:
                 subscription.callback(*taken)
 
     def _on_command(self, data: bytes, info: dict[str, int]) -> None:

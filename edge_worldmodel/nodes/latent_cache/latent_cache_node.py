@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock, ClockType
 from std_srvs.srv import Trigger
 
 import edge_worldmodel.msg as msg
@@ -34,25 +33,14 @@ class LatentCacheNode(ManagedNode):
     def setup(self) -> None:
         """Open the cache and connect it."""
         self._memory = self._open_memory()
+        if self._memory is not None:
+            self.on_teardown(self._memory.close)  # scenes that wait for the disk are handed over
         self._cache = LatentCache(self._config, self._memory)
-        self._publisher = self.create_publisher(msg.WarmStart, "latent_cache/warm_start", LATEST)
-        self._inputs = [
-            self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
-            self.create_subscription(msg.LatentFrame, "planner/solution", self._on_solution, LATEST),
-        ]
-        self._delete_service = self.create_service(Trigger, "latent_cache/delete_all", self._on_delete_all)
-        self._report_timer = self.create_timer(_REPORT_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-    def teardown(self) -> None:
-        """Disconnect; what waits for the disk is handed over."""
-        for subscription in self.__dict__.pop("_inputs", []):
-            self.destroy_subscription(subscription)
-        if "_report_timer" in self.__dict__:
-            self.destroy_timer(self.__dict__.pop("_report_timer"))
-            self.destroy_service(self.__dict__.pop("_delete_service"))
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            memory.close()
+        self._publisher = self.open_publisher(msg.WarmStart, "latent_cache/warm_start", LATEST)
+        self.open_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST)
+        self.open_subscription(msg.LatentFrame, "planner/solution", self._on_solution, LATEST)
+        self.open_service(Trigger, "latent_cache/delete_all", self._on_delete_all)
+        self.open_timer(_REPORT_S, self._report)
 
     def _open_memory(self) -> SceneMemory | None:
         """Return the memory on disk; None, with the reason in /diagnostics, where the window is all there is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,14 +14,14 @@ from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 import edge_worldmodel.msg as msg
-from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError, InputError
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.perception.perception import Observation, Perception
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import LatentFrame
-from edge_worldmodel.nodes.perception.perception_topics import PerceptionTopics
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.frames import Frames
@@ -32,6 +33,38 @@ from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR
 from edge_worldmodel.nodes.ros.spans import mark
 
 
+@dataclass(frozen=True)
+class PerceptionTopics(Config):
+    """What perception listens to."""
+
+    scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics.", read_only=True)
+    cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics.", read_only=True)
+    depth_topics: tuple[str, ...] = param(
+        (), "Depth image topics; camera_info is expected beside each.", read_only=True
+    )
+    pose_topic: str = param("pose", "PoseStamped topic, used when ego_motion is 'pose'.", read_only=True)
+    sensor_pose: tuple[float, ...] = param(
+        (), "x [m], y [m], yaw [rad] of every sensor in the base frame; empty: ask tf.", read_only=True
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields and that there is something to look with."""
+        super().__post_init__()
+        if len(self.sensor_pose) not in (0, 3):
+            raise ConfigError(f"sensor_pose = {self.sensor_pose!r}: give x, y and yaw, or nothing")
+        if not any((*self.scan_topics, *self.cloud_topics, *self.depth_topics)):
+            raise ConfigError("perception has no sensor: name a topic in scan_topics, cloud_topics or depth_topics")
+
+    @property
+    def camera_infos(self) -> dict[str, str]:
+        """The camera_info topic beside each depth image topic."""
+        return {
+            topic: f"{topic.rsplit('/', 1)[0]}/camera_info" if "/" in topic else "camera_info"
+            for topic in self.depth_topics
+            if topic
+        }
+
+
 class PerceptionNode(ManagedNode):
     """Turns every sensor into sweeps, places them by ego motion, encodes the last second."""
 
@@ -39,33 +72,26 @@ class PerceptionNode(ManagedNode):
         super().__init__("perception")
         self._topics = declare(self, PerceptionTopics)
         self._model_config = declare(self, ModelConfig)
-        self._config = declare(self, PerceptionConfig, on_change=self._reconfigure)
+        self._perception = Perception(declare(self, PerceptionConfig, on_change=self._reconfigure))
 
     def setup(self) -> None:
         """Load the encoder and connect."""
         self._model = open_world_model(self, self._model_config, self.health)
-        self._perception = Perception(self._config)
+        self._perception.reset()
         self._frames = Frames(self, self.common.base_frame, self._topics.sensor_pose)
+        self.on_teardown(self._frames.close)
         self._intrinsics: dict[str, tuple[float, float, float, float]] = {}
         self._sequence = 0
-        self._latents = self.create_publisher(msg.LatentFrame, "perception/latent", LATEST)
-        self._grids = self.create_publisher(OccupancyGrid, "perception/grid", LATCHED)
-        self._inputs = [*self._listen_to_sensors(), *self._listen_to_motion()]
-        self._inputs.append(
-            self.create_subscription(OccupancyGrid, "planner/imagined_occupancy", self._on_imagined, LATCHED)
-        )
-
-    def teardown(self) -> None:
-        """Disconnect."""
-        for subscription in self.__dict__.pop("_inputs", []):
-            self.destroy_subscription(subscription)
+        self._latents = self.open_publisher(msg.LatentFrame, "perception/latent", LATEST)
+        self._grids = self.open_publisher(OccupancyGrid, "perception/grid", LATCHED)
+        self._subscribe_to_sensors()
+        self._subscribe_to_motion()
+        self.open_subscription(OccupancyGrid, "planner/imagined_occupancy", self._on_imagined, LATCHED)
 
     def _reconfigure(self, config: PerceptionConfig) -> None:
-        self._config = config
-        if "_perception" in self.__dict__:
-            self._perception.configure(config)
+        self._perception.configure(config)
 
-    def _listen_to_sensors(self) -> list[object]:
+    def _subscribe_to_sensors(self) -> None:
         """Subscribe; every callback gets the topic as the name of its source."""
         topics = self._topics
         kinds: tuple[tuple[Any, tuple[str, ...], Callable[..., None]], ...] = (
@@ -73,23 +99,18 @@ class PerceptionNode(ManagedNode):
             (PointCloud2, topics.cloud_topics, self._on_cloud),
             (Image, topics.depth_topics, self._on_depth),
         )
-        infos = [
-            self.create_subscription(CameraInfo, info, partial(self._on_camera_info, source), SENSOR)
-            for source, info in topics.camera_infos.items()
-        ]
-        return infos + [
-            self.create_subscription(kind, topic, partial(callback, topic), SENSOR)
-            for kind, names, callback in kinds
-            for topic in names
-            if topic
-        ]
+        for source, info_topic in topics.camera_infos.items():
+            self.open_subscription(CameraInfo, info_topic, partial(self._on_camera_info, source), SENSOR)
+        for kind, names, callback in kinds:
+            for topic in filter(None, names):
+                self.open_subscription(kind, topic, partial(callback, topic), SENSOR)
 
-    def _listen_to_motion(self) -> list[object]:
-        if self._config.ego_motion == "odom":
-            return [self.create_subscription(Odometry, "odom", self._on_odometry, SENSOR)]
-        if self._config.ego_motion == "pose":
-            return [self.create_subscription(PoseStamped, self._topics.pose_topic, self._on_pose, SENSOR)]
-        return []
+    def _subscribe_to_motion(self) -> None:
+        ego_motion = self._perception.config.ego_motion
+        if ego_motion == "odom":
+            self.open_subscription(Odometry, "odom", self._on_odometry, SENSOR)
+        elif ego_motion == "pose":
+            self.open_subscription(PoseStamped, self._topics.pose_topic, self._on_pose, SENSOR)
 
     @guarded
     def _on_scan(self, source: str, message: LaserScan) -> None:
@@ -102,7 +123,7 @@ class PerceptionNode(ManagedNode):
             mount = self._frames.mount(message.header.frame_id)
             points = sensors.points_from_cloud_msg(message, mount)
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
-            self._take(source, sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._config))
+            self._take(source, sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config))
 
     @guarded
     def _on_depth(self, source: str, message: Image) -> None:
@@ -114,7 +135,9 @@ class PerceptionNode(ManagedNode):
         stamp_ns = convert.stamp_from_msg(message.header.stamp)
         self._take(
             source,
-            sweep_from_depth(stamp_ns, sensors.depth_from_msg(message), *self._intrinsics[source], mount, self._config),
+            sweep_from_depth(
+                stamp_ns, sensors.depth_from_msg(message), *self._intrinsics[source], mount, self._perception.config
+            ),
         )
 
     @guarded
@@ -144,7 +167,7 @@ class PerceptionNode(ManagedNode):
     def _take(self, source: str, sweep: Sweep) -> None:
         """Keep a sweep and, when a frame is due, observe, encode and publish."""
         begin_s = time.perf_counter()
-        from_tf = self._config.ego_motion == "tf"
+        from_tf = self._perception.config.ego_motion == "tf"
         pose = self._frames.base_pose(self.common.odom_frame, sweep.stamp_ns) if from_tf else None
         self._note(self._perception.add_sweep(source, sweep, pose))
         if not self._perception.due(sweep.stamp_ns):

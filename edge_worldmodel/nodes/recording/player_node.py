@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import rclpy
@@ -21,26 +22,46 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import LaserScan, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
+from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.recording import recorded_messages as to_msg
-from edge_worldmodel.nodes.recording.player_config import PlayerConfig
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg
-from edge_worldmodel.nodes.ros.managed_node import RCLError
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
+from edge_worldmodel.nodes.ros.rclpy_internals import RCLError
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import describe
-from edge_worldmodel.recordings.goal import GoalAhead
 from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
-from edge_worldmodel.recordings.playback import EgoMotion, Playback, prepare, scheduled
-from edge_worldmodel.recordings.records import NANOSECONDS, Cloud, Record, Scan
+from edge_worldmodel.recordings.playback import EgoMotion, GoalAhead, Playback, prepare, scheduled
+from edge_worldmodel.recordings.records import Cloud, Record, Scan
 
 _TICK_S = 0.01
-_ODOM_PERIOD_NS = NANOSECONDS // 60
-_FIXED_BASE_PERIOD_NS = NANOSECONDS // 20
+_ODOM_PERIOD_NS = NS_PER_S // 60
+_FIXED_BASE_PERIOD_NS = NS_PER_S // 20
 _LAST_TICKS_S = 1.0
 EXIT_DAMAGED = 3
+
+
+@dataclass(frozen=True)
+class PlayerConfig(Config):
+    """What to play and how."""
+
+    file: str = param("", "Recording: ROS 1 bag, ROS 2 bag or CARMEN log.", read_only=True)
+    rate: float = param(1.0, "Recorded seconds per second.", minimum=0.01, maximum=100.0, read_only=True)
+    start_s: float = param(0.0, "Recorded seconds to leave out at the beginning.", minimum=0.0, read_only=True)
+    duration_s: float = param(0.0, "Recorded seconds to play; 0: to the end.", minimum=0.0, read_only=True)
+    ego: str = param("auto", "Ego motion: auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC.", read_only=True)
+    sensor_poses: str = param("", "Sensor poses in the base frame: 'FRAME=x,y,yaw;...'.", read_only=True)
+    goal: str = param("", "Goal 'x y' in the odom frame; empty: ahead of the robot.", read_only=True)
+    goal_ahead_m: float = param(5.0, "Distance of the goal ahead.", minimum=1.0, maximum=50.0, read_only=True)
+    wait_for_subscribers: int = param(
+        2, "Subscribers of the sensor topic to wait for before playing.", minimum=0, maximum=100, read_only=True
+    )
+    wait_s: float = param(30.0, "Longest time to wait for them.", minimum=0.0, maximum=600.0, read_only=True)
+    base_frame: str = param("base_link", "Robot base frame (REP-105).", read_only=True)
+    odom_frame: str = param("odom", "Fixed frame of ego motion (REP-105).", read_only=True)
 
 
 class PlayerNode(Node):
@@ -103,7 +124,7 @@ class PlayerNode(Node):
             if not rclpy.ok():
                 return
             self._play(now_ns, record)
-        self._advance(self._now_ns + int(_LAST_TICKS_S * NANOSECONDS))
+        self._advance(self._now_ns + int(_LAST_TICKS_S * NS_PER_S))
         self.get_logger().info(f"end of the recording: {self._played} sensor messages played")
 
     def _publish_mounts(self) -> None:
@@ -146,10 +167,10 @@ class PlayerNode(Node):
 
     def _advance(self, to_ns: int) -> None:
         """Let time pass at the wanted rate, telling it in /clock."""
-        tick_ns = int(_TICK_S * self._config.rate * NANOSECONDS)
+        tick_ns = int(_TICK_S * self._config.rate * NS_PER_S)
         while self._now_ns < to_ns and rclpy.ok():
             self._now_ns = min(to_ns, self._now_ns + tick_ns)
-            due_s = self._begin_s + (self._now_ns - self._begin_ns) / NANOSECONDS / self._config.rate
+            due_s = self._begin_s + (self._now_ns - self._begin_ns) / NS_PER_S / self._config.rate
             time.sleep(max(0.0, due_s - time.monotonic()))
             self._publish_clock()
             if self._playback.ego.kind == "fixed" and self._now_ns - self._odom_ns >= _FIXED_BASE_PERIOD_NS:

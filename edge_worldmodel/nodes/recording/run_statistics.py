@@ -1,9 +1,8 @@
-"""The figures of one run, gathered message by message; pure, the recorder node feeds it.
+"""The figures of one run, gathered message by message; free of ROS.
 
-Two clocks: ROS time (``*_ns`` stamps) tells when in the run something happened; the computer's own time at
-which a message was published (``published_ns``, the middleware's source timestamp) tells how fast the graph
-is. The second is the same for all processes of one machine and does not depend on how fast the simulator or
-the player let ROS time pass.
+There are two clocks. Stamps in ROS time (``stamp_ns``) say when in the run something happened. The system time at which
+a message was published (``published_ns``, source timestamp of the middleware) says how fast the graph is: it is the
+same for all processes of one machine and does not depend on how fast the simulator or the player lets ROS time pass.
 """
 
 from __future__ import annotations
@@ -14,43 +13,44 @@ from typing import Any
 
 import numpy as np
 
-NANOSECONDS = 1_000_000_000
+from edge_worldmodel.core.time_units import NS_PER_S
+
 STARTING, ACTIVE, LIMITING, STOPPING, STOPPED, HOLD, LANDING, LATCHED, ESTOP = range(9)
 """Values of Verdict.msg's state."""
 _STOP_STATES = {STOPPING, STOPPED, LATCHED, ESTOP}
 _DRIVING_STATES = {ACTIVE, LIMITING}
-_MAX_RATE = 100.0
-_FLOW_GAP_NS = NANOSECONDS
-_SCANS_REMEMBERED = 300
-_COMMANDS_REMEMBERED = 50
-_LATENCIES_KEPT = 50_000
-_STOPS_KEPT = 1000
+_MAX_CLOCK_RATE = 100.0
+_FLOW_GAP_NS = NS_PER_S
+_MAX_SCANS = 300
+_MAX_COMMANDS = 50
+_MAX_LATENCIES = 50_000
+_MAX_STOPS = 1000
 
 
-class Times:
-    """Tells ROS time for a moment of the computer's clock, from having looked at both now and then."""
+class ClockPair:
+    """Converts recent system time to ROS time, from pairs of both that are read now and then."""
 
     def __init__(self) -> None:
         self._ros_ns = self._system_ns = 0
         self._rate = 1.0
 
-    def tick(self, ros_ns: int, system_ns: int) -> None:
-        """Look at both clocks; how much faster one runs is taken from the last two looks."""
+    def update(self, ros_ns: int, system_ns: int) -> None:
+        """Take a new pair; the last two give the rate of ROS time."""
         passed_ns = system_ns - self._system_ns
         if self._ros_ns and passed_ns > 0:
-            self._rate = min(max((ros_ns - self._ros_ns) / passed_ns, 0.0), _MAX_RATE)
+            self._rate = min(max((ros_ns - self._ros_ns) / passed_ns, 0.0), _MAX_CLOCK_RATE)
         self._ros_ns, self._system_ns = ros_ns, system_ns
 
     def ros_ns(self, system_ns: int) -> int:
-        """Return the ROS time at a recent moment; 0 while ROS time is not known."""
+        """Return the ROS time at a recent system time; 0 while ROS time is not known."""
         if not self._ros_ns:
             return 0
-        ago_ns = min(max(self._system_ns - system_ns, 0), NANOSECONDS)
+        ago_ns = min(max(self._system_ns - system_ns, 0), NS_PER_S)
         return max(1, self._ros_ns - round(ago_ns * self._rate))
 
 
 class RunStatistics:
-    """Counts and times of one run; memory is bounded however long it lasts."""
+    """Counts and times of one run; memory is bounded."""
 
     def __init__(self) -> None:
         self.scans = 0
@@ -66,9 +66,9 @@ class RunStatistics:
         self._flow_ns = 0
         self._recorded_flow_ns = 0
         self._last_plan: tuple[int, int] | None = None
-        self._waiting: deque[tuple[int, int]] = deque(maxlen=_COMMANDS_REMEMBERED)
-        self._commands: deque[int] = deque(maxlen=_COMMANDS_REMEMBERED)
-        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._waiting: deque[tuple[int, int]] = deque(maxlen=_MAX_COMMANDS)
+        self._commands: deque[int] = deque(maxlen=_MAX_COMMANDS)
+        self._latencies_s: deque[float] = deque(maxlen=_MAX_LATENCIES)
         self._rollouts = self._warm = self._steps = 0
         self._state = STARTING
         self._was_active = False
@@ -77,7 +77,7 @@ class RunStatistics:
         self._rejected_before: dict[str, int] = {}
 
     def on_scan(self, stamp_ns: int, published_ns: int) -> None:
-        """Note a scan; time in which none came for more than a second is not counted as flow."""
+        """Add a scan; gaps of more than a second between scans do not count as time in which scans flowed."""
         self.scans += 1
         if self.start_ns is None:
             self.start_ns = stamp_ns
@@ -89,59 +89,59 @@ class RunStatistics:
         self._last_scan_published_ns = published_ns
         self.last_scan_ns = max(self.last_scan_ns, stamp_ns)
         self._scan_published[stamp_ns] = published_ns
-        if len(self._scan_published) > _SCANS_REMEMBERED:
+        if len(self._scan_published) > _MAX_SCANS:
             self._scan_published.popitem(last=False)
 
     def on_plan(self, stamp_ns: int, sequence: int, model_id: str, published_ns: int) -> None:
-        """Note a plan; the planner repeats the valid plan as proof of life, that is no new plan."""
+        """Add a plan; the planner repeats a valid plan as a heartbeat, and repetitions do not count."""
         if (stamp_ns, sequence) == self._last_plan:
             return
         self._last_plan = (stamp_ns, sequence)
         self.plans += 1
         self.model_id = model_id or self.model_id
-        seen_ns = self._scan_published.get(stamp_ns)
-        if seen_ns is None:
+        scan_ns = self._scan_published.get(stamp_ns)
+        if scan_ns is None:
             return
-        # messages of different topics reach the recorder in any order: the command may be here already
+        # topics reach the recorder in any order, so the command may have come before its plan
         later = [command_ns for command_ns in self._commands if command_ns >= published_ns]
         if later:
-            self._latencies_s.append((min(later) - seen_ns) / NANOSECONDS)
+            self._latencies_s.append((min(later) - scan_ns) / NS_PER_S)
         else:
-            self._waiting.append((published_ns, seen_ns))
+            self._waiting.append((published_ns, scan_ns))
 
     def on_command(self, published_ns: int) -> None:
-        """Note a command: it answers every scan whose plan was published before and that has no command yet."""
+        """Add a command; it answers every scan whose plan was published before it and that has no command yet."""
         self._commands.append(published_ns)
         while self._waiting and self._waiting[0][0] <= published_ns:
-            self._latencies_s.append((published_ns - self._waiting.popleft()[1]) / NANOSECONDS)
+            self._latencies_s.append((published_ns - self._waiting.popleft()[1]) / NS_PER_S)
 
     def on_rollouts(self, steps: int, warm_started: bool) -> None:
-        """Note what one imagination cost."""
+        """Add the costs of one imagination."""
         self._rollouts += 1
         self._steps += steps
         self._warm += warm_started
 
     def on_verdict(self, state: int, reason: str, stamp_ns: int) -> bool:
-        """Note the supervisor's verdict; returns True when the robot was driving and is stopped now."""
+        """Add a verdict; return whether it stops the robot after it has driven."""
         stopped = self._was_active and state in _STOP_STATES and self._state not in _STOP_STATES
-        if stopped and len(self.stops) < _STOPS_KEPT:
-            since_start_s = (stamp_ns - (self.start_ns or stamp_ns)) / NANOSECONDS
+        if stopped and len(self.stops) < _MAX_STOPS:
+            since_start_s = (stamp_ns - (self.start_ns or stamp_ns)) / NS_PER_S
             self.stops.append({"t_s": round(since_start_s, 3), "reason": reason})
         self._was_active = self._was_active or state in _DRIVING_STATES
         self._state = state
         return stopped
 
     def on_contact(self, touching: bool) -> None:
-        """Count each time that contact begins."""
+        """Count the beginnings of contacts."""
         self.contacts += touching and not self._in_contact
         self._in_contact = touching
 
     def on_goal_reached(self, reached: bool) -> None:
-        """Once reached stays reached."""
+        """Note whether the goal is reached; once reached it stays reached."""
         self.goal_reached = bool(self.goal_reached) or reached
 
     def on_diagnostics(self, name: str, values: Mapping[str, str]) -> None:
-        """Note one status of /diagnostics; a counter that falls means that its node was started again."""
+        """Keep one status of /diagnostics; a counter that falls means that its node was restarted."""
         before, now = _count(self._values.get(name, {})), _count(values)
         if now < before:
             self._rejected_before[name] = self._rejected_before.get(name, 0) + before
@@ -149,13 +149,13 @@ class RunStatistics:
 
     @property
     def rejected_inputs(self) -> int:
-        """Inputs that any node dropped."""
+        """Number of inputs that were rejected by any node."""
         return sum(_count(values) for values in self._values.values()) + sum(self._rejected_before.values())
 
     def summary(self) -> dict[str, Any]:
         """Return the figures under the names of summary.json."""
-        scans_end_s = (self.last_scan_ns - (self.start_ns or 0)) / NANOSECONDS
-        flow_s, recorded_s = self._flow_ns / NANOSECONDS, self._recorded_flow_ns / NANOSECONDS
+        scans_end_s = (self.last_scan_ns - (self.start_ns or 0)) / NS_PER_S
+        flow_s, recorded_s = self._flow_ns / NS_PER_S, self._recorded_flow_ns / NS_PER_S
         return {
             "scans": self.scans,
             "plans": self.plans,
@@ -163,20 +163,20 @@ class RunStatistics:
             "sensor_to_command_s": _percentiles(self._latencies_s),
             "goal_reached": self.goal_reached,
             "contacts": self.contacts,
-            # what the supervisor does once the recording is over is no stop of this run
+            # the supervisor stops the robot when a recording ends; that is no stop of this run
             "stops": [stop for stop in self.stops if stop["t_s"] <= scans_end_s],
             "warm_start_rate": _ratio(self._warm, self._rollouts),
             "denoise_steps_mean": _ratio(self._steps, self._rollouts),
             "rejected_inputs": self.rejected_inputs,
-            "backend": self._said("backend"),
-            "model_id": self._said("model_id") or self.model_id,
+            "backend": self._value("backend"),
+            "model_id": self._value("model_id") or self.model_id,
             "scan_rate_hz": _ratio(self.scans, flow_s),
             "scans_flowed_s": round(flow_s, 3),
             "recorded_s": round(recorded_s, 3),
         }
 
-    def _said(self, key: str) -> str:
-        """Return what the planner says in /diagnostics under a key, else any other node."""
+    def _value(self, key: str) -> str:
+        """Return the value of a key in /diagnostics, from the planner if it has it, else from any node."""
         ordered = sorted(self._values, key=lambda name: "planner" not in name)
         return next((self._values[name][key] for name in ordered if key in self._values[name]), "")
 

@@ -18,7 +18,7 @@ from edge_worldmodel.core.types import Floats
 class MissingTransformError(InputError):
     """tf does not (yet) know a transform that is needed."""
 
-    cause = "missing_tf"
+    kind = "missing_tf"
 
 
 class Frames:
@@ -51,7 +51,12 @@ class Frames:
 
     def release(self, mounts: int) -> None:
         """Stop listening to tf once this many mounts are known; they stay known, and a busy tf costs no more."""
-        if self._listener is not None and len(self._mounts) >= mounts > 0:
+        if len(self._mounts) >= mounts > 0:
+            self.close()
+
+    def close(self) -> None:
+        """Stop listening to tf."""
+        if self._listener is not None:
             self._listener.unregister()
             self._listener = None
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.experimental import EventsExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.service import Service
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.nodes.ros import spans
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.rclpy_internals import EventsExecutor, RefusingLifecycleNode
 from edge_worldmodel.nodes.ros.signals import EndSignal
-
-RCLError = rclpy_implementation.RCLError
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,12 @@ class ManagedNodeConfig(Config):
     odom_frame: str = param("odom", "Fixed frame of ego motion and plans (REP-105).", read_only=True)
 
 
-class ManagedNode(LifecycleNode):
-    """A lifecycle node whose work is in ``setup``, ``start``, ``stop`` and ``teardown``.
+class ManagedNode(RefusingLifecycleNode):
+    """A lifecycle node. Subclasses implement ``setup`` and open there all they need with the ``open_`` methods.
 
-    A step that raises one of our errors leaves the node alive in the state before it, and says why in the
-    log and in /diagnostics.
+    ``teardown`` closes what was opened, the newest first: on clean-up, on shutdown, after a failed ``setup`` and at the
+    end of the process. A ``setup`` that raises one of our errors leaves the node unconfigured and alive; the error is
+    in the log and in /diagnostics. Message callbacks check ``active`` themselves.
     """
 
     def __init__(self, name: str) -> None:
@@ -46,6 +50,7 @@ class ManagedNode(LifecycleNode):
         self.common = declare(self, ManagedNodeConfig)
         self.health = Health(self)
         self.active = False
+        self._opened = ExitStack()
         if self.common.autostart:
             # a steady clock: with use_sim_time the node must come up before the first /clock message
             self._autostart = self.create_timer(
@@ -53,33 +58,59 @@ class ManagedNode(LifecycleNode):
             )
 
     def setup(self) -> None:
-        """Load and create everything; called on configure."""
-
-    def start(self) -> None:
-        """Begin to work; called on activate."""
-
-    def stop(self) -> None:
-        """Pause; called on deactivate."""
+        """Load and open everything; called on configure."""
+        raise NotImplementedError
 
     def teardown(self) -> None:
-        """Release what ``setup`` created; called on clean-up and at the end."""
+        """Close everything that was opened since the last call, the newest first."""
+        self._opened.close()
+
+    def on_teardown(self, close: Callable[[], object]) -> None:
+        """Have ``close`` called at the next ``teardown``."""
+        self._opened.callback(close)
+
+    def open_publisher(self, kind: type, topic: str, qos: QoSProfile) -> Publisher:
+        """Return a publisher that lives until ``teardown``."""
+        publisher = self.create_publisher(kind, topic, qos)
+        self.on_teardown(lambda: self.destroy_publisher(publisher))
+        return publisher
+
+    def open_subscription(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+    ) -> Subscription:
+        """Return a subscription that lives until ``teardown``."""
+        subscription = self.create_subscription(kind, topic, callback, qos)
+        self.on_teardown(lambda: self.destroy_subscription(subscription))
+        return subscription
+
+    def open_service(self, kind: type, name: str, callback: Callable[[Any, Any], Any]) -> Service:
+        """Return a service that lives until ``teardown``."""
+        service = self.create_service(kind, name, callback)
+        self.on_teardown(lambda: self.destroy_service(service))
+        return service
+
+    def open_timer(self, period_s: float, callback: Callable[[], None], *, autostart: bool = True) -> Timer:
+        """Return a timer on the steady clock that lives until ``teardown``; without ``autostart`` reset() starts it."""
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = self.create_timer(period_s, callback, clock=steady, autostart=autostart)
+        self.on_teardown(lambda: self.destroy_timer(timer))
+        return timer
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``setup``."""
-        return self._step("configure", self.setup)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``start`` and enable the managed publishers."""
-        result = self._step("activate", self.start)
-        if result is TransitionCallbackReturn.SUCCESS:
-            self.active = True
-            result = super().on_activate(state)
+        """Run ``setup``; after an error close what it had opened."""
+        result = self._step("configure", self.setup)
+        if result is not TransitionCallbackReturn.SUCCESS:
+            self.teardown()
         return result
 
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to work."""
+        self.active = True
+        return super().on_activate(state)
+
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop`` and silence the managed publishers."""
+        """Pause."""
         self.active = False
-        self._step("deactivate", self.stop)
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -92,7 +123,7 @@ class ManagedNode(LifecycleNode):
         return self._step("shut down", self.teardown)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Release everything and return to unconfigured, from where configure may be tried again."""
+        """Run ``teardown`` and return to unconfigured, from where configure may be tried again."""
         self.active = False
         return self._step("recover", self.teardown)
 
@@ -111,29 +142,17 @@ class ManagedNode(LifecycleNode):
         if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
-        """Refuse a transition that the present state does not offer.
-
-        rclpy lets the error of its state machine escape from the service callback, which ends the process;
-        its method has no public name, hence the mangled one.
-        """
-        offered = {transition[0]: transition[1] for transition in self._state_machine.available_transitions}
-        if transition_id not in offered:
-            state = self._state_machine.current_state[1]
-            self.get_logger().error(
-                f"transition {transition_id} refused: state '{state}' offers {', '.join(sorted(set(offered.values())))}"
-            )
-            return TransitionCallbackReturn.FAILURE
-        result: TransitionCallbackReturn = super()._LifecycleNodeMixin__change_state(transition_id)
-        return result
-
 
 def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = EventsExecutor) -> None:
-    """Start ROS, spin one node on one thread until it is told to end, and exit the process.
+    """Start ROS, spin one node on one thread until SIGINT or SIGTERM, and exit the process.
 
     A configuration that is refused ends it with a one-line message and exit status 1.
+
+    Args:
+        make_node: returns the node.
+        make_executor: returns the executor that spins it.
     """
-    told_to_end = EndSignal()
+    end_signal = EndSignal()
     # rclpy's own handlers end the context at once, under a callback that may just be publishing
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
@@ -145,11 +164,11 @@ def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = Events
     spans.start(node.get_name())
     executor = make_executor()
     executor.add_node(node)
-    told_to_end.then(lambda: executor.shutdown(timeout_sec=0.1))
+    end_signal.then(lambda: executor.shutdown(timeout_sec=0.1))
     try:
         executor.spin()
     finally:
-        told_to_end.obeyed()
+        end_signal.handled()
         if isinstance(node, ManagedNode):
             node.teardown()
         executor.shutdown(timeout_sec=0.5)

@@ -15,12 +15,12 @@ from edge_worldmodel.backends import BACKENDS, open_backend
 from edge_worldmodel.backends.options import PRECISIONS, PROVIDERS, BackendOptions
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
-from edge_worldmodel.models.choice import Choice
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.golden import GoldenMismatchError, GoldenMissingError, check_golden
 from edge_worldmodel.models.inventory import device_name
 from edge_worldmodel.models.manifest import VerifiedModel, load_model
-from edge_worldmodel.models.record import record_path, resolve, runtime_name
+from edge_worldmodel.models.model_choice import ModelChoice
+from edge_worldmodel.models.placement_record import record_path, resolve, runtime_name
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.spanned_backend import spanned_backend
 
@@ -126,11 +126,11 @@ def _options(config: ModelConfig) -> BackendOptions:
     return dataclasses.replace(options, engine_dir=Path(config.engine_dir)) if config.engine_dir else options
 
 
-def _choose(config: ModelConfig, refused: Collection[str] = ()) -> tuple[Path, Choice]:
+def _choose(config: ModelConfig, refused: Collection[str] = ()) -> tuple[Path, ModelChoice]:
     """Return the folder of the model and why it is that one."""
     if config.model_dir:
         why = f"{config.model_dir} was chosen by the operator (model_dir)"
-        return Path(config.model_dir), Choice("", True, why)
+        return Path(config.model_dir), ModelChoice("", True, why)
     runtime = runtime_name(config.backend, config.threads, _options(config))
     device = device_name(this_machine(lambda _: ""))
     folder, choice = resolve(_shipped_models(), config.model, record_path(), device, runtime, refused)

@@ -1,34 +1,24 @@
-"""Subscriptions that bring bytes, turned into messages in one place: as they arrive, and whatever waits when asked.
+"""Subscriptions that a periodic task reads itself, in addition to handing over each message as it arrives.
 
-An executor of events hands every message over at once, one with a wait set would rebuild that for each of them;
-a periodic task that reads its inputs itself works with both, and sees the newest. Bytes rather than messages, because
-turning a repetition into Python is what it costs, and damaged bytes must not end the executor.
+EventsExecutor calls back for every message when it arrives; an executor with a wait set would rebuild it for each of
+them. A task that also takes the waiting messages itself works with both and always sees the newest. Messages come as
+bytes: most of their cost is turning them into Python objects, which an equal message does not need, and damaged bytes
+must not end the executor.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 
-
-class _NeverExecuted(CallbackGroup):
-    """Keeps its entities out of the wait set of an executor that has one."""
-
-    def can_execute(self, entity: Any) -> bool:
-        return False
-
-    def beginning_execution(self, entity: Any) -> bool:
-        return False
-
-    def ending_execution(self, entity: Any) -> None:
-        return None
+from edge_worldmodel.nodes.ros.rclpy_internals import NeverExecuted, take
 
 
 @dataclass
@@ -38,33 +28,27 @@ class _Input:
     kind: type
     callback: Callable[[Any], None]
     repeats: bool
-    subscription: Any = None
+    subscription: Subscription = field(init=False)
     last_bytes: bytes = b""
-    last: Any = None
-
-    def waiting(self) -> bytes | None:
-        """Return the next waiting message, None when there is none."""
-        with self.subscription.handle:
-            taken = self.subscription.handle.take_message(self.kind, True)
-        return None if taken is None else taken[0]
+    last_message: Any = None
 
     def read(self, data: bytes) -> Any:
-        """Return the message; the very bytes of the last one of a repeating input give the very object again."""
+        """Return the message; on a repeating input equal bytes give the same object again."""
         if not self.repeats:
             return deserialize_message(data, self.kind)
         if data != self.last_bytes:
-            self.last, self.last_bytes = deserialize_message(data, self.kind), data
-        return self.last
+            self.last_message, self.last_bytes = deserialize_message(data, self.kind), data
+        return self.last_message
 
 
 class Polled:
-    """Subscriptions of one node; those that have not been handed over yet are read together by ``take_all``.
+    """Subscriptions of one node; ``take_all`` reads all messages that have not been handed over yet.
 
     Args:
         node: the node that owns them.
         on_unreadable: called with topic and error when bytes arrive that are no message of the topic's type.
         before_callbacks: called before any message is handed over, once for all that are handed over together.
-        most: messages taken per topic and call, so that a flood cannot hold the caller up.
+        limit: most messages taken per topic and call, so that a flood cannot hold the caller up.
     """
 
     def __init__(
@@ -72,16 +56,16 @@ class Polled:
         node: Node,
         on_unreadable: Callable[[str, Exception], None],
         before_callbacks: Callable[[], None],
-        most: int = 10,
+        limit: int = 10,
     ) -> None:
         self._node = node
         self._on_unreadable = on_unreadable
         self._before_callbacks = before_callbacks
-        self._most = most
-        self._group = _NeverExecuted()
+        self._limit = limit
+        self._group = NeverExecuted()
         self._inputs: list[_Input] = []
         self.taking = False
-        """Whether ``take_all`` is at work: its caller looks at all there is anyway."""
+        """Whether ``take_all`` is at work; a callback then need not ask its caller to look at the inputs."""
 
     def subscribe(
         self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, repeats: bool = False
@@ -93,7 +77,7 @@ class Polled:
             topic: its name.
             callback: receives each message, in order.
             qos: quality of service.
-            repeats: the sender repeats itself; an equal message then arrives as the same object.
+            repeats: the publisher repeats itself; an equal message then arrives as the same object.
         """
         source = _Input(kind, callback, repeats)
         source.subscription = self._node.create_subscription(
@@ -119,14 +103,14 @@ class Polled:
     def _hand_over(self, source: _Input, data: bytes) -> None:
         try:
             message = source.read(data)
-        except Exception as error:  # what arrives must never be able to end a node, whatever it is
+        except Exception as error:  # no bytes that arrive may end a node
             self._on_unreadable(source.subscription.topic_name, error)
             return
         source.callback(message)
 
     def _waiting(self, source: _Input) -> Iterator[bytes]:
-        for _ in range(self._most):
-            data = source.waiting()
-            if data is None:
+        for _ in range(self._limit):
+            taken = take(source.subscription)
+            if taken is None:
                 return
-            yield data
+            yield taken[0]

@@ -1,7 +1,9 @@
-"""How the supervisor's command leaves for MAVROS or PX4: once per tick and whatever the state.
+"""Publishes the supervisor's command to MAVROS or to PX4: once per tick, in every state.
 
-Each tick's message is also the autopilot's proof of life, so it ends when this process does and not before: a drone
-that is held gets zero velocity, one that lands its descent. Drive bases are commanded by the watchdog (docs/adr/0020).
+An autopilot takes the stream of messages as the sign that this process lives, so it must not stop before the process
+does: a drone that holds gets zero velocity, one that lands gets its descent. Setpoints are arrays (4,): velocity along
+three axes in m/s, then the yaw rate about the third axis in rad/s. Drive bases are commanded by the watchdog
+(docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
 
@@ -17,10 +20,9 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample
-from edge_worldmodel.core.types import Floats, Verdict
+from edge_worldmodel.core.types import Floats, Twist, Verdict
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATEST
-from edge_worldmodel.nodes.safety_supervisor.setpoint_frames import body_setpoint, enu_setpoint, ned_from_enu
 
 DRIVE_BASES = ("twist", "twist_stamped")
 """Outputs that the watchdog publishes, as ``cmd_vel``."""
@@ -28,28 +30,28 @@ DRIVE_BASES = ("twist", "twist_stamped")
 
 @dataclass(frozen=True)
 class CommandOutputConfig(Config):
-    """Where the command goes; see docs/safety.md."""
+    """Form of the published command; see docs/safety.md."""
 
-    output: str = param("twist", "What the command is published as.", choices=(*DRIVE_BASES, "mavros", "px4"))
+    output: str = param("twist", "Form in which the command is published.", choices=(*DRIVE_BASES, "mavros", "px4"))
     mav_frame: str = param(
-        "LOCAL_NED", "Output mavros: what its setpoint_velocity.mav_frame says.", choices=("LOCAL_NED", "BODY_NED")
+        "LOCAL_NED", "Output mavros: value of MAVROS' setpoint_velocity.mav_frame.", choices=("LOCAL_NED", "BODY_NED")
     )
 
 
 class AutopilotOutput(Protocol):
-    """Publishes what a verdict commands, as an autopilot takes it."""
+    """Publishes the command of a verdict as an autopilot takes it."""
 
     def send(self, verdict: Verdict, heading_rad: float | None) -> None:
-        """Publish one tick's command; ``heading_rad`` is the yaw in the odometry frame, None while unknown."""
+        """Publish the command of one tick; ``heading_rad`` is the yaw in the odom frame, None if unknown."""
 
 
 class MavrosOutput:
-    """``mavros/setpoint_velocity/cmd_vel``, in the frame that MAVROS turns into its ``mav_frame``.
+    """``mavros/setpoint_velocity/cmd_vel``, in the frame that MAVROS converts to its ``mav_frame``.
 
     Args:
-        node: who publishes.
-        mav_frame: LOCAL_NED: MAVROS expects east, north, up. BODY_NED: forward, left, up.
-        odom_frame: name of the frame of odometry.
+        node: node that publishes.
+        mav_frame: with LOCAL_NED MAVROS expects east, north, up; with BODY_NED forward, left, up.
+        odom_frame: name of the odom frame.
     """
 
     def __init__(self, node: Node, mav_frame: str, odom_frame: str) -> None:
@@ -79,12 +81,12 @@ class Px4Output:
         self._modes = node.create_publisher(messages.OffboardControlMode, "fmu/in/offboard_control_mode", LATEST)
         self._setpoints = node.create_publisher(messages.TrajectorySetpoint, "fmu/in/trajectory_setpoint", LATEST)
         self._mode = messages.OffboardControlMode(velocity=True)
-        # NaN: not controlled
+        # PX4 does not control what is NaN.
         free = [math.nan] * 3
         self._setpoint = messages.TrajectorySetpoint(position=free, acceleration=free, jerk=free, yaw=math.nan)
 
     def send(self, verdict: Verdict, heading_rad: float | None) -> None:
-        """Publish the proof of life and the command."""
+        """Publish the control mode, which PX4 requires at 2 Hz or more, and the command."""
         setpoint = ned_from_enu(enu_setpoint(verdict.command, verdict.climb_mps, heading_rad))
         *velocity, yaw_rate = setpoint.tolist()
         self._mode.timestamp = self._setpoint.timestamp = verdict.stamp_ns // 1000
@@ -94,33 +96,59 @@ class Px4Output:
 
 
 def open_autopilot(node: Node, setup: CommandOutputConfig, config: SupervisorConfig) -> AutopilotOutput | None:
-    """Return the autopilot that the parameters ask for; None for a drive base, which the watchdog commands.
+    """Return the autopilot that the parameters select; None for a drive base, which the watchdog commands.
 
     Raises:
-        ConfigError: the vehicle cannot be commanded that way, or a package is missing.
+        ConfigError: the vehicle cannot be commanded in this form, or a package is missing.
     """
     if setup.output in DRIVE_BASES:
         return None
-    turns = setup.output == "px4" or setup.mav_frame == "LOCAL_NED"
-    if turns and config.unsafe_without_odometry:
+    rotates = setup.output == "px4" or setup.mav_frame == "LOCAL_NED"
+    if rotates and config.unsafe_without_odometry:
         raise ConfigError(
-            f"output '{setup.output}' turns commands into a fixed frame by the yaw of odometry:"
+            f"output '{setup.output}' rotates commands into a fixed frame and needs the yaw from odometry:"
             " remove unsafe_without_odometry, or use output mavros with mav_frame BODY_NED"
         )
-    if turns and config.vehicle == "ground":
+    if rotates and config.vehicle == "ground":
         raise ConfigError(
-            f"output '{setup.output}' would send a velocity in a fixed frame, from which a ground vehicle cannot tell"
-            " reverse from turning round: use output mavros with mav_frame BODY_NED, or set vehicle to drone"
+            f"output '{setup.output}' sends velocities in a fixed frame, in which a ground vehicle cannot tell"
+            " reversing from turning around: use output mavros with mav_frame BODY_NED, or set vehicle to drone"
         )
     return Px4Output(node) if setup.output == "px4" else MavrosOutput(node, setup.mav_frame, config.odom_frame)
 
 
-def heading_rad(odometry: Intake[OdometrySample], clock: Instant) -> float | None:
-    """Return the yaw of now, carried forward from the newest odometry; None when that cannot be trusted."""
+def heading_rad(odometry: Intake[OdometrySample], now: Instant) -> float | None:
+    """Return the present yaw in the odom frame, extrapolated from odometry; None if odometry is not trusted."""
     value = odometry.value
-    if value is None or odometry.fault(clock) is not None:
+    if value is None or odometry.fault(now) is not None:
         return None
-    return float(value.pose[2] + value.twist[2] * max(odometry.age_s(clock), 0.0))
+    return float(value.pose[2] + value.twist[2] * max(odometry.age_s(now), 0.0))
+
+
+def body_setpoint(command: Twist, climb_mps: float) -> Floats:
+    """Return a command (3,) in the base frame as a setpoint (4,) forward, left, up."""
+    return np.array([command[0], command[1], climb_mps, command[2]], dtype=np.float64)
+
+
+def enu_setpoint(command: Twist, climb_mps: float, heading_rad: float | None) -> Floats:
+    """Return a command in the base frame as a setpoint (4,) in the odom frame: east, north, up.
+
+    Args:
+        command: vx, vy and yaw rate (3,) in the base frame.
+        climb_mps: vertical speed, positive up.
+        heading_rad: yaw of the base in the odom frame, 0 is east. If it is None (unknown), only the climb is commanded.
+    """
+    if heading_rad is None:
+        return body_setpoint(np.zeros(3), climb_mps)
+    cos, sin = math.cos(heading_rad), math.sin(heading_rad)
+    forward, left, yaw_rate = command.tolist()
+    return np.array([cos * forward - sin * left, sin * forward + cos * left, climb_mps, yaw_rate])
+
+
+def ned_from_enu(setpoint: Floats) -> Floats:
+    """Convert a setpoint (4,) from east, north, up to north, east, down."""
+    east, north, up, yaw_rate = setpoint.tolist()
+    return np.array([north, east, -up, -yaw_rate])
 
 
 def _stamped(setpoint: Floats, verdict: Verdict, frame_id: str) -> TwistStamped:

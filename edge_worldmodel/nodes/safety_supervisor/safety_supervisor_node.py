@@ -1,184 +1,97 @@
-"""Safety supervisor node: plan, raw sensors and both clocks in, Verdict and command out, at every tick.
+"""Safety supervisor node: takes the plan, raw sensors and both clocks, and publishes a Verdict and a command each tick.
 
-A plain node, alive from its first line to its last. One thread, no network; a steady-clock timer ticks, and a new plan.
+It is a plain node, not a lifecycle node, so it supervises from its first tick to its last. It has one thread. It ticks
+on a steady-clock timer, and at once for a new plan.
 """
 
 from __future__ import annotations
 
-import functools
+import gc
+import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from nav_msgs.msg import Odometry as OdometryMsg
-from rclpy.clock import Clock as RosClock
-from rclpy.clock import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import LaserScan, PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
-from edge_worldmodel import msg
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Instant, Intake
 from edge_worldmodel.core.safety.supervisor import MIN_TICK_S, Supervisor
+from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Verdict
-from edge_worldmodel.nodes.ros import convert
-from edge_worldmodel.nodes.ros.convert_sensors import odometry_from_msg, points_from_cloud_msg, sweep_from_scan_msg
 from edge_worldmodel.nodes.ros.frames import Frames
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.managed_node import run
 from edge_worldmodel.nodes.ros.parameters import declare
-from edge_worldmodel.nodes.ros.polling import Polled
-from edge_worldmodel.nodes.ros.qos import LATEST, SENSOR
 from edge_worldmodel.nodes.ros.spans import mark, spanned
 from edge_worldmodel.nodes.safety_supervisor.command_output import CommandOutputConfig, heading_rad, open_autopilot
-from edge_worldmodel.nodes.safety_supervisor.imagined_input import take_imagined
-from edge_worldmodel.nodes.safety_supervisor.operator_topics import OperatorTopics
-from edge_worldmodel.nodes.safety_supervisor.promise_watch import PromiseWatch
-from edge_worldmodel.nodes.safety_supervisor.punctual import be_punctual
 from edge_worldmodel.nodes.safety_supervisor.sealed_commands import SealedCommands
+from edge_worldmodel.nodes.safety_supervisor.supervisor_inputs import SupervisorInputs
 from edge_worldmodel.nodes.safety_supervisor.supervisor_report import SupervisorReport
 
-_LAST_WORD_S = 0.05
-"""Time for the middleware to deliver the last command before its publisher is gone."""
+_DELIVERY_S = 0.05
+"""Time for the middleware to deliver the last command before its publisher is destroyed."""
 _EARLY_SHARE = 0.9
-"""Of a period, between two ticks that new plans may make."""
+"""Share of a period that must pass between two ticks for new plans."""
 
 
 @dataclass(frozen=True)
 class SupervisorNodeConfig(Config):
     """Parameters of the node around the supervisor."""
 
-    sensor_pose: tuple[float, ...] = param((), "x, y, yaw of every sensor in the base frame instead of tf.")
+    sensor_pose: tuple[float, ...] = param((), "x, y, yaw of every sensor in the base frame; empty: from tf.")
     realtime_priority: int = param(0, "SCHED_FIFO priority; 0: normal scheduling.", minimum=0, maximum=99)
     drive_base_timeout_s: float = param(
-        0.0, "Command timeout that was set on the drive base (docs/safety.md); 0: not known.", minimum=0.0, maximum=5.0
+        0.0, "Command timeout set on the drive base (see docs/safety.md); 0: unknown.", minimum=0.0, maximum=5.0
     )
 
 
 class SafetySupervisorNode(Node):
-    """Converts messages, asks the supervisor at every tick, publishes what it says."""
+    """Hands messages to the supervisor, asks it in each tick, and publishes its answer."""
 
     def __init__(self) -> None:
         super().__init__("safety_supervisor")
         self._config = declare(self, SupervisorConfig)
         self._setup = declare(self, SupervisorNodeConfig)
         self._supervisor = Supervisor(self._config)
-        self._frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None)
         self.health = Health(self)
         self._report = SupervisorReport(self.health, self._supervisor)
-        self._plan_message: msg.Plan | None = None
-        self._ticked_ns, self._early_ns, self._ended = 0, 0, False
-        self._look_at_clocks()
+        self._last_tick_ns, self._last_early_tick_ns, self._ended = 0, 0, False
         self._connect()
-        self._check_surroundings()
+        self._report_setup()
         self._timer = self.create_timer(
-            1.0 / self._config.rate_hz, self._tick, clock=RosClock(clock_type=ClockType.STEADY_TIME)
+            1.0 / self._config.rate_hz, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
-        sources = ", ".join(self._config.sources) or "nothing"
-        self.get_logger().info(f"supervising at {self._config.rate_hz:g} Hz, looking at {sources}")
-        if refused := be_punctual(self._setup.realtime_priority):
-            self.health.problem("scheduler", refused)
+        sensors = ", ".join(self._config.sources) or "none"
+        self.get_logger().info(f"supervising at {self._config.rate_hz:g} Hz; sensors: {sensors}")
+        if problem := reduce_jitter(self._setup.realtime_priority):
+            self.health.problem("scheduler", problem)
 
     def _connect(self) -> None:
         """Create publishers, subscriptions and services."""
         self._autopilot = open_autopilot(self, declare(self, CommandOutputConfig), self._config)
         self._commands = SealedCommands(self, self._config)
-        self._inputs = Polled(self, self._on_unreadable, self._look_at_clocks)
-        self._inputs.subscribe(msg.Plan, "planner/plan", self._on_plan, LATEST, repeats=True)
-        self._inputs.subscribe(OdometryMsg, "odom", self._on_odometry, SENSOR)
-        for topics, message_type, callback in (
-            (self._config.scan_topics, LaserScan, self._on_scan),
-            (self._config.cloud_topics, PointCloud2, self._on_cloud),
-        ):
-            for topic in filter(None, topics):
-                self._inputs.subscribe(message_type, topic, functools.partial(callback, topic), SENSOR)
-        take_imagined(self._inputs, self._supervisor.imagined, self.health)
-        self._watch = PromiseWatch(self, msg.Plan, "planner/plan", self._on_broken_promise)
-        OperatorTopics(self._inputs, self._supervisor, lambda: self._moment)
+        frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None)
+        self._inputs = SupervisorInputs(
+            self, self._supervisor, frames, self.health, on_new_plan=self._on_new_plan, on_plan_lost=self._tick_now
+        )
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
         self.create_service(SetBool, "supervisor/estop", self._on_estop)
 
-    def _check_surroundings(self) -> None:
-        """Report what the supervisor itself cannot make safe."""
+    def _report_setup(self) -> None:
+        """Report settings that the supervisor itself cannot make safe."""
         for name in self._config.unsafe:
-            text = f"{name} is set: a safety check is off. Remove the parameter before anyone is near the robot."
+            text = f"{name} is set: a safety check is off. Remove the parameter before people come near the robot."
             self.health.problem(name, text, DiagnosticStatus.WARN)
         if not self._setup.drive_base_timeout_s:
             text = "Does the drive base stop when commands end? See docs/safety.md, then set drive_base_timeout_s."
             self.health.problem("drive_base", text, DiagnosticStatus.WARN)
 
-    def _now(self) -> Instant:
-        return Instant(self.get_clock().now().nanoseconds, time.monotonic_ns())
-
-    def _look_at_clocks(self) -> None:
-        self._moment = self._now()
-
-    def _on_unreadable(self, topic: str, error: Exception) -> None:
-        """Distrust the stream that a damaged message came from."""
-        supervisor = self._supervisor
-        streams: dict[str, Intake[Any]] = {"planner/plan": supervisor.plan, "odom": supervisor.odometry}
-        for name, intake in {**streams, **supervisor.sensors}.items():
-            if self.resolve_topic_name(name) == topic:
-                intake.reject(f"unreadable message: {error}")
-        self.health.reject(error)
-
-    def _on_broken_promise(self, what: str) -> None:
-        """Stop between two ticks on the middleware's word, unless a plan has come in the meantime."""
-        self._inputs.take_all()
-        plan = self._supervisor.plan
-        if plan.value is not None and plan.silence_s(self._moment) > 0.5 * self._config.plan_timeout_s:
-            plan.reject(what)
-            self._tick_now()
-
-    def _take(self, intake: Intake[Any], receive: Callable[[], None]) -> None:
-        """Let a message in; whatever is wrong with it, the stream is distrusted and the node lives on."""
-        try:
-            receive()
-        except Exception as error:  # a message must never be able to end the supervisor
-            intake.reject(str(error))
-            self.health.reject(error)
-
-    def _on_plan(self, message: msg.Plan) -> None:
-        def receive() -> None:
-            if is_new:
-                self._plan, self._plan_message = convert.plan_from_msg(message), message
-                mark("plan", self._plan.stamp_ns)
-            self._supervisor.receive_plan(self._plan, self._moment)
-
-        is_new = message is not self._plan_message
-        self._take(self._supervisor.plan, receive)
-        if is_new and not self._inputs.taking and self._may_tick_early():
-            self._tick_now()
-
-    def _on_odometry(self, message: OdometryMsg) -> None:
-        supervisor, now = self._supervisor, self._moment
-        self._take(supervisor.odometry, lambda: supervisor.receive_odometry(odometry_from_msg(message), now))
-
-    def _on_scan(self, topic: str, message: LaserScan) -> None:
-        def receive() -> None:
-            sweep = sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
-            self._frames.release(len(self._supervisor.sensors))
-            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), self._moment)
-
-        self._take(self._supervisor.sensors[topic], receive)
-
-    def _on_cloud(self, topic: str, message: PointCloud2) -> None:
-        def receive() -> None:
-            mount, stamp_ns = self._frames.mount(message.header.frame_id), convert.stamp_from_msg(message.header.stamp)
-            points = points_from_cloud_msg(message, mount)
-            slab = (self._config.cloud_low_m, self._config.cloud_high_m)
-            sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], *slab)
-            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), self._moment)
-
-        self._take(self._supervisor.sensors[topic], receive)
-
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = self._supervisor.reset(self._now())
+        self._inputs.read_clocks()
+        response.success, response.message = self._supervisor.reset(self._inputs.now)
         self.get_logger().warning(f"reset: {response.message}")
         return response
 
@@ -189,47 +102,72 @@ class SafetySupervisorNode(Node):
         response.message = "Stopped." if request.data else "Released. Call supervisor/reset to go on."
         return response
 
-    def _may_tick_early(self) -> bool:
-        """Return whether a new plan is worth a tick now: at most one per period, however many plans come."""
-        now_ns = self._moment.steady_ns
-        since_early_s, since_tick_s = (now_ns - self._early_ns) * 1e-9, (now_ns - self._ticked_ns) * 1e-9
-        return since_early_s * self._config.rate_hz > _EARLY_SHARE and since_tick_s > MIN_TICK_S
+    def _on_new_plan(self) -> None:
+        """Tick for a new plan, at most once per period however many plans arrive."""
+        now_ns = self._inputs.now.steady_ns
+        since_early_s, since_tick_s = (
+            to_seconds(now_ns - self._last_early_tick_ns),
+            to_seconds(now_ns - self._last_tick_ns),
+        )
+        if since_early_s * self._config.rate_hz > _EARLY_SHARE and since_tick_s > MIN_TICK_S:
+            self._tick_now()
 
     def _tick_now(self) -> None:
-        """Tick between two ticks of the timer, which begins anew: two ticks are never more than a period apart."""
+        """Tick before the timer is due, and restart the timer: two ticks are never more than a period apart."""
         self._tick(early=True)
-        self._early_ns = self._ticked_ns
+        self._last_early_tick_ns = self._last_tick_ns
         self._timer.reset()
 
     @spanned
     def _tick(self, early: bool = False) -> None:
-        """Read what came, supervise and publish; a defect of our own still ends in a zero command."""
-        if self._ended:  # a plan that comes while the node is taken down must not move the robot again
+        """Take all messages, supervise and publish. A defect in the supervisor commands zero."""
+        # A plan that arrives during shutdown must not move the robot again.
+        if self._ended:
             return
         try:
             self._inputs.take_all()
-            now = self._moment
-            verdict = self._supervisor.supervise(now)
-        except Exception as error:  # the robot must stop whatever is wrong in here
+            verdict = self._supervisor.supervise(self._inputs.now)
+        except Exception as error:  # the robot must stop whatever is wrong in the supervisor
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
-            now = self._now()
-            verdict = self._supervisor.fail(repr(error), now)
-        self._ticked_ns = now.steady_ns
-        self._command(verdict, now)
+            self._inputs.read_clocks()
+            verdict = self._supervisor.fail(repr(error), self._inputs.now)
+        now = self._inputs.now
+        self._last_tick_ns = now.steady_ns
+        self._publish(verdict)
         mark("command", now.ros_ns)
-        self._report.tell(verdict, now.steady_ns, early)
+        self._report.update(verdict, now.steady_ns, early)
 
-    def _command(self, verdict: Verdict, now: Instant) -> None:
+    def _publish(self, verdict: Verdict) -> None:
         self._commands.publish(verdict)
         if self._autopilot is not None:
-            self._autopilot.send(verdict, heading_rad(self._supervisor.odometry, now))
+            self._autopilot.send(verdict, heading_rad(self._supervisor.odometry, self._inputs.now))
 
     def destroy_node(self) -> None:
-        """Command zero a last time: after this the watchdog does, and an autopilot's own timeout."""
-        now, self._ended = self._now(), True
-        self._command(self._supervisor.fail("told to end", now), now)
-        time.sleep(_LAST_WORD_S)
+        """Command zero a last time. After this the watchdog does, or the timeout of the autopilot stops the robot."""
+        self._inputs.read_clocks()
+        self._ended = True
+        self._publish(self._supervisor.fail("the node was told to end", self._inputs.now))
+        time.sleep(_DELIVERY_S)
         super().destroy_node()
+
+
+def reduce_jitter(priority: int) -> str:
+    """Keep garbage collection short and, on request, run this process before others.
+
+    Args:
+        priority: SCHED_FIFO priority; 0 for normal scheduling.
+
+    Returns:
+        What the system refused and what to do about it; empty if nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    if priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        except OSError as error:
+            return f"SCHED_FIFO refused ({error}): allow it with 'rtprio' in /etc/security/limits.conf."
+    return ""
 
 
 def main() -> None:

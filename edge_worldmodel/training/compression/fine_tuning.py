@@ -9,19 +9,19 @@ import torch
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.training.checkpoints import TrainingState, load
-from edge_worldmodel.training.data.splits import Clips, load_split
+from edge_worldmodel.training.data.splits import ClipSet, load_split
 from edge_worldmodel.training.networks import WorldNetworks
 from edge_worldmodel.training.train import CHECKPOINT_NAME, Trainer
 from edge_worldmodel.training.train_config import STUDENT, TrainConfig
 
 
-def load_clips(data: Path) -> tuple[Clips, Clips]:
+def load_clips(data: Path) -> tuple[ClipSet, ClipSet]:
     """Read training and validation clips of a folder of shards."""
     return load_split(data, "train"), load_split(data, "val")
 
 
 def fine_tune(
-    networks: WorldNetworks, clips: tuple[Clips, Clips], out: Path, config: TrainConfig, facts: dict[str, Any]
+    networks: WorldNetworks, clips: tuple[ClipSet, ClipSet], out: Path, config: TrainConfig, facts: dict[str, Any]
 ) -> WorldNetworks:
     """Train the student's stage for ``config.steps`` steps and return the averaged, recalibrated networks.
 
@@ -53,7 +53,9 @@ def _begin_or_resume(networks: WorldNetworks, checkpoint: Path, facts: dict[str,
     return state
 
 
-def short(steps: int, threads: int, seed: int, learning_rate: float = 1e-3, batch_size: int = 32) -> TrainConfig:
+def fine_tuning_config(
+    steps: int, threads: int, seed: int, learning_rate: float = 1e-3, batch_size: int = 32
+) -> TrainConfig:
     """Return the settings of a fine-tuning of ``steps`` steps."""
     # the trainer gives its last stage a share of all steps
     total = round(steps / TrainConfig().student_share)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.training.checkpoints import load
-from edge_worldmodel.training.compression import before_after
-from edge_worldmodel.training.compression.fine_tuning import fine_tune, load_clips, short
-from edge_worldmodel.training.compression.narrowing import channels, narrow, narrower
+from edge_worldmodel.training.compression import comparison_report
+from edge_worldmodel.training.compression.channel_pruning import count_channels, narrower_architecture, prune_channels
+from edge_worldmodel.training.compression.fine_tuning import fine_tune, fine_tuning_config, load_clips
 from edge_worldmodel.training.export import export_model
 
 
@@ -24,29 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak; %(default)s")
     parser.add_argument("--work", type=Path, help="folder for checkpoint and log (default: OUT-training)")
     parser.add_argument("--variant", default="nano", help="name of the variant that comes out; %(default)s")
-    before_after.add_arguments(parser)
+    comparison_report.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prune, fine-tune, export, report."""
     state = load(options.checkpoint)
     wide = state.average
-    architecture = narrower(wide.architecture, options.share, options.multiple)
+    architecture = narrower_architecture(wide.architecture, options.share, options.multiple)
     if architecture == wide.architecture:
         raise ConfigError(f"--share {options.share}: rounded to {options.multiple} channels, nothing would go")
-    narrow_networks = narrow(wide, architecture)
+    narrow_networks = prune_channels(wide, architecture)
     facts = {
         "method": "structured pruning", "from": str(state.facts.get("data", {}).get("sha256", ""))[:16],
         "share_asked": options.share, "steps": options.steps,
-        "channels": [channels(wide), channels(narrow_networks)], "architecture": architecture.to_dict(),
+        "channels": [count_channels(wide), count_channels(narrow_networks)], "architecture": architecture.to_dict(),
     }  # fmt: skip
     print(f"{facts['channels'][0]} -> {facts['channels'][1]} channels: {architecture}")
     work = options.work or options.out.parent / f"{options.out.name}-training"
-    training = short(options.steps, options.threads, options.seed, options.learning_rate)
+    training = fine_tuning_config(options.steps, options.threads, options.seed, options.learning_rate)
     kept = dict(state.facts) | {"pruned": facts}
     tuned = fine_tune(narrow_networks, load_clips(options.data), work, training, kept)
     told = kept | {"steps_student": options.steps}
     manifest = export_model(tuned, options.out, options.variant, told)
     print(f"wrote {options.out}: {manifest['model_id']}")
-    before_after.report(options.model, options.out, options, facts)
+    comparison_report.report(options.model, options.out, options, facts)
     return 0

@@ -16,13 +16,13 @@ from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.tensors import NETWORKS
 from edge_worldmodel.models.manifest import load_model
-from edge_worldmodel.training.compression import before_after
-from edge_worldmodel.training.compression.fused import fuse
-from edge_worldmodel.training.compression.held_in import Inputs, collect, some_clips
+from edge_worldmodel.training.compression import comparison_report
+from edge_worldmodel.training.compression.calibration_inputs import Inputs, collect_inputs, sample_clips
+from edge_worldmodel.training.compression.fused_networks import fuse
 from edge_worldmodel.training.compression.model_folder import restore, write_model
-from edge_worldmodel.training.compression.quantise import Recipe, in_bytes, prepare, quantise
+from edge_worldmodel.training.compression.quantise import Recipe, prepare, quantisable_nodes, quantise
 from edge_worldmodel.training.compression.sensitivity import Sensitivity, measure_sensitivity
-from edge_worldmodel.training.data.splits import Clips
+from edge_worldmodel.training.data.splits import ClipSet
 from edge_worldmodel.training.export import to_onnx
 from edge_worldmodel.training.networks import WorldNetworks
 from edge_worldmodel.training.validation.examples import pick
@@ -42,19 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=float, default=0.01, help="Brier loss on held-in clips above which the most "
                         "sensitive layers stay FP32, one by one; %(default)s")  # fmt: skip
     parser.add_argument("--signed", action="store_true", help="signed, symmetric activations, as TensorRT wants them")
-    before_after.add_arguments(parser)
+    comparison_report.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Quantise, report."""
     source = load_model(options.model)
-    held_in = some_clips(options.data, "train", _SHARE * options.calibration_clips)
+    held_in = sample_clips(options.data, "train", _SHARE * options.calibration_clips)
     chosen = np.arange(len(held_in)) % _SHARE == 0
     calibrating, deciding = pick(held_in, np.flatnonzero(chosen)), pick(held_in, np.flatnonzero(~chosen))
     exact = open_backend("onnxruntime", options.threads)
     exact.load(source.networks)
-    inputs = collect(exact, calibrating, options.seed)
-    models = floating(restore(source))
+    inputs = collect_inputs(exact, calibrating, options.seed)
+    models = export_fused(restore(source))
     told = measure_sensitivity(models, inputs, signed=options.signed)
     print("most sensitive alone: " + ", ".join(f"{one.network} {one.layer} {one.error:.4f}" for one in told[:5]))
     files, kept, losses = _within(options.limit, models, inputs, told, exact, deciding, options)
@@ -66,11 +66,11 @@ def run(options: argparse.Namespace) -> int:
     made = {name: facts[name] for name in ("method", "signed", "calibration_clips", "kept_fp32")}
     manifest = write_model(options.out, files, source.manifest, "int8", made)
     print(f"wrote {options.out}: {manifest['model_id']}, kept FP32: {', '.join(kept) or 'nothing'}")
-    before_after.report(options.model, options.out, options, facts)
+    comparison_report.report(options.model, options.out, options, facts)
     return 0
 
 
-def floating(networks: WorldNetworks) -> dict[str, onnx.ModelProto]:
+def export_fused(networks: WorldNetworks) -> dict[str, onnx.ModelProto]:
     """Return the networks fused, exported and ready to be quantised."""
     return {name: prepare(to_onnx(network.eval(), NETWORKS[name])) for name, network in fuse(networks).items()}
 
@@ -89,7 +89,7 @@ def quantise_all(
     """  # fmt: skip
     files = {}
     for name, model in models.items():
-        nodes = tuple(node for node in in_bytes(model) if f"{name} {node}" not in kept)
+        nodes = tuple(node for node in quantisable_nodes(model) if f"{name} {node}" not in kept)
         files[name] = quantise(model, Recipe(nodes, signed), inputs[name], caches and caches / f"{name}.json")
     return files
 
@@ -100,7 +100,7 @@ def _within(
     inputs: Mapping[str, Sequence[Inputs]],
     told: Sequence[Sensitivity],
     exact: Any,
-    clips: Clips,
+    clips: ClipSet,
     options: argparse.Namespace,
 ) -> tuple[dict[str, bytes], list[str], list[float]]:
     """Keep the most sensitive layers in FP32, one more at a time, until the loss on held-in clips is within the limit.
@@ -123,7 +123,7 @@ def _within(
     return files, order[:count], losses
 
 
-def brier(model: WorldModel, clips: Clips, seed: int = 0, mask: str = "moving") -> float:
+def brier(model: WorldModel, clips: ClipSet, seed: int = 0, mask: str = "moving") -> float:
     """Return the Brier score in _STEPS steps, mean over 0.8 to 3.2 s, on the cells of a mask of forecast_metrics."""
     sums = score(model, clips, _STEPS, seed).sums
     square, cells = (np.sum(sums[name], axis=0)[1:] for name in (f"square_{mask}", f"cells_{mask}"))

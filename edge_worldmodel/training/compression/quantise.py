@@ -24,7 +24,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edge_worldmodel.training.compression.held_in import Inputs
+from edge_worldmodel.training.compression.calibration_inputs import Inputs
 
 BETWEEN = frozenset({"Add", "Mul", "Relu", "Reshape", "Sigmoid", "Transpose"})
 """Operators that go on in bytes where a convolution gave bytes."""
@@ -73,7 +73,7 @@ def convolutions(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.op_type == "Conv"]
 
 
-def in_bytes(model: onnx.ModelProto) -> list[str]:
+def quantisable_nodes(model: onnx.ModelProto) -> list[str]:
     """Return the nodes that can compute in bytes: convolutions, and what follows them up to the first that cannot."""
     reached: set[str] = set()
     found = []

@@ -1,6 +1,6 @@
 """`edge-worldmodel compress search`: widths of the networks, within a latency budget measured on this machine.
 
-Every trial takes the most important channels of the trained networks (compression.narrowing), is quantised and timed
+Every trial takes the most important channels of the trained networks (compression.channel_pruning), is quantised and timed
 beside the reference, and only if it keeps the budget is fine-tuned and scored on validation clips. The study lies in a
 journal, so that a run that was stopped goes on.
 """
@@ -25,13 +25,13 @@ from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
 from edge_worldmodel.models.manifest import load_model
 from edge_worldmodel.training.checkpoints import load
-from edge_worldmodel.training.compression import before_after
-from edge_worldmodel.training.compression.fine_tuning import fine_tune, load_clips, short
-from edge_worldmodel.training.compression.held_in import Inputs, collect, some_clips
+from edge_worldmodel.training.compression import comparison_report
+from edge_worldmodel.training.compression.calibration_inputs import Inputs, collect_inputs, sample_clips
+from edge_worldmodel.training.compression.channel_pruning import prune_channels
+from edge_worldmodel.training.compression.fine_tuning import fine_tune, fine_tuning_config, load_clips
 from edge_worldmodel.training.compression.model_folder import write_model
-from edge_worldmodel.training.compression.narrowing import narrow
-from edge_worldmodel.training.compression.ptq import brier, floating, quantise_all
-from edge_worldmodel.training.data.splits import Clips
+from edge_worldmodel.training.compression.ptq import brier, export_fused, quantise_all
+from edge_worldmodel.training.data.splits import ClipSet
 from edge_worldmodel.training.export import export_model
 from edge_worldmodel.training.networks import Architecture, WorldNetworks
 from edge_worldmodel.training.validation.examples import pick
@@ -57,11 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-clips", type=int, default=96, help="that decide; %(default)s")
     parser.add_argument("--work", type=Path, help="folder of the study (default: OUT-study); run again to go on")
     parser.add_argument("--variant", default="searched", help="name of the variant that comes out; %(default)s")
-    before_after.add_arguments(parser)
+    comparison_report.add_arguments(parser)
 
 
 @dataclass
-class Bench:
+class SearchSetup:
     """What trials are measured with."""
 
     wide: WorldNetworks
@@ -72,12 +72,12 @@ class Bench:
     options: argparse.Namespace
 
     @cached_property
-    def clips(self) -> tuple[Clips, Clips]:
+    def clips(self) -> tuple[ClipSet, ClipSet]:
         """Read training and validation clips, once, when a trial asks for them."""
         return load_clips(self.options.data)
 
     @cached_property
-    def validation(self) -> Clips:
+    def validation(self) -> ClipSet:
         """Choose the validation clips that decide, spread evenly."""
         last = len(self.clips[1]) - 1
         return pick(self.clips[1], np.unique(np.linspace(0, last, self.options.validation_clips).astype(int)))
@@ -121,36 +121,38 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def objective(trial: optuna.Trial, bench: Bench) -> float:
+def objective(trial: optuna.Trial, bench: SearchSetup) -> float:
     """Return the Brier score on reach of validation clips of one choice of widths, in INT8; slow ones are pruned."""
     most = bench.wide.architecture.to_dict()
     widths = {name: trial.suggest_int(name, low, most[name], step=_STEP) for name, low in _NARROWEST.items()}
-    networks = narrow(bench.wide, Architecture(**(most | widths)))
+    networks = prune_channels(bench.wide, Architecture(**(most | widths)))
     # how long it takes does not depend on the ranges: few inputs will do
     few = {name: each[:_FEW] for name, each in bench.inputs.items()}
-    share = bench.time_share(quantise_all(floating(networks), few))
+    share = bench.time_share(quantise_all(export_fused(networks), few))
     trial.set_user_attr("time_share", share)
     if share > bench.options.budget:
         print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time: over the budget", flush=True)
         raise optuna.TrialPruned
     folder, options = bench.folder(widths), bench.options
-    tuned = fine_tune(networks, bench.clips, folder, short(options.steps, options.threads, options.seed), bench.facts)
+    tuned = fine_tune(
+        networks, bench.clips, folder, fine_tuning_config(options.steps, options.threads, options.seed), bench.facts
+    )
     export_model(tuned, folder / "fp32", options.variant, bench.facts | {"steps_student": options.steps})
-    model = WorldModel(bench.opened(quantise_all(floating(tuned), bench.inputs)), "tried")
+    model = WorldModel(bench.opened(quantise_all(export_fused(tuned), bench.inputs)), "tried")
     # On reach, for the mask of moving cells knows the outcome: who calls more occupied would win.
     found = brier(model, bench.validation, options.seed, "reach")
     print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time, Brier {found:.4f}", flush=True)
     return found
 
 
-def _bench(options: argparse.Namespace, work: Path) -> Bench:
+def _bench(options: argparse.Namespace, work: Path) -> SearchSetup:
     state, source = load(options.checkpoint), load_model(options.model)
     reference = open_backend("onnxruntime", options.threads)
     reference.load(source.networks)
     inputs: dict[str, Sequence[Inputs]] = dict(
-        collect(reference, some_clips(options.data, "train", _CALIBRATION_CLIPS), options.seed)
+        collect_inputs(reference, sample_clips(options.data, "train", _CALIBRATION_CLIPS), options.seed)
     )
-    return Bench(state.average, dict(state.facts), inputs, reference, work, options)
+    return SearchSetup(state.average, dict(state.facts), inputs, reference, work, options)
 
 
 def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
@@ -164,13 +166,15 @@ def _take_up_stopped(study: optuna.Study) -> None:
         study.enqueue_trial(trial.params)
 
 
-def _ship(bench: Bench, widths: Mapping[str, int], facts: dict[str, Any]) -> None:
+def _ship(bench: SearchSetup, widths: Mapping[str, int], facts: dict[str, Any]) -> None:
     """Write the best trial as an INT8 model and compare it with the reference."""
     options = bench.options
     folder = bench.folder(widths)
     networks = load(folder / "checkpoint.pt").average
     source = load_model(folder / "fp32")
     made = {name: facts[name] for name in ("method", "budget")}
-    manifest = write_model(options.out, quantise_all(floating(networks), bench.inputs), source.manifest, "int8", made)
+    manifest = write_model(
+        options.out, quantise_all(export_fused(networks), bench.inputs), source.manifest, "int8", made
+    )
     print(f"wrote {options.out}: {manifest['model_id']}")
-    before_after.report(options.model, options.out, options, facts)
+    comparison_report.report(options.model, options.out, options, facts)

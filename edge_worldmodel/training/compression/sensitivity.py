@@ -13,8 +13,8 @@ import onnxruntime as ort
 from tqdm import tqdm
 
 from edge_worldmodel.backends.onnxruntime_backend import session_options
-from edge_worldmodel.training.compression.held_in import Inputs
-from edge_worldmodel.training.compression.quantise import Recipe, convolutions, in_bytes, quantise
+from edge_worldmodel.training.compression.calibration_inputs import Inputs
+from edge_worldmodel.training.compression.quantise import Recipe, convolutions, quantisable_nodes, quantise
 
 REST = "everything between the convolutions"
 _INPUTS = 12
@@ -45,7 +45,7 @@ def measure_sensitivity(
             cache, layers = Path(folder) / f"{name}.json", convolutions(model)
             used = _spread(inputs[name])
             exact = _outputs(bytes(model.SerializeToString()), used)
-            rest = tuple(node for node in in_bytes(model) if node not in layers)
+            rest = tuple(node for node in quantisable_nodes(model) if node not in layers)
             alone = {layer: (layer,) for layer in layers} | ({REST: rest} if rest else {})
             for layer, nodes in tqdm(alone.items(), desc=f"sensitivity of {name}", unit="layer"):
                 rough = _outputs(quantise(model, Recipe(nodes, signed), used, cache), used)

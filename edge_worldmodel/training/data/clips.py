@@ -18,9 +18,9 @@ from edge_worldmodel.core.tensors import (
     HORIZON_STEP_S,
     HORIZON_STEPS,
 )
-from edge_worldmodel.training.data.drives import BEFORE_STEPS, Drive
+from edge_worldmodel.training.data.drives import BEFORE_STEPS, EgoDrive
 from edge_worldmodel.training.data.lidar import Lidar, cast_circles, cast_map, cast_segments, corrupt, to_sweep
-from edge_worldmodel.training.data.scenes import STEP_S, Movers, Scene, headings
+from edge_worldmodel.training.data.scenes import STEP_S, Movers, TrainingScene, headings
 from edge_worldmodel.training.data.truth import box_cells, disc_cells, known_cells, solid_cells
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ class Clip:
     reacts: bool
 
 
-def make_clip(scene: Scene, drive: Drive, lidar: Lidar, rng: np.random.Generator) -> Clip | None:
+def make_clip(scene: TrainingScene, drive: EgoDrive, lidar: Lidar, rng: np.random.Generator) -> Clip | None:
     """Render one clip, or return None when the scanner sees nothing at the reference time."""
     movers = _around(scene, drive)
     reference = drive.poses[BEFORE_STEPS]
@@ -89,7 +89,7 @@ def at_times(samples: Floats, times_s: Floats) -> Floats:
     return interpolated
 
 
-def _around(scene: Scene, drive: Drive) -> Movers:
+def _around(scene: TrainingScene, drive: EgoDrive) -> Movers:
     """Cut out the drive's window and the movers near it, without the robot itself."""
     movers = scene.movers
     first = drive.reference_step - BEFORE_STEPS
@@ -128,7 +128,9 @@ def _nearest(positions: Floats) -> NDArray[np.float32]:
     return agents
 
 
-def _history(scene: Scene, movers: Movers, drive: Drive, lidar: Lidar, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _history(
+    scene: TrainingScene, movers: Movers, drive: EgoDrive, lidar: Lidar, rng: np.random.Generator
+) -> NDArray[np.bool_]:
     # The reference is a scan's own stamp; the others are the scans nearest to the wanted times.
     period_s = 1.0 / lidar.rate_hz
     times_s = np.rint(HISTORY_TIMES_S / period_s) * period_s
@@ -155,7 +157,7 @@ def _missing_frames(rng: np.random.Generator) -> NDArray[np.bool_]:
     return missing
 
 
-def _odometry(drive: Drive, times_s: Floats, rng: np.random.Generator) -> Floats:
+def _odometry(drive: EgoDrive, times_s: Floats, rng: np.random.Generator) -> Floats:
     """Return where the robot believes to have been (F, 3), in its frame at the reference time."""
     late_s = rng.normal(0.0, 0.01)
     moved = relative(at_times(drive.poses, np.array(late_s)), at_times(drive.poses, times_s + late_s))
@@ -168,7 +170,7 @@ def _odometry(drive: Drive, times_s: Floats, rng: np.random.Generator) -> Floats
 
 
 def _distances(
-    scene: Scene, movers: Movers, drive: Drive, lidar: Lidar, times_s: Floats, rng: np.random.Generator
+    scene: TrainingScene, movers: Movers, drive: EgoDrive, lidar: Lidar, times_s: Floats, rng: np.random.Generator
 ) -> Floats:
     """Return exact distances (F, B) of what the scanner's rays hit first."""
     delays_s = np.linspace(0.0, lidar.skew_s, lidar.beams)

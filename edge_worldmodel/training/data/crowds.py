@@ -25,7 +25,7 @@ _CONTROL_STEPS = 5
 
 
 @dataclass(frozen=True)
-class Crowd:
+class SimulatedCrowd:
     """A simulated crowd: the movers, and the poses (T, R, 3) of the robots among them (the last R people)."""
 
     movers: Movers
@@ -44,7 +44,7 @@ class _Walker:
 
 def simulate_crowd(
     walkable: Polygon, goals: Floats, people: int, robots: int, duration_s: float, rng: np.random.Generator
-) -> Crowd:
+) -> SimulatedCrowd:
     """Let people walk between goals, and around robots which drive on their own way.
 
     The robots mind nobody: their path must not tell the model where people will be.
@@ -178,7 +178,7 @@ def _change_minds(agents: list[Any], walkers: list[_Walker], rng: np.random.Gene
             agent.model.desired_speed = walker.speed_mps if walker.going else 0.0
 
 
-def _to_crowd(samples: Floats, walkers: list[_Walker]) -> Crowd:
+def _to_crowd(samples: Floats, walkers: list[_Walker]) -> SimulatedCrowd:
     is_robot = np.array([walker.is_robot for walker in walkers], dtype=bool)
     # The models turn on the spot and change speed at once; people do not, and robots even less.
     people = smooth(samples, 1.5)
@@ -187,4 +187,4 @@ def _to_crowd(samples: Floats, walkers: list[_Walker]) -> Crowd:
     robots = np.concatenate((people[:, is_robot], yaw[..., None]), axis=-1)
     radii = np.array([walker.radius_m for walker in walkers])
     movers = Movers(people, radii, is_robot, np.zeros((len(people), 0, 3)), np.zeros((0, 2)))
-    return Crowd(movers, robots)
+    return SimulatedCrowd(movers, robots)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.tensors import HISTORY_FRAMES, HISTORY_INTERVAL_S, HORIZON_S
-from edge_worldmodel.training.data.scenes import STEP_S, Scene, smooth
+from edge_worldmodel.training.data.scenes import STEP_S, TrainingScene, smooth
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ _TRIES_PER_DRIVE = 5
 
 
 @dataclass(frozen=True)
-class Drive:
+class EgoDrive:
     """One robot for one clip.
 
     ``poses`` (BEFORE_STEPS + 1 + AFTER_STEPS, 3) in the scene's frame; sample ``BEFORE_STEPS`` is the reference.
@@ -37,7 +37,7 @@ class Drive:
     robot: int | None
 
 
-def draw_drives(scene: Scene, count: int, rng: np.random.Generator) -> list[Drive]:
+def draw_drives(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
     """Draw up to ``count`` drives; with robots in the scene these are taken, else paths are made up.
 
     A made-up path starts clear of people but then minds nobody, and one in four does not mind walls after the
@@ -48,7 +48,7 @@ def draw_drives(scene: Scene, count: int, rng: np.random.Generator) -> list[Driv
     return _made_up(scene, count, rng)
 
 
-def _reference_steps(scene: Scene, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _reference_steps(scene: TrainingScene, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
     first, last = BEFORE_STEPS, scene.movers.steps - AFTER_STEPS - 1
     return rng.integers(first, last + 1, count)
 
@@ -57,17 +57,17 @@ def _window(reference: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.asarray(reference)[..., None] + np.arange(-BEFORE_STEPS, AFTER_STEPS + 1)
 
 
-def _simulated(scene: Scene, count: int, rng: np.random.Generator) -> list[Drive]:
+def _simulated(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
     drives = []
     for reference in _reference_steps(scene, count, rng):
         robot = int(rng.integers(scene.robots.shape[1]))
         poses = scene.robots[_window(reference), robot]
         if np.isfinite(poses).all():
-            drives.append(Drive(poses, int(reference), robot))
+            drives.append(EgoDrive(poses, int(reference), robot))
     return drives
 
 
-def _made_up(scene: Scene, count: int, rng: np.random.Generator) -> list[Drive]:
+def _made_up(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
     tries = count * _TRIES_PER_DRIVE
     references = _reference_steps(scene, tries, rng)
     starts = _starts(scene, references, rng)
@@ -80,13 +80,13 @@ def _made_up(scene: Scene, count: int, rng: np.random.Generator) -> list[Drive]:
     drives = []
     for index in good:
         if not _touches_anybody(scene, poses[index], int(references[index])):
-            drives.append(Drive(poses[index], int(references[index]), None))
+            drives.append(EgoDrive(poses[index], int(references[index]), None))
         if len(drives) == count:
             break
     return drives
 
 
-def _starts(scene: Scene, references: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+def _starts(scene: TrainingScene, references: NDArray[np.intp], rng: np.random.Generator) -> Floats:
     """Draw poses (n, 3) at the reference times, most of them within a few metres of somebody."""
     count = len(references)
     clearance = scene.statics.clearance_m
@@ -130,7 +130,7 @@ def _integrate(speed_mps: Floats, yaw_rate_radps: Floats) -> Floats:
     return np.concatenate((position, yaw[..., None]), axis=-1)
 
 
-def _touches_anybody(scene: Scene, poses: Floats, reference: int) -> bool:
+def _touches_anybody(scene: TrainingScene, poses: Floats, reference: int) -> bool:
     """Tell whether the robot overlaps a mover up to the reference time; afterwards nobody is asked."""
     window = slice(reference - BEFORE_STEPS, reference + 1)
     robot = poses[: BEFORE_STEPS + 1, None, :2]

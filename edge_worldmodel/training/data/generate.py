@@ -35,7 +35,7 @@ _HELD_OUT_SHARE = 15
 
 
 @dataclass(frozen=True)
-class Job:
+class ShardJob:
     """One shard to make; everything that its bytes depend on, but for the recordings' content, is in here."""
 
     path: str
@@ -127,7 +127,7 @@ def split_recordings(
     }
 
 
-def make_shard(job: Job, source: SceneSource) -> tuple[Arrays, list[str]]:
+def make_shard(job: ShardJob, source: SceneSource) -> tuple[Arrays, list[str]]:
     """Make the clips of one shard; depends on nothing but the job and the recordings."""
     rng = np.random.default_rng((GENERATOR, job.seed, SPLITS.index(job.split), job.shard))
     clips: list[Clip] = []
@@ -169,16 +169,16 @@ def _listed(folder: Path | None, pattern: str) -> tuple[Path, ...]:
     return found
 
 
-def _jobs(out: Path, split: str, clips: int, seed: int, recordings: Recordings) -> list[Job]:
+def _jobs(out: Path, split: str, clips: int, seed: int, recordings: Recordings) -> list[ShardJob]:
     tracks, maps = tuple(map(str, recordings.tracks)), tuple(map(str, recordings.maps))
     jobs = []
     for shard, first in enumerate(range(0, clips, SHARD_CLIPS)):
         path = str(out / split / f"shard_{shard:05d}.npz")
-        jobs.append(Job(path, split, shard, min(SHARD_CLIPS, clips - first), seed, tracks, maps))
+        jobs.append(ShardJob(path, split, shard, min(SHARD_CLIPS, clips - first), seed, tracks, maps))
     return jobs
 
 
-def _is_done(job: Job) -> bool:
+def _is_done(job: ShardJob) -> bool:
     if not Path(job.path).exists():
         return False
     try:
@@ -193,7 +193,7 @@ _SOURCES: dict[tuple[tuple[str, ...], tuple[str, ...]], SceneSource] = {}
 """One per process and split, so that recordings are read once."""
 
 
-def _make(job: Job) -> tuple[Job, Arrays, list[str]]:
+def _make(job: ShardJob) -> tuple[ShardJob, Arrays, list[str]]:
     """Make a shard wherever this runs; it is written by who asked, whose disk the data set is on."""
     cv2.setNumThreads(1)
     key = job.tracks, job.maps
@@ -202,17 +202,17 @@ def _make(job: Job) -> tuple[Job, Arrays, list[str]]:
     return job, *make_shard(job, _SOURCES[key])
 
 
-def _keep(made: tuple[Job, Arrays, list[str]]) -> int:
+def _keep(made: tuple[ShardJob, Arrays, list[str]]) -> int:
     job, arrays, names = made
     write_shard(Path(job.path), arrays, names, job.identity)
     return job.clips
 
 
-def _do(job: Job) -> int:
+def _do(job: ShardJob) -> int:
     return _keep(_make(job))
 
 
-def _make_all(jobs: list[Job], workers: int, ray_address: str | None = None) -> None:
+def _make_all(jobs: list[ShardJob], workers: int, ray_address: str | None = None) -> None:
     with tqdm(total=sum(job.clips for job in jobs), unit="clip", disable=not jobs) as progress:
         if ray_address is not None and jobs:
             for made in spread_on_ray(_make, jobs, workers, ray_address):
@@ -227,7 +227,7 @@ def _make_all(jobs: list[Job], workers: int, ray_address: str | None = None) -> 
                 progress.update(future.result())
 
 
-def _write_index(out: Path, jobs: list[Job], seed: int, recordings: dict[str, Recordings]) -> None:
+def _write_index(out: Path, jobs: list[ShardJob], seed: int, recordings: dict[str, Recordings]) -> None:
     clips: Counter[str] = Counter()
     by_source: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for job in jobs:

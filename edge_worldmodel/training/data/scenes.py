@@ -82,7 +82,7 @@ class Movers:
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrainingScene:
     """A world over some seconds.
 
     ``robots`` (T, R, 3) are poses of robots that people react to; they are also the last R columns of the people.
@@ -95,7 +95,7 @@ class Scene:
     robots: Floats
     known: Raster | None = None
 
-    def without_movers(self) -> Scene:
+    def without_movers(self) -> TrainingScene:
         """Return the same place with nobody in it."""
         return replace(self, source=f"static:{self.source}", movers=nobody(self.movers.steps), robots=no_robots(1))
 

@@ -12,7 +12,7 @@ from edge_worldmodel.training.data.crowds import simulate_crowd
 from edge_worldmodel.training.data.drives import AFTER_STEPS, BEFORE_STEPS
 from edge_worldmodel.training.data.layouts import draw_layout
 from edge_worldmodel.training.data.maps import BuildingMap, crop, draw_goals, read_map
-from edge_worldmodel.training.data.scenes import STEP_S, Scene, no_robots, nobody
+from edge_worldmodel.training.data.scenes import STEP_S, TrainingScene, no_robots, nobody
 from edge_worldmodel.training.data.tracks import track_scene
 from edge_worldmodel.training.data.wanderers import draw_wanderers
 
@@ -38,12 +38,12 @@ class SceneSource:
     """Draws scenes for one split; recordings are read once and kept."""
 
     recordings: Recordings
-    _tracks: dict[Path, Scene] = field(default_factory=dict)
+    _tracks: dict[Path, TrainingScene] = field(default_factory=dict)
     _maps: dict[Path, BuildingMap] = field(default_factory=dict)
 
-    def draw(self, rng: np.random.Generator) -> Scene | None:
+    def draw(self, rng: np.random.Generator) -> TrainingScene | None:
         """Draw a scene, or None where one could not be made; the next draw will do."""
-        makers: dict[str, Callable[[np.random.Generator], Scene]] = {
+        makers: dict[str, Callable[[np.random.Generator], TrainingScene]] = {
             "crowd": _crowd, "tracks": self._recorded_tracks, "map": self._recorded_map,
             "static": self._static, "wanderers": _wanderers,
         }  # fmt: skip
@@ -56,50 +56,50 @@ class SceneSource:
         except RuntimeError:
             return None  # JuPedSim gives up on a few crowds
 
-    def _recorded_tracks(self, rng: np.random.Generator) -> Scene:
+    def _recorded_tracks(self, rng: np.random.Generator) -> TrainingScene:
         path = self.recordings.tracks[rng.integers(len(self.recordings.tracks))]
         if path not in self._tracks:
             self._tracks[path] = track_scene(path)
         return self._tracks[path]
 
-    def _recorded_map(self, rng: np.random.Generator) -> Scene:
+    def _recorded_map(self, rng: np.random.Generator) -> TrainingScene:
         return self._map_scene(rng, int(rng.integers(1, 10)))
 
-    def _map_scene(self, rng: np.random.Generator, people: int) -> Scene:
+    def _map_scene(self, rng: np.random.Generator, people: int) -> TrainingScene:
         path = self.recordings.maps[rng.integers(len(self.recordings.maps))]
         if path not in self._maps:
             self._maps[path] = read_map(path)
         statics, known, walkable = crop(self._maps[path], rng)
         robots = _draw_robots(rng)
         source = f"map:{path.stem}"
-        empty = Scene(source, statics, nobody(round(SCENE_S / STEP_S)), no_robots(1), known)
+        empty = TrainingScene(source, statics, nobody(round(SCENE_S / STEP_S)), no_robots(1), known)
         if people == 0:
             return empty
         crowd = simulate_crowd(walkable, draw_goals(walkable, 6, rng), people, robots, SCENE_S, rng)
         return replace(empty, movers=crowd.movers, robots=crowd.robots)
 
-    def _static(self, rng: np.random.Generator) -> Scene:
+    def _static(self, rng: np.random.Generator) -> TrainingScene:
         if self.recordings.maps and rng.random() < 0.4:
             return self._map_scene(rng, 0).without_movers()
         kind = "clutter" if rng.random() < 0.3 else None
         layout = draw_layout(rng, kind)
         steps = BEFORE_STEPS + AFTER_STEPS + 2
-        return Scene(layout.kind, layout.statics(), nobody(steps), no_robots(1)).without_movers()
+        return TrainingScene(layout.kind, layout.statics(), nobody(steps), no_robots(1)).without_movers()
 
 
 def _draw_robots(rng: np.random.Generator) -> int:
     return int(rng.integers(1, 3)) if rng.random() < _REACTING_SHARE else 0
 
 
-def _crowd(rng: np.random.Generator) -> Scene:
+def _crowd(rng: np.random.Generator) -> TrainingScene:
     layout = draw_layout(rng)
     most = int(np.clip(layout.walkable.area / _SPACE_PER_PERSON_M2, 2, 30))
     people = int(rng.integers(2, most + 1))
     crowd = simulate_crowd(layout.walkable, layout.goals, people, _draw_robots(rng), SCENE_S, rng)
-    return Scene(f"crowd:{layout.kind}", layout.statics(), crowd.movers, crowd.robots)
+    return TrainingScene(f"crowd:{layout.kind}", layout.statics(), crowd.movers, crowd.robots)
 
 
-def _wanderers(rng: np.random.Generator) -> Scene:
+def _wanderers(rng: np.random.Generator) -> TrainingScene:
     layout = draw_layout(rng, "yard")
     statics = layout.statics()
     # A yard has no outer walls: whatever drives in or out must not come through one.
@@ -111,4 +111,4 @@ def _wanderers(rng: np.random.Generator) -> Scene:
     statics = replace(statics, segments=statics.segments[~on_rim], solid_points=solid[inside])
     steps = round(_WANDERERS_S / STEP_S)
     movers = draw_wanderers(statics.clearance_m, steps, rng)
-    return Scene("wanderers", statics, movers, no_robots(steps))
+    return TrainingScene("wanderers", statics, movers, no_robots(steps))

@@ -15,18 +15,18 @@ from tqdm import tqdm
 from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.model.motion_forecast import motion_forecast
 from edge_worldmodel.core.tensors import MOTION_CHANNELS
-from edge_worldmodel.training.data.generate import Job, make_shard
+from edge_worldmodel.training.data.generate import ShardJob, make_shard
 from edge_worldmodel.training.data.shards import PACKED_BYTES, Arrays, ShardSet, pack, unpack
 from edge_worldmodel.training.data.sources import Recordings, SceneSource
 
 _FIELDS = ("history", "future", "future_known", "moving", "present_moving", "maneuver", "reacts")
 _SHARD_CLIPS = 250
 _MANY = 5000
-"""Clips whose motion takes so long that progress is shown."""
+"""ClipSet whose motion takes so long that progress is shown."""
 
 
 @dataclass(frozen=True)
-class Clips:
+class ClipSet:
     """Packed clips: bits of grids along the last axis, as the shards hold them.
 
     history (M, 10, 512), motion (M, 9, 512), future, future_known and moving (M, 8, 512),
@@ -49,7 +49,7 @@ class Clips:
         return len(self.history)
 
 
-def load_split(data: Path, split: str, without: Sequence[str] = ()) -> Clips:
+def load_split(data: Path, split: str, without: Sequence[str] = ()) -> ClipSet:
     """Read one split ("train", "val", "test"), packed, into memory; damaged shards are named and left out.
 
     Args:
@@ -68,7 +68,7 @@ def _leave_out(arrays: Arrays, sources: Sequence[str], without: Sequence[str]) -
     return {name: values[kept] for name, values in arrays.items()}
 
 
-def make_split(recordings: Recordings, split: str, clips: int, seed: int, *, only_tracks: bool = False) -> Clips:
+def make_split(recordings: Recordings, split: str, clips: int, seed: int, *, only_tracks: bool = False) -> ClipSet:
     """Make clips as the data set's generator does, without writing them.
 
     Args:
@@ -81,7 +81,7 @@ def make_split(recordings: Recordings, split: str, clips: int, seed: int, *, onl
     source = TrackSource(recordings) if only_tracks else SceneSource(recordings)
     shards = []
     for number, first in enumerate(range(0, clips, _SHARD_CLIPS)):
-        job = Job("", split, number, min(_SHARD_CLIPS, clips - first), seed, (), ())
+        job = ShardJob("", split, number, min(_SHARD_CLIPS, clips - first), seed, (), ())
         shards.append(make_shard(job, source)[0])
     return to_clips(shards, "the generator")
 
@@ -92,7 +92,7 @@ class TrackSource(SceneSource):
     draw = SceneSource._recorded_tracks
 
 
-def to_clips(shards: Iterable[Arrays], where: str) -> Clips:
+def to_clips(shards: Iterable[Arrays], where: str) -> ClipSet:
     """Join shards; a scene of one shard is never taken for one of another.
 
     Raises:
@@ -108,7 +108,7 @@ def to_clips(shards: Iterable[Arrays], where: str) -> Clips:
     if not parts:
         raise RecordingError(f"{where}: no clip could be read; make some with 'edge-worldmodel generate'")
     fields = {name: np.concatenate([part[name] for part in parts]) for name in _FIELDS}
-    return Clips(**fields, motion=motion_of(fields["history"]), group=np.concatenate(groups))
+    return ClipSet(**fields, motion=motion_of(fields["history"]), group=np.concatenate(groups))
 
 
 def motion_of(history: NDArray[np.uint8]) -> NDArray[np.uint8]:

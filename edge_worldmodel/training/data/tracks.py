@@ -14,8 +14,8 @@ from edge_worldmodel.training.data.scenes import (
     STEP_S,
     Movers,
     Raster,
-    Scene,
     Statics,
+    TrainingScene,
     clearance_raster,
     no_robots,
     points_in_discs,
@@ -80,7 +80,7 @@ def obstacles_beside(path: Path) -> Path | None:
     return None
 
 
-def track_scene(path: Path) -> Scene:
+def track_scene(path: Path) -> TrainingScene:
     """Turn a recording into a scene: everybody interpolated smoothly, known within the area that was recorded.
 
     Raises:
@@ -98,7 +98,7 @@ def track_scene(path: Path) -> Scene:
     statics = _statics(segments, pillars, lowest, highest)
     size = np.ceil((highest - lowest) / _FIELD_CELL_M).astype(int)
     known = Raster(np.ones(size[::-1], bool), (float(lowest[0]), float(lowest[1])), _FIELD_CELL_M)
-    return Scene(f"tracks:{path.stem}", statics, movers, no_robots(len(people)), known)
+    return TrainingScene(f"tracks:{path.stem}", statics, movers, no_robots(len(people)), known)
 
 
 def interpolate(rows: Floats) -> Floats:

@@ -13,7 +13,7 @@ from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.tensors import GRID_CHANNELS
 from edge_worldmodel.training.data.shards import unpack
 from edge_worldmodel.training.data.sources import Recordings
-from edge_worldmodel.training.data.splits import Clips, load_split, make_split
+from edge_worldmodel.training.data.splits import ClipSet, load_split, make_split
 from edge_worldmodel.training.validation.metrics import Truth, make_truth
 from edge_worldmodel.training.validation.recorded_clips import recorded_clips
 
@@ -30,8 +30,8 @@ class EvaluationData:
     """What is forecast, and validation clips from elsewhere on which the baselines are calibrated."""
 
     name: str
-    test: Clips
-    validation: Clips
+    test: ClipSet
+    validation: ClipSet
     damage: tuple[str, ...] = ()
     """A line for each recording that was skipped or read in part."""
 
@@ -45,7 +45,7 @@ class Example:
     truth: Truth
 
 
-def examples(clips: Clips) -> Iterator[Example]:
+def examples(clips: ClipSet) -> Iterator[Example]:
     """Unpack clips one by one."""
     for index in range(len(clips)):
         known, moving = unpack(clips.future_known[index]), unpack(clips.moving[index])
@@ -90,7 +90,7 @@ def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "
     return EvaluationData(path.stem, test, validation)
 
 
-def load_validation(clips: int) -> Clips:
+def load_validation(clips: int) -> ClipSet:
     """Return simulated clips to calibrate something on."""
     return _made(Recordings(), "val", clips)
 
@@ -110,16 +110,16 @@ def _track_files(path: Path) -> tuple[Path, ...]:
     return files
 
 
-def _made(recordings: Recordings, split: str, clips: int) -> Clips:
+def _made(recordings: Recordings, split: str, clips: int) -> ClipSet:
     return make_split(recordings, split, clips, TEST_SEED)
 
 
-def _first(clips: Clips, count: int) -> Clips:
+def _first(clips: ClipSet, count: int) -> ClipSet:
     # Evenly through the split, so that every scene and source is in.
     index = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int))
     return pick(clips, index)
 
 
-def pick(clips: Clips, index: NDArray[np.intp]) -> Clips:
+def pick(clips: ClipSet, index: NDArray[np.intp]) -> ClipSet:
     """Return the clips at ``index``."""
-    return Clips(**{name: getattr(clips, name)[index] for name in Clips.__dataclass_fields__})
+    return ClipSet(**{name: getattr(clips, name)[index] for name in ClipSet.__dataclass_fields__})

@@ -17,9 +17,9 @@ from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.tensors import LATENT
 from edge_worldmodel.training.data.clips import make_clip
-from edge_worldmodel.training.data.drives import AFTER_STEPS, BEFORE_STEPS, Drive, draw_drives
+from edge_worldmodel.training.data.drives import AFTER_STEPS, BEFORE_STEPS, EgoDrive, draw_drives
 from edge_worldmodel.training.data.lidar import draw_lidar
-from edge_worldmodel.training.data.scenes import STEP_S, Scene
+from edge_worldmodel.training.data.scenes import STEP_S, TrainingScene
 from edge_worldmodel.training.data.sources import Recordings, SceneSource
 
 FRAMES = 8
@@ -54,7 +54,7 @@ def draw_frames(count: int, seed: int = 0) -> list[DriveFrames]:
     return drives
 
 
-def _frames(scene: Scene, speed_mps: float, rng: np.random.Generator) -> DriveFrames | None:
+def _frames(scene: TrainingScene, speed_mps: float, rng: np.random.Generator) -> DriveFrames | None:
     last = scene.movers.steps - AFTER_STEPS - FRAMES - 1
     started = draw_drives(scene, 1, rng) if last > BEFORE_STEPS and scene.movers.people.shape[1] else []
     if not started or scene.robots.shape[1]:
@@ -65,7 +65,7 @@ def _frames(scene: Scene, speed_mps: float, rng: np.random.Generator) -> DriveFr
     poses = compose(start, np.stack([away_m, np.zeros_like(away_m), np.zeros_like(away_m)], axis=1))
     lidar = draw_lidar(rng)
     window = BEFORE_STEPS + 1 + AFTER_STEPS
-    drives = [Drive(poses[k : k + window], first + k, None) for k in range(FRAMES)]
+    drives = [EgoDrive(poses[k : k + window], first + k, None) for k in range(FRAMES)]
     clips = [make_clip(scene, drive, lidar, rng) for drive in drives]
     seen = [clip for clip in clips if clip is not None]
     if len(seen) < FRAMES:

@@ -17,9 +17,9 @@ from edge_worldmodel.backends.timing import Quantiles, Workload, measure
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
 from edge_worldmodel.models.manifest import load_model
-from edge_worldmodel.models.record import variants
+from edge_worldmodel.models.placement_record import variants
 from edge_worldmodel.training.data.sources import Recordings
-from edge_worldmodel.training.data.splits import Clips, make_split
+from edge_worldmodel.training.data.splits import ClipSet, make_split
 from edge_worldmodel.training.validation.examples import TEST_SEED, examples
 from edge_worldmodel.training.validation.flicker import DriveFrames, draw_frames, flicker
 from edge_worldmodel.training.validation.methods import Forecaster
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Contender:
+class ComparedModel:
     """A model that was verified and loaded."""
 
     folder: Path
@@ -49,16 +49,16 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Material:
+class ComparisonData:
     """What quality is measured on: clips with their truth, and consecutive frames of drives."""
 
-    clips: Clips
+    clips: ClipSet
     drives: Sequence[DriveFrames]
 
     @staticmethod
-    def simulated(clips: int, drives: int) -> Material:
+    def simulated(clips: int, drives: int) -> ComparisonData:
         """Draw clips and drives that no training saw."""
-        return Material(make_split(Recordings(), "test", clips, TEST_SEED), draw_frames(drives))
+        return ComparisonData(make_split(Recordings(), "test", clips, TEST_SEED), draw_frames(drives))
 
 
 def find_model(name: str, models: Path, default: str) -> Path:
@@ -88,7 +88,7 @@ def find_model(name: str, models: Path, default: str) -> Path:
     return fitting[0]
 
 
-def open_contenders(folders: Mapping[str, Path], threads: int) -> dict[str, Contender]:
+def open_for_comparison(folders: Mapping[str, Path], threads: int) -> dict[str, ComparedModel]:
     """Verify and load the models in ``folders``, by the names used in reports."""
     found = {}
     for name, folder in folders.items():
@@ -96,13 +96,13 @@ def open_contenders(folders: Mapping[str, Path], threads: int) -> dict[str, Cont
         backend = open_backend("onnxruntime", threads)
         backend.load(verified.networks)
         size = sum(len(data) for data in verified.networks.values())
-        found[name] = Contender(folder, verified.manifest, backend, size)
+        found[name] = ComparedModel(folder, verified.manifest, backend, size)
     return found
 
 
 def compare(
-    contenders: Mapping[str, Contender],
-    material: Material,
+    contenders: Mapping[str, ComparedModel],
+    material: ComparisonData,
     workload: Workload,
     rounds: int,
     clock_s: Callable[[], float] = time.perf_counter,
@@ -138,7 +138,7 @@ def compare(
     return report
 
 
-def score(model: WorldModel, clips: Clips, steps: int, seed: int = 0) -> Scores:
+def score(model: WorldModel, clips: ClipSet, steps: int, seed: int = 0) -> Scores:
     """Return the sums of one model over clips; the same seed gives every model the same noise."""
     forecaster, scores = Forecaster(model, steps, FUTURES, seed), Scores()
     for example in tqdm(examples(clips), total=len(clips), desc=model.model_id, unit="clip", leave=False):
@@ -146,7 +146,7 @@ def score(model: WorldModel, clips: Clips, steps: int, seed: int = 0) -> Scores:
     return scores
 
 
-def quality(scores: Scores, clips: Clips) -> dict[str, float]:
+def quality(scores: Scores, clips: ClipSet) -> dict[str, float]:
     """Return the metrics of one model, each the mean over 0.8 to 3.2 s."""
     found = summarise(scores, clips.group, draws=0)
     return {name: _mean(np.array(found[name][1:])) for name in _SHOWN if name in found}

@@ -1,4 +1,4 @@
-"""Clips from recorded scanners: what the robot saw over a second, and the cells it observed over the next three.
+"""ClipSet from recorded scanners: what the robot saw over a second, and the cells it observed over the next three.
 
 The past is drawn by core.perception, as it is on a robot. The truth is what later scans hit, ego motion taken out;
 a cell that no later scan looked at is not known, and not scored.
@@ -24,20 +24,21 @@ from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.perception import Perception
 from edge_worldmodel.core.sweep import Sweep, limit_range, sweep_from_scan
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import describe
 from edge_worldmodel.recordings.playback import EgoMotion, prepare
-from edge_worldmodel.recordings.records import NANOSECONDS, Scan
+from edge_worldmodel.recordings.records import Scan
 from edge_worldmodel.training.data.shards import pack
-from edge_worldmodel.training.data.splits import Clips, motion_of
+from edge_worldmodel.training.data.splits import ClipSet, motion_of
 
 _LOG = logging.getLogger(__name__)
 _HISTORY_S = 1.0
 _TOLERANCE_S = 0.12
 """Farthest a later scan may lie from an imagined time to be its truth."""
 _STRETCH_S = 20.0
-"""Clips of one stretch of a recording go together in the bootstrap."""
+"""ClipSet of one stretch of a recording go together in the bootstrap."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 Bools = NDArray[np.bool_]
@@ -86,7 +87,7 @@ class _Moment:
     maneuver: NDArray[np.float32]
 
 
-def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = None) -> Clips:
+def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = None) -> ClipSet:
     """Return clips of recordings, spread evenly over each.
 
     Args:
@@ -109,7 +110,7 @@ def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = 
             _LOG.warning(line)
             (damage if damage is not None else []).append(line)
         moments += found
-        groups += [(number, int((moment.stamp_ns - found[0].stamp_ns) / NANOSECONDS / _STRETCH_S)) for moment in found]
+        groups += [(number, int((moment.stamp_ns - found[0].stamp_ns) / NS_PER_S / _STRETCH_S)) for moment in found]
     if not moments:
         raise RecordingError("no recording gives a clip: see the log for each")
     columns = ("history", "occupied", "known", "moving", "present_moving")
@@ -118,7 +119,7 @@ def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = 
     maneuver = np.stack([moment.maneuver for moment in moments])
     unaware = np.zeros(len(moments), bool)
     grouped = group.ravel().astype(np.intp)
-    return Clips(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
+    return ClipSet(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
 
 
 def _read(path: Path) -> tuple[_Recorded, str]:
@@ -157,8 +158,8 @@ def _moments(found: _Recorded, most: int) -> list[_Moment]:
     if not found.sweeps:
         return []
     first = next(iter(found.sweeps.values()))
-    begin_ns = first[0].stamp_ns + int(_HISTORY_S * NANOSECONDS)
-    end_ns = first[-1].stamp_ns - int(HORIZON_STEPS * HORIZON_STEP_S * NANOSECONDS)
+    begin_ns = first[0].stamp_ns + int(_HISTORY_S * NS_PER_S)
+    end_ns = first[-1].stamp_ns - int(HORIZON_STEPS * HORIZON_STEP_S * NS_PER_S)
     stamps_ns = [sweep.stamp_ns for sweep in first if begin_ns <= sweep.stamp_ns <= end_ns]
     if not stamps_ns:
         return []
@@ -174,7 +175,7 @@ def _moment(found: _Recorded, stamp_ns: int) -> _Moment | None:
         history = _perceived(found, stamp_ns)
     except InputError:
         return None
-    times_ns = [stamp_ns + round((step + 1) * HORIZON_STEP_S * NANOSECONDS) for step in range(HORIZON_STEPS)]
+    times_ns = [stamp_ns + round((step + 1) * HORIZON_STEP_S * NS_PER_S) for step in range(HORIZON_STEPS)]
     seen = np.stack([_seen(found, time_ns, reference) for time_ns in times_ns])
     if not seen.any():
         return None
@@ -189,8 +190,8 @@ def _moment(found: _Recorded, stamp_ns: int) -> _Moment | None:
 def _perceived(found: _Recorded, stamp_ns: int) -> Bools:
     """Return the history (10, 64, 64) that the robot's perception draws at a time."""
     perception = Perception(PerceptionConfig(ego_motion="odom" if found.poses else "fixed"))
-    since_ns = stamp_ns - round(1.5 * _HISTORY_S * NANOSECONDS)
-    first, last = np.searchsorted(found.pose_stamps_ns, [since_ns, stamp_ns + NANOSECONDS // 10])
+    since_ns = stamp_ns - round(1.5 * _HISTORY_S * NS_PER_S)
+    first, last = np.searchsorted(found.pose_stamps_ns, [since_ns, stamp_ns + NS_PER_S // 10])
     for at_ns, pose in zip(found.pose_stamps_ns[first:last], found.poses[first:last], strict=True):
         perception.add_pose(at_ns, pose)
     for topic in found.sweeps:
@@ -201,7 +202,7 @@ def _perceived(found: _Recorded, stamp_ns: int) -> Bools:
 
 def _seen(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
     """Return what all scanners saw nearest to a time, occupied and free (2, 64, 64), from the ``reference`` pose."""
-    tolerance_ns = round(_TOLERANCE_S * NANOSECONDS)
+    tolerance_ns = round(_TOLERANCE_S * NS_PER_S)
     sweeps = []
     for topic in found.sweeps:
         near = found.near(topic, time_ns - tolerance_ns, time_ns + tolerance_ns)

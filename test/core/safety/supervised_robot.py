@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose, relative
-from edge_worldmodel.core.safety.braking import arc, moved
+from edge_worldmodel.core.safety.braking import arc_pose, arc_poses
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.states import PASSING
@@ -44,7 +44,7 @@ class SupervisedRobot:
 
     def plan(self) -> Plan:
         times_s = 0.4 * np.arange(9)
-        poses = compose(self.pose, arc(self.twist, times_s))
+        poses = compose(self.pose, arc_poses(self.twist, times_s))
         trajectory = Trajectory(0.4, poses, np.tile(self.twist, (9, 1)))
         return Plan(self.ros_ns, "odom", trajectory, self.ros_ns + 600_000_000, 0.1, "test", "", "model", 1)
 
@@ -79,7 +79,7 @@ class SupervisedRobot:
         self.tick += 1
         if self.drives:
             self.moves = verdict.command
-        self.pose = compose(self.pose, moved(self.moves, 0.02))
+        self.pose = compose(self.pose, arc_pose(self.moves, 0.02))
         return verdict
 
     def _look(self, topic: str, sweep: Sweep, clock: Instant) -> None:

@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.core.geometry import compose, inverse, transform_points
+from edge_worldmodel.core.geometry import compose, inverse, points_in_frame, transform_points
 from edge_worldmodel.core.safety.braking import (
     Brakes,
     RobotFootprint,
     allowed_share,
-    arc,
-    as_seen_from,
+    arc_pose,
+    arc_poses,
     check_path,
     is_seen,
-    moved,
 )
 from edge_worldmodel.core.safety.config import SupervisorConfig
 
@@ -29,10 +28,10 @@ FORWARD = np.array([1.0, 0.0, 0.0])
 
 
 def test_arcs_are_circles_and_lines():
-    np.testing.assert_allclose(arc(FORWARD, np.array([2.0])), [[2.0, 0.0, 0.0]])
-    quarter = arc(np.array([1.0, 0.0, 1.0]), np.array([math.pi / 2]))
+    np.testing.assert_allclose(arc_poses(FORWARD, np.array([2.0])), [[2.0, 0.0, 0.0]])
+    quarter = arc_poses(np.array([1.0, 0.0, 1.0]), np.array([math.pi / 2]))
     np.testing.assert_allclose(quarter, [[1.0, 1.0, math.pi / 2]], atol=1e-12)
-    sideways = arc(np.array([0.0, 1.0, 1.0]), np.array([math.pi / 2]))
+    sideways = arc_poses(np.array([0.0, 1.0, 1.0]), np.array([math.pi / 2]))
     np.testing.assert_allclose(sideways, [[-1.0, 1.0, math.pi / 2]], atol=1e-12)
 
 
@@ -40,9 +39,9 @@ def test_arcs_are_circles_and_lines():
 @given(*[st.floats(-2.0, 2.0)] * 3, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_arcs_compose(vx, vy, rate, first_s, second_s):
     twist = np.array([vx, vy, rate])
-    a, b, both = arc(twist, np.array([first_s, second_s, first_s + second_s]))
+    a, b, both = arc_poses(twist, np.array([first_s, second_s, first_s + second_s]))
     np.testing.assert_allclose(compose(a, b)[:2], both[:2], atol=1e-9)
-    np.testing.assert_allclose(moved(twist, first_s), a, atol=1e-9)
+    np.testing.assert_allclose(arc_pose(twist, first_s), a, atol=1e-9)
 
 
 @pytest.mark.parametrize("footprint", [DISC, BOX])
@@ -107,7 +106,7 @@ def test_no_point_is_touched_before_free_time_is_over(vx, vy, rate, points, foot
     twist, points = np.array([vx, vy, rate]), np.array(points)
     points = points[footprint.clearance(points) > MARGIN_M]
     check = check_path(twist, 1.2, points, footprint, MARGIN_M)
-    for pose in arc(twist, np.linspace(0.0, min(check.free_s, 1.2), 200)):
+    for pose in arc_poses(twist, np.linspace(0.0, min(check.free_s, 1.2), 200)):
         seen = transform_points(inverse(pose), points)
         assert len(seen) == 0 or footprint.clearance(seen).min() > 0.0
 
@@ -203,15 +202,15 @@ def test_a_point_only_counts_where_the_path_comes_closer():
 def test_points_are_seen_from_where_the_robot_is():
     points = np.array([[2.0, 0.0], [0.0, 3.0], [1.0, 2.0]])
     pose = np.array([0.5, -0.7, 2.1])
-    np.testing.assert_allclose(as_seen_from(pose, points), transform_points(inverse(pose), points), atol=1e-12)
+    np.testing.assert_allclose(points_in_frame(pose, points), transform_points(inverse(pose), points), atol=1e-12)
 
 
 def test_a_small_turn_is_as_good_as_straight():
-    straight, bent = moved(FORWARD, 2.0), moved(np.array([1.0, 0.0, 1e-10]), 2.0)
+    straight, bent = arc_pose(FORWARD, 2.0), arc_pose(np.array([1.0, 0.0, 1e-10]), 2.0)
     np.testing.assert_allclose(straight, [2.0, 0.0, 0.0])
     np.testing.assert_allclose(bent, straight, atol=1e-9)
-    np.testing.assert_allclose(moved(np.array([0.3, 0.4, 0.0]), 2.0), [0.6, 0.8, 0.0])
-    half_turn = moved(np.array([1.0, 0.0, math.pi]), 1.0)
+    np.testing.assert_allclose(arc_pose(np.array([0.3, 0.4, 0.0]), 2.0), [0.6, 0.8, 0.0])
+    half_turn = arc_pose(np.array([1.0, 0.0, math.pi]), 1.0)
     np.testing.assert_allclose(half_turn, [0.0, 2.0 / math.pi, math.pi], atol=1e-12)
 
 
@@ -255,8 +254,8 @@ def test_both_forms_of_the_arc_are_the_curve_that_a_thousand_small_steps_make(tw
         heading = pose[2] + 0.5e-3 * twist[2]
         cos, sin = math.cos(heading), math.sin(heading)
         pose += 1e-3 * np.array([twist[0] * cos - twist[1] * sin, twist[0] * sin + twist[1] * cos, twist[2]])
-    np.testing.assert_allclose(arc(np.array(twist), np.array([1.0]))[0], pose, atol=1e-6)
-    np.testing.assert_allclose(moved(np.array(twist), 1.0), pose, atol=1e-6)
+    np.testing.assert_allclose(arc_poses(np.array(twist), np.array([1.0]))[0], pose, atol=1e-6)
+    np.testing.assert_allclose(arc_pose(np.array(twist), 1.0), pose, atol=1e-6)
 
 
 def test_going_sideways_needs_a_ray_there():

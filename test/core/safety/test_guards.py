@@ -190,7 +190,7 @@ def test_nobody_releases_what_another_has_pressed():
     stop.press(True, "service")
     stop.press(True, "topic")
     stop.press(False, "topic")
-    stop.seen()
+    stop.acknowledge()
     assert stop.pressed
     stop.press(False, "service")
     assert not stop.pressed
@@ -243,7 +243,8 @@ def watched(held=True, share=0.5, **config):
 
 
 def found(guards, steady_ms=0, odometry=None):
-    return [(fault.kind, fault.text) for fault in guards.faults(odometry, moment(steady_ms))]
+    faults = [guards.height_fault(odometry), *guards.signal_faults(moment(steady_ms))]
+    return [(fault.kind, fault.text) for fault in faults if fault is not None]
 
 
 def test_what_has_just_been_heard_is_good():
@@ -298,9 +299,9 @@ def test_no_battery_holds_less_than_nothing_or_more_than_all(share):
 
 
 def test_a_battery_is_low_below_its_limit():
-    assert watched(share=0.2).battery_low() is None
-    assert watched(share=0.19).battery_low() == (FaultKind.BATTERY, "battery at 19 %, the limit is 20 %")
-    assert Guards(SupervisorConfig(**EVERYTHING)).battery_low() is None
+    assert watched(share=0.2).battery_fault() is None
+    assert watched(share=0.19).battery_fault() == (FaultKind.BATTERY, "battery at 19 %, the limit is 20 %")
+    assert Guards(SupervisorConfig(**EVERYTHING)).battery_fault() is None
 
 
 @pytest.mark.parametrize(("height_m", "outside"), [(1.0, False), (3.0, False), (0.99, True), (3.01, True)])
@@ -318,7 +319,7 @@ def test_a_stop_pressed_and_released_between_two_looks_is_seen_once():
     stop.press(True, "topic")
     stop.press(False, "topic")
     assert stop.pressed
-    stop.seen()
+    stop.acknowledge()
     assert not stop.pressed
     stop.press(False, "another")
     assert not stop.pressed

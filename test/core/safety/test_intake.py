@@ -168,7 +168,7 @@ def test_plans_at_the_bounds_are_good(good):
         ({"risk": math.nan}, "risk"),
         ({"valid_ms": 3001}, "validity is 3.00 s, expected up to 3 s"),
         ({"valid_ms": -1}, "validity"),
-        ({"valid_ms": 0}, "taken back by the planner"),
+        ({"valid_ms": 0}, "withdrawn by the planner"),
     ],
 )
 def test_plans_beyond_the_bounds_are_not(bad, problem):
@@ -197,7 +197,7 @@ def test_one_absurd_number_in_a_plan_is_enough(field, bound, sign):
     assert plan_problem(replace(plan(), trajectory=trajectory), CONFIG) == ""
     for absurd in (sign * bound * 1.001, math.nan, sign * math.inf):
         getattr(trajectory, field)[5, 1] = absurd
-        assert "not a usable number" in plan_problem(replace(plan(), trajectory=trajectory), CONFIG)
+        assert "not finite or too large" in plan_problem(replace(plan(), trajectory=trajectory), CONFIG)
 
 
 def sweep(usable=10) -> Sweep:
@@ -240,11 +240,11 @@ def odometry(**values) -> OdometrySample:
         ({"frame_id": "map"}, "frame is 'map', expected 'odom'"),
         ({"child_frame_id": "laser"}, "child frame is 'laser', expected 'base_link'"),
         ({"pose": np.array([0.0, 1e6, 0.0])}, ""),
-        ({"pose": np.array([0.0, 1.001e6, 0.0])}, "pose or twist is not a usable number"),
+        ({"pose": np.array([0.0, 1.001e6, 0.0])}, "pose or twist is not finite or too large"),
         ({"twist": np.array([0.0, 0.0, -100.0])}, ""),
         ({"twist": np.array([0.0, 0.0, -100.1])}, "pose or twist"),
         ({"height_m": -1e6}, ""),
-        ({"height_m": -1.001e6}, "height or vertical speed is not a usable number"),
+        ({"height_m": -1.001e6}, "height or vertical speed is not finite or too large"),
         ({"climb_mps": 100.0}, ""),
         ({"climb_mps": 100.1}, "height or vertical speed"),
         ({"climb_mps": math.nan}, "height or vertical speed"),

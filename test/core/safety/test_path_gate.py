@@ -63,7 +63,7 @@ def test_an_arc_is_kept_when_it_is_slowed():
 def test_slower_than_a_twentieth_is_a_stop():
     decision = decide((1.0, 0.0, 0.0), (0.34, 0.0))
     assert decision.fault is not None and decision.fault.kind is FaultKind.OBSTACLE
-    assert decision.fault.text == "an obstacle stands in the braking path"
+    assert decision.fault.text == "an obstacle is in the braking path"
     assert not decision.motion.twist.any() and not decision.slowed and decision.limits == ()
 
 

@@ -80,7 +80,7 @@ def test_the_robot_may_be_off_its_plan_by_the_tracking_error(off_m, stops):
     robot.before["plan"] = lambda plan: spoil("trajectory.poses", plan.trajectory.poses + [0.0, off_m, 0.0])(plan)
     verdict = robot.step()
     assert (verdict.state not in PASSING) is stops
-    assert not stops or verdict.reason == "the robot is 1.00 m off its plan"
+    assert not stops or verdict.reason == "the robot is 1.00 m away from its plan"
     assert not stops or fault_kinds(robot) == [FaultKind.TRACKING]
 
 
@@ -102,7 +102,7 @@ def test_a_clock_may_slew_back_by_ten_milliseconds(back_ms, jumped):
     assert (verdict.state not in PASSING) is jumped
     assert jumped is (FaultKind.CLOCK in fault_kinds(robot))
     if jumped:
-        assert verdict.reason == "the clock jumped back; everything before it was dropped"
+        assert verdict.reason == "the ROS clock jumped back; all older inputs were dropped"
         assert set(fault_kinds(robot)) == {FaultKind.CLOCK, FaultKind.SENSOR, FaultKind.ODOMETRY, FaultKind.PLAN}
         tick(robot, -back_ms + 20, 40)
         assert FaultKind.CLOCK not in fault_kinds(robot)
@@ -113,7 +113,7 @@ def test_a_clock_may_stand_for_its_timeout(steady_ms, stands):
     robot = passing()
     tick(robot, 0, steady_ms)
     assert (fault_kinds(robot)[:1] == [FaultKind.CLOCK]) is stands
-    assert not stands or robot.supervisor.faults[0].text == "the clock stands still"
+    assert not stands or robot.supervisor.faults[0].text == "the ROS clock does not advance"
 
 
 def test_a_clock_that_has_not_begun_is_a_fault_and_one_that_has_is_not():
@@ -226,8 +226,8 @@ def test_everything_has_to_hold_for_a_while_before_it_goes_on():
     reasons = [robot.step().reason]
     assert fault_kinds(robot) == [FaultKind.SETTLING]
     reasons += [robot.step().reason for _ in range(9)]
-    assert reasons[0] == "everything holds again, goes on in 0.2 s"
-    assert reasons[8].startswith("everything holds again") and reasons[9] == ""
+    assert reasons[0] == "all checks pass again, resuming in 0.2 s"
+    assert reasons[8].startswith("all checks pass again") and reasons[9] == ""
     assert robot.supervisor.state is State.ACTIVE
 
 
@@ -283,7 +283,7 @@ def test_a_latched_ground_robot_tells_its_reason_until_it_is_reset():
     verdict = robot.step()
     assert verdict.reason == "defect in the supervisor: division by zero; call supervisor/reset to go on"
     assert fault_kinds(robot)[0] is FaultKind.INTERNAL
-    assert robot.supervisor.reset(robot.clock) == (True, "Reset. The robot moves again as soon as everything holds.")
+    assert robot.supervisor.reset(robot.clock) == (True, "Reset. The robot moves again as soon as all checks pass.")
     assert robot.supervisor.state is State.STARTING
     states = [robot.step().state for _ in range(11)]
     assert states[8] == State.STARTING and states[-1] == State.ACTIVE

@@ -65,7 +65,7 @@ def test_odometry_that_moves_on_the_spot_is_frozen():
 def test_odometry_with_a_problem_is_not_taken():
     robot = SupervisedRobot()
     robot.before["odometry"] = spoil("pose", np.array([np.nan, 0.0, 0.0]))
-    assert robot.step().reason == "odometry: pose or twist is not a usable number"
+    assert robot.step().reason == "odometry: pose or twist is not finite or too large"
 
 
 def test_the_stop_by_service_and_the_stop_by_topic_are_two():
@@ -124,7 +124,7 @@ def test_what_is_not_a_number_is_not_passed(monkeypatch):
     )
     verdict = robot.step()
     assert verdict.state == State.LATCHED and fault_kinds(robot) == [FaultKind.INTERNAL]
-    assert verdict.reason == "the command is not a number; call supervisor/reset to go on"
+    assert verdict.reason == "the command is not finite; call supervisor/reset to go on"
     monkeypatch.setattr("edge_worldmodel.core.safety.supervisor.follow", lambda *_: (np.zeros(3), math.nan))
     robot.supervisor.reset(robot.clock)
     for _ in range(12):

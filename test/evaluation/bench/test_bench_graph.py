@@ -14,7 +14,8 @@ from edge_worldmodel import cli
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.evaluation.bench import bench, bench_graph, bench_parts
 from edge_worldmodel.evaluation.bench.span_log import PARTS
-from edge_worldmodel.evaluation.live.graph_run import Footprint, GraphRun, GraphWish, parameters_of
+from edge_worldmodel.evaluation.live.graph_run import GraphRun, GraphWish, parameters_of
+from edge_worldmodel.evaluation.live.process_usage import Usage, UsageHistory
 
 from .span_logs import MS, logs_of
 
@@ -36,7 +37,7 @@ def test_the_rate_reaches_every_node_and_nobody_waits_for_a_cache_that_is_not_th
 def test_runs_are_summed_up_by_rate_and_kind() -> None:
     every, half = [100.0 * number for number in range(1, 31)], [100.0 * number for number in range(1, 31, 2)]
     wish = GraphWish(seconds=3.0)
-    looks = {"sim": Footprint([(0.0, 80.0, 1.0, 0.0), (2.0, 84.0, 2.0, 0.0)], 90.0)}
+    looks = {"sim": UsageHistory([(0.0, Usage(80.0, 88.0, 0.0, 1.0)), (2.0, Usage(84.0, 90.0, 0.0, 2.0))])}
     runs = {
         kind: GraphRun(wish, logs_of(begins_ms, reused=(0, 1, 2)), looks, -5 * MS, 0, 4000 * MS)
         for kind, begins_ms in (("cold", half), ("warm", every))

@@ -12,14 +12,14 @@ import pytest
 
 from edge_worldmodel import cli
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
-from edge_worldmodel.core.model.context_channels import motion_frames, present_frame
 from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.core.planner.candidates.candidates import Candidates
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
-from edge_worldmodel.core.planner.candidates.maneuvers import Candidates
-from edge_worldmodel.core.planner.critics import arrival, progress, risk
-from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
-from edge_worldmodel.core.planner.guidance.outlook import outlook
-from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.candidates.maneuvers import propose
+from edge_worldmodel.core.planner.candidates.start_state import StartState
+from edge_worldmodel.core.planner.critics import arrival, progress
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.planner.robot_limits import STEPS
 from edge_worldmodel.evaluation.bench import bench_peers, bench_tick
 
@@ -71,7 +71,7 @@ def test_the_peer_has_our_costs_on_what_it_sees() -> None:
         states, twists = states_of(torch, scene), scene.candidates.twists
         ours = config.arrival_weight * arrival.score(scene) + config.progress_weight * progress.score(scene)
         np.testing.assert_allclose(costs.terminal_cost(states[None], None)[0].numpy(), ours, atol=1e-3)
-        hit = risk.collision_probability(scene)[:, 0, 0]
+        hit = scene.collision_probability[:, 0, 0]
         own = np.minimum(np.abs(twists[..., 0]) / config.harmless_mps, 1.0)
         turning = (twists[..., 2] / planner.limits.max_yaw_rate_radps) ** 2
         wanted = config.risk_weight_m * hit * own + config.exposure_weight_m * hit * (1.0 - own)
@@ -100,10 +100,9 @@ def straight_on(candidates: Candidates) -> Candidates:
 
 def scene_of(planner: bench_tick.Planner, frame: object, goal: np.ndarray) -> object:
     """Return the scene that the planner scores, undisturbed, with what stands in every imagined frame."""
-    ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor))
-    wanted_m = planner.limits.radius_m + planner.config.wall_margin_m
-    field = cost_to_go(ahead.standing, planner._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
-    candidates = straight_on(planner._propose(frame, ahead, field, None, None, np.random.default_rng(0)))
-    scene = planner._scene(frame, candidates, ahead, field, np.random.default_rng(0))
-    still = np.broadcast_to(ahead.standing.occupied.astype(np.float32), (len(candidates), 1, 8, 64, 64))
+    request = PlanningRequest(frame=frame, goal=goal, rng=np.random.default_rng(0))
+    seen, start = planner.outlook(request), StartState(frame.twist)
+    candidates = straight_on(propose(planner._library, start, seen, planner.config, request.rng))
+    scene = planner._scene(request, candidates, seen, None)
+    still = np.broadcast_to(seen.static.occupied.astype(np.float32), (len(candidates), 1, 8, 64, 64))
     return dataclasses.replace(scene, disturbed=scene.candidates.poses[:, None], futures=np.ascontiguousarray(still))

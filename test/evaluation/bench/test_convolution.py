@@ -9,7 +9,7 @@ import pytest
 from edge_worldmodel.backends.timing import Workload
 from edge_worldmodel.evaluation.bench import convolution
 from edge_worldmodel.models.manifest import load_model
-from edge_worldmodel.models.record import DEFAULT_VARIANT
+from edge_worldmodel.models.placement_record import DEFAULT_VARIANT
 from edge_worldmodel.models.shipped import models_folder
 
 

@@ -64,7 +64,7 @@ def test_a_robot_that_stood_before_proves_nothing():
 
 def test_a_stop_without_need_is_false_unless_the_scene_asked_for_it():
     case = BY_NAME["duplicate:scan"]
-    for reason, false in (("plan: silent for 0.11 s", True), ("an obstacle stands in the braking path", False)):
+    for reason, false in (("plan: silent for 0.11 s", True), ("an obstacle is in the braking path", False)):
         assert judge(case, heard(*STOPPED_IN_TIME, verdicts=((1120 * MS, STOPPED, reason),))).false_stop is false
     assert not judge(case, heard((500, 2000, DRIVES), verdicts=((1120 * MS, ACTIVE, ""),))).false_stop
 

@@ -18,7 +18,7 @@ from edge_worldmodel.evaluation.forecast.joint_scores import PATHS
 from edge_worldmodel.evaluation.forecast.latency import model_latency
 from edge_worldmodel.evaluation.forecast.picture import draw_strips
 from edge_worldmodel.evaluation.forecast.reliability import draw_reliability
-from edge_worldmodel.models.record import variants
+from edge_worldmodel.models.placement_record import variants
 from edge_worldmodel.training.validation.examples import examples
 from edge_worldmodel.training.validation.methods import reference_methods
 from edge_worldmodel.training.validation.metrics import reliability

@@ -6,7 +6,7 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib")
 
 from edge_worldmodel.evaluation.live.picture import draw  # noqa: E402
-from edge_worldmodel.recordings.snapshot import Journey, Moment, save  # noqa: E402
+from edge_worldmodel.recordings.snapshot import Moment, RunOverview, save  # noqa: E402
 
 SUMMARY = {
     "plans": 10,
@@ -37,8 +37,8 @@ def moment(**changes):
     return Moment(**{**values, **changes})
 
 
-def picture(tmp_path, shown, journey=None, summary=SUMMARY):
-    save(tmp_path / "moment.npz", shown, journey or Journey())
+def picture(tmp_path, shown, overview=None, summary=SUMMARY):
+    save(tmp_path / "moment.npz", shown, overview or RunOverview())
     draw(tmp_path / "moment.npz", tmp_path / "rollouts.png", summary)
     return matplotlib.image.imread(tmp_path / "rollouts.png")[..., :3]
 
@@ -48,11 +48,11 @@ def has_colour(image, colour):
 
 
 def test_plan_grid_and_imagination_are_visible(tmp_path):
-    journey = Journey()
+    overview = RunOverview()
     for step in range(50):
-        journey.add_pose(step * 0.1, step * 0.05, 0.0)
-    journey.stops.append((1.0, 0.0))
-    image = picture(tmp_path, moment(), journey)
+        overview.add_pose(step * 0.1, step * 0.05, 0.0)
+    overview.stops.append((1.0, 0.0))
+    image = picture(tmp_path, moment(), overview)
     assert image.shape[0] > 600
     assert image.shape[1] > 1000
     for colour in ("#1747d1", "#30343b", "#dfe2e6", "#e0218a", "#d62728"):

@@ -2,18 +2,18 @@
 
 import pytest
 
+from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.nodes.recording.run_statistics import (
     ACTIVE,
     LATCHED,
-    NANOSECONDS,
     STARTING,
     STOPPED,
     STOPPING,
+    ClockPair,
     RunStatistics,
-    Times,
 )
 
-S, MS = NANOSECONDS, NANOSECONDS // 1000
+S, MS = NS_PER_S, NS_PER_S // 1000
 RECORDED = 1_500_000_000 * S
 NOW = 1_800_000_000 * S
 
@@ -139,10 +139,10 @@ def test_memory_stays_bounded():
     assert len(statistics.stops) == 1000
 
 
-def test_ros_time_is_told_for_moments_between_two_looks():
-    times = Times()
-    assert times.ros_ns(NOW) == 0
-    times.tick(RECORDED, NOW)
-    times.tick(RECORDED + 200 * MS, NOW + 100 * MS)
-    assert times.ros_ns(NOW + 50 * MS) == pytest.approx(RECORDED + 100 * MS, abs=2)
-    assert times.ros_ns(NOW + 500 * MS) == RECORDED + 200 * MS
+def test_ros_time_of_a_moment_between_two_updates():
+    clocks = ClockPair()
+    assert clocks.ros_ns(NOW) == 0
+    clocks.update(RECORDED, NOW)
+    clocks.update(RECORDED + 200 * MS, NOW + 100 * MS)
+    assert clocks.ros_ns(NOW + 50 * MS) == pytest.approx(RECORDED + 100 * MS, abs=2)
+    assert clocks.ros_ns(NOW + 500 * MS) == RECORDED + 200 * MS

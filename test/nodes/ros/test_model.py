@@ -21,11 +21,17 @@ from rclpy.node import Node  # noqa: E402
 from edge_worldmodel.backends import open_backend  # noqa: E402
 from edge_worldmodel.backends.options import BackendOptions  # noqa: E402
 from edge_worldmodel.core.errors import BackendError, EdgeWorldModelError  # noqa: E402
-from edge_worldmodel.models.choice import Measured, ServiceLevel  # noqa: E402
 from edge_worldmodel.models.doctor import this_machine  # noqa: E402
 from edge_worldmodel.models.golden import GoldenMismatchError, GoldenMissingError  # noqa: E402
 from edge_worldmodel.models.inventory import device_name  # noqa: E402
-from edge_worldmodel.models.record import DEFAULT_VARIANT, PlacementError, Record, runtime_name, write_record  # noqa: E402
+from edge_worldmodel.models.model_choice import ServiceLevel, VariantFigures  # noqa: E402
+from edge_worldmodel.models.placement_record import (  # noqa: E402
+    DEFAULT_VARIANT,
+    PlacementError,
+    PlacementRecord,
+    runtime_name,
+    write_record,
+)
 from edge_worldmodel.nodes.ros import model as model_module  # noqa: E402
 from edge_worldmodel.nodes.ros.health import Health  # noqa: E402
 from edge_worldmodel.nodes.ros.model import ModelConfig, open_world_model  # noqa: E402
@@ -65,8 +71,11 @@ def test_what_was_measured_decides_unless_an_operator_pins(
     monkeypatch.setattr(model_module, "_shipped_models", lambda: tmp_path / "models")
     model_id = str(_figures(node)["model_id"])
     device, runtime = device_name(this_machine(lambda _: "")), runtime_name("onnxruntime", 2, BackendOptions())
-    measured = (Measured(DEFAULT_VARIANT, model_id, 2, p95_s=0.01), Measured("tiny", model_id, 1, p95_s=0.01))
-    write_record(tmp_path / "placement.json", Record(device, runtime, ServiceLevel(), measured))
+    measured = (
+        VariantFigures(DEFAULT_VARIANT, model_id, 2, p95_s=0.01),
+        VariantFigures("tiny", model_id, 1, p95_s=0.01),
+    )
+    write_record(tmp_path / "placement.json", PlacementRecord(device, runtime, ServiceLevel(), measured))
     assert model_module._choose(ModelConfig())[1].why.startswith("tiny is the best that keeps")
     assert model_module._choose(ModelConfig(model=DEFAULT_VARIANT))[1].why == "small-int8 was chosen by the operator"
     assert model_module._choose(ModelConfig(threads=3))[1].why.startswith("small-int8 is the default")

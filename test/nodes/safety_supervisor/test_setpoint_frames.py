@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.nodes.safety_supervisor.setpoint_frames import body_setpoint, enu_setpoint, ned_from_enu
+
+pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
+
+from edge_worldmodel.nodes.safety_supervisor.command_output import (  # noqa: E402
+    body_setpoint,
+    enu_setpoint,
+    ned_from_enu,
+)
 
 SPEEDS = st.floats(-5.0, 5.0)
 COMMANDS = st.tuples(SPEEDS, SPEEDS, SPEEDS).map(np.array)

@@ -22,12 +22,12 @@ from edge_worldmodel.models.golden import TOLERANCES, check_golden  # noqa: E402
 from edge_worldmodel.models.manifest import VerifiedModel, load_model  # noqa: E402
 from edge_worldmodel.training import export  # noqa: E402
 from edge_worldmodel.training.compression import quantise as quantise_module  # noqa: E402
-from edge_worldmodel.training.compression.held_in import STEPS, collect  # noqa: E402
+from edge_worldmodel.training.compression.calibration_inputs import STEPS, collect_inputs  # noqa: E402
+from edge_worldmodel.training.compression.four_bit_weights import count_weights  # noqa: E402
 from edge_worldmodel.training.compression.model_folder import restore, write_model  # noqa: E402
-from edge_worldmodel.training.compression.ptq import floating, quantise_all  # noqa: E402
+from edge_worldmodel.training.compression.ptq import export_fused, quantise_all  # noqa: E402
 from edge_worldmodel.training.compression.saturation import SaturationError, check_saturation, pair_sums  # noqa: E402
 from edge_worldmodel.training.compression.sensitivity import REST, measure_sensitivity  # noqa: E402
-from edge_worldmodel.training.compression.weights import reach  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
 
 from ..clip_factory import moving_blobs  # noqa: E402
@@ -49,12 +49,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> VerifiedModel:
 def inputs(source: VerifiedModel) -> dict:
     backend = open_backend("onnxruntime")
     backend.load(source.networks)
-    return collect(backend, moving_blobs(2))
+    return collect_inputs(backend, moving_blobs(2))
 
 
 @pytest.fixture(scope="module")
 def quantised(source: VerifiedModel, inputs: dict) -> dict[str, bytes]:
-    return quantise_all(floating(restore(source)), inputs)
+    return quantise_all(export_fused(restore(source)), inputs)
 
 
 def _operators(network: bytes, folder: Path) -> set[str]:
@@ -89,7 +89,7 @@ def test_convolutions_run_in_bytes_and_give_nearly_the_same(
 
 
 def test_a_layer_that_is_kept_stays_in_full_precision(source: VerifiedModel, inputs: dict, tmp_path: Path) -> None:
-    models = {"decoder": floating(restore(source))["decoder"]}
+    models = {"decoder": export_fused(restore(source))["decoder"]}
     kept = quantise_all(models, inputs, ["decoder /block/first/Conv"])["decoder"]
     assert {"QLinearConv"} < _operators(kept, tmp_path) & {"QLinearConv", "Conv", "FusedConv"}
 
@@ -108,7 +108,7 @@ def test_the_folder_says_what_it_is_made_from(
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_no_processor_overflows(source: VerifiedModel, inputs: dict, signed: bool) -> None:
-    files = quantise_all(floating(restore(source)), inputs, signed=signed)
+    files = quantise_all(export_fused(restore(source)), inputs, signed=signed)
     check_saturation(files)
     assert min(len(pair_sums(data)) for data in files.values()) > 5
 
@@ -120,7 +120,7 @@ def test_weights_of_eight_bits_are_not_written(
     monkeypatch.setattr(
         quantise_module, "quantize_static", lambda *given, **options: with_seven(*given, **options | EIGHT_BITS)
     )
-    files = quantise_all(floating(restore(source)), inputs)
+    files = quantise_all(export_fused(restore(source)), inputs)
     with pytest.raises(SaturationError, match="network 'encoder': 11 layer.s. overflow 16 bits .* first /fine/Conv"):
         write_model(tmp_path / "wide", files, source.manifest, "int8", {})
     assert not (tmp_path / "wide").exists()
@@ -159,7 +159,7 @@ def test_sensitivity_finds_the_layer_that_rounding_harms(source: VerifiedModel, 
         # computes is the same, but rounding takes all the others away.
         for outlier in (0.0, 20.0):
             networks.decoder.block.first.weight[:, 0, 0, 0] = outlier
-            told = measure_sensitivity({"decoder": floating(networks)["decoder"]}, {"decoder": inputs["decoder"]})
+            told = measure_sensitivity({"decoder": export_fused(networks)["decoder"]}, {"decoder": inputs["decoder"]})
             assert told == sorted(told, key=lambda one: -one.error)
             errors.append({one.layer: one.error for one in told})
     assert errors[1]["/block/first/Conv"] > 1.5 * errors[0]["/block/first/Conv"] > 0.0
@@ -167,7 +167,7 @@ def test_sensitivity_finds_the_layer_that_rounding_harms(source: VerifiedModel, 
 
 
 def test_four_bit_weights_are_refused_with_the_measure(capsys: pytest.CaptureFixture[str]) -> None:
-    found = reach(load_model(MODELS / "small").networks)
+    found = count_weights(load_model(MODELS / "small").networks)
     assert found.products + found.convolutions > 1_000_000 and found.share < 0.05
     assert cli.main(["compress", "weights", "--model", str(MODELS / "small")]) == 2
     assert "none for Conv" in capsys.readouterr().err

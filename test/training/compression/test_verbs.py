@@ -17,7 +17,7 @@ from edge_worldmodel.training.checkpoints import new_state, save  # noqa: E402
 from edge_worldmodel.training.compression import search  # noqa: E402
 from edge_worldmodel.training.export import export_model  # noqa: E402
 from edge_worldmodel.training.networks import Architecture  # noqa: E402
-from edge_worldmodel.training.validation.model_comparison import Material  # noqa: E402
+from edge_worldmodel.training.validation.model_comparison import ComparisonData  # noqa: E402
 
 TINY = Architecture(encoder_width=32, denoiser_width=32, deep_width=32, decoder_width=32, posterior_width=16)
 FEW = ["--test-clips", "2", "--drives", "1", "--rounds", "1"]
@@ -37,10 +37,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every report measures on the same clips and drives: draw them once."""
-    monkeypatch.setattr(Material, "simulated", staticmethod(_simulated))
+    monkeypatch.setattr(ComparisonData, "simulated", staticmethod(_simulated))
 
 
-_simulated = functools.cache(Material.simulated)
+_simulated = functools.cache(ComparisonData.simulated)
 
 
 def _run(made: Path, verb: str, *options: str) -> dict:

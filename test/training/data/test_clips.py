@@ -9,14 +9,14 @@ from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.training.data import clips
 from edge_worldmodel.training.data.clips import FUTURE_TIMES_S, HISTORY_TIMES_S, at_times, make_clip
-from edge_worldmodel.training.data.drives import AFTER_STEPS, BEFORE_STEPS, Drive, draw_drives
+from edge_worldmodel.training.data.drives import AFTER_STEPS, BEFORE_STEPS, EgoDrive, draw_drives
 from edge_worldmodel.training.data.lidar import Lidar
 from edge_worldmodel.training.data.scenes import (
     STEP_S,
     Movers,
     Raster,
-    Scene,
     Statics,
+    TrainingScene,
     clearance_raster,
     headings,
     no_robots,
@@ -31,21 +31,21 @@ CLEAN = Lidar(1080, 2 * np.pi, 0.05, 12.0, 10.0, 0.0, 0.0, False, 0.0, (0.1, 0.0
 REFERENCE = np.array((1.0, -0.5, 0.7))
 
 
-def room(movers: Movers, robots=None) -> Scene:
+def room(movers: Movers, robots=None) -> TrainingScene:
     corners = np.array([(-4.5, -4.5), (4.5, -4.5), (4.5, 4.5), (-4.5, 4.5)])
     walls = np.concatenate((corners, np.roll(corners, -1, axis=0)), axis=1)
     pillars = np.array([(2.5, 2.0, 0.3)])
     solid = np.concatenate((points_on_segments(walls), points_in_discs(pillars)))
     clearance_m = clearance_raster(np.ones((90, 90), bool), (-4.5, -4.5), 0.1)
     statics = Statics(walls, pillars, None, solid, clearance_m)
-    return Scene("room", statics, movers, no_robots(SAMPLES) if robots is None else robots)
+    return TrainingScene("room", statics, movers, no_robots(SAMPLES) if robots is None else robots)
 
 
-def drive(speed_mps=0.6, yaw_rate_radps=0.4, robot=None) -> Drive:
+def drive(speed_mps=0.6, yaw_rate_radps=0.4, robot=None) -> EgoDrive:
     t_s = (np.arange(SAMPLES) - BEFORE_STEPS) * STEP_S
     yaw = yaw_rate_radps * t_s
     x, y = np.sin(yaw) * speed_mps / yaw_rate_radps, (1 - np.cos(yaw)) * speed_mps / yaw_rate_radps
-    return Drive(compose(REFERENCE, np.stack((x, y, yaw), axis=-1)), BEFORE_STEPS, robot)
+    return EgoDrive(compose(REFERENCE, np.stack((x, y, yaw), axis=-1)), BEFORE_STEPS, robot)
 
 
 def walkers(*starts_and_velocities) -> Movers:
@@ -151,7 +151,7 @@ def test_the_robot_is_not_an_obstacle_to_itself_but_other_robots_are():
 def test_a_vehicle_is_hit_on_its_near_side(exact):
     poses = np.tile((3.5, -0.5, 0.0), (SAMPLES, 1, 1)).reshape(SAMPLES, 1, 3)
     movers = dataclasses.replace(nobody(SAMPLES), boxes=poses, box_sizes=np.array([[1.0, 0.6]]))
-    still = Drive(np.tile((0.0, -0.5, 0.0), (SAMPLES, 1)), BEFORE_STEPS, None)
+    still = EgoDrive(np.tile((0.0, -0.5, 0.0), (SAMPLES, 1)), BEFORE_STEPS, None)
     clip = make_clip(room(movers), still, CLEAN, np.random.default_rng(0))
     row = frames(clip)[4, 0, 32]
     assert np.flatnonzero(row)[0] == EGO_GRID.world_to_cell((3.0 - 1e-6, 0.0))[0] or row[47]
@@ -161,7 +161,7 @@ def test_a_vehicle_is_hit_on_its_near_side(exact):
 def test_nothing_beyond_what_was_recorded_counts_as_known():
     known = Raster(np.ones((10, 20), bool), (0.0, 0.0), 0.5)
     scene = dataclasses.replace(room(nobody(SAMPLES)), known=known)
-    still = Drive(np.tile((2.0, 2.0, 0.0), (SAMPLES, 1)), BEFORE_STEPS, None)
+    still = EgoDrive(np.tile((2.0, 2.0, 0.0), (SAMPLES, 1)), BEFORE_STEPS, None)
     clip = make_clip(scene, still, CLEAN, np.random.default_rng(0))
     centres = EGO_GRID.cell_centres() + 2.0
     expected = (centres[..., 0] > 0) & (centres[..., 1] > 0) & (centres[..., 0] < 10) & (centres[..., 1] < 5)

@@ -12,7 +12,12 @@ from edge_worldmodel import cli
 from edge_worldmodel.backends.timing import Workload
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.training.validation.flicker import FRAMES, DriveFrames, draw_frames, flicker
-from edge_worldmodel.training.validation.model_comparison import Material, compare, find_model, open_contenders
+from edge_worldmodel.training.validation.model_comparison import (
+    ComparisonData,
+    compare,
+    find_model,
+    open_for_comparison,
+)
 
 from ..clip_factory import moving_blobs
 
@@ -26,8 +31,8 @@ def drives() -> list[DriveFrames]:
 
 def test_a_model_against_itself_and_against_its_bytes(drives: list[DriveFrames]) -> None:
     folders = {"fp32": MODELS / "small", "again": MODELS / "small", "int8": MODELS / "small-int8"}
-    contenders = open_contenders(folders, threads=1)
-    report = compare(contenders, Material(moving_blobs(4), drives[:1]), Workload(futures=4, steps=1), rounds=2)
+    contenders = open_for_comparison(folders, threads=1)
+    report = compare(contenders, ComparisonData(moving_blobs(4), drives[:1]), Workload(futures=4, steps=1), rounds=2)
     same, other = report["again_over_fp32"], report["int8_over_fp32"]
     assert (same["size"], same["brier_loss"], same["flicker"]) == (1.0, 0.0, 1.0)
     assert other["size"] <= 0.3 and abs(other["brier_loss"]) < 0.1 and other["brier_loss"] != 0.0
@@ -38,7 +43,7 @@ def test_a_model_against_itself_and_against_its_bytes(drives: list[DriveFrames])
 def test_nothing_flickers_where_nothing_changes(drives: list[DriveFrames]) -> None:
     assert [drive.histories.shape for drive in drives] == [(FRAMES, 10, 64, 64)] * 2
     still = DriveFrames(drives[0].histories[:1].repeat(3, axis=0), drives[0].maneuvers[:1].repeat(3, axis=0))
-    model = open_contenders({"int8": MODELS / "small-int8"}, threads=1)["int8"].model
+    model = open_for_comparison({"int8": MODELS / "small-int8"}, threads=1)["int8"].model
     assert flicker(model, [still], steps=1, futures=2) == 0.0
     assert flicker(model, drives[:1], steps=1, futures=2) > 0.0
     assert np.ptp(drives[1].maneuvers[:, -1, 0]) < 0.2 < drives[1].maneuvers[0, -1, 0]

@@ -9,35 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from edge_worldmodel.core.geometry import compose, quaternion_from_yaw, relative
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.outcome import Trace
 from edge_worldmodel.evaluation.arena.scenario import EpisodeCase
+from edge_worldmodel.recordings.mcap_file import McapFile
 from edge_worldmodel.sim.mjcf import PERSON_HEIGHT_M
 from edge_worldmodel.sim.robots import ScannerSpec
 from edge_worldmodel.sim.shapes import Cylinder, Solid
 
 _GREY, _BLUE = (0.6, 0.6, 0.6, 1.0), (0.2, 0.45, 0.85, 0.9)
+_LATCHED_TOPICS = ("tf_static", "world", "goal_pose")
 _LATCHED = "- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n"
 
 
 @lru_cache(maxsize=1)
 def _store() -> Any:
-    """Return the definitions; rosbags compiles each message when it is first used, which is not for free."""
+    """Return the message definitions, made once: rosbags compiles each message at its first use."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
 class _Messages:
-    """Makes messages of the ROS 2 Jazzy definitions that rosbags brings."""
+    """Makes messages from the ROS 2 Jazzy definitions in rosbags."""
 
     def __init__(self) -> None:
         self.store = _store()
 
     def make(self, kind: str, **values: Any) -> Any:
         return self.store.types[kind.replace("/", "/msg/", 1)](**values)
+
+    def definition(self, type_name: str) -> str:
+        return str(self.store.generate_msgdef(type_name, ros_version=2)[0])
 
     def header(self, stamp_ns: int, frame: str) -> Any:
         seconds, nanoseconds = divmod(int(stamp_ns), 10**9)
@@ -60,7 +64,7 @@ class _Messages:
         return self.make("geometry_msgs/Twist", linear=linear, angular=angular)
 
     def transform(self, stamp_ns: int, parent: str, child: str, pose: Any, z_m: float = 0.0) -> Any:
-        """Return the TransformStamped of a pose (3,) in its parent frame, ``z_m`` above its plane."""
+        """Return a TransformStamped from a pose (3,) in its parent frame and a height ``z_m``."""
         transform = self.make(
             "geometry_msgs/Transform", translation=self.vector(pose[0], pose[1], z_m),
             rotation=self.quaternion(float(pose[2])),
@@ -72,13 +76,19 @@ class _Messages:
 def write_mcap(path: Path, trace: Trace, case: EpisodeCase) -> None:
     """Write the scans, odometry, transforms, commands, people and walls of an episode.
 
-    Frames: map (the world), odom (origin at the start), base_link, scan. Raises OSError if it cannot be written.
+    Frames: map (the world frame), odom (origin at the start), base_link, scan.
+
+    Args:
+        path: file to write.
+        trace: the episode.
+        case: its world, with the robot and its goal.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     messages = _Messages()
-    with path.open("wb") as file:
-        writer = Writer(file, compression=CompressionType.ZSTD)
-        writer.start(profile="ros2", library="edge_worldmodel")
-        send = _sender(writer, messages)
+    with McapFile(path, messages.definition) as file:
+        send = _sender(file, messages)
         robot = case.drawn.world.robots[0]
         mount = robot.spec.scanners[0]
         begin_ns = int(trace.stamps_ns[0])
@@ -92,25 +102,17 @@ def write_mcap(path: Path, trace: Trace, case: EpisodeCase) -> None:
         radii = np.array([person.radius_m for person in case.drawn.world.people])
         for moment in range(len(trace.stamps_ns)):
             _send_moment(send, messages, trace, moment, mount, radii)
-        writer.finish()
 
 
 Send = Callable[..., None]
 
 
-def _sender(writer: Writer, messages: _Messages) -> Send:
-    channels: dict[str, int] = {}
-
+def _sender(file: McapFile, messages: _Messages) -> Send:
     def send(topic: str, stamp_ns: int, kind: str, **values: Any) -> None:
-        """Write one message of a kind ("package/Name"), with its channel at the first one."""
+        """Write one message of a kind ("package/Name")."""
         name = kind.replace("/", "/msg/", 1)
-        if topic not in channels:
-            definition, _ = messages.store.generate_msgdef(name, ros_version=2)
-            schema = writer.register_schema(name, "ros2msg", definition.encode())
-            qos = {"offered_qos_profiles": _LATCHED if topic in ("tf_static", "world", "goal_pose") else ""}
-            channels[topic] = writer.register_channel(f"/{topic}", "cdr", schema, qos)
         data = bytes(messages.store.serialize_cdr(messages.make(kind, **values), name))
-        writer.add_message(channels[topic], log_time=stamp_ns, publish_time=stamp_ns, data=data)
+        file.write(f"/{topic}", name, data, stamp_ns, _LATCHED if topic in _LATCHED_TOPICS else "")
 
     return send
 
@@ -119,7 +121,7 @@ def _send_moment(
     send: Send, messages: _Messages, trace: Trace, moment: int, mount: ScannerSpec, radii_m: Floats
 ) -> None:
     stamp_ns, odometry = int(trace.stamps_ns[moment]), trace.odometry[moment]
-    # The true pose in the world, told as where odom is: the two differ by the error of the odometry.
+    # map to odom is chosen so that base_link has its true pose; it contains the error of the odometry.
     to_odom = compose(trace.poses[moment], relative(odometry, np.zeros(3)))
     moved = [
         messages.transform(stamp_ns, "map", "odom", to_odom),
@@ -153,23 +155,29 @@ def _send_moment(
 
 
 def _solid(messages: _Messages, stamp_ns: int, index: int, solid: Solid) -> Any:
-    what = ("world", index, _GREY)
+    identity = ("world", index, _GREY)
     if isinstance(solid, Cylinder):
-        return _cylinder(messages, stamp_ns, what, (solid.x_m, solid.y_m, 0.0), solid.radius_m, solid.height_m)
+        return _cylinder(messages, stamp_ns, identity, (solid.x_m, solid.y_m, 0.0), solid.radius_m, solid.height_m)
     size = (solid.length_m, solid.width_m, solid.height_m)
-    return _marker(messages, stamp_ns, what, (solid.x_m, solid.y_m, solid.yaw_rad), 1, size)
+    return _marker(messages, stamp_ns, identity, (solid.x_m, solid.y_m, solid.yaw_rad), 1, size)
 
 
 def _cylinder(
-    messages: _Messages, stamp_ns: int, what: tuple[str, int, Any], pose: Any, radius_m: float, height_m: float
+    messages: _Messages, stamp_ns: int, identity: tuple[str, int, Any], pose: Any, radius_m: float, height_m: float
 ) -> Any:
-    return _marker(messages, stamp_ns, what, pose, 3, (2 * radius_m, 2 * radius_m, height_m))
+    return _marker(messages, stamp_ns, identity, pose, 3, (2 * radius_m, 2 * radius_m, height_m))
 
 
 def _marker(
-    messages: _Messages, stamp_ns: int, what: tuple[str, int, Any], pose: Any, shape: int, size: Any, action: int = 0
+    messages: _Messages,
+    stamp_ns: int,
+    identity: tuple[str, int, Any],
+    pose: Any,
+    shape: int,
+    size: Any,
+    action: int = 0,
 ) -> Any:
-    namespace, number, colour = what
+    namespace, number, colour = identity
     red, green, blue, alpha = colour
     return messages.make(
         "visualization_msgs/Marker", header=messages.header(stamp_ns, "map"), ns=namespace, id=number, type=shape,
