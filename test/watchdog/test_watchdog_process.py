@@ -221,8 +221,10 @@ def test_whatever_is_wrong_stops_and_is_named(driving):
     supervisor, watch, process = driving
     for what, (word, spoil) in SPOILED.items():
         supervisor.spoil, since_s = spoil, time.monotonic()
-        stopped_s = watch.stops(since_s, 0.4)
-        assert stopped_s <= LATE_S, what
+        watch.probe.spin(0.4)
+        # Should a crowded machine keep us silent for three periods, a wrong sequence is a new one: a first small step.
+        after = [twist.linear.x for at_s, twist in watch.twists() if at_s > since_s + LATE_S]
+        assert len(after) > 5 and max(map(abs, after)) <= 0.25 * SPEED_MPS, what
         assert any(word in text.data for at_s, text in watch.states if at_s >= since_s), (what, watch.states[-3:])
         supervisor.spoil, supervisor.sends = None, False
         watch.probe.spin(0.2)  # only a silence ends the order of commands
@@ -270,7 +272,7 @@ def test_rubbish_on_its_topics_neither_ends_nor_stalls_it(driving):
         supervisor.verdicts.publish(msg.Verdict(reason="x" * 5_000_000, limits=["y" * 1000] * 100))
         watch.probe.spin(0.05)
     assert process.poll() is None
-    assert watch.drives()
+    assert watch.drives(), (watch.states[-3:], watch.commands[-1], supervisor.sequence)
 
 
 def test_a_listener_that_hangs_and_a_full_pipe_do_not_hang_it(probe):
