@@ -13,11 +13,13 @@ from typing import Protocol
 import numpy as np
 
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.types import Floats, Tensor
 
 POOL = 4
 """The scene channels of the context are pooled to 4 x 4 cells before scenes are compared."""
 EMBEDDING_SIZE = tensors.SCENE_CHANNELS * POOL * POOL
+_EMBEDDING = tensors.TensorSpec("embedding", (EMBEDDING_SIZE,))
 SKETCH_SIZE = 64
 SKETCH_NAME = "chirp-1"
 """Stands for the projection in what is written to disk; another projection needs another name."""
@@ -28,13 +30,26 @@ _NOBODY = -1
 
 @dataclass(frozen=True)
 class Entry:
-    """One solved scene: its latents (F, Cl, 16, 16), ego pose and unit embedding (EMBEDDING_SIZE,)."""
+    """One solved scene: its latents (F, Cl, 16, 16), ego pose (3,) and unit embedding (EMBEDDING_SIZE,).
+
+    Raises:
+        TensorMismatchError: an array has another shape or dtype.
+        InputError: a value is not finite.
+    """
 
     stamp_ns: int
     pose: Floats
     model_id: str
     embedding: Tensor
     latents: Tensor
+
+    def __post_init__(self) -> None:
+        """Check every array, whether it comes from the graph or from a disk."""
+        tensors.LATENT.check(self.latents)
+        _EMBEDDING.check(self.embedding)
+        for name, values in (("latents", self.latents), ("embedding", self.embedding), ("pose", self.pose)):
+            if not np.isfinite(values).all():
+                raise InputError(f"scene at {self.stamp_ns} ns: {name} with values that are not finite")
 
 
 class LatentStore(Protocol):

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ class LiveGraph:
         self.folder = folder
         self._claim: socket.socket | None = None
         self._log: IO[bytes] | None = None
+        self._state: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         pairs = [f"{name}:={value}" for name, value in {"record": str(folder), **arguments}.items()]
         self._command = [
@@ -101,6 +103,8 @@ class LiveGraph:
             self._log.close()
         if self._claim is not None:
             self._claim.close()
+        if self._state is not None:
+            self._state.cleanup()
 
     def running(self) -> bool:
         """Tell whether the launch system is still there."""
@@ -143,6 +147,9 @@ class LiveGraph:
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **self._additions}
         keep_to_this_machine(environment, share() / "config")
+        # Scenes remembered from an earlier run would make two runs of the same world differ.
+        self._state = tempfile.TemporaryDirectory(prefix="edge_worldmodel-", ignore_cleanup_errors=True)
+        environment["XDG_STATE_HOME"] = self._state.name
         environment.setdefault("PYTHONUNBUFFERED", "1")
         if self._own_domain or "ROS_DOMAIN_ID" not in environment:
             self._claim, domain = claim_domain()

@@ -11,30 +11,31 @@ from rclpy.clock import Clock, ClockType
 from std_srvs.srv import Trigger
 
 import edge_worldmodel.msg as msg
+from edge_worldmodel.core.errors import SceneStoreError
 from edge_worldmodel.core.latent_cache import LatentCache, LatentCacheConfig, window
 from edge_worldmodel.nodes.convert import latent_frame_from_msg, warm_start_to_msg
 from edge_worldmodel.nodes.health import guarded
+from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore, SceneStoreConfig, default_folder
 from edge_worldmodel.nodes.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.parameters import declare
 from edge_worldmodel.nodes.qos import LATEST
-from edge_worldmodel.store.scene_memory import SceneMemory, SceneMemoryConfig, default_folder, installed
 
 _REPORT_S = 0.5
 
 
 class LatentCacheNode(ManagedNode):
-    """LatentFrame and solutions in, WarmStart out; with `store: qdrant` scenes are remembered on disk."""
+    """LatentFrame and solutions in, WarmStart out; scenes are remembered on disk."""
 
     def __init__(self) -> None:
         super().__init__("latent_cache")
         self._config = declare(self, LatentCacheConfig)
-        self._memory_config = declare(self, SceneMemoryConfig)
-        self._memory: SceneMemory | None = None
+        self._store_config = declare(self, SceneStoreConfig)
+        self._store: SceneStore | None = None
 
     def setup(self) -> None:
         """Open the cache and connect it."""
-        self._memory = self._open_memory()
-        self._cache = LatentCache(self._config, self._memory)
+        self._store = self._open_store()
+        self._cache = LatentCache(self._config, self._store)
         self._publisher = self.create_publisher(msg.WarmStart, "latent_cache/warm_start", LATEST)
         self._inputs = [
             self.create_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST),
@@ -44,29 +45,32 @@ class LatentCacheNode(ManagedNode):
         self._report_timer = self.create_timer(_REPORT_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def teardown(self) -> None:
-        """Disconnect; what waits for the disk is handed over."""
+        """Disconnect; scenes that wait for the disk are written."""
         for subscription in self.__dict__.pop("_inputs", []):
             self.destroy_subscription(subscription)
         if "_report_timer" in self.__dict__:
             self.destroy_timer(self.__dict__.pop("_report_timer"))
             self.destroy_service(self.__dict__.pop("_delete_service"))
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            memory.close()
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
-    def _open_memory(self) -> SceneMemory | None:
-        """Return the memory on disk; None, with the reason in /diagnostics, where the window is all there is."""
-        config = self._memory_config
+    def _open_store(self) -> SceneStore | None:
+        """Return the store on disk; None, with the reason in /diagnostics, where the window is all there is."""
+        config = self._store_config
         self.health.figures["store"] = "memory"
         if config.store == "memory":
             return None
-        if not installed():
-            text = "store: qdrant needs Qdrant Edge (pip install qdrant-edge-py); scenes are kept in memory only"
+        try:
+            # Here and not above: without these packages the cache still answers from memory.
+            from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
+        except ImportError as error:
+            text = f"scenes are kept in memory only: {error} (pip install apsw sqlite-vec, or say store: memory)"
             self.health.problem("store", text, DiagnosticStatus.WARN)
             return None
         folder = Path(config.store_dir) if config.store_dir else default_folder(self.get_namespace(), os.environ)
         self.get_logger().info(f"scenes are kept in '{folder}'")
-        return SceneMemory(window(self._config), folder.expanduser(), config)
+        return SceneStore(window(self._config), SceneDisk(folder.expanduser(), config), config)
 
     @guarded
     def _on_frame(self, message: msg.LatentFrame) -> None:
@@ -91,7 +95,7 @@ class LatentCacheNode(ManagedNode):
         try:
             response.message = self._cache.delete_all()
             response.success = True
-        except OSError as error:
+        except SceneStoreError as error:
             response.message = f"not everything could be deleted: {error}"
         self.get_logger().warning(f"delete_all: {response.message}")
         return response
@@ -99,18 +103,18 @@ class LatentCacheNode(ManagedNode):
     @guarded
     def _report(self) -> None:
         """Say what became of the store."""
-        memory = self._memory
-        if memory is None:
+        store = self._store
+        if store is None:
             return
-        problem = memory.problem
-        for note in memory.take_notes():
+        problem = store.problem
+        for note in store.take_notes():
             if note != problem:
                 self.get_logger().warning(note)
         if problem:
             self.health.problem("store", problem, DiagnosticStatus.WARN)
         else:
             self.health.solved("store")
-        self.health.figures.update(memory.figures)
+        self.health.figures.update(store.figures)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from edge_worldmodel.core.recovery import RecoveryConfig
 from edge_worldmodel.core.robot_limits import RobotLimits
 from edge_worldmodel.core.supervisor_config import SupervisorConfig
 from edge_worldmodel.nodes.command_output import CommandOutputConfig
+from edge_worldmodel.nodes.latent_cache.scene_store import SceneStoreConfig
 from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
 from edge_worldmodel.nodes.model import ModelConfig
 from edge_worldmodel.nodes.perception_topics import PerceptionTopics
@@ -27,11 +28,10 @@ from edge_worldmodel.nodes.recorder_config import RecorderConfig
 from edge_worldmodel.nodes.safety_supervisor_node import SupervisorNodeConfig
 from edge_worldmodel.nodes.sim_node import SimConfig
 from edge_worldmodel.nodes.verdict_view_node import VerdictViewConfig
-from edge_worldmodel.store.scene_memory import SceneMemoryConfig
 
 NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
     "perception": (("", ManagedNodeConfig), ("", PerceptionTopics), ("", PerceptionConfig), ("", ModelConfig)),
-    "latent_cache": (("", ManagedNodeConfig), ("", LatentCacheConfig), ("", SceneMemoryConfig)),
+    "latent_cache": (("", ManagedNodeConfig), ("", LatentCacheConfig), ("", SceneStoreConfig)),
     "rollout_planner": (
         ("", ManagedNodeConfig),
         ("robot.", RobotLimits),

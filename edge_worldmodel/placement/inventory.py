@@ -17,7 +17,7 @@ Run = Callable[[list[str]], str]
 
 PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn", "openvino", "tensorrt",
-    "tensorrt-lean", "cuda-bindings", "pycuda", "opencv-python", "opencv-python-headless", "qdrant-edge-py",
+    "tensorrt-lean", "cuda-bindings", "pycuda", "opencv-python", "opencv-python-headless", "sqlite-vec", "apsw",
 )  # fmt: skip
 """Python packages whose versions matter to each other."""
 _MODULES = {

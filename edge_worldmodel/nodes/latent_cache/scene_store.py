@@ -1,0 +1,323 @@
+"""The latent cache's store: a window in memory that answers at once, and behind it a thread that keeps scenes on disk.
+
+No call from a frame's callback waits for the disk. New scenes are handed over, and a scene that the window does not
+know is asked for: the answer is there for the next frame, compared in full with that frame's scene.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError, SceneStoreError
+from edge_worldmodel.core.types import Tensor
+from edge_worldmodel.core.window_store import Entry, WindowStore
+
+if TYPE_CHECKING:
+    from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
+
+_RETRY_S = 60.0
+"""Pause after an error of the disk."""
+_TRIM_PERIOD_S = 600.0
+"""Scenes that are too old go this often while no new ones come."""
+_DELETE_TIMEOUT_S = 0.5
+_MAX_WAITING = 64
+"""Scenes that wait to be written; beyond that the oldest is dropped."""
+
+
+@dataclass(frozen=True)
+class SceneStoreConfig(Config):
+    """What is kept on disk, where, and how much of it."""
+
+    store: str = param("sqlite", "where solved scenes are kept", read_only=True, choices=("sqlite", "memory"))
+    store_dir: str = param(
+        "",
+        "folder of the scenes, new or empty at first and for this robot alone; empty:"
+        " latent_cache/NAMESPACE/scene-store below $XDG_STATE_HOME/edge_worldmodel or ~/.local/state/edge_worldmodel",
+        read_only=True,
+    )
+    flush_period_s: float = param(
+        5.0, "new scenes are written together, once in this time", minimum=0.05, maximum=600.0, read_only=True
+    )
+    disk_scenes: int = param(
+        10_000, "scenes on disk at most; the oldest go first", minimum=1, maximum=100_000, read_only=True
+    )
+    retention_s: float = param(
+        604_800.0, "scenes on disk are deleted at this age (a week)", minimum=1.0, maximum=1e9, read_only=True
+    )
+    max_disk_mb: float = param(
+        320.0, "the store's files take at most this much together [MB]", minimum=20.0, read_only=True
+    )
+    min_free_mb: float = param(
+        500.0, "nothing is written while the disk has less free space than this [MB]", minimum=0.0, read_only=True
+    )
+    new_scene_similarity: float = param(
+        0.98, "a scene more like the last one written than this is not written", maximum=1.1, read_only=True
+    )
+    new_scene_period_s: float = param(
+        0.5, "least time between two scenes that are written", minimum=0.0, maximum=3600.0, read_only=True
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field, and name what replaced the value of earlier versions."""
+        if self.store == "qdrant":
+            raise ConfigError(
+                "SceneStoreConfig.store = 'qdrant': scenes are kept by SQLite now; say 'sqlite' (the default) or 'memory'"
+            )
+        super().__post_init__()
+
+
+class SceneStore:
+    """A LatentStore that survives a restart. Errors of the disk become notes for people; the window goes on.
+
+    Args:
+        window: what answers at once.
+        disk: the scenes on disk; from here on only this store's thread uses it.
+        config: when and what is written.
+    """
+
+    def __init__(self, window: WindowStore, disk: SceneDisk, config: SceneStoreConfig) -> None:
+        self._window = window
+        self._disk = disk
+        self._config = config
+        self._changed = threading.Condition()
+        self._to_save: deque[tuple[Entry, float]] = deque()
+        self._to_find: tuple[Tensor, str] | None = None
+        self._found: Entry | None = None
+        self._last_saved: Entry | None = None
+        self._to_delete = False
+        self._deleted: int | None = None
+        self._busy = True
+        self._closed = False
+        self._flush_at_s = self._start_at_s = 0.0
+        self._notes: deque[str] = deque(maxlen=20)
+        self._problem = ""
+        self._dropped = 0
+        self._figures: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._work, daemon=True, name="scene store")
+        self._thread.start()
+
+    # --- for the node: nothing here waits for the disk, except delete_all for half a second ------------------------
+
+    def add(self, entry: Entry) -> None:
+        """Keep an entry in the window, and on disk when its scene is a new one."""
+        self._window.add(entry)
+        if not self._is_new(entry):
+            return
+        self._last_saved = entry
+        with self._changed:
+            if not self._to_save:
+                self._flush_at_s = time.monotonic() + self._config.flush_period_s
+            if len(self._to_save) >= _MAX_WAITING:
+                self._to_save.popleft()
+                self._dropped += 1
+            self._to_save.append((entry, time.time()))
+            self._changed.notify_all()
+
+    def newest(self) -> Entry | None:
+        """Return the entry solved last."""
+        return self._window.newest()
+
+    def nearest(self, embedding: Tensor, model_id: str) -> tuple[Entry, float] | None:
+        """Return the most similar entry of the window and of what the disk had for the last question."""
+        best = self._window.nearest(embedding, model_id)
+        # Asked last, so that the thread does not compete with this answer.
+        with self._changed:
+            self._to_find = (embedding, model_id)
+            found = self._found
+            self._changed.notify_all()
+        if found is None or found.model_id != model_id:
+            return best
+        similarity = float(found.embedding @ embedding)
+        return best if best is not None and best[1] >= similarity else (found, similarity)
+
+    def drop_before(self, stamp_ns: int) -> None:
+        """Forget what is older in the window; scenes on disk have an age limit of their own."""
+        self._window.drop_before(stamp_ns)
+
+    def clear(self) -> None:
+        """Empty the window. Scenes on disk are found by likeness alone, which no jump of the odometry touches."""
+        self._window.clear()
+
+    def delete_all(self) -> str:
+        """Forget everything, on disk too; return what was deleted, in words.
+
+        Raises:
+            SceneStoreError: scenes on disk could not be deleted, or not yet.
+        """
+        in_memory = self._window.delete_all()
+        with self._changed:
+            self._to_save.clear()
+            self._to_find = self._found = self._last_saved = self._deleted = None
+            self._to_delete = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: not self._to_delete, _DELETE_TIMEOUT_S):
+                raise SceneStoreError(f"{in_memory}; the disk is slow, scenes on it are deleted as soon as it answers")
+            if self._deleted is None:
+                raise SceneStoreError(f"{in_memory}, nothing on disk: {self._problem}")
+            return f"{in_memory}, {self._deleted} scenes on disk deleted"
+
+    def __len__(self) -> int:
+        """Return the number of entries in the window."""
+        return len(self._window)
+
+    def take_notes(self) -> list[str]:
+        """Return what a person should read, once."""
+        with self._changed:
+            notes = list(self._notes)
+            self._notes.clear()
+        return notes
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is kept on disk at present; empty when all is well."""
+        return self._problem
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Figures for /diagnostics."""
+        with self._changed:
+            waiting = {"scenes_waiting": len(self._to_save), "scenes_dropped": self._dropped}
+            return {"store": "sqlite"} | waiting | self._figures
+
+    def close(self, timeout_s: float = 0.3) -> None:
+        """Write what waits, and return after ``timeout_s`` even if the disk is slower than that."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until the disk is open and nothing waits for it; return whether it is so in time."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not (self._busy or self._to_save or self._to_find or self._to_delete), timeout_s
+            )
+
+    def _is_new(self, entry: Entry) -> bool:
+        last = self._last_saved
+        if last is None or last.model_id != entry.model_id:
+            return True
+        # A clock that jumped back must not stop the writing, hence the absolute value.
+        waited_s = abs(entry.stamp_ns - last.stamp_ns) * 1e-9
+        likeness = float(last.embedding @ entry.embedding)
+        return waited_s >= self._config.new_scene_period_s and likeness <= self._config.new_scene_similarity
+
+    # --- the thread that waits for the disk -----------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (action := self._next_action()) is not None:
+            try:
+                action()
+            except SceneStoreError as error:
+                self._pause(str(error))
+            except Exception as error:  # the last line of defence: the thread must outlive a defect of ours
+                self._pause(f"{type(error).__name__}: {error}")
+        self._disk.close()
+
+    def _next_action(self) -> Callable[[], None] | None:
+        """Wait for work; a question goes before writing, it is for the next frame. None: the end."""
+        with self._changed:
+            while True:
+                now_s = time.monotonic()
+                if self._to_delete:
+                    return self._delete
+                if now_s >= self._start_at_s:
+                    if not self._disk.is_open:
+                        return self._open
+                    if self._to_find is not None and not self._closed:
+                        return self._find
+                    if now_s >= self._flush_at_s or (self._closed and self._to_save):
+                        return self._flush
+                if self._closed:
+                    return None
+                self._busy = not self._disk.is_open
+                self._changed.notify_all()
+                self._changed.wait(max(self._start_at_s, self._flush_at_s) - now_s)
+                self._busy = True
+
+    def _open(self) -> None:
+        self._disk.open(time.time())
+        self._done()
+
+    def _find(self) -> None:
+        with self._changed:
+            question, self._to_find = self._to_find, None
+        if question is not None:
+            found = self._disk.find(*question)
+            with self._changed:
+                self._found = found if not self._to_delete else None
+            self._take_disk_notes()
+
+    def _flush(self) -> None:
+        with self._changed:
+            scenes = list(self._to_save)
+            self._to_save.clear()
+            self._flush_at_s = time.monotonic() + _TRIM_PERIOD_S
+        self._dropped += len(scenes)
+        if scenes and not self._disk.has_room():
+            self._say(f"less than {self._config.min_free_mb:g} MB are free on the disk of '{self._disk.folder}'")
+            return
+        self._disk.save(scenes, time.time())
+        self._dropped -= len(scenes)
+        self._done()
+
+    def _delete(self) -> None:
+        deleted = None
+        try:
+            deleted = self._disk.delete_all(time.time())
+            self._done()
+        except SceneStoreError as error:
+            self._pause(str(error))
+        with self._changed:
+            self._to_delete, self._deleted, self._found = False, deleted, None
+            self._changed.notify_all()
+
+    def _done(self) -> None:
+        figures = {
+            "scenes_on_disk": len(self._disk),
+            "disk_mb": self._disk.disk_bytes() / 1e6,
+            "set_aside": self._disk.set_aside_count,
+        }
+        with self._changed:
+            self._figures = figures
+            self._problem = ""
+        self._take_disk_notes()
+
+    def _pause(self, why: str) -> None:
+        with self._changed:
+            self._start_at_s = time.monotonic() + _RETRY_S
+            self._to_find = self._found = None
+            self._dropped += len(self._to_save)
+            self._to_save.clear()
+            self._figures = {"scenes_on_disk": 0}
+        self._take_disk_notes()
+        self._say(why)
+
+    def _say(self, problem: str) -> None:
+        problem = f"scenes are kept in memory only: {problem}"
+        with self._changed:
+            if problem != self._problem:
+                self._notes.append(problem)
+            self._problem = problem
+            self._changed.notify_all()
+
+    def _take_disk_notes(self) -> None:
+        notes, self._disk.notes = self._disk.notes, []
+        with self._changed:
+            self._notes.extend(notes)
+
+
+def default_folder(namespace: str, environment: Mapping[str, str]) -> Path:
+    """Return where a robot's scenes are kept when no folder is given.
+
+    The last part is no valid name in ROS, so that no robot's folder lies in another's.
+    """
+    state = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/"), ".local", "state"))
+    return Path(state, "edge_worldmodel", "latent_cache", *namespace.strip("/").split("/"), "scene-store")
