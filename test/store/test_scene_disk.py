@@ -62,7 +62,9 @@ def stored(disk: SceneDisk) -> list[int]:
 def whole_file(folder: Path) -> Path:
     """Move what the write-ahead log holds into the database, and return that."""
     connection = apsw.Connection(str(folder / DATABASE))
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE); SELECT * FROM store; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.execute(
+        "PRAGMA wal_checkpoint(TRUNCATE); SELECT * FROM store; PRAGMA wal_checkpoint(TRUNCATE)"
+    ).fetchall()
     connection.close()
     return folder / DATABASE
 

@@ -28,7 +28,9 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
     """Open stores of one folder, one after the other; all are closed at the end."""
     stores: list[SceneStore] = []
 
-    def open_next(folder: Path = tmp_path / "store", disk: type[SceneDisk] = SceneDisk, **changes: object) -> SceneStore:
+    def open_next(
+        folder: Path = tmp_path / "store", disk: type[SceneDisk] = SceneDisk, **changes: object
+    ) -> SceneStore:
         for store in stores:
             store.close(PATIENCE_S)
         config = replace(CONFIG, **changes)

@@ -1,0 +1,1 @@
+"""The latent cache node: its store of scenes."""

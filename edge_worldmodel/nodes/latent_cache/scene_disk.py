@@ -204,7 +204,9 @@ class SceneDisk:
         allowed = self._config.max_disk_mb * 1e6 - _RESERVED_BYTES
         if self._used_bytes() > allowed:
             self._remove_aside()
-        while (oldest := self._db.execute("SELECT number, saved_s FROM scenes ORDER BY number LIMIT 1").fetchone()) and (
+        while (
+            oldest := self._db.execute("SELECT number, saved_s FROM scenes ORDER BY number LIMIT 1").fetchone()
+        ) and (
             newest - oldest[0] >= self._config.disk_scenes
             or now_s - oldest[1] > self._config.retention_s
             or self._used_bytes() > allowed
@@ -224,16 +226,13 @@ class SceneDisk:
 
     def _guarded(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT | None:
         """Run an action; when the file turns out to be unusable, replace it and return None."""
-        for _ in range(2):
-            try:
-                with self._explained():
-                    return action(*arguments)
-            except _DamagedError as error:
-                self._set_aside(error)
-                if action != self._open:
-                    self.open(time.time())
-                    return None
-        raise SceneStoreError(f"'{self._path}' cannot be replaced")
+        try:
+            with self._explained():
+                return action(*arguments)
+        except _DamagedError as error:
+            self._set_aside(error)
+        self.open(time.time())
+        return None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -256,7 +255,9 @@ class SceneDisk:
         self.close()
         self.set_aside_count += 1
         if self.set_aside_count > _MAX_SET_ASIDE:
-            raise SceneStoreError(f"{_MAX_SET_ASIDE} files failed one after the other in '{self.folder}'; the last: {why}")
+            raise SceneStoreError(
+                f"{_MAX_SET_ASIDE} files failed one after the other in '{self.folder}'; the last: {why}"
+            )
         kind = FOREIGN if isinstance(why, _ForeignError) else DAMAGED
         with self._explained():
             if kind == DAMAGED:

@@ -68,7 +68,7 @@ class SceneStoreConfig(Config):
         """Check every field, and name what replaced the value of earlier versions."""
         if self.store == "qdrant":
             raise ConfigError(
-                "SceneStoreConfig.store = 'qdrant': scenes are kept by SQLite now; say 'sqlite' (the default) or 'memory'"
+                "SceneStoreConfig.store = 'qdrant': scenes are kept by SQLite now; say 'sqlite' (default) or 'memory'"
             )
         super().__post_init__()
 
@@ -213,13 +213,16 @@ class SceneStore:
 
     def _work(self) -> None:
         while (action := self._next_action()) is not None:
-            try:
-                action()
-            except SceneStoreError as error:
-                self._pause(str(error))
-            except Exception as error:  # the last line of defence: the thread must outlive a defect of ours
-                self._pause(f"{type(error).__name__}: {error}")
+            self._attempt(action)
         self._disk.close()
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except SceneStoreError as error:
+            self._pause(str(error))
+        except Exception as error:  # the last line of defence: the thread must outlive a defect of ours
+            self._pause(f"{type(error).__name__}: {error}")
 
     def _next_action(self) -> Callable[[], None] | None:
         """Wait for work; a question goes before writing, it is for the next frame. None: the end."""
@@ -269,15 +272,14 @@ class SceneStore:
         self._done()
 
     def _delete(self) -> None:
-        deleted = None
-        try:
-            deleted = self._disk.delete_all(time.time())
-            self._done()
-        except SceneStoreError as error:
-            self._pause(str(error))
+        self._attempt(self._delete_on_disk)
         with self._changed:
-            self._to_delete, self._deleted, self._found = False, deleted, None
+            self._to_delete, self._found = False, None
             self._changed.notify_all()
+
+    def _delete_on_disk(self) -> None:
+        self._deleted = self._disk.delete_all(time.time())
+        self._done()
 
     def _done(self) -> None:
         figures = {
