@@ -121,7 +121,10 @@ def test_a_lower_limit_of_size_shrinks_the_file(opened: Opener, folder: Path) ->
 def test_only_the_owner_may_read(opened: Opener, folder: Path) -> None:
     before = os.umask(0)
     try:
-        save(opened(), range(3))
+        save(opened(), range(3)).close()
+        folder.chmod(0o755)
+        (folder / DATABASE).chmod(0o644)
+        opened()
     finally:
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -275,7 +278,9 @@ def test_a_marker_that_is_not_ours_is_refused(opened: Opener, folder: Path) -> N
 def test_a_start_that_was_cut_short_is_finished(opened: Opener, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / MARKER).touch()
+    folder.chmod(0o755)
     assert len(save(opened(), range(3))) == 3
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_two_processes_do_not_share_a_folder(opened: Opener, folder: Path) -> None:

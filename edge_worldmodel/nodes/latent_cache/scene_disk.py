@@ -57,7 +57,7 @@ INSERT INTO store VALUES (:id, :sketch);
 COMMIT;
 """
 _NEAREST = """
-SELECT number, embedding FROM scenes WHERE model_id = :model_id AND number IN (
+SELECT number, embedding FROM scenes WHERE number IN (
     SELECT rowid FROM sketches WHERE sketch MATCH :sketch AND k = :k AND model_id = :model_id
 )"""
 
