@@ -85,11 +85,15 @@ def test_scenes_of_another_model_are_never_answered(opened: Opener) -> None:
     assert_same(disk.find(scene(1).embedding, "other"), scene(7, "other"))
 
 
-def test_the_window_on_disk_slides_by_count(opened: Opener) -> None:
+def test_the_window_on_disk_slides_by_count(opened: Opener, folder: Path) -> None:
     disk = opened(disk_scenes=8)
     for first in range(0, 40, 5):
         save(disk, range(first, first + 5))
     assert len(disk) == 8 and stored(disk) == list(range(32, 40))
+    disk.close()
+    connection = apsw.Connection(str(folder / DATABASE))
+    assert connection.execute("SELECT count(*) FROM sketches_rowids").get == 8, "sketches go with their scenes"
+    connection.close()
     assert stored(opened(disk_scenes=5)) == list(range(35, 40)), "a lower limit holds at once"
 
 
@@ -179,6 +183,12 @@ def test_a_damaged_file_is_set_aside_and_replaced(opened: Opener, folder: Path, 
     assert len(list(folder.glob("damaged-*.sqlite"))) == 1
     assert stored(save(disk, range(5))) == list(range(5)), "and it goes on"
     assert stored(opened()) == list(range(5))
+
+
+def test_damage_is_noticed_at_the_start(opened: Opener, folder: Path) -> None:
+    save(opened(), range(30)).close()
+    torn_page(whole_file(folder))
+    assert "was set aside" in opened().notes[0]
 
 
 def test_one_flipped_bit_costs_one_scene(opened: Opener, folder: Path) -> None:

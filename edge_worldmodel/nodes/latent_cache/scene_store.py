@@ -26,7 +26,7 @@ _RETRY_S = 60.0
 """Pause after an error of the disk."""
 _TRIM_PERIOD_S = 600.0
 """Scenes that are too old go this often while no new ones come."""
-_DELETE_TIMEOUT_S = 0.5
+_DELETE_TIMEOUT_S = 2.0
 _MAX_WAITING = 64
 """Scenes that wait to be written; beyond that the oldest is dropped."""
 
@@ -103,7 +103,7 @@ class SceneStore:
         self._thread = threading.Thread(target=self._work, daemon=True, name="scene store")
         self._thread.start()
 
-    # --- for the node: nothing here waits for the disk, except delete_all for half a second ------------------------
+    # --- for the node: nothing here waits for the disk, except delete_all for two seconds -------------------------
 
     def add(self, entry: Entry) -> None:
         """Keep an entry in the window, and on disk when its scene is a new one."""
@@ -255,6 +255,7 @@ class SceneStore:
         if question is not None:
             found = self._disk.find(*question)
             with self._changed:
+                # Everything may have been deleted meanwhile, what was found, too.
                 self._found = found if not self._to_delete else None
             self._take_disk_notes()
 
@@ -274,7 +275,7 @@ class SceneStore:
     def _delete(self) -> None:
         self._attempt(self._delete_on_disk)
         with self._changed:
-            self._to_delete, self._found = False, None
+            self._to_delete = False
             self._changed.notify_all()
 
     def _delete_on_disk(self) -> None:
