@@ -38,14 +38,20 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "demo": Verb("drive a robot through a simulated room of people", "edge_worldmodel.evaluation.demo", needs_ros=True),
-    "replay": Verb("play a recording through the running graph", "edge_worldmodel.evaluation.replay", needs_ros=True),
-    "generate": Verb("make training data", "edge_worldmodel.training.generate"),
+    "demo": Verb(
+        "drive a robot through a simulated room of people", "edge_worldmodel.evaluation.live.demo", needs_ros=True
+    ),
+    "replay": Verb(
+        "play a recording through the running graph", "edge_worldmodel.evaluation.live.replay", needs_ros=True
+    ),
+    "generate": Verb("make training data", "edge_worldmodel.training.data.generate"),
     "train": Verb("train the networks", "edge_worldmodel.training.train"),
     "evaluate": Verb(
         "measure what was trained",
         verbs={
-            "forecast": Verb("imagined against real futures, open loop", "edge_worldmodel.evaluation.forecast"),
+            "forecast": Verb(
+                "imagined against real futures, open loop", "edge_worldmodel.evaluation.forecast.forecast"
+            ),
             "closed-loop": Verb(
                 "planners driving in simulated and recorded worlds", "edge_worldmodel.evaluation.arena.closed_loop"
             ),
@@ -54,26 +60,29 @@ VERBS: dict[str, Verb] = {
             ),
             "faults": Verb(
                 "break the running graph in every way we know and time the stop",
-                "edge_worldmodel.evaluation.faults",
+                "edge_worldmodel.evaluation.faults.faults",
                 needs_ros=True,
             ),
         },
     ),
-    "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.report"),
+    "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.results.report"),
     "bench": Verb(
-        "time networks, planner and live graph here, against service levels", "edge_worldmodel.evaluation.bench"
+        "time networks, planner and live graph here, against service levels", "edge_worldmodel.evaluation.bench.bench"
     ),
-    "profile": Verb("where the live graph's time and memory go", "edge_worldmodel.evaluation.profile"),
-    "doctor": Verb("what this machine is, and what to mend on it", "edge_worldmodel.placement.doctor"),
-    "place": Verb("measure the shipped models here and choose one", "edge_worldmodel.placement.place"),
+    "profile": Verb("where the live graph's time and memory go", "edge_worldmodel.evaluation.bench.profile"),
+    "doctor": Verb("what this machine is, and what to mend on it", "edge_worldmodel.models.doctor"),
+    "place": Verb("measure the shipped models here and choose one", "edge_worldmodel.models.place"),
     "compress": Verb(
         "make a trained model smaller and faster, and say what it costs",
         verbs={
-            "ptq": Verb("INT8, calibrated on training clips", "edge_worldmodel.compression.ptq"),
-            "weights": Verb("weights of four bits, where the runtime has them", "edge_worldmodel.compression.weights"),
-            "qat": Verb("INT8 after training with rounding in place", "edge_worldmodel.compression.qat"),
-            "prune": Verb("leave out channels, then fine-tune", "edge_worldmodel.compression.prune"),
-            "search": Verb("the best widths within a latency budget", "edge_worldmodel.compression.search"),
+            "ptq": Verb("INT8, calibrated on training clips", "edge_worldmodel.training.compression.ptq"),
+            "weights": Verb(
+                "weights of four bits, where the runtime has them",
+                "edge_worldmodel.training.compression.four_bit_weights",
+            ),
+            "qat": Verb("INT8 after training with rounding in place", "edge_worldmodel.training.compression.qat"),
+            "prune": Verb("leave out channels, then fine-tune", "edge_worldmodel.training.compression.prune"),
+            "search": Verb("the best widths within a latency budget", "edge_worldmodel.training.compression.search"),
         },
     ),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),

@@ -29,9 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.show_args:
         show_arguments(launch_file)
         return 0
-    include = IncludeLaunchDescription(
-        AnyLaunchDescriptionSource(str(launch_file)), launch_arguments=launch_arguments
-    )
+    include = IncludeLaunchDescription(AnyLaunchDescriptionSource(str(launch_file)), launch_arguments=launch_arguments)
     service = LaunchService(argv=rest, noninteractive=options.noninteractive, debug=options.debug)
     service.include_launch_description(LaunchDescription([include]))
     return service.run()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +22,7 @@ SOURCES = sorted(
 )
 CORE = sorted((PACKAGE / "core").rglob("*.py"))
 MAX_FILE_LINES = 400
+MAX_MODULES = 15
 MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 CORE_LIBRARIES = {"cv2", "edge_worldmodel", "numpy", "transforms3d"}
@@ -68,6 +71,38 @@ def test_only_nodes_import_ros() -> None:
     assert not {path: roots for path, roots in imported.items() if roots}
 
 
+def imported_modules(path: Path, modules: set[str]) -> set[str]:
+    """Return the modules of this package that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= members & modules or {node.module}
+    return found & modules
+
+
+def module_of(path: Path) -> str:
+    """Return the dotted name of a file of the package."""
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    paths = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+    graph = {name: imported_modules(path, set(paths)) for name, path in paths.items()}
+    assert sum(map(len, graph.values())) > len(graph)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"circle: {' <- '.join(error.args[1])}")
+
+
+def test_folders_stay_small() -> None:
+    modules = Counter(path.parent for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    assert not {name_of(folder): count for folder, count in modules.items() if count > MAX_MODULES}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_and_functions_stay_readable(path: Path) -> None:
     text = path.read_text()
@@ -98,7 +133,7 @@ def test_every_node_and_the_command_line_have_a_program() -> None:
     if not library.is_dir():
         pytest.skip("not built (make build)")
     programs = {path.name for path in (library / "edge_worldmodel").iterdir()}
-    nodes = {path.stem.removesuffix("_node") for path in (PACKAGE / "nodes").glob("*_node.py") if has_main(path)}
+    nodes = {path.stem.removesuffix("_node") for path in (PACKAGE / "nodes").rglob("*_node.py") if has_main(path)}
     assert {"perception", "latent_cache", "rollout_planner", "safety_supervisor", "sim"} <= nodes
     assert nodes | {"edge-worldmodel"} <= programs
     assert has_main(PACKAGE / "cli.py")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.core.errors import BackendError
-from edge_worldmodel.core.world_model import Backend
+from edge_worldmodel.core.model.world_model import Backend
 
 Note = Callable[[str], None]
 """Told in plain words when a backend changes what it runs on."""

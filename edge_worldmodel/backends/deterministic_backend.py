@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import BackendError
-from edge_worldmodel.core.folding import BLOCK, FOLDED_CHANNELS, fold, present_frame, unfold
+from edge_worldmodel.core.model.context_channels import BLOCK, FOLDED_CHANNELS, fold, present_frame, unfold
 
 MODEL_ID = "deterministic"
 """The model id to announce with this backend."""

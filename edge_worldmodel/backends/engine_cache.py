@@ -46,7 +46,7 @@ class EngineKey:
 
 
 @dataclass(frozen=True)
-class Finding:
+class EngineLookup:
     """An engine, or why there is none."""
 
     engine: bytes | None
@@ -74,7 +74,7 @@ class EngineCache:
                 f"owner {found.st_uid}), and engines are code: chmod 700 it, or set engine_dir"
             )
 
-    def find(self, key: EngineKey) -> Finding:
+    def find(self, key: EngineKey) -> EngineLookup:
         """Return the engine of ``key``; a damaged one is set aside and told.
 
         A version-compatible engine of an older TensorRT serves, too.
@@ -87,10 +87,10 @@ class EngineCache:
                 continue
             engine = _read(path, key)
             if engine is not None:
-                return Finding(engine, f"from {path.name}")
+                return EngineLookup(engine, f"from {path.name}")
             os.replace(path, path.with_suffix(".damaged"))
             reasons.append(f"{path.name} was damaged and is set aside")
-        return Finding(None, "; ".join(reasons) or "none was built yet")
+        return EngineLookup(None, "; ".join(reasons) or "none was built yet")
 
     def keep(self, key: EngineKey, engine: bytes) -> None:
         """Write an engine.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from edge_worldmodel.backends.engine_build import Progress
 from edge_worldmodel.backends.tensor_checks import require_networks
 from edge_worldmodel.core.errors import BackendError
+from edge_worldmodel.core.model.world_model import Backend
 from edge_worldmodel.core.tensors import NETWORKS
-from edge_worldmodel.core.world_model import Backend
 
 TOLERANCE = 0.05
 """Largest difference of a result, as a share of the largest value: half precision and other kernels stay far below."""

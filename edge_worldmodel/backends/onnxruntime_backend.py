@@ -41,8 +41,14 @@ class ProviderMissingError(BackendError):
 class OnnxRuntimeBackend:
     """One inference session per network, made from verified bytes."""
 
-    def __init__(self, threads: int = 1, provider: str = "cpu") -> None:
-        """Use ``threads`` threads inside one operator, and one of PROVIDERS.
+    def __init__(self, threads: int = 1, provider: str = "cpu", as_written: bool = False) -> None:
+        """Use one of PROVIDERS.
+
+        Args:
+            threads: threads inside one operator.
+            provider: name of the execution provider.
+            as_written: compute operator by operator what the file says, bytes in floating point: slow, and the same
+                on every processor.
 
         Raises:
             BackendError: no such provider.
@@ -50,6 +56,7 @@ class OnnxRuntimeBackend:
         """
         self._provider = _provider(provider)
         self._threads = threads
+        self._as_written = as_written
         self._sessions: dict[str, Any] = {}
 
     def load(self, networks: Mapping[str, bytes]) -> None:
@@ -86,6 +93,8 @@ class OnnxRuntimeBackend:
 
     def _open(self, name: str, data: bytes) -> Any:
         options = session_options(self._threads, note_assignment=self._provider != _CPU)
+        if self._as_written:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             session = ort.InferenceSession(
                 data, options, providers=[self._provider], disabled_optimizers=list(DISABLED_OPTIMISERS)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.errors import BackendError
+from edge_worldmodel.core.model.world_model import Backend
 from edge_worldmodel.core.tensors import NETWORKS
-from edge_worldmodel.core.world_model import Backend
 
 Times = NDArray[np.float64]
 Inputs = dict[str, NDArray[np.float32]]

@@ -1,7 +1,7 @@
-"""Typed configuration: frozen dataclasses whose fields carry description, range and read-only flag.
+"""Typed configuration: frozen dataclasses whose fields carry a description, a range and a read-only flag.
 
-A field declared with ``param`` is validated when its dataclass is built, and the ROS nodes declare their
-parameters from the same metadata, so each value is described exactly once.
+A field declared with ``param`` is validated when its dataclass is built. The ROS nodes declare their parameters from
+the same metadata, so each parameter is described in one place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEY = "edge_worldmodel.param"
 
 @dataclass(frozen=True)
 class ParamInfo:
-    """What a person needs to know to set one value."""
+    """Description, range and choices of one parameter."""
 
     description: str
     minimum: float | None = None
@@ -36,28 +36,40 @@ def param(
     read_only: bool = False,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Declare a dataclass field with its description, inclusive range, choices and read-only flag."""
+    """Declare a dataclass field that is a parameter.
+
+    Args:
+        default: default value; its type is the type of the parameter.
+        description: meaning of the parameter, with its unit.
+        minimum: smallest allowed number.
+        maximum: largest allowed number.
+        read_only: whether it can only be set at start-up.
+        choices: allowed strings.
+
+    Raises:
+        ConfigError: the default is mutable.
+    """
     info = ParamInfo(description, minimum, maximum, read_only, choices)
     if isinstance(default, (list, dict)):
-        raise ConfigError(f"default {default!r}: use a tuple, configurations are immutable")
+        raise ConfigError(f"default {default!r}: use a tuple, because configurations are immutable")
     return dataclasses.field(default=default, metadata={_KEY: info})
 
 
 def param_infos(config_type: type) -> dict[str, ParamInfo]:
-    """Return the ParamInfo of every ``param`` field of a config dataclass, by field name."""
+    """Return the ParamInfo of each ``param`` field of a configuration class, by field name."""
     return {f.name: f.metadata[_KEY] for f in dataclasses.fields(config_type) if _KEY in f.metadata}
 
 
 @dataclass(frozen=True)
 class Config:
-    """Base of all configurations: validates types, ranges and choices on construction.
+    """Base class of all configurations: validates types, ranges and choices when it is built.
 
     Raises:
-        ConfigError: names the field, quotes the bad value and says what is allowed.
+        ConfigError: a value is not allowed; the text names the field, the value and what is allowed.
     """
 
     def __post_init__(self) -> None:
-        """Check every ``param`` field against its metadata."""
+        """Check each ``param`` field against its metadata."""
         infos = param_infos(type(self))
         for field in dataclasses.fields(self):
             if field.name in infos:

@@ -1,14 +1,14 @@
-"""One error class per cause, so that callers can tell them apart and people can act on them."""
+"""Errors of this package, one class per cause."""
 
 from __future__ import annotations
 
 
 class EdgeWorldModelError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class ConfigError(EdgeWorldModelError):
-    """A configuration value is out of range, of the wrong type or inconsistent with another."""
+    """A configuration value is out of range, has the wrong type or contradicts another one."""
 
 
 class TensorMismatchError(EdgeWorldModelError):
@@ -24,7 +24,7 @@ class BackendError(EdgeWorldModelError):
 
 
 class InputError(EdgeWorldModelError):
-    """A sensor or graph message cannot be used: malformed, out of order, without a pose."""
+    """A message cannot be used, for example because it is malformed, out of order or without a pose."""
 
 
 class RecordingError(EdgeWorldModelError):

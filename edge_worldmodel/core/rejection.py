@@ -1,4 +1,4 @@
-"""Why an input was not used, from a fixed list, so that nodes can count and people can act."""
+"""Reasons why an input was not used, as a fixed list, so that nodes can count them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import Enum
 from edge_worldmodel.core.errors import InputError
 
 
-class Cause(str, Enum):
-    """Everything that can be wrong or remarkable about an input; the value is what a person reads."""
+class RejectionKind(str, Enum):
+    """Kinds of problems of an input; the value is a description for people."""
 
     EMPTY = "nothing in it"
     MALFORMED = "malformed"
@@ -25,9 +25,14 @@ class Cause(str, Enum):
 
 
 class RejectedInputError(InputError):
-    """An input that was not used; ``cause`` says why in one of a fixed set of ways."""
+    """An input was not used.
 
-    def __init__(self, cause: Cause, message: str) -> None:
-        """Keep the cause beside the message, which quotes the bad value."""
+    Args:
+        kind: kind of the problem.
+        message: description that quotes the bad value.
+    """
+
+    def __init__(self, kind: RejectionKind, message: str) -> None:
+        """Store the kind and the message."""
         super().__init__(message)
-        self.cause = cause
+        self.kind = kind

@@ -1,6 +1,7 @@
-"""One planar look around: rays from a sensor, ending at an obstacle or where sight ended.
+"""Sweeps: the planar rays of one sensor reading, each ending at an obstacle or at the end of the sensor's range.
 
-Every sensor is turned into the same Sweep: laser scans here, point clouds in ``cloud``, depth images in ``depth``.
+All sensors are converted to sweeps: laser scans here, point clouds in ``perception.cloud``, depth images in
+``perception.depth``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
-
-Floats = NDArray[np.float64]
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+from edge_worldmodel.core.types import Floats, Mask, Points
 
 _FAR_M = 100.0
 _MAX_BEAMS = 100_000
@@ -21,18 +21,20 @@ _MAX_BEAMS = 100_000
 
 @dataclass(frozen=True)
 class Sweep:
-    """Rays of one look, in the base frame at ``stamp_ns``.
+    """Rays of one sensor reading, in the base frame at ``stamp_ns``.
 
-    ``origin`` (2,) is the sensor, ``endpoints`` (n, 2) the ends of its rays, all in metres. Where ``hit`` (n,)
-    is True an obstacle was seen at the endpoint; where it is False the ray is free up to its endpoint.
+    Attributes:
+        origin: (2,) position of the sensor in metres.
+        endpoints: (n, 2) ends of the usable rays in metres.
+        hit: (n,) whether an obstacle is at the endpoint; if not, the ray is free up to there.
+        beams: number of rays measured, usable or not; 0 if the sensor has no fixed number.
     """
 
     stamp_ns: int
-    origin: Floats
-    endpoints: Floats
-    hit: NDArray[np.bool_]
+    origin: Points
+    endpoints: Points
+    hit: Mask
     beams: int = 0
-    """Rays measured, those without a usable reading included; 0 where the sensor has no fixed number."""
 
 
 def sweep_from_scan(
@@ -44,17 +46,17 @@ def sweep_from_scan(
     range_max_m: float,
     sensor_pose: ArrayLike,
 ) -> Sweep:
-    """Turn a planar laser scan into a sweep; ranges mean what REP-117 says.
+    """Convert a planar laser scan to a sweep, with ranges as in REP-117.
 
     Args:
-        stamp_ns: time of the scan.
-        ranges: (n,) in metres. +inf or at least ``range_max_m``: nothing there, free up to ``range_max_m``.
-            NaN, -inf or under ``range_min_m``: no measurement, dropped.
+        stamp_ns: stamp of the scan.
+        ranges: (n,) in metres. +inf or at least ``range_max_m``: no obstacle, free up to ``range_max_m``.
+            NaN, -inf or below ``range_min_m``: no measurement, dropped.
         angle_min_rad: direction of the first ray in the sensor frame.
         angle_increment_rad: angle from one ray to the next, negative for a scanner mounted upside down.
-        range_min_m: nearest reading to believe.
-        range_max_m: farthest reading to believe; inf is taken as 100 m.
-        sensor_pose: (x_m, y_m, yaw_rad) of the scanner in the base frame.
+        range_min_m: shortest valid range.
+        range_max_m: longest valid range; at most 100 m is used.
+        sensor_pose: (3,) of the scanner in the base frame.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
@@ -63,17 +65,19 @@ def sweep_from_scan(
     pose = np.asarray(sensor_pose, dtype=np.float64)
     _check_scan(distances, (angle_min_rad, angle_increment_rad), range_min_m, range_max_m)
     if pose.shape != (3,) or not np.isfinite(pose).all():
-        raise RejectedInputError(Cause.POSE_NOT_FINITE, f"scanner pose {pose.tolist()}: expected finite x, y, yaw")
+        raise RejectedInputError(
+            RejectionKind.POSE_NOT_FINITE, f"scanner pose {pose.tolist()}: expected finite x, y, yaw"
+        )
     far_m = min(float(range_max_m), _FAR_M)
     measured = distances >= range_min_m  # false for NaN
     seen_m = distances[measured]
     directions = _directions(len(distances), float(pose[2]), angle_min_rad, angle_increment_rad)[measured]
     endpoints = pose[:2] + np.minimum(seen_m, far_m)[:, None] * directions
-    return Sweep(stamp_ns, pose[:2].copy(), _some(endpoints, "scan"), seen_m < far_m, beams=len(distances))
+    return Sweep(stamp_ns, pose[:2].copy(), _not_empty(endpoints, "scan"), seen_m < far_m, beams=len(distances))
 
 
 def limit_range(sweep: Sweep, max_range_m: float) -> Sweep:
-    """Return the sweep seen only up to ``max_range_m`` from its origin; longer rays are free up to there."""
+    """Shorten all rays of a sweep to ``max_range_m``; a shortened ray is free."""
     rays = sweep.endpoints - sweep.origin
     lengths_m = np.hypot(rays[:, 0], rays[:, 1])
     far = lengths_m > max_range_m
@@ -84,38 +88,44 @@ def limit_range(sweep: Sweep, max_range_m: float) -> Sweep:
 
 
 def check_sweep(sweep: Sweep) -> None:
-    """Raise RejectedInputError (EMPTY, MALFORMED) unless shapes agree and every number is finite."""
+    """Check the shapes and numbers of a sweep.
+
+    Raises:
+        RejectedInputError: EMPTY or MALFORMED.
+    """
     count = len(sweep.endpoints)
     if sweep.origin.shape != (2,) or sweep.endpoints.shape != (count, 2) or sweep.hit.shape != (count,):
         shapes = sweep.origin.shape, sweep.endpoints.shape, sweep.hit.shape
-        raise RejectedInputError(Cause.MALFORMED, f"sweep with shapes {shapes}: expected (2,), (n, 2), (n,)")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"sweep with shapes {shapes}: expected (2,), (n, 2), (n,)")
     if not (np.isfinite(sweep.origin).all() and np.isfinite(sweep.endpoints).all()):
-        raise RejectedInputError(Cause.MALFORMED, "sweep with an endpoint that is not finite")
-    _some(sweep.endpoints, "sweep")
+        raise RejectedInputError(RejectionKind.MALFORMED, "sweep with an endpoint that is not finite")
+    _not_empty(sweep.endpoints, "sweep")
 
 
 @lru_cache(maxsize=16)
 def _directions(beams: int, yaw_rad: float, angle_min_rad: float, angle_increment_rad: float) -> Floats:
-    """Return the unit vectors (beams, 2) of a scanner's rays; the same for all its scans."""
+    """Return the unit vectors (beams, 2) of a scanner's rays, which are the same for all its scans."""
     angles = yaw_rad + angle_min_rad + angle_increment_rad * np.arange(beams)
     directions = np.stack((np.cos(angles), np.sin(angles)), axis=-1)
     directions.flags.writeable = False
     return directions
 
 
-def _some(endpoints: Floats, what: str) -> Floats:
+def _not_empty(endpoints: Points, source: str) -> Points:
     if len(endpoints) == 0:
-        raise RejectedInputError(Cause.EMPTY, f"{what} without a single usable reading: is the sensor covered?")
+        raise RejectedInputError(RejectionKind.EMPTY, f"{source} without a usable ray: is the sensor covered?")
     return endpoints
 
 
 def _check_scan(distances: Floats, angles_rad: tuple[float, float], range_min_m: float, range_max_m: float) -> None:
     if distances.ndim != 1 or distances.size == 0:
-        raise RejectedInputError(Cause.EMPTY, f"scan with ranges of shape {distances.shape}: no beams")
+        raise RejectedInputError(RejectionKind.EMPTY, f"scan with ranges of shape {distances.shape}: no beams")
     if distances.size > _MAX_BEAMS:
-        raise RejectedInputError(Cause.TOO_LARGE, f"scan of {distances.size} beams: at most {_MAX_BEAMS} are taken")
+        raise RejectedInputError(
+            RejectionKind.TOO_LARGE, f"scan of {distances.size} beams: at most {_MAX_BEAMS} are taken"
+        )
     believable = np.all(np.abs(angles_rad) <= 2.0 * np.pi)  # false for NaN
     if not believable or (angles_rad[1] == 0.0 and distances.size > 1):
-        raise RejectedInputError(Cause.MALFORMED, f"scan with angle_min, angle_increment {angles_rad} rad")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"scan with angle_min, angle_increment {angles_rad} rad")
     if not 0.0 <= range_min_m < range_max_m:
-        raise RejectedInputError(Cause.MALFORMED, f"scan with range limits {range_min_m}..{range_max_m} m")
+        raise RejectedInputError(RejectionKind.MALFORMED, f"scan with range limits {range_min_m}..{range_max_m} m")

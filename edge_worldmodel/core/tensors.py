@@ -1,7 +1,7 @@
-"""Every tensor of the world model: name, shape and dtype, written once.
+"""Name, shape and dtype of each tensor of the world model, in one place.
 
-Allocation, engine profiles, ONNX export and run-time checks all read this table. A dimension of ``None``
-is the batch of imagined futures, maneuvers times futures per maneuver.
+Allocation, engine profiles, ONNX export and run-time checks use this table. A dimension of ``None`` is the batch of
+imagined futures: maneuvers times futures per maneuver.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ GRID_CELLS = 64
 CELL_SIZE_M = 0.2
 """Side of one cell."""
 HISTORY_FRAMES = 5
-"""Past frames, the present one included."""
+"""Frames of the history, with the present one."""
 HISTORY_INTERVAL_S = 0.2
 """Time between two frames of the history."""
 GRID_CHANNELS = 2
 """Channels of one frame: occupied, observed free."""
 HORIZON_STEPS = 8
-"""Imagined frames."""
+"""Number of imagined frames."""
 HORIZON_STEP_S = 0.4
-"""Time between two imagined frames; the first lies one step ahead of the present."""
+"""Time between two imagined frames; the first is one step after the present."""
 HORIZON_S = HORIZON_STEPS * HORIZON_STEP_S
 LATENT_CELLS = 16
 """Cells along each side of context and latent."""
 MOTION_CHANNELS = 1 + HORIZON_STEPS
-"""Where movers are now, and where they would be at each imagined time if they kept their velocity."""
+"""Channels of the motion forecast: movers now, and at each imagined time at constant velocity."""
 SCENE_CHANNELS = 64
-"""First channels of the context: 32 are the present frame folded 4 x 4 (exact), 32 are learned."""
+"""First channels of the context: 32 hold the present frame, each 4 x 4 cells as channels; 32 are learned."""
 CONTEXT_CHANNELS = SCENE_CHANNELS + MOTION_CHANNELS * (GRID_CELLS // LATENT_CELLS) ** 2
-"""What follows the scene is the motion forecast, folded 4 x 4 (exact)."""
+"""Channels of the context: the scene, then the motion forecast, each 4 x 4 cells as channels."""
 LATENT_CHANNELS = 8
 
 Array = NDArray[np.float32]
@@ -50,13 +50,17 @@ class TensorSpec:
     dtype: str = "float32"
 
     def with_batch(self, futures: int) -> tuple[int, ...]:
-        """Return the concrete shape for ``futures`` imagined futures."""
+        """Return the shape for a number of imagined futures."""
         return tuple(futures if size is None else size for size in self.shape)
 
     def check(self, array: NDArray[np.generic]) -> None:
-        """Raise TensorMismatchError unless ``array`` has this shape and dtype."""
+        """Check the shape and dtype of an array.
+
+        Raises:
+            TensorMismatchError: they differ from this specification.
+        """
         matches = len(array.shape) == len(self.shape) and all(
-            want is None or want == have for want, have in zip(self.shape, array.shape, strict=True)
+            expected is None or expected == size for expected, size in zip(self.shape, array.shape, strict=True)
         )
         if not matches or array.dtype != np.dtype(self.dtype):
             raise TensorMismatchError(
@@ -66,14 +70,14 @@ class TensorSpec:
 
 
 HISTORY = TensorSpec("history", (1, GRID_CHANNELS * HISTORY_FRAMES, GRID_CELLS, GRID_CELLS))
-"""Oldest frame first, (occupied, free) pairs, all in the present ego frame."""
+"""Pairs (occupied, free) in the present ego frame, the oldest first."""
 MOTION = TensorSpec("motion", (1, MOTION_CHANNELS, GRID_CELLS, GRID_CELLS))
-"""core.motion_forecast of the history."""
+"""Motion forecast from the history."""
 CONTEXT = TensorSpec("context", (1, CONTEXT_CHANNELS, LATENT_CELLS, LATENT_CELLS))
 MANEUVER = TensorSpec("maneuver", (None, HORIZON_STEPS, 3))
 """Ego pose (x_m, y_m, yaw_rad) at each imagined time, in the present ego frame."""
 OFF_GRID_M = -100.0
-"""x and y of a maneuver that the model is not told: off the grid, so that the ego is drawn nowhere."""
+"""x and y of a maneuver that the model must not know: outside the grid, so the ego is not drawn."""
 LATENT = TensorSpec("latent", (None, LATENT_CHANNELS, LATENT_CELLS, LATENT_CELLS))
 NOISE_LEVEL = TensorSpec("noise_level", (1,))
 """0: data, 1: pure noise; a noisy latent is (1 - level) * data + level * noise."""

@@ -1,4 +1,4 @@
-"""The values that travel between the nodes, free of ROS types.
+"""Values that the nodes exchange, without ROS types.
 
 Poses are float64 arrays (x_m, y_m, yaw_rad), twists float64 arrays (vx_mps, vy_mps, yaw_rate_radps) in the
 base frame (REP-103). Stamps are integer nanoseconds of the ROS clock.
@@ -12,22 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+"""Float64 numbers of any other meaning; the docstring gives shape and unit."""
+Pose = NDArray[np.float64]
+"""(..., 3) x and y in metres and yaw in radians; the frame is named where it is used."""
+Twist = NDArray[np.float64]
+"""(..., 3) vx and vy in m/s and yaw rate in rad/s, in the base frame."""
+Points = NDArray[np.float64]
+"""(..., 2) x and y in metres."""
 Tensor = NDArray[np.float32]
+"""Float32 array of a network."""
+Mask = NDArray[np.bool_]
+"""Array of booleans."""
 
 
 @dataclass(frozen=True)
 class LatentFrame:
-    """One encoded scene, or one solved clip latent on its way back to the cache.
+    """One encoded frame, or the planner's solution for one on its way back to the cache.
 
-    ``tensor`` is the context (1, Cc, 16, 16) or, for a solution, the latents (futures, Cl, 16, 16).
-    ``obstacles`` (n, 2) is what was hit, in metres in the ego frame, thinned to 5 cm; empty: known in cells only.
+    Attributes:
+        tensor: context (1, Cc, 16, 16); for a solution latents (futures, Cl, 16, 16).
+        obstacles: (n, 2) hits in metres in the ego frame, thinned to 5 cm; empty if only the cells are known.
     """
 
     stamp_ns: int
     frame_id: str
     child_frame_id: str
-    pose: Floats
-    twist: Floats
+    pose: Pose
+    twist: Twist
     tensor: Tensor
     entropy_bits: float
     surprise: float
@@ -38,7 +49,7 @@ class LatentFrame:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Where denoising may start from; ``latents`` is (futures, Cl, 16, 16), empty when not valid."""
+    """Latents (futures, Cl, 16, 16) from which denoising may start; empty if not valid."""
 
     stamp_ns: int
     sequence: int
@@ -53,20 +64,20 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Poses (T, 3) and base twists (T, 3) every ``dt_s``, the first at the reference time."""
+    """Poses (T, 3) and base twists (T, 3) at intervals of ``dt_s``, the first at the reference time."""
 
     dt_s: float
-    poses: Floats
-    twists: Floats
+    poses: Pose
+    twists: Twist
 
 
 ROLLOUT_TERMS = ("arrival", "risk", "exposure", "comfort", "progress", "cost")
-"""Scores of a rollout, as its message names them."""
+"""Names of the scores of a rollout, as in Rollout.msg."""
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One candidate maneuver with its scores; see Rollout.msg for the terms."""
+    """One candidate with its scores; see Rollout.msg."""
 
     name: str
     trajectory: Trajectory
@@ -81,7 +92,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class LatencyBreakdown:
-    """Where the time of one planner tick went; see LatencyBreakdown.msg."""
+    """Durations of the parts of one planner tick; see LatencyBreakdown.msg."""
 
     load_s: float = 0.0
     preprocess_s: float = 0.0
@@ -92,7 +103,7 @@ class LatencyBreakdown:
 
 @dataclass(frozen=True)
 class RolloutSet:
-    """Everything imagined in one tick; trajectories in ``frame_id``."""
+    """All candidates of one planner tick; trajectories in ``frame_id``."""
 
     stamp_ns: int
     frame_id: str
@@ -111,7 +122,7 @@ class RolloutSet:
 
 @dataclass(frozen=True)
 class Plan:
-    """A trajectory in ``frame_id`` that may be followed before ``valid_until_ns``."""
+    """A trajectory in ``frame_id`` that may be followed until ``valid_until_ns``."""
 
     stamp_ns: int
     frame_id: str
@@ -126,13 +137,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the supervisor let through; ``state`` is a value of Verdict.msg's enumeration."""
+    """Decision of the supervisor in one tick; see Verdict.msg."""
 
     stamp_ns: int
     frame_id: str
     state: int
     reason: str
-    command: Floats
+    command: Twist
     limits: tuple[str, ...] = field(default=())
     clearance_margin_m: float = float("nan")
     plan_age_s: float = float("nan")

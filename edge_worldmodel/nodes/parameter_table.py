@@ -6,28 +6,28 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from edge_worldmodel.core.attention import AttentionConfig
+from edge_worldmodel.core.cache.latent_cache import LatentCacheConfig
 from edge_worldmodel.core.config import Config, ParamInfo, param_infos
-from edge_worldmodel.core.disturbances import DisturbanceConfig
-from edge_worldmodel.core.effort import EffortConfig
-from edge_worldmodel.core.heat import HeatConfig
-from edge_worldmodel.core.latent_cache import LatentCacheConfig
-from edge_worldmodel.core.perception_config import PerceptionConfig
-from edge_worldmodel.core.planner import PlannerConfig
-from edge_worldmodel.core.recovery import RecoveryConfig
-from edge_worldmodel.core.robot_limits import RobotLimits
-from edge_worldmodel.core.supervisor_config import SupervisorConfig
-from edge_worldmodel.nodes.command_output import CommandOutputConfig
+from edge_worldmodel.core.perception.config import PerceptionConfig
+from edge_worldmodel.core.planner.attention import AttentionConfig
+from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
+from edge_worldmodel.core.planner.effort import EffortConfig
+from edge_worldmodel.core.planner.heat import HeatConfig
+from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.recovery import RecoveryConfig
+from edge_worldmodel.core.planner.robot_limits import RobotLimits
+from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.nodes.latent_cache.scene_store import SceneStoreConfig
-from edge_worldmodel.nodes.managed_node import ManagedNodeConfig
-from edge_worldmodel.nodes.model import ModelConfig
-from edge_worldmodel.nodes.perception_topics import PerceptionTopics
-from edge_worldmodel.nodes.planning_job import PlannerNodeConfig
-from edge_worldmodel.nodes.player_config import PlayerConfig
-from edge_worldmodel.nodes.recorder_config import RecorderConfig
-from edge_worldmodel.nodes.safety_supervisor_node import SupervisorNodeConfig
-from edge_worldmodel.nodes.sim_node import SimConfig
-from edge_worldmodel.nodes.verdict_view_node import VerdictViewConfig
+from edge_worldmodel.nodes.perception.perception_node import PerceptionTopics
+from edge_worldmodel.nodes.recording.player_node import PlayerConfig
+from edge_worldmodel.nodes.recording.recorder_node import RecorderConfig
+from edge_worldmodel.nodes.rollout_planner.planning_job import PlannerNodeConfig
+from edge_worldmodel.nodes.ros.managed_node import ManagedNodeConfig
+from edge_worldmodel.nodes.ros.model import ModelConfig
+from edge_worldmodel.nodes.safety_supervisor.command_output import CommandOutputConfig
+from edge_worldmodel.nodes.safety_supervisor.safety_supervisor_node import SupervisorNodeConfig
+from edge_worldmodel.nodes.sim.sim_node import SimConfig
+from edge_worldmodel.nodes.verdict_view.verdict_view_node import VerdictViewConfig
 
 NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
     "perception": (("", ManagedNodeConfig), ("", PerceptionTopics), ("", PerceptionConfig), ("", ModelConfig)),

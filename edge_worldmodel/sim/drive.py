@@ -12,7 +12,7 @@ from edge_worldmodel.sim.robots import OdometrySpec, RobotSpec
 _ROLLING_MPS = 0.02
 
 
-class Drive:
+class DifferentialDrive:
     """The motor controller: follows a command as fast as the acceleration limits allow."""
 
     def __init__(self, spec: RobotSpec) -> None:
@@ -45,7 +45,7 @@ class Drive:
         return self._speed_mps, self._yaw_rate_radps
 
 
-class AckermannDrive(Drive):
+class AckermannDrive(DifferentialDrive):
     """The same for a base that steers: it turns no tighter than its wheels, and only while it rolls."""
 
     def __init__(self, spec: RobotSpec) -> None:
@@ -66,12 +66,12 @@ class AckermannDrive(Drive):
         return speed_mps, speed_mps * math.tan(self._steering_rad) / spec.wheelbase_m
 
 
-def make_drive(spec: RobotSpec) -> Drive:
+def make_drive(spec: RobotSpec) -> DifferentialDrive:
     """Return the drive of a vehicle."""
-    return AckermannDrive(spec) if spec.kind == "ackermann" else Drive(spec)
+    return AckermannDrive(spec) if spec.kind == "ackermann" else DifferentialDrive(spec)
 
 
-class Odometry:
+class SimulatedOdometry:
     """Dead reckoning from the start pose on, in the odom frame."""
 
     def __init__(self, spec: OdometrySpec, start: tuple[float, float, float], rng: np.random.Generator) -> None:

@@ -31,7 +31,7 @@ _BLOCK_M = 2.0
 
 
 @dataclass(frozen=True)
-class Scene:
+class CompiledWorld:
     """A compiled model and where each thing of the world is found in it.
 
     ``geom_kind`` (ngeom,) says WALL, PERSON or ROBOT, ``geom_owner`` (ngeom,) which person, robot or solid.
@@ -47,7 +47,7 @@ class Scene:
     robot_ctrl: tuple[int, ...]
 
 
-def build_scene(world: World) -> Scene:
+def compile_world(world: World) -> CompiledWorld:
     """Compile a world; mocap body i is person i."""
     spec = mujoco.MjSpec()
     spec.modelname = world.name
@@ -65,7 +65,7 @@ def build_scene(world: World) -> Scene:
     flies = [placement.spec.kind == "quadrotor" for placement in world.robots]
     qpos = tuple(sum(6 if f else 3 for f in flies[:i]) for i in range(len(flies)))
     ctrl = tuple(sum(0 if f else 3 for f in flies[:i]) for i in range(len(flies)))
-    return Scene(model, kinds, owners, bodies, qpos, ctrl)
+    return CompiledWorld(model, kinds, owners, bodies, qpos, ctrl)
 
 
 def _add_solids(world: mujoco.MjsBody, solids: Sequence[Solid]) -> None:

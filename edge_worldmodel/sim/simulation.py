@@ -10,12 +10,13 @@ import mujoco
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.sim.crowd import CrowdState, make_crowd
-from edge_worldmodel.sim.depth_camera import DepthCamera, DepthImage
-from edge_worldmodel.sim.drive import Odometry, make_drive
-from edge_worldmodel.sim.mjcf import KIND_NAMES, ROBOT, build_scene
+from edge_worldmodel.sim.crowds.crowd import CrowdState
+from edge_worldmodel.sim.crowds.crowd_models import make_crowd
+from edge_worldmodel.sim.drive import SimulatedOdometry, make_drive
+from edge_worldmodel.sim.mjcf import KIND_NAMES, ROBOT, compile_world
 from edge_worldmodel.sim.quadrotor import Quadrotor
-from edge_worldmodel.sim.scanner import Scan, Scanner
+from edge_worldmodel.sim.sensors.depth_camera import DepthCamera, DepthImage
+from edge_worldmodel.sim.sensors.scanner import Scanner, SimulatedScan
 from edge_worldmodel.sim.wind import Wind
 from edge_worldmodel.sim.world import World
 
@@ -54,13 +55,13 @@ class Simulation:
     def __init__(self, world: World, seed: int | None = None) -> None:
         """Build the world; ``seed`` replaces the world's own."""
         self.world = world
-        self._scene = build_scene(world)
-        self._model = self._scene.model
+        self._compiled = compile_world(world)
+        self._model = self._compiled.model
         self._data = mujoco.MjData(self._model)
         seeds = np.random.SeedSequence(world.seed if seed is None else seed)
         crowd_seed, *robot_seeds = seeds.spawn(1 + len(world.robots))
         self._drives = [make_drive(placement.spec) for placement in world.robots]
-        self._at = self._scene.robot_qpos
+        self._at = self._compiled.robot_qpos
         self._planar = np.array(self._at, int)[:, None] + np.arange(2)
         self._place_robots(robot_seeds)
         self._quadrotors = self._make_quadrotors(seeds)
@@ -78,7 +79,7 @@ class Simulation:
     def _place_robots(self, seeds: Sequence[np.random.SeedSequence]) -> None:
         self._scanners: list[list[Scanner]] = []
         self._cameras: list[list[DepthCamera]] = []
-        self._odometry: list[Odometry] = []
+        self._odometry: list[SimulatedOdometry] = []
         for i, (placement, seed) in enumerate(zip(self.world.robots, seeds, strict=True)):
             at = self._at[i]
             self._data.qpos[at : at + 3] = placement.start
@@ -86,9 +87,9 @@ class Simulation:
                 self._data.qpos[at + 3] = placement.spec.flight_height_m
             odometry_seed, *scanner_seeds = seed.spawn(1 + len(placement.spec.scanners))
             rng = np.random.default_rng(odometry_seed)
-            self._odometry.append(Odometry(placement.spec.odometry, placement.start, rng))
+            self._odometry.append(SimulatedOdometry(placement.spec.odometry, placement.start, rng))
             pairs = zip(placement.spec.scanners, scanner_seeds, strict=True)
-            body = self._scene.robot_body[i]
+            body = self._compiled.robot_body[i]
             self._scanners.append([Scanner(spec, body, np.random.default_rng(s)) for spec, s in pairs])
             cameras = zip(placement.spec.cameras, seed.spawn(len(placement.spec.cameras)), strict=True)
             self._cameras.append([DepthCamera(spec, body, np.random.default_rng(s)) for spec, s in cameras])
@@ -101,7 +102,7 @@ class Simulation:
                 (seed,) = seeds.spawn(1)
                 blows, rng = self.world.wind, np.random.default_rng(seed)
                 wind = Wind(blows, spec.flight_height_m, rng) if blows is not None else None
-                made[i] = Quadrotor(spec, self._model, self._scene.robot_body[i], self._at[i], wind)
+                made[i] = Quadrotor(spec, self._model, self._compiled.robot_body[i], self._at[i], wind)
         return made
 
     @property
@@ -126,7 +127,7 @@ class Simulation:
             if i in self._quadrotors:
                 self._quadrotors[i].apply(self._data, speeds, self.world.step_s)
             else:
-                motors = self._scene.robot_ctrl[i]
+                motors = self._compiled.robot_ctrl[i]
                 self._data.ctrl[motors], self._data.ctrl[motors + 2] = speeds
         self._before = np.concatenate([self._data.qpos, self._data.qvel])
         mujoco.mj_step(self._model, self._data)
@@ -161,7 +162,7 @@ class Simulation:
         c, s = math.cos(yaw), math.sin(yaw)
         return np.array([c * vx + s * vy, c * vy - s * vx, yaw_rate])
 
-    def scan(self, robot: int = 0, scanner: int = 0) -> Scan:
+    def scan(self, robot: int = 0, scanner: int = 0) -> SimulatedScan:
         """Look around with one of a robot's scanners."""
         mujoco.mj_kinematics(self._model, self._data)  # a step leaves the bodies where it began
         return self._scanners[robot][scanner].scan(self._model, self._data, self.pose(robot), self.stamp_ns)
@@ -219,5 +220,5 @@ class Simulation:
         self._touching = touching
 
     def _touches(self, geom: int, other: int) -> list[tuple[int, int, int]]:
-        kinds, owners = self._scene.geom_kind, self._scene.geom_owner
+        kinds, owners = self._compiled.geom_kind, self._compiled.geom_owner
         return [(int(owners[geom]), int(kinds[other]), int(owners[other]))] if kinds[geom] == ROBOT else []

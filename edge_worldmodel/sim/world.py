@@ -10,10 +10,10 @@ import yaml
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.types import Floats
+from edge_worldmodel.sim.crowds.tracks import RecordedTracks, load_tracks
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 from edge_worldmodel.sim.shapes import Box, Cylinder, Solid, clearance, enclosure, segment
-from edge_worldmodel.sim.tracks import Tracks, load_tracks
 from edge_worldmodel.sim.wind import WindSpec
 
 CROWD_MODELS = ("waypoints", "jupedsim", "orca", "replay")
@@ -52,7 +52,7 @@ class CrowdSpec:
     robot_margin_m: float = 0.1
     file: Path | None = None
     replay_radius_m: float = 0.25
-    tracks: Tracks | None = field(default=None, compare=False)
+    tracks: RecordedTracks | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_worldmodel.core.tensors import GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEPS, MOTION_CHANNELS, OFF_GRID_M
-from edge_worldmodel.training.shards import unpack
-from edge_worldmodel.training.splits import Clips
+from edge_worldmodel.training.data.shards import unpack
+from edge_worldmodel.training.data.splits import ClipSet
 
 ROTATED_SHARE = 0.25
 """Share of the clips turned by 90 degrees; no robot drives sideways, so most stay as they were recorded."""
@@ -50,13 +50,13 @@ class Batch:
         return torch.cat([self.present, self.motion], dim=1)
 
 
-def take(clips: Clips, indices: NDArray[np.intp]) -> Batch:
+def take(clips: ClipSet, indices: NDArray[np.intp]) -> Batch:
     """Return the clips at ``indices`` as they are."""
     grids, maneuver = _grids(clips, indices)
     return _to_batch(grids, maneuver)
 
 
-def training_batch(clips: Clips, size: int, seed: tuple[int, ...]) -> Batch:
+def training_batch(clips: ClipSet, size: int, seed: tuple[int, ...]) -> Batch:
     """Draw ``size`` clips and augment them.
 
     Args:
@@ -90,7 +90,7 @@ def turn(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> tuple[NDArr
     return turned, poses
 
 
-def _grids(clips: Clips, indices: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _grids(clips: ClipSet, indices: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     packed = [clips.history[indices], clips.motion[indices], clips.future[indices], clips.future_known[indices]]
     packed += [clips.moving[indices], clips.present_moving[indices][:, None]]
     return unpack(np.concatenate(packed, axis=1)).view(np.uint8), clips.maneuver[indices].copy()

@@ -19,11 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from edge_worldmodel.backends import open_backend
+from edge_worldmodel.backends.onnxruntime_backend import OnnxRuntimeBackend
 from edge_worldmodel.core.errors import ModelError
+from edge_worldmodel.core.model.world_model import Backend
 from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec
-from edge_worldmodel.core.world_model import Backend
-from edge_worldmodel.evaluation.run_report import commit
-from edge_worldmodel.store.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry, totals
+from edge_worldmodel.models.golden import check_golden, golden_vectors
+from edge_worldmodel.models.inventory import commit
+from edge_worldmodel.models.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry, totals
 from edge_worldmodel.training.checkpoints import load
 from edge_worldmodel.training.networks import Architecture, WorldNetworks, parameter_count
 
@@ -49,10 +51,11 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
     backend = open_backend("onnxruntime", _LATENCY_THREADS)
     backend.load(files)
     parity = {name: check_parity(networks, backend, spec) for name, spec in NETWORKS.items()}
+    golden = golden_of(files, "fp32")
     entries = {name: network_entry(name, f"{name}.onnx", data, 0) for name, data in files.items()}
     for name, entry in entries.items():
         module = getattr(networks, name)
-        entry |= {"parameters": parameter_count(module), "parity": parity[name]}
+        entry |= {"parameters": parameter_count(module), "parity": parity[name], "golden": golden[name]}
         entry["mflop"] = round(mflop(module, example_inputs(NETWORKS[name], 1)), 2)
     digest = hashlib.sha256("".join(entry["sha256"] for entry in entries.values()).encode()).hexdigest()
     manifest: dict[str, Any] = {
@@ -73,6 +76,30 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
     _write(out, files, manifest)
     load_model(out)
     return manifest
+
+
+def golden_of(files: Mapping[str, bytes], precision: str) -> dict[str, dict[str, Any]]:
+    """Return golden vectors of networks, computed as the files are written and held against the usual runtime.
+
+    Raises:
+        GoldenMismatchError: the usual runtime computes something else on this machine.
+    """
+    reference, usual = OnnxRuntimeBackend(as_written=True), open_backend("onnxruntime")
+    reference.load(files)
+    usual.load(files)
+    golden = golden_vectors(reference, precision)
+    check_golden(usual, "to be written", {"networks": {name: {"golden": golden[name]} for name in golden}})
+    return golden
+
+
+def add_golden(folder: Path) -> None:
+    """Add golden vectors to a model that was exported before there were any; its networks stay as they are."""
+    model = load_model(folder)
+    manifest = model.manifest
+    for name, golden in golden_of(model.networks, manifest.get("precision", "fp32")).items():
+        manifest["networks"][name]["golden"] = golden
+    write_manifest(folder, manifest)
+    load_model(folder)
 
 
 def example_inputs(spec: NetworkSpec, futures: int, seed: int = 0) -> Inputs:
@@ -180,13 +207,19 @@ def _write(out: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel export`."""
-    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt written by training")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", type=Path, help="checkpoint.pt written by training")
+    what.add_argument("--golden", type=Path, metavar="DIR", help="only add golden vectors to this model directory")
     parser.add_argument("--out", type=Path, default=Path("models/small"), help="model directory to write")
     parser.add_argument("--variant", default="small", help="name of the variant")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit status."""
+    if args.golden:
+        add_golden(args.golden)
+        print(f"wrote golden vectors into {args.golden / MANIFEST_NAME}")
+        return 0
     state = load(args.checkpoint)
     facts = dict(state.facts)
     facts["minutes"] = round(sum(state.elapsed_s) / 60.0, 1)

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.folding import BLOCK, FOLDED_CHANNELS
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.model.context_channels import BLOCK, FOLDED_CHANNELS
 
 LEARNED_CHANNELS = tensors.SCENE_CHANNELS - FOLDED_CHANNELS
 OBSERVED_CHANNELS = FOLDED_CHANNELS + tensors.CONTEXT_CHANNELS - tensors.SCENE_CHANNELS
@@ -258,6 +259,30 @@ class WorldNetworks(nn.Module):
     def in_one_step(self, start: Tensor, context: Tensor, maneuver: Tensor) -> Tensor:
         """Return log odds (B, H, 64, 64) of the clips that one denoising step makes of ``start`` (B, 8, 16, 16)."""
         return self.decoder.logits(self.in_steps(start, context, maneuver, 1), context)
+
+
+@torch.no_grad()
+def widened(networks: WorldNetworks, architecture: Architecture) -> WorldNetworks:
+    """Return wider networks that compute the same as ``networks`` (Chen et al., "Net2Net", 2016).
+
+    Old channels keep their weights and ignore the new ones; new channels start with random weights.
+
+    Raises:
+        ConfigError: a width of ``architecture`` is smaller than that of ``networks``.
+    """
+    before, after = networks.architecture.to_dict(), architecture.to_dict()
+    if narrower := architecture.narrower_than(networks.architecture):
+        changes = ", ".join(f"{name} {before[name]} to {after[name]}" for name in narrower)
+        raise ConfigError(f"trained networks cannot be made narrower: {changes}; choose a larger --variant")
+    wide = WorldNetworks(architecture)
+    old, new = networks.state_dict(), wide.state_dict()
+    for name, values in old.items():
+        corner = tuple(slice(size) for size in values.shape)
+        if values.ndim >= 2:
+            new[name][: len(values)] = 0.0
+        new[name][corner] = values
+    wide.load_state_dict(new)
+    return wide
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge_worldmodel.core.folding import BLOCK
+from edge_worldmodel.core.model.context_channels import BLOCK
 from edge_worldmodel.core.tensors import LATENT, LATENT_CHANNELS
 from edge_worldmodel.training import losses
 from edge_worldmodel.training.batches import Batch, take
+from edge_worldmodel.training.data.splits import ClipSet
 from edge_worldmodel.training.networks import LEARNED_CHANNELS, WorldNetworks
-from edge_worldmodel.training.splits import Clips
 from edge_worldmodel.training.train_config import STUDENT
 
 DIVERGENCE_WEIGHT = 0.1
@@ -139,7 +139,7 @@ def observed_context(batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def measure_latent_scale(networks: WorldNetworks, clips: Clips) -> Tensor:
+def measure_latent_scale(networks: WorldNetworks, clips: ClipSet) -> Tensor:
     """Return the standard deviation of each latent channel over the first 1024 clips, (1, Cl, 1, 1)."""
     sums, count = torch.zeros(2, LATENT_CHANNELS), 0
     order = torch.arange(min(1024, len(clips)))
@@ -154,7 +154,7 @@ def measure_latent_scale(networks: WorldNetworks, clips: Clips) -> Tensor:
 
 @torch.no_grad()
 def reconstruction_quality(
-    networks: WorldNetworks, clips: Clips, count: int = 256, *, device: str = "cpu"
+    networks: WorldNetworks, clips: ClipSet, count: int = 256, *, device: str = "cpu"
 ) -> dict[str, float]:
     """Return how well moving cells survive the latent: their recall and IoU at 0.5 on the first clips."""
     batch = take(clips, torch.arange(min(count, len(clips))).numpy()).to(device)

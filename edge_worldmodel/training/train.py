@@ -15,13 +15,12 @@ from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.tensors import LATENT
 from edge_worldmodel.training import losses, stages
 from edge_worldmodel.training.batches import take, training_batch
-from edge_worldmodel.training.calibration import calibrate
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
-from edge_worldmodel.training.networks import VARIANTS, Architecture, WorldNetworks
+from edge_worldmodel.training.data.splits import ClipSet, dataset_facts, load_split
+from edge_worldmodel.training.networks import VARIANTS, Architecture, WorldNetworks, widened
 from edge_worldmodel.training.progress_log import ProgressLog
-from edge_worldmodel.training.splits import Clips, dataset_facts, load_split
+from edge_worldmodel.training.recalibration import recalibrate
 from edge_worldmodel.training.train_config import PRECISIONS, STAGE_NAMES, STUDENT, TrainConfig
-from edge_worldmodel.training.widening import widened
 
 CHECKPOINT_NAME = "checkpoint.pt"
 TEACHER_NAME = "teacher.pt"
@@ -32,7 +31,7 @@ _VALIDATE_EVERY = 10 * _REPORT_EVERY
 class Trainer:
     """Runs the stages of one training run and keeps its checkpoint and log."""
 
-    def __init__(self, config: TrainConfig, state: TrainingState, clips: tuple[Clips, Clips], out: Path) -> None:
+    def __init__(self, config: TrainConfig, state: TrainingState, clips: tuple[ClipSet, ClipSet], out: Path) -> None:
         """Go on from ``state`` with training and validation ``clips``; files are written to the folder ``out``."""
         self._config, self._state = config, state
         # Convolutions are faster this way; the values stay the same.
@@ -119,7 +118,7 @@ class Trainer:
             report(f"autoencoder done: reconstruction {state.facts['reconstruction']}")
         if state.stage == STUDENT or self._config.deterministic:
             noise = not self._config.deterministic
-            state.facts["calibration"] = calibrate(state.average, self._validation, noise=noise)
+            state.facts["calibration"] = recalibrate(state.average, self._validation, noise=noise)
             report(f"calibrated: {state.facts['calibration']}")
         state.networks.load_state_dict(state.average.state_dict())
         for networks in (state.networks, state.average):
@@ -153,7 +152,7 @@ class Trainer:
 
 @torch.no_grad()
 def one_step_forecast_loss(
-    networks: WorldNetworks, clips: Clips, count: int = 256, *, noise: bool = True, device: str = "cpu"
+    networks: WorldNetworks, clips: ClipSet, count: int = 256, *, noise: bool = True, device: str = "cpu"
 ) -> float:
     """Return the forecast loss of a single denoising step, from noise or from nothing, on the first clips."""
     batch = take(clips, torch.arange(min(count, len(clips))).numpy()).to(device)

@@ -8,8 +8,8 @@ import pytest
 from edge_worldmodel.backends import BACKENDS, open_backend
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import BackendError
-from edge_worldmodel.core.folding import present_frame
-from edge_worldmodel.core.world_model import WorldModel
+from edge_worldmodel.core.model.context_channels import present_frame
+from edge_worldmodel.core.model.world_model import WorldModel
 
 
 def _history(rng: np.random.Generator) -> np.ndarray:

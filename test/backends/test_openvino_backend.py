@@ -14,7 +14,7 @@ import pytest
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.options import BackendOptions
 from edge_worldmodel.core import tensors
-from edge_worldmodel.store.manifest import load_model
+from edge_worldmodel.models.manifest import load_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = """

@@ -10,7 +10,7 @@ import pytest
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import BackendError
-from edge_worldmodel.core.world_model import Backend
+from edge_worldmodel.core.model.world_model import Backend
 
 onnx = pytest.importorskip("onnx")
 

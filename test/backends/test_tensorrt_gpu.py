@@ -16,7 +16,7 @@ from edge_worldmodel.backends.tensorrt_backend import TensorRtBackend
 from edge_worldmodel.backends.timing import Workload, measure
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import BackendError
-from edge_worldmodel.store.manifest import load_model
+from edge_worldmodel.models.manifest import load_model
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "small"
 TOLERANCE = {"exported": 1e-3, "fp16": 2e-2}

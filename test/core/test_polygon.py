@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.core.polygon import signed_distance
+from edge_worldmodel.core.geometry import signed_distance
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "200"))
 L_SHAPE = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0], [1.0, 2.0], [0.0, 2.0]])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import transform_points
-from edge_worldmodel.core.rejection import Cause, RejectedInputError
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep, check_sweep, limit_range, sweep_from_scan
 
 
@@ -63,25 +63,25 @@ def test_an_endless_scanner_is_free_far_out() -> None:
 @pytest.mark.parametrize(
     ("ranges", "changes", "cause"),
     [
-        ([], {}, Cause.EMPTY),
-        ([[1.0, 2.0]], {}, Cause.EMPTY),
-        ([np.nan, -np.inf, 0.01], {}, Cause.EMPTY),
-        (np.ones(200_000), {}, Cause.TOO_LARGE),
-        ([1.0, 2.0], {"angle_increment_rad": 0.0}, Cause.MALFORMED),
-        ([1.0, 2.0], {"angle_increment_rad": np.nan}, Cause.MALFORMED),
-        ([1.0, 2.0], {"angle_min_rad": np.inf}, Cause.MALFORMED),
-        ([1.0, 2.0], {"angle_increment_rad": 1e300}, Cause.MALFORMED),
-        ([1.0, 2.0], {"range_max_m": 0.1}, Cause.MALFORMED),
-        ([1.0, 2.0], {"range_min_m": np.nan}, Cause.MALFORMED),
-        ([1.0, 2.0], {"range_min_m": -1.0}, Cause.MALFORMED),
-        ([1.0, 2.0], {"sensor_pose": np.array([0.0, np.nan, 0.0])}, Cause.POSE_NOT_FINITE),
-        ([1.0, 2.0], {"sensor_pose": np.zeros(2)}, Cause.POSE_NOT_FINITE),
+        ([], {}, RejectionKind.EMPTY),
+        ([[1.0, 2.0]], {}, RejectionKind.EMPTY),
+        ([np.nan, -np.inf, 0.01], {}, RejectionKind.EMPTY),
+        (np.ones(200_000), {}, RejectionKind.TOO_LARGE),
+        ([1.0, 2.0], {"angle_increment_rad": 0.0}, RejectionKind.MALFORMED),
+        ([1.0, 2.0], {"angle_increment_rad": np.nan}, RejectionKind.MALFORMED),
+        ([1.0, 2.0], {"angle_min_rad": np.inf}, RejectionKind.MALFORMED),
+        ([1.0, 2.0], {"angle_increment_rad": 1e300}, RejectionKind.MALFORMED),
+        ([1.0, 2.0], {"range_max_m": 0.1}, RejectionKind.MALFORMED),
+        ([1.0, 2.0], {"range_min_m": np.nan}, RejectionKind.MALFORMED),
+        ([1.0, 2.0], {"range_min_m": -1.0}, RejectionKind.MALFORMED),
+        ([1.0, 2.0], {"sensor_pose": np.array([0.0, np.nan, 0.0])}, RejectionKind.POSE_NOT_FINITE),
+        ([1.0, 2.0], {"sensor_pose": np.zeros(2)}, RejectionKind.POSE_NOT_FINITE),
     ],
 )
-def test_bad_scans_are_refused_by_name(ranges: Any, changes: dict[str, Any], cause: Cause) -> None:
+def test_bad_scans_are_refused_by_name(ranges: Any, changes: dict[str, Any], cause: RejectionKind) -> None:
     with pytest.raises(RejectedInputError) as refused:
         scan(ranges, **changes)
-    assert refused.value.cause is cause
+    assert refused.value.kind is cause
     assert isinstance(refused.value, InputError)
 
 
@@ -117,4 +117,4 @@ def test_limit_range_turns_far_hits_into_free_rays() -> None:
 def test_unsound_sweeps_are_named(sweep: Sweep) -> None:
     with pytest.raises(RejectedInputError) as refused:
         check_sweep(sweep)
-    assert refused.value.cause is Cause.MALFORMED
+    assert refused.value.kind is RejectionKind.MALFORMED

@@ -9,7 +9,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from edge_worldmodel.core.geometry import quaternion_from_yaw
-from edge_worldmodel.sim.simulation import OdometryReading, Scan, Simulation
+from edge_worldmodel.sim.simulation import OdometryReading, SimulatedScan, Simulation
 from edge_worldmodel.sim.world import load_world
 
 TYPES = get_typestore(Stores.ROS2_JAZZY).types
@@ -62,7 +62,7 @@ def _odometry(reading: OdometryReading) -> object:
     )
 
 
-def _scan(scan: Scan) -> object:
+def _scan(scan: SimulatedScan) -> object:
     return TYPES["sensor_msgs/msg/LaserScan"](
         header=_header(scan.stamp_ns, "laser"),
         angle_min=scan.angle_min_rad,

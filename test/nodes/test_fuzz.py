@@ -27,14 +27,14 @@ from tf2_msgs.msg import TFMessage  # noqa: E402
 from edge_worldmodel import msg  # noqa: E402
 from edge_worldmodel.core import tensors  # noqa: E402
 from edge_worldmodel.core.errors import EdgeWorldModelError  # noqa: E402
-from edge_worldmodel.core.supervisor_states import PASSING  # noqa: E402
+from edge_worldmodel.core.safety.states import PASSING  # noqa: E402
 from edge_worldmodel.core.types import LatentFrame, WarmStart  # noqa: E402
-from edge_worldmodel.nodes import convert  # noqa: E402
-from edge_worldmodel.nodes.convert_sensors import occupancy_to_msg  # noqa: E402
-from edge_worldmodel.nodes.promise_watch import EventsOnly  # noqa: E402
+from edge_worldmodel.nodes.ros import convert  # noqa: E402
+from edge_worldmodel.nodes.ros.convert_sensors import occupancy_to_msg  # noqa: E402
+from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly  # noqa: E402
 
 from .fuzzing import anything, spoiled, with_every_float  # noqa: E402
-from .supervised_graph import odom_msg, plan_msg, scan_msg  # noqa: E402
+from .safety_supervisor.supervised_graph import odom_msg, plan_msg, scan_msg  # noqa: E402
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_FUZZ_CASES", "300"))
 """Messages per subscription."""
@@ -211,7 +211,7 @@ def _counted(fuzzed):
 
 
 def test_perception(fuzzed):
-    from edge_worldmodel.nodes.perception_node import PerceptionNode
+    from edge_worldmodel.nodes.perception.perception_node import PerceptionNode
 
     node = fuzzed(PerceptionNode, cloud_topics="[points]", depth_topics="[depth]", **FIXED, **MODEL)
     survives(node)
@@ -224,7 +224,7 @@ def test_perception(fuzzed):
 
 
 def test_perception_by_pose_and_tf(fuzzed):
-    from edge_worldmodel.nodes.perception_node import PerceptionNode
+    from edge_worldmodel.nodes.perception.perception_node import PerceptionNode
 
     node = fuzzed(PerceptionNode, ego_motion="pose", **MODEL)
     survives(node)
@@ -232,7 +232,7 @@ def test_perception_by_pose_and_tf(fuzzed):
 
 
 def test_latent_cache(fuzzed):
-    from edge_worldmodel.nodes.latent_cache_node import LatentCacheNode
+    from edge_worldmodel.nodes.latent_cache.latent_cache_node import LatentCacheNode
 
     node = fuzzed(LatentCacheNode, autostart="false")
     survives(node)
@@ -242,7 +242,7 @@ def test_latent_cache(fuzzed):
 
 
 def test_rollout_planner(fuzzed):
-    from edge_worldmodel.nodes.rollout_planner_node import RolloutPlannerNode
+    from edge_worldmodel.nodes.rollout_planner.rollout_planner_node import RolloutPlannerNode
 
     node = fuzzed(RolloutPlannerNode, **MODEL)
     survives(node)
@@ -257,7 +257,7 @@ def test_rollout_planner(fuzzed):
 
 
 def test_safety_supervisor(fuzzed):
-    from edge_worldmodel.nodes.safety_supervisor_node import SafetySupervisorNode
+    from edge_worldmodel.nodes.safety_supervisor.safety_supervisor_node import SafetySupervisorNode
 
     everything = {"deadman": True, "operator_link": True, "battery_min": 0.2, "cloud_topics": "[points]"}
     node = fuzzed(SafetySupervisorNode, **everything, **FIXED)  # hostile tf may bend the tree of frames for good
@@ -278,7 +278,7 @@ def test_safety_supervisor(fuzzed):
 
 
 def test_sim(fuzzed):
-    from edge_worldmodel.nodes.sim_node import SimNode
+    from edge_worldmodel.nodes.sim.sim_node import SimNode
 
     node = fuzzed(SimNode)
     survives(node)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.robots import PRESETS
 from edge_worldmodel.sim.shapes import Box, Cylinder
-from edge_worldmodel.sim.tracks import Tracks
 from edge_worldmodel.sim.wind import WindSpec
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World, load_world
 from edge_worldmodel.sim.world_writer import write_world
@@ -40,7 +40,7 @@ def test_the_same_world_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "world",
     [
-        replace(WORLD, crowd=CrowdSpec("replay", False, tracks=Tracks(np.zeros((3, 2, 2)), 0.1))),
+        replace(WORLD, crowd=CrowdSpec("replay", False, tracks=RecordedTracks(np.zeros((3, 2, 2)), 0.1))),
         replace(WORLD, robots=(replace(WORLD.robots[0], spec=replace(PRESETS["generic"], max_speed_mps=0.3)),)),
     ],
     ids=["recorded tracks", "changed robot"],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from edge_worldmodel.core.tensors import GRID_CELLS, HISTORY_FRAMES, HORIZON_STEPS
-from edge_worldmodel.training.shards import pack
-from edge_worldmodel.training.splits import Clips, motion_of
+from edge_worldmodel.training.data.shards import pack
+from edge_worldmodel.training.data.splits import ClipSet, motion_of
 
 
-def moving_blobs(count: int, seed: int = 0) -> Clips:
+def moving_blobs(count: int, seed: int = 0) -> ClipSet:
     """Return clips of one 3 x 3 blob each that moves by a cell or two a frame, and one wall that stands."""
     rng = np.random.default_rng(seed)
     histories, futures, movings, presents = [], [], [], []
@@ -26,7 +26,7 @@ def moving_blobs(count: int, seed: int = 0) -> Clips:
     known = np.ones((count, HORIZON_STEPS, GRID_CELLS, GRID_CELLS), bool)
     maneuver = rng.normal(0.0, 1.0, (count, HORIZON_STEPS, 3)).astype(np.float32)
     history, *outcome = [pack(np.stack(masks)) for masks in (histories, futures, known, movings, presents)]
-    return Clips(
+    return ClipSet(
         history, motion_of(history), *outcome, maneuver, np.zeros(count, bool), np.arange(count, dtype=np.intp)
     )
 

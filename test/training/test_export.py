@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 from edge_worldmodel.backends import open_backend  # noqa: E402
 from edge_worldmodel.core.errors import ModelError  # noqa: E402
 from edge_worldmodel.core.tensors import NETWORKS  # noqa: E402
-from edge_worldmodel.store.manifest import load_model  # noqa: E402
+from edge_worldmodel.models.manifest import load_model  # noqa: E402
 from edge_worldmodel.training import export  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
 

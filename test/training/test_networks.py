@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the training environment: make setup-train")
 
-from edge_worldmodel.core import folding, tensors  # noqa: E402
+from edge_worldmodel.core import tensors  # noqa: E402
+from edge_worldmodel.core.model import context_channels as folding  # noqa: E402
 from edge_worldmodel.training.networks import Architecture, WorldNetworks, parameter_count  # noqa: E402
 
 SMALL = Architecture(encoder_width=16, denoiser_width=16, deep_width=16, decoder_width=16, posterior_width=16)

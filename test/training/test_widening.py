@@ -8,8 +8,7 @@ torch = pytest.importorskip("torch", reason="needs the training environment: mak
 
 from edge_worldmodel.core import tensors  # noqa: E402
 from edge_worldmodel.core.errors import ConfigError  # noqa: E402
-from edge_worldmodel.training.networks import Architecture, WorldNetworks  # noqa: E402
-from edge_worldmodel.training.widening import widened  # noqa: E402
+from edge_worldmodel.training.networks import Architecture, WorldNetworks, widened  # noqa: E402
 
 NARROW = Architecture(16, 16, 16, 16, 16, 16)
 WIDE = Architecture(24, 32, 20, 24, 20, 32)

@@ -14,10 +14,10 @@ import numpy as np
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.outcome import Trace
-from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S
+from edge_worldmodel.evaluation.controllers import CONTROL_PERIOD_S
 from edge_worldmodel.sim.robots import RobotSpec
 
-DELAY_S = LOOK_PERIOD_S + 0.05
+DELAY_S = CONTROL_PERIOD_S + 0.05
 """From a scan to the brakes: a control period, and what actuation takes."""
 STANDING_MPS = 0.1
 _ON_THE_SKIN_M = 0.05

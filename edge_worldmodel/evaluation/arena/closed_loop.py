@@ -18,16 +18,16 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from edge_worldmodel.evaluation.arena import failures
 from edge_worldmodel.evaluation.arena.journal import Journal, code_digest, episode_key
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
-from edge_worldmodel.evaluation.arena.outcome import Outcome
-from edge_worldmodel.evaluation.arena.scenario import Scenario, Wishes, load_scenario
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
+from edge_worldmodel.evaluation.arena.results import failures
+from edge_worldmodel.evaluation.arena.results.statistics import difference, plain, summarize
+from edge_worldmodel.evaluation.arena.scenario import Scenario, ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
-from edge_worldmodel.evaluation.arena.statistics import difference, plain, summarize
-from edge_worldmodel.evaluation.arena.tasks import Task, run_tasks
+from edge_worldmodel.evaluation.arena.tasks import EpisodeTask, run_tasks
 from edge_worldmodel.evaluation.controllers import NAMES, make_controller, tuned_settings
-from edge_worldmodel.evaluation.run_report import commit
+from edge_worldmodel.models.inventory import commit
 
 SCHEMA = 1
 _BUILT_IN = "crowd corridor crossing doorway circle tracks barn dynabarn gust stepout"
@@ -100,11 +100,11 @@ def _settings(planner: str, options: argparse.Namespace) -> tuple[tuple[str, Any
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """All episodes of a run: the scenarios that can be used, and the key and task of every episode."""
 
     scenarios: Mapping[str, Scenario]
-    episodes: Sequence[tuple[str, Task]]
+    episodes: Sequence[tuple[str, EpisodeTask]]
     skipped: Sequence[Skipped]
 
 
@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         path.unlink(missing_ok=True)
     journal = Journal(path)
     begin_s = time.monotonic()
-    keeper = failures.Keeper(options)
+    keeper = failures.FailureKeeper(options)
     interrupted = _drive(plan, journal, keeper, options)
     report = summary(plan, journal, options)
     report["wall_s"] = round(time.monotonic() - begin_s, 1)
@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if report["skipped"] or report["unfinished"] or broken else 0
 
 
-def make_plan(options: argparse.Namespace) -> Plan:
+def make_plan(options: argparse.Namespace) -> RunPlan:
     """Load every scenario; one that cannot be used is skipped by name.
 
     Raises:
@@ -136,7 +136,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     """
     if options.episodes < 1 or options.processes < 1:
         raise ScenarioError(f"--episodes {options.episodes} --processes {options.processes}: expected at least 1 each")
-    wishes = Wishes(
+    overrides = ScenarioOverrides(
         tuple(options.worlds), options.tracks, tuple(options.people) if options.people else None,
         options.max_speed, options.time_limit,
     )  # fmt: skip
@@ -144,7 +144,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     episodes, skipped = [], []
     for name in dict.fromkeys(options.scenario):
         try:
-            scenario = load_scenario(name, options.seed, wishes)
+            scenario = load_scenario(name, options.seed, overrides)
         except ScenarioError as error:
             skipped.append(Skipped(f"scenario {name}", str(error)))
             continue
@@ -155,14 +155,17 @@ def make_plan(options: argparse.Namespace) -> Plan:
             settings = _settings(planner, options)
             changed = None if settings is None else dict(settings)
             make_controller("ours" if planner == LIVE else planner, scenario.robot, scenario.max_speed_mps, changed)
-            tasks = [Task(name, options.seed, wishes, planner, index, settings) for index in range(options.episodes)]
+            tasks = [
+                EpisodeTask(name, options.seed, overrides, planner, index, settings)
+                for index in range(options.episodes)
+            ]
             episodes += [(episode_key(task, scenario.digest), task) for task in tasks]
     for entry in skipped:
         print(f"skipped: {entry.what}: {entry.why}", file=sys.stderr)
-    return Plan(scenarios, episodes, skipped)
+    return RunPlan(scenarios, episodes, skipped)
 
 
-def _drive(plan: Plan, journal: Journal, keeper: failures.Keeper, options: argparse.Namespace) -> bool:
+def _drive(plan: RunPlan, journal: Journal, keeper: failures.FailureKeeper, options: argparse.Namespace) -> bool:
     """Drive what is missing; return whether somebody interrupted it."""
     missing = journal.missing(plan.episodes)
     done = len(plan.episodes) - len(missing)
@@ -179,19 +182,19 @@ def _drive(plan: Plan, journal: Journal, keeper: failures.Keeper, options: argpa
     try:
         for result in tqdm(results, total=len(missing), unit="episode", disable=not sys.stderr.isatty()):
             journal.add(keys[result.task], result)
-            keeper.note(keys[result.task], result)
+            keeper.add(keys[result.task], result)
     except KeyboardInterrupt:
         print("closed-loop: interrupted; these are the figures so far, the same command goes on", file=sys.stderr)
         return True
     return False
 
 
-def summary(plan: Plan, journal: Journal, options: argparse.Namespace) -> dict[str, Any]:
+def summary(plan: RunPlan, journal: Journal, options: argparse.Namespace) -> dict[str, Any]:
     """Return the report: settings, figures of each planner on each scenario, and every episode."""
     results: dict[str, dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
     skipped, unfinished = list(plan.skipped), 0
-    outcomes: dict[tuple[str, str], dict[int, Outcome]] = {}
+    outcomes: dict[tuple[str, str], dict[int, EpisodeOutcome]] = {}
     for key, task in plan.episodes:
         name = plan.scenarios[task.scenario].name
         if key not in journal:
@@ -233,7 +236,7 @@ def _about(scenario: Scenario) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _differences(outcomes: Mapping[tuple[str, str], Mapping[int, Outcome]]) -> dict[str, Any]:
+def _differences(outcomes: Mapping[tuple[str, str], Mapping[int, EpisodeOutcome]]) -> dict[str, Any]:
     """Return how much more often `ours` succeeds than each other planner on the same episodes."""
     found: dict[str, Any] = {}
     for (scenario, planner), theirs in outcomes.items():

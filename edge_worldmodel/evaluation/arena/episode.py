@@ -13,11 +13,18 @@ from edge_worldmodel.core.geometry import relative, transform_points
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.avoidable import avoidable
-from edge_worldmodel.evaluation.arena.distances import Surroundings
-from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace, barn_score, tick_bin
-from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
-from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S, Command, Controller, Look, People, SteeringController
-from edge_worldmodel.sim.scanner import Scan
+from edge_worldmodel.evaluation.arena.clearance import FootprintClearance
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, Trace, barn_score, tick_bin
+from edge_worldmodel.evaluation.arena.scenario import EpisodeCase, Scenario
+from edge_worldmodel.evaluation.controllers import (
+    CONTROL_PERIOD_S,
+    Command,
+    Controller,
+    ControllerInput,
+    People,
+    SteeringController,
+)
+from edge_worldmodel.sim.sensors.scanner import SimulatedScan
 from edge_worldmodel.sim.simulation import Simulation
 
 INTRUSION_M = 0.45
@@ -26,7 +33,7 @@ _MEASURE_S = 0.05
 
 
 @dataclass
-class _Record:
+class _EpisodeRecord:
     """What is written down while the robot drives."""
 
     moments: list[tuple[Any, ...]] = field(default_factory=list)
@@ -41,23 +48,23 @@ class _Record:
 class Episode:
     """Drives one case; ``run`` is called once."""
 
-    def __init__(self, scenario: Scenario, case: Case, controller: Controller) -> None:
+    def __init__(self, scenario: Scenario, case: EpisodeCase, controller: Controller) -> None:
         """Build the world and tell the controller about the new task."""
         self._scenario, self._case, self._controller = scenario, case, controller
-        world = case.draft.world
+        world = case.drawn.world
         self._spec = world.robots[0].spec
         self._simulation = Simulation(world, case.simulation_seed)
-        self._surroundings = Surroundings(world, self._spec)
+        self._clearance = FootprintClearance(world, self._spec)
         self._start = np.array(world.robots[0].start)
         self._radii_m = np.array([person.radius_m for person in world.people])
         goal = np.array(world.robots[0].goal)
         self._goal = relative(self._start, goal)[:2]
-        self._record = _Record()
+        self._record = _EpisodeRecord()
         walls = self._outlines() if controller.knows_people else ()
         self._steering = isinstance(controller, SteeringController)
         controller.reset(self._spec, self._goal, case.planner_seed, walls)
 
-    def run(self) -> tuple[Outcome, Trace]:
+    def run(self) -> tuple[EpisodeOutcome, Trace]:
         """Drive until the goal, a contact or the time limit."""
         began_cpu_s, began_s = time.process_time(), time.perf_counter()
         self._measure(0.0)
@@ -92,7 +99,7 @@ class Episode:
             scan.range_max_m, (mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad),
         )  # fmt: skip
         people = self._people() if self._controller.knows_people else None
-        look = Look(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
+        look = ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
         began_s = time.perf_counter()
         command = self._controller.act(look)
         tick_s = time.perf_counter() - began_s
@@ -104,9 +111,9 @@ class Episode:
 
     def _drive(self, command: Command) -> str:
         """Follow a command until the next look; return how the episode ended, or nothing."""
-        simulation, step_s = self._simulation, self._case.draft.world.step_s
+        simulation, step_s = self._simulation, self._case.drawn.world.step_s
         simulation.command(*self._capped(command))
-        steps, measure = round(LOOK_PERIOD_S / step_s), max(round(_MEASURE_S / step_s), 1)
+        steps, measure = round(CONTROL_PERIOD_S / step_s), max(round(_MEASURE_S / step_s), 1)
         steering = self._steering
         steer = round(self._controller.steer_period_s / step_s) if steering else steps  # type: ignore[attr-defined]
         for step in range(1, steps + 1):
@@ -135,12 +142,12 @@ class Episode:
         return min(max(command.forward_mps, -cap), cap), command.yaw_rate_radps
 
     def _measure(self, duration_s: float) -> None:
-        """Look how close things are; ``duration_s`` have passed since the last time."""
+        """Measure how close things are; ``duration_s`` have passed since the last time."""
         record, simulation = self._record, self._simulation
         pose = simulation.pose()
-        to_person_m = self._surroundings.to_people(pose, simulation.people().positions)
+        to_person_m = self._clearance.to_people(pose, simulation.people().positions)
         record.nearest_person_m = min(record.nearest_person_m, to_person_m)
-        record.nearest_m = min(record.nearest_m, to_person_m, self._surroundings.to_solids(pose))
+        record.nearest_m = min(record.nearest_m, to_person_m, self._clearance.to_solids(pose))
         record.intrusion_s += duration_s if to_person_m < INTRUSION_M else 0.0
         record.path_m += float(np.hypot(*simulation.twist()[:2])) * duration_s
 
@@ -153,9 +160,9 @@ class Episode:
 
     def _outlines(self) -> tuple[Floats, ...]:
         from_world = relative(self._start, np.zeros(3))
-        return tuple(transform_points(from_world, solid.outline()) for solid in self._case.draft.world.solids)
+        return tuple(transform_points(from_world, solid.outline()) for solid in self._case.drawn.world.solids)
 
-    def _note(self, scan: Scan, command: Command) -> None:
+    def _note(self, scan: SimulatedScan, command: Command) -> None:
         simulation = self._simulation
         moment = (
             scan.stamp_ns, simulation.pose(), simulation.odom().pose, simulation.twist(), tuple(command),
@@ -170,22 +177,22 @@ class Episode:
             np.array(people), np.array(ranges, np.float32),
         )  # fmt: skip
 
-    def _outcome(self, ending: str, error: str) -> Outcome:
+    def _outcome(self, ending: str, error: str) -> EpisodeOutcome:
         record, simulation = self._record, self._simulation
         event = simulation.contact_events[0] if simulation.contact_events else None
         elapsed_s = self._elapsed_s()
         near_m = 0.0 if event else record.nearest_m
         near_person_m = 0.0 if event and event.kind == "person" else record.nearest_person_m
-        return Outcome(
+        return EpisodeOutcome(
             ending=ending,
-            label=self._case.draft.label,
+            label=self._case.drawn.label,
             time_s=elapsed_s,
             path_m=record.path_m,
             min_distance_m=near_m,
             person_distance_m=near_person_m if len(self._radii_m) else math.nan,
             intrusion_s=record.intrusion_s,
             jerk=mean_jerk(np.array([moment[3] for moment in record.moments])),
-            score=barn_score(ending == "success", elapsed_s, self._case.draft.shortest_m),
+            score=barn_score(ending == "success", elapsed_s, self._case.drawn.shortest_m),
             goal_distance_m=simulation.goal_distance(),
             touched=event.kind if event else "",
             contact_speed_mps=simulation.speed_before_step() if event else math.nan,
@@ -200,10 +207,10 @@ def mean_jerk(twists: Floats) -> float:
     if len(twists) < 4:
         return math.nan
     # The last moment comes less than a period after the one before.
-    second = np.diff(twists[:-1, :2], n=2, axis=0) / LOOK_PERIOD_S**2
+    second = np.diff(twists[:-1, :2], n=2, axis=0) / CONTROL_PERIOD_S**2
     return float(np.hypot(second[:, 0], second[:, 1]).mean())
 
 
-def run_episode(scenario: Scenario, index: int, controller: Controller) -> tuple[Outcome, Trace]:
+def run_episode(scenario: Scenario, index: int, controller: Controller) -> tuple[EpisodeOutcome, Trace]:
     """Drive episode ``index`` of a scenario."""
     return Episode(scenario, scenario.case(index), controller).run()

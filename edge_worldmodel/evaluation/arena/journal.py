@@ -11,20 +11,17 @@ from typing import Any
 
 import edge_worldmodel
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
-from edge_worldmodel.evaluation.arena.outcome import Outcome
-from edge_worldmodel.evaluation.arena.statistics import plain
-from edge_worldmodel.evaluation.arena.tasks import Done, Task
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
+from edge_worldmodel.evaluation.arena.results.statistics import plain
+from edge_worldmodel.evaluation.arena.tasks import EpisodeResult, EpisodeTask
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
 from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 
-_PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "sim", "store")
+_PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "models", "sim")
 _LIVE_PARTS = (*_PARTS_THAT_COUNT, "nodes")
-_NO_SAY = frozenset(
-    f"evaluation/arena/{name}.py"
-    for name in ("animation", "charts", "closed_loop", "failures", "mcap_trace", "report", "statistics")
-)
-"""Modules of the arena that show what happened and have no say in it."""
+_WITHOUT_EFFECT = ("evaluation/arena/results/", "evaluation/arena/closed_loop.py")
+"""Code of the arena that shows results and does not change how an episode goes."""
 
 
 @lru_cache(maxsize=2)
@@ -35,7 +32,7 @@ def code_digest(live: bool = False) -> str:
     for part in _LIVE_PARTS if live else _PARTS_THAT_COUNT:
         for path in sorted((package / part).rglob("*.py")):
             name = path.relative_to(package).as_posix()
-            if name not in _NO_SAY and (live or path.stem != "live_episode"):
+            if not name.startswith(_WITHOUT_EFFECT) and (live or path.stem != "live_episode"):
                 digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -54,7 +51,7 @@ def ours_digest(model_dir: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
-def episode_key(task: Task, scenario_digest: str) -> str:
+def episode_key(task: EpisodeTask, scenario_digest: str) -> str:
     """Return what says that two tasks are the same episode of the same planner: same code, settings and model."""
     settings = tuned_settings(task.planner) if task.settings is None else dict(task.settings)
     parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, sorted(settings.items())]
@@ -70,7 +67,7 @@ class Journal:
         """Read what is there; lines that were cut off or damaged are counted and run again."""
         self._path = path
         self.damaged = 0
-        self._done: dict[str, tuple[Outcome | None, str]] = {}
+        self._done: dict[str, tuple[EpisodeOutcome | None, str]] = {}
         if path.exists():
             for line in path.read_bytes().splitlines():
                 self._read(line)
@@ -82,7 +79,7 @@ class Journal:
             return
         try:
             row = json.loads(line)
-            outcome = Outcome.from_json(row["outcome"]) if row["outcome"] is not None else None
+            outcome = EpisodeOutcome.from_json(row["outcome"]) if row["outcome"] is not None else None
             self._done[str(row["key"])] = outcome, str(row["skipped"])
         except (ValueError, KeyError, TypeError, AttributeError):
             self.damaged += 1
@@ -95,11 +92,11 @@ class Journal:
         """Tell whether an episode is already done."""
         return key in self._done
 
-    def get(self, key: str) -> tuple[Outcome | None, str]:
+    def get(self, key: str) -> tuple[EpisodeOutcome | None, str]:
         """Return the outcome of an episode that is done, or why it was skipped."""
         return self._done[key]
 
-    def add(self, key: str, done: Done) -> None:
+    def add(self, key: str, done: EpisodeResult) -> None:
         """Write down one episode."""
         task = done.task
         row: dict[str, Any] = {
@@ -110,6 +107,6 @@ class Journal:
             file.write(json.dumps(plain(row)) + "\n")
         self._done[key] = done.outcome, done.skipped
 
-    def missing(self, keyed: Iterable[tuple[str, Task]]) -> list[tuple[str, Task]]:
+    def missing(self, keyed: Iterable[tuple[str, EpisodeTask]]) -> list[tuple[str, EpisodeTask]]:
         """Return the tasks that are not done yet."""
         return [(key, task) for key, task in keyed if key not in self._done]

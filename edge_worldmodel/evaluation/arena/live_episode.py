@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from edge_worldmodel.evaluation.arena.outcome import Outcome, barn_score
-from edge_worldmodel.evaluation.arena.scenario import Case, Scenario
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, barn_score
+from edge_worldmodel.evaluation.arena.scenario import EpisodeCase, Scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
-from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters
+from edge_worldmodel.evaluation.controllers.ours.parameters import graph_parameters
 from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.world_writer import write_world
 
@@ -28,14 +28,14 @@ _POLL_S = 0.25
 _START_S = 60.0
 
 
-def drive_live(scenario: Scenario, case: Case) -> Outcome:
+def drive_live(scenario: Scenario, case: EpisodeCase) -> EpisodeOutcome:
     """Drive one case through demo.launch.py.
 
     Raises:
         ScenarioError: the world cannot be said in a world file.
         LiveGraphError: the package is not built or not sourced.
     """
-    from edge_worldmodel.evaluation.live_graph import LiveGraph
+    from edge_worldmodel.evaluation.live.live_graph import LiveGraph
 
     with tempfile.TemporaryDirectory(prefix="live-episode-") as name:
         folder = Path(name)
@@ -45,17 +45,17 @@ def drive_live(scenario: Scenario, case: Case) -> Outcome:
     unknown: dict[str, Any] = dict.fromkeys(
         ("path_m", "min_distance_m", "person_distance_m", "intrusion_s", "jerk", "goal_distance_m"), math.nan
     )
-    score = barn_score(ending == "success", time_s, case.draft.shortest_m)
-    return Outcome(ending=ending, label=case.draft.label, time_s=time_s, score=score, error=error, **unknown)
+    score = barn_score(ending == "success", time_s, case.drawn.shortest_m)
+    return EpisodeOutcome(ending=ending, label=case.drawn.label, time_s=time_s, score=score, error=error, **unknown)
 
 
-def launch_arguments(scenario: Scenario, case: Case, folder: Path) -> dict[str, str]:
+def launch_arguments(scenario: Scenario, case: EpisodeCase, folder: Path) -> dict[str, str]:
     """Write world and parameters into a folder and return the arguments for demo.launch.py."""
-    from edge_worldmodel.evaluation.live_graph import share
+    from edge_worldmodel.evaluation.live.live_graph import share
 
     world, robot, params = folder / "world.yaml", folder / "robot.yaml", folder / "params.yaml"
     try:
-        write_world(case.draft.world, world)
+        write_world(case.drawn.world, world)
     except WorldError as error:
         raise ScenarioError(f"{error}; the live graph cannot drive it") from error
     nodes = graph_parameters(scenario.robot, scenario.max_speed_mps)

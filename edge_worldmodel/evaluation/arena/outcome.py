@@ -17,7 +17,7 @@ _BARN_SPEED_MPS = 2.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EpisodeOutcome:
     """The figures of one episode; all but the measured times are the same in every run with its seed.
 
     ``min_distance_m`` is the smallest gap between the footprint and anything, ``person_distance_m`` and
@@ -53,7 +53,7 @@ class Outcome:
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in plain.items()}
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> Outcome:
+    def from_json(cls, plain: dict[str, Any]) -> EpisodeOutcome:
         """Return what ``to_json`` was called on.
 
         Raises:

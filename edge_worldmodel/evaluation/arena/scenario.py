@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.evaluation.arena.source import Draft, Inputs, ScenarioError, Source
+from edge_worldmodel.evaluation.arena.source import DrawnWorld, ScenarioError, Source, SourceInputs
 from edge_worldmodel.evaluation.arena.sources import KINDS, make_source
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
@@ -20,7 +20,7 @@ _MOST_TIME_S = 600.0
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ScenarioOverrides:
     """What the command line sets over the scenario file; None: as in the file."""
 
     worlds: tuple[Path, ...] = ()
@@ -31,11 +31,11 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Case:
+class EpisodeCase:
     """One episode to be driven: the world, and the seeds of everything random in it."""
 
     index: int
-    draft: Draft
+    drawn: DrawnWorld
     simulation_seed: int
     planner_seed: int
 
@@ -57,22 +57,22 @@ class Scenario:
     seed: int
     digest: str
 
-    def case(self, index: int) -> Case:
+    def case(self, index: int) -> EpisodeCase:
         """Return episode ``index``: the same for every planner, process and machine."""
         root = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode()), index])
         world_seed, simulation_seed, planner_seed = root.spawn(3)
         try:
-            draft = self.source.draw(index, np.random.default_rng(world_seed))
+            drawn = self.source.draw(index, np.random.default_rng(world_seed))
         except WorldError as error:
             raise ScenarioError(f"scenario {self.name}, episode {index}: {error}") from error
-        return Case(index, draft, _number(simulation_seed), _number(planner_seed))
+        return EpisodeCase(index, drawn, _number(simulation_seed), _number(planner_seed))
 
 
 def _number(seed: np.random.SeedSequence) -> int:
     return int(seed.generate_state(1, np.uint32)[0])
 
 
-def load_scenario(name: str, seed: int, wishes: Wishes | None = None) -> Scenario:
+def load_scenario(name: str, seed: int, overrides: ScenarioOverrides | None = None) -> Scenario:
     """Read a scenario: a built-in name, or the path of a .yaml file.
 
     Raises:
@@ -82,7 +82,7 @@ def load_scenario(name: str, seed: int, wishes: Wishes | None = None) -> Scenari
     text = _read(path)
     try:
         fields = Fields(yaml.safe_load(text), path.name)
-        scenario = _scenario(fields, path, seed, wishes or Wishes())
+        scenario = _scenario(fields, path, seed, overrides or ScenarioOverrides())
         fields.finish()
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error}") from error
@@ -90,7 +90,7 @@ def load_scenario(name: str, seed: int, wishes: Wishes | None = None) -> Scenari
         raise ScenarioError(f"{path}: not valid YAML: {error}") from error
     except (WorldError, ConfigError) as error:
         raise ScenarioError(f"{path}: {error}") from error
-    parts = [text, repr(wishes or Wishes()), scenario.digest]
+    parts = [text, repr(overrides or ScenarioOverrides()), scenario.digest]
     return replace(scenario, digest=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16])
 
 
@@ -99,7 +99,7 @@ def scenario_folder() -> Path:
     beside = Path(__file__).resolve().parents[3] / "worlds" / "scenarios"
     if beside.is_dir():
         return beside
-    from edge_worldmodel.evaluation.live_graph import share
+    from edge_worldmodel.evaluation.live.live_graph import share
 
     return share() / "worlds" / "scenarios"
 
@@ -122,15 +122,15 @@ def _read(path: Path) -> str:
         raise ScenarioError(f"{path}: cannot be read: {error}") from error
 
 
-def _scenario(fields: Fields, path: Path, seed: int, wishes: Wishes) -> Scenario:
+def _scenario(fields: Fields, path: Path, seed: int, overrides: ScenarioOverrides) -> Scenario:
     kind = fields.text("kind", choices=KINDS)
     robot = _robot(fields)
     speed_mps = fields.number("max_speed", robot.max_speed_mps, minimum=0.05, maximum=robot.max_speed_mps)
     limit_s = fields.number("time_limit", 60.0, minimum=1.0, maximum=_MOST_TIME_S)
-    if wishes.max_speed_mps is not None:
-        speed_mps = min(wishes.max_speed_mps, robot.max_speed_mps)
-    limit_s = limit_s if wishes.time_limit_s is None else wishes.time_limit_s
-    inputs = Inputs(robot, limit_s, speed_mps, seed, wishes.worlds, wishes.tracks, wishes.people)
+    if overrides.max_speed_mps is not None:
+        speed_mps = min(overrides.max_speed_mps, robot.max_speed_mps)
+    limit_s = limit_s if overrides.time_limit_s is None else overrides.time_limit_s
+    inputs = SourceInputs(robot, limit_s, speed_mps, seed, overrides.worlds, overrides.tracks, overrides.people)
     source = make_source(kind)(fields, inputs)
     return Scenario(
         name=fields.text("name", path.stem),

@@ -32,7 +32,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Draft:
+class DrawnWorld:
     """One world to drive in: what it is called in the report and how long the shortest way to the goal is."""
 
     world: World
@@ -41,7 +41,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SourceInputs:
     """What a source may need: the robot, how long an episode lasts, and the data that the user gave."""
 
     robot: RobotSpec
@@ -58,16 +58,16 @@ class Source(Protocol):
 
     skipped: Sequence[Skipped]
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode; the same index and randomness give the same world."""
         ...
 
 
-MakeSource = Callable[[Fields, Inputs], Source]
+MakeSource = Callable[[Fields, SourceInputs], Source]
 """Reads the keys of its kind from a scenario file."""
 
 
-def data_files(inputs: Inputs, fields: Fields, suffix: str, wanted: str) -> list[Path]:
+def data_files(inputs: SourceInputs, fields: Fields, suffix: str, wanted: str) -> list[Path]:
     """Return the world files of a suffix that --worlds (or ``worlds:``) names, those of folders included.
 
     Raises:

@@ -9,15 +9,15 @@ from typing import Any
 
 from edge_worldmodel.evaluation.arena.episode import Episode
 from edge_worldmodel.evaluation.arena.live_episode import LIVE, drive_live
-from edge_worldmodel.evaluation.arena.outcome import Outcome, Trace
-from edge_worldmodel.evaluation.arena.scenario import Case, Scenario, Wishes, load_scenario
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, Trace
+from edge_worldmodel.evaluation.arena.scenario import EpisodeCase, Scenario, ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
-from edge_worldmodel.evaluation.arena.workers import one_thread_only, spread, spread_on_ray
 from edge_worldmodel.evaluation.controllers import Controller, make_controller
+from edge_worldmodel.training.workers import spread, spread_on_ray, use_one_opencv_thread
 
 
 @dataclass(frozen=True)
-class Task:
+class EpisodeTask:
     """One episode of one planner; all that a worker elsewhere needs to know.
 
     ``settings`` are (name, value) pairs over the planner's own defaults, () for just these; None: the tuned ones. With
@@ -26,7 +26,7 @@ class Task:
 
     scenario: str
     seed: int
-    wishes: Wishes
+    overrides: ScenarioOverrides
     planner: str
     index: int
     settings: tuple[tuple[str, Any], ...] | None = None
@@ -34,46 +34,48 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Done:
+class EpisodeResult:
     """What came of a task: an outcome, or why there is none; and the trace of a failure if it was asked for."""
 
-    task: Task
-    outcome: Outcome | None
+    task: EpisodeTask
+    outcome: EpisodeOutcome | None
     skipped: str = ""
     trace: Trace | None = field(default=None, compare=False)
-    case: Case | None = field(default=None, compare=False)
+    case: EpisodeCase | None = field(default=None, compare=False)
 
 
 @lru_cache(maxsize=16)
-def _scenario(name: str, seed: int, wishes: Wishes) -> Scenario:
-    return load_scenario(name, seed, wishes)
+def _scenario(name: str, seed: int, overrides: ScenarioOverrides) -> Scenario:
+    return load_scenario(name, seed, overrides)
 
 
 @lru_cache(maxsize=64)
 def _controller(
-    planner: str, scenario: str, seed: int, wishes: Wishes, settings: tuple[tuple[str, Any], ...] | None
+    planner: str, scenario: str, seed: int, overrides: ScenarioOverrides, settings: tuple[tuple[str, Any], ...] | None
 ) -> Controller:
-    built = _scenario(scenario, seed, wishes)
+    built = _scenario(scenario, seed, overrides)
     chosen = None if settings is None else dict(settings)
     return make_controller(planner, built.robot, built.max_speed_mps, chosen)
 
 
-def run_task(task: Task) -> Done:
+def run_task(task: EpisodeTask) -> EpisodeResult:
     """Drive one episode; scenarios and planners are loaded once per process."""
-    scenario = _scenario(task.scenario, task.seed, task.wishes)
+    scenario = _scenario(task.scenario, task.seed, task.overrides)
     try:
         case = scenario.case(task.index)
         if task.planner == LIVE:
-            return Done(task, drive_live(scenario, case))
+            return EpisodeResult(task, drive_live(scenario, case))
     except ScenarioError as error:
-        return Done(task, None, skipped=str(error))
-    controller = _controller(task.planner, task.scenario, task.seed, task.wishes, task.settings)
+        return EpisodeResult(task, None, skipped=str(error))
+    controller = _controller(task.planner, task.scenario, task.seed, task.overrides, task.settings)
     outcome, trace = Episode(scenario, case, controller).run()
     wanted = task.keep_trace and outcome.ending != "success"
-    return Done(task, outcome, "", trace, case) if wanted else Done(task, outcome)
+    return EpisodeResult(task, outcome, "", trace, case) if wanted else EpisodeResult(task, outcome)
 
 
-def run_tasks(tasks: Sequence[Task], processes: int = 1, ray_address: str | None = None) -> Iterator[Done]:
+def run_tasks(
+    tasks: Sequence[EpisodeTask], processes: int = 1, ray_address: str | None = None
+) -> Iterator[EpisodeResult]:
     """Yield results as they come, in any order.
 
     Args:
@@ -87,7 +89,7 @@ def run_tasks(tasks: Sequence[Task], processes: int = 1, ray_address: str | None
     if ray_address is not None:
         yield from spread_on_ray(run_task, tasks, processes, ray_address)
     elif processes == 1:
-        one_thread_only()
+        use_one_opencv_thread()
         yield from map(run_task, tasks)
     else:
         yield from spread(run_task, tasks, processes)

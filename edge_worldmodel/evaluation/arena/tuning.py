@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.evaluation.arena.outcome import Outcome
-from edge_worldmodel.evaluation.arena.scenario import Wishes, load_scenario
-from edge_worldmodel.evaluation.arena.tasks import Task, run_tasks
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
+from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario
+from edge_worldmodel.evaluation.arena.tasks import EpisodeTask, run_tasks
 from edge_worldmodel.evaluation.controllers import NAMES, make_controller
 from edge_worldmodel.evaluation.controllers.tuned import SCHEMA, TUNED
-from edge_worldmodel.evaluation.run_report import commit
+from edge_worldmodel.models.inventory import commit
 
 TRAINING_SEED = 7_000
 """Far from the seeds that are evaluated with."""
@@ -123,7 +123,7 @@ def draw(planner: str, trials: int) -> list[dict[str, Any]]:
     return drawn[:trials]
 
 
-def utility(outcome: Outcome, time_limit_s: float) -> float:
+def utility(outcome: EpisodeOutcome, time_limit_s: float) -> float:
     """Return what an episode is worth: 1 for an instant arrival, 0.7 at the time limit, 0 for none, -1 for a touch."""
     if outcome.ending == "success":
         return 1.0 - _TIME_SHARE * min(outcome.time_s / time_limit_s, 1.0)
@@ -136,7 +136,9 @@ def _try(planner: str, settings: Mapping[str, Any], scenarios: Sequence[str], ep
     make_controller(planner, first.robot, first.max_speed_mps, settings)  # fails early, not in a worker
     pairs = tuple(sorted(settings.items()))
     tasks = [
-        Task(name, TRAINING_SEED, Wishes(), planner, index, pairs) for name in scenarios for index in range(episodes)
+        EpisodeTask(name, TRAINING_SEED, ScenarioOverrides(), planner, index, pairs)
+        for name in scenarios
+        for index in range(episodes)
     ]
     outcomes = [(done.task.scenario, done.outcome) for done in run_tasks(tasks, processes) if done.outcome is not None]
     # Results come in any order; sums shall not depend on it.

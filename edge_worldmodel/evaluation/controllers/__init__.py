@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import Any
 
 from edge_worldmodel.evaluation.controllers.controller import (
-    LOOK_PERIOD_S,
+    CONTROL_PERIOD_S,
     STOP,
     Command,
     Controller,
     ControllerError,
-    Look,
+    ControllerInput,
     People,
     SteeringController,
 )
@@ -20,13 +20,13 @@ from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 from edge_worldmodel.sim.robots import RobotSpec
 
 __all__ = [
-    "LOOK_PERIOD_S",
+    "CONTROL_PERIOD_S",
     "NAMES",
     "STOP",
     "Command",
     "Controller",
     "ControllerError",
-    "Look",
+    "ControllerInput",
     "People",
     "SteeringController",
     "make_controller",
@@ -37,11 +37,11 @@ Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
 
 # Modules are loaded when chosen: each needs only its own libraries.
 _MODULES = {
-    "ours": "ours",
-    "ours_frozen": "ours_with",
-    "ours_cv": "ours_with",
-    "ours_unconditioned": "ours_with",
-    "ours_calm": "ours_with",
+    "ours": "ours.ours",
+    "ours_frozen": "ours.variants",
+    "ours_cv": "ours.variants",
+    "ours_unconditioned": "ours.variants",
+    "ours_calm": "ours.variants",
     "dwa": "dwa",
     "mppi_static": "mppi",
     "mppi_cv": "mppi",

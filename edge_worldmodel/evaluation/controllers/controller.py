@@ -11,7 +11,7 @@ from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.robots import RobotSpec
 
-LOOK_PERIOD_S = 0.1
+CONTROL_PERIOD_S = 0.1
 """All controllers are given a look this often; their command holds until the next one."""
 
 
@@ -39,7 +39,7 @@ class People:
 
 
 @dataclass(frozen=True)
-class Look:
+class ControllerInput:
     """What a controller knows at one moment.
 
     ``sweep`` is in the base frame, ``pose`` (3,) in the odom frame, ``twist`` (3,) in the base frame, ``goal`` (2,)
@@ -73,7 +73,7 @@ class Controller(Protocol):
         """
         ...
 
-    def act(self, look: Look) -> Command:
+    def act(self, look: ControllerInput) -> Command:
         """Decide how to drive until the next look."""
         ...
 

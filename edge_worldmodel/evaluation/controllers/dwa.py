@@ -18,8 +18,8 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.controller import STOP, Command
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
-from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, Scene
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, NavigationState
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
 
@@ -54,7 +54,7 @@ class Dwa(LocalPlanner):
     def begin(self, rng: np.random.Generator) -> None:
         """Nothing is kept and nothing is random."""
 
-    def choose(self, scene: Scene) -> Command:
+    def choose(self, scene: NavigationState) -> Command:
         """Score the window and take the best admissible arc; none: stop."""
         speeds, turns = self._window(scene.look.twist)
         ahead = arcs(scene.pose, speeds, turns, self.config.horizon_s, _STEPS)
@@ -87,7 +87,7 @@ class Dwa(LocalPlanner):
         turns = np.append(np.linspace(right, left, cfg.turns), np.clip(0.0, right, left))
         return speeds, turns
 
-    def _free_s(self, scene: Scene, ahead: Arcs) -> Floats:
+    def _free_s(self, scene: NavigationState, ahead: Arcs) -> Floats:
         """Return (n,) how long each arc is free; standing inside of the margin, only what comes nearer counts."""
         cos, sin = np.cos(ahead.yaw), np.sin(ahead.yaw)
         discs = [scene.costmap.distance_of(ahead.x + cos * c, ahead.y + sin * c) for c in self.footprint.centres_m]
@@ -98,7 +98,7 @@ class Dwa(LocalPlanner):
         first = np.where(blocked.any(axis=1), np.argmax(blocked, axis=1), _STEPS + 1)
         return np.where(first > _STEPS, math.inf, times_s[np.maximum(np.minimum(first, _STEPS) - 1, 0)])
 
-    def _score(self, scene: Scene, ahead: Arcs, speed: Floats, free_s: Floats) -> Floats:
+    def _score(self, scene: NavigationState, ahead: Arcs, speed: Floats, free_s: Floats) -> Floats:
         cfg = self.config
         target = scene.path[min(len(scene.path) - 1, round(cfg.lookahead_m / SPACING_M))]
         # Where the robot would be when it has stopped turning.

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.controllers.controller import STOP, Command, Look
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
-from edge_worldmodel.evaluation.controllers.footprint import Footprint, footprint_of
-from edge_worldmodel.evaluation.controllers.guidance import Guidance
-from edge_worldmodel.evaluation.controllers.recovery import Recovery
+from edge_worldmodel.evaluation.controllers.controller import STOP, Command, ControllerInput
+from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDiscs, footprint_discs
+from edge_worldmodel.evaluation.controllers.costmap.guidance import Guidance
+from edge_worldmodel.evaluation.controllers.recovery import BaselineRecovery
 from edge_worldmodel.sim.robots import RobotSpec
 
 ARRIVED_M = 0.1
@@ -22,7 +22,7 @@ ARRIVED_M = 0.1
 
 
 @dataclass(frozen=True)
-class Limits:
+class CommandLimits:
     """What may be commanded."""
 
     forward_mps: float
@@ -35,9 +35,9 @@ class Limits:
     """Smallest circle that can be driven; 0 where the robot turns on the spot."""
 
 
-def limits_of(robot: RobotSpec, max_speed_mps: float) -> Limits:
+def command_limits(robot: RobotSpec, max_speed_mps: float) -> CommandLimits:
     """Return a robot's own limits under a speed cap."""
-    return Limits(
+    return CommandLimits(
         forward_mps=min(robot.max_speed_mps, max_speed_mps),
         reverse_mps=min(robot.max_reverse_mps, max_speed_mps),
         yaw_rate_radps=robot.max_yaw_rate_radps,
@@ -49,10 +49,10 @@ def limits_of(robot: RobotSpec, max_speed_mps: float) -> Limits:
 
 
 @dataclass(frozen=True)
-class Scene:
+class NavigationState:
     """One look with what follows from it; ``path`` (n, 2) from the robot to the goal, all in the odom frame."""
 
-    look: Look
+    look: ControllerInput
     costmap: Costmap
     path: Floats
 
@@ -74,24 +74,24 @@ class LocalPlanner(ABC):
         self._prepare(robot)
 
     def _prepare(self, robot: RobotSpec) -> None:
-        self.limits = limits_of(robot, self._max_speed_mps)
-        self.footprint: Footprint = footprint_of(robot)
+        self.limits = command_limits(robot, self._max_speed_mps)
+        self.footprint: FootprintDiscs = footprint_discs(robot)
         self._costmap = Costmap(self.footprint)
         self._guidance = Guidance(self.footprint)
-        self._recovery = Recovery(self.footprint, self.limits.reverse_mps)
+        self._recovery = BaselineRecovery(self.footprint, self.limits.reverse_mps)
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
         """Begin an episode with an empty map; walls are not looked at."""
         self._prepare(robot)
         self.begin(np.random.default_rng(seed))
 
-    def act(self, look: Look) -> Command:
+    def act(self, look: ControllerInput) -> Command:
         """Update the map and the path, then choose; back up or spin when stuck."""
         self._costmap.update(look.sweep, look.pose)
         if np.hypot(*(look.goal - look.pose[:2])) < ARRIVED_M:
             return STOP
         path = self._guidance.path(self._costmap, look.pose[:2], look.goal)
-        command = self.choose(Scene(look, self._costmap, path))
+        command = self.choose(NavigationState(look, self._costmap, path))
         return self._recovery.command(look.stamp_ns * 1e-9, look.pose, path, self._costmap) or command
 
     @abstractmethod
@@ -99,5 +99,5 @@ class LocalPlanner(ABC):
         """Forget the last episode."""
 
     @abstractmethod
-    def choose(self, scene: Scene) -> Command:
+    def choose(self, scene: NavigationState) -> Command:
         """Decide how to drive."""

@@ -9,49 +9,20 @@ runs 20 in a second, the arena's scanner 10.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.evaluation.controllers import mppi_critics as critics
-from edge_worldmodel.evaluation.controllers.clusters import ClusterTracker, Tracks
-from edge_worldmodel.evaluation.controllers.controller import LOOK_PERIOD_S, STOP, Command
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
-from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, Scene
-from edge_worldmodel.evaluation.controllers.mppi_critics import Rollouts, Surroundings
+from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S, STOP, Command
+from edge_worldmodel.evaluation.controllers.costmap.clusters import ClusterTracker, ClusterTracks
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, NavigationState
+from edge_worldmodel.evaluation.controllers.mppi_config import MppiConfig
+from edge_worldmodel.evaluation.controllers.mppi_critics import CriticData, Rollouts
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
-
-
-@dataclass(frozen=True)
-class MppiConfig(Config):
-    """Nav2's names in our units; the critics' weights begin with the critic's name."""
-
-    batch_size: int = param(1000, "trajectories drawn", minimum=10, maximum=10000)
-    time_steps: int = param(56, "points of a trajectory", minimum=10, maximum=200)
-    model_dt_s: float = param(0.05, "time between two points", minimum=0.01, maximum=0.2)
-    speed_std_mps: float = param(0.2, "spread of the drawn speeds", minimum=0.01)
-    turn_std_radps: float = param(0.4, "spread of the drawn yaw rates", minimum=0.01)
-    min_speed_mps: float = param(-0.35, "lowest speed, negative: backwards", maximum=0.0)
-    max_turn_radps: float = param(1.9, "highest yaw rate", minimum=0.1)
-    temperature: float = param(0.3, "how much of the worse trajectories counts", minimum=0.001)
-    gamma: float = param(0.015, "smoothness against low energy", minimum=0.0)
-    prune_m: float = param(1.5, "how much of the path is looked at", minimum=0.5, maximum=10.0)
-    inflation_m: float = param(0.7, "distance up to which obstacles cost", minimum=0.1, maximum=3.0)
-    cost_scaling: float = param(3.0, "how fast the cost of obstacles falls [1/m]", minimum=0.1)
-    constraint_weight: float = param(4.0, "weight of staying within the limits", minimum=0.0)
-    cost_weight: float = param(3.81, "weight of the costmap", minimum=0.0)
-    critical_cost: float = param(300.0, "cost of a point whose inscribed circle touches", minimum=0.0)
-    collision_cost: float = param(1e6, "cost of a collision", minimum=0.0)
-    goal_weight: float = param(5.0, "weight of the distance to the goal, near it", minimum=0.0)
-    align_weight: float = param(14.0, "weight of staying on the path", minimum=0.0)
-    follow_weight: float = param(5.0, "weight of getting on along the path", minimum=0.0)
-    angle_weight: float = param(2.0, "weight of facing along the path", minimum=0.0)
-    forward_weight: float = param(5.0, "weight of not going backwards", minimum=0.0)
-
 
 # Quadratic smoothing over 9 points (Savitzky and Golay, 1964), as Nav2 applies it to its result.
 _SMOOTHING = np.array([-21.0, 14.0, 39.0, 54.0, 59.0, 54.0, 39.0, 14.0, -21.0]) / 231.0
@@ -85,12 +56,12 @@ class Mppi(LocalPlanner):
         self._noise[1] *= cfg.turn_std_radps
         self._tracker = ClusterTracker()
 
-    def choose(self, scene: Scene) -> Command:
+    def choose(self, scene: NavigationState) -> Command:
         """Shift, optimise once, command what is planned until the next look; stop when everything collides."""
-        shift = max(round(LOOK_PERIOD_S / self.config.model_dt_s), 1)
+        shift = max(round(CONTROL_PERIOD_S / self.config.model_dt_s), 1)
         self._controls = np.concatenate([self._controls[:, shift:], self._controls[:, -1:].repeat(shift, 1)], axis=1)
         rollouts = self._roll_out(scene, self._controls[..., None] + self._noise)
-        costs, collides = critics.score(rollouts, self._surroundings(scene), self.config)
+        costs, collides = critics.score(rollouts, self._critic_data(scene), self.config)
         if collides.all():
             self.begin_again()
             return STOP
@@ -104,19 +75,19 @@ class Mppi(LocalPlanner):
         self._controls[:] = 0.0
         self._history[:] = 0.0
 
-    def _surroundings(self, scene: Scene) -> Surroundings:
+    def _critic_data(self, scene: NavigationState) -> CriticData:
         # Nav2's guide: the pruned path must reach as far as the robot can within the horizon.
         cfg = self.config
         reach_m = max(cfg.prune_m, 1.1 * self.limits.forward_mps * cfg.time_steps * cfg.model_dt_s)
         ahead = scene.path[: max(round(reach_m / SPACING_M), 2)]
-        tracks = Tracks.none()
+        tracks = ClusterTracks.none()
         distance_m = scene.costmap.distance_m
         look = scene.look
         if self._predicts:
             self._tracker.update(look.stamp_ns, look.sweep, look.pose)
             tracks = self._tracker.tracks().moving().near(look.pose[:2], 5.0, 12)
             distance_m = scene.costmap.without(tracks.positions, tracks.radii_m + 0.15)
-        return Surroundings(scene.costmap, distance_m, ahead, look.pose, look.goal, self.footprint, tracks)
+        return CriticData(scene.costmap, distance_m, ahead, look.pose, look.goal, self.footprint, tracks)
 
     def _bounds(self) -> tuple[Tensor, Tensor]:
         limits, cfg = self.limits, self.config
@@ -124,7 +95,7 @@ class Mppi(LocalPlanner):
         low = [max(-limits.reverse_mps, cfg.min_speed_mps), -turn]
         return np.array(low, np.float32), np.array([limits.forward_mps, turn], np.float32)
 
-    def _roll_out(self, scene: Scene, controls: Tensor) -> Rollouts:
+    def _roll_out(self, scene: NavigationState, controls: Tensor) -> Rollouts:
         """Return what controls (2, T, n) lead to, from the present twist within the accelerations."""
         dt = np.float32(self.config.model_dt_s)
         start, limits = scene.pose.astype(np.float32), self.limits

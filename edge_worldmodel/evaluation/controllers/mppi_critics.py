@@ -9,20 +9,17 @@ prefer forward; twirling is off, as in Nav2's defaults.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats, Tensor
-from edge_worldmodel.evaluation.controllers.clusters import Tracks
-from edge_worldmodel.evaluation.controllers.costmap import CELL_M, CELLS, Costmap
-from edge_worldmodel.evaluation.controllers.footprint import Footprint
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
-
-if TYPE_CHECKING:
-    from edge_worldmodel.evaluation.controllers.mppi import MppiConfig
+from edge_worldmodel.evaluation.controllers.costmap.clusters import ClusterTracks
+from edge_worldmodel.evaluation.controllers.costmap.costmap import CELL_M, CELLS, Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDiscs
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.mppi_config import MppiConfig
 
 _COST_STEP = 2
 _ALIGN_STEP = 4
@@ -50,7 +47,7 @@ class Rollouts:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class CriticData:
     """What trajectories are scored against, odom frame: obstacles, path ahead (p, 2), robot, goal, moving clusters."""
 
     costmap: Costmap
@@ -58,8 +55,8 @@ class Surroundings:
     path: Floats
     pose: Floats
     goal: Floats
-    footprint: Footprint
-    tracks: Tracks
+    footprint: FootprintDiscs
+    tracks: ClusterTracks
 
     @property
     def to_goal_m(self) -> float:
@@ -80,36 +77,36 @@ class Surroundings:
         return nearest
 
 
-def score(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> tuple[Tensor, NDArray[np.bool_]]:
+def score(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Tensor, NDArray[np.bool_]]:
     """Return costs (n,) and whether each trajectory collides (n,)."""
-    costs, collides = cost(rollouts, around, config)
-    costs = costs + constraint(rollouts, config) + forward(rollouts, around, config)
-    if around.to_goal_m < _GOAL_NEAR_M:
-        costs += goal(rollouts, around, config)
-    if len(around.path) > 1 and around.to_goal_m > _PATH_NEAR_M:
-        furthest = furthest_reached(rollouts, around)
-        blocked = around.distance_m[around.costmap.cells_of(around.path)] < around.footprint.inscribed_m
-        costs += align(rollouts, around, config, furthest, blocked)
-        if around.to_goal_m > _GOAL_NEAR_M:
-            costs += follow(rollouts, around, config, furthest, blocked)
-        costs += angle(rollouts, around, config, furthest)
+    costs, collides = cost(rollouts, data, config)
+    costs = costs + constraint(rollouts, config) + forward(rollouts, data, config)
+    if data.to_goal_m < _GOAL_NEAR_M:
+        costs += goal(rollouts, data, config)
+    if len(data.path) > 1 and data.to_goal_m > _PATH_NEAR_M:
+        furthest = furthest_reached(rollouts, data)
+        blocked = data.distance_m[data.costmap.cells_of(data.path)] < data.footprint.inscribed_m
+        costs += align(rollouts, data, config, furthest, blocked)
+        if data.to_goal_m > _GOAL_NEAR_M:
+            costs += follow(rollouts, data, config, furthest, blocked)
+        costs += angle(rollouts, data, config, furthest)
     return costs, collides
 
 
-def cost(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> tuple[Tensor, NDArray[np.bool_]]:
+def cost(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Tensor, NDArray[np.bool_]]:
     """Cost of being near obstacles, and of touching them with the footprint."""
     x, y, yaw = (values[::_COST_STEP] for values in (rollouts.x, rollouts.y, rollouts.yaw))
     times_s = (rollouts.dt_s * (1 + _COST_STEP * np.arange(len(x)))).astype(np.float32)
-    footprint = around.footprint
-    centre_m = around.distance_at(x, y, times_s)
+    footprint = data.footprint
+    centre_m = data.distance_at(x, y, times_s)
     nearest, cos, sin = centre_m, np.cos(yaw), np.sin(yaw)
     for along in footprint.centres_m.astype(np.float32):
         if along != 0.0:
-            nearest = np.minimum(nearest, around.distance_at(x + along * cos, y + along * sin, times_s))
+            nearest = np.minimum(nearest, data.distance_at(x + along * cos, y + along * sin, times_s))
     collides = (nearest < footprint.radius_m).any(axis=0)
     inflated = (_INSCRIBED - 1.0) * np.exp(-config.cost_scaling * (centre_m - footprint.inscribed_m))
     points = np.where(centre_m < config.inflation_m, inflated, 0.0)
-    if around.to_goal_m < _COST_NEAR_M:
+    if data.to_goal_m < _COST_NEAR_M:
         points[:] = 0.0
     points = np.where(centre_m < footprint.inscribed_m, config.critical_cost, points)
     total = np.where(collides, config.collision_cost, points.sum(axis=0))
@@ -123,29 +120,29 @@ def constraint(rollouts: Rollouts, config: MppiConfig) -> Tensor:
     return (config.constraint_weight * rollouts.dt_s * beyond.sum(axis=0)).astype(np.float32)
 
 
-def forward(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> Tensor:
+def forward(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> Tensor:
     """Cost of going backwards, but not right before the goal."""
-    if around.to_goal_m < _PATH_NEAR_M:
+    if data.to_goal_m < _PATH_NEAR_M:
         return np.zeros(rollouts.x.shape[1], np.float32)
     backwards = np.maximum(-rollouts.speeds[0], 0.0)
     return (config.forward_weight * rollouts.dt_s * backwards.sum(axis=0)).astype(np.float32)
 
 
-def goal(rollouts: Rollouts, around: Surroundings, config: MppiConfig) -> Tensor:
+def goal(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> Tensor:
     """Mean distance to the goal."""
-    x, y = around.goal.astype(np.float32)
+    x, y = data.goal.astype(np.float32)
     return (config.goal_weight * np.hypot(rollouts.x - x, rollouts.y - y).mean(axis=0)).astype(np.float32)
 
 
-def furthest_reached(rollouts: Rollouts, around: Surroundings) -> int:
+def furthest_reached(rollouts: Rollouts, data: CriticData) -> int:
     """Return the index of the furthest path point that is the nearest one to any trajectory's end."""
-    path = around.path.astype(np.float32)
+    path = data.path.astype(np.float32)
     gap = (rollouts.x[-1] - path[:, :1]) ** 2 + (rollouts.y[-1] - path[:, 1:]) ** 2
     return int(np.argmin(gap, axis=0).max())
 
 
 def align(
-    rollouts: Rollouts, around: Surroundings, config: MppiConfig, furthest: int, blocked: NDArray[np.bool_]
+    rollouts: Rollouts, data: CriticData, config: MppiConfig, furthest: int, blocked: NDArray[np.bool_]
 ) -> Tensor:
     """Mean distance to the path point that lies as far along the path as the trajectory has come."""
     none = np.zeros(rollouts.x.shape[1], np.float32)
@@ -154,7 +151,7 @@ def align(
         return none
     x, y = rollouts.x[::_ALIGN_STEP], rollouts.y[::_ALIGN_STEP]
     along = np.cumsum(np.hypot(np.diff(x, axis=0), np.diff(y, axis=0)), axis=0)
-    path = around.path.astype(np.float32)
+    path = data.path.astype(np.float32)
     # The points of a path are evenly apart, so the way along it is an index.
     nearest = np.minimum(np.rint(along * np.float32(1.0 / SPACING_M)).astype(np.int32), len(path) - 1)
     gap = np.hypot(x[1:] - path[nearest, 0], y[1:] - path[nearest, 1])
@@ -164,21 +161,21 @@ def align(
 
 
 def follow(
-    rollouts: Rollouts, around: Surroundings, config: MppiConfig, furthest: int, blocked: NDArray[np.bool_]
+    rollouts: Rollouts, data: CriticData, config: MppiConfig, furthest: int, blocked: NDArray[np.bool_]
 ) -> Tensor:
     """Distance of a trajectory's end to a point a little further on the path."""
-    index = min(furthest + _FOLLOW_OFFSET, len(around.path) - 1)
-    while index < len(around.path) - 1 and blocked[index]:
+    index = min(furthest + _FOLLOW_OFFSET, len(data.path) - 1)
+    while index < len(data.path) - 1 and blocked[index]:
         index += 1
-    x, y = around.path[index].astype(np.float32)
+    x, y = data.path[index].astype(np.float32)
     return (config.follow_weight * np.hypot(rollouts.x[-1] - x, rollouts.y[-1] - y)).astype(np.float32)
 
 
-def angle(rollouts: Rollouts, around: Surroundings, config: MppiConfig, furthest: int) -> Tensor:
+def angle(rollouts: Rollouts, data: CriticData, config: MppiConfig, furthest: int) -> Tensor:
     """Angle between a trajectory's end and a point ahead, where the robot does not face it yet."""
-    point = around.path[min(furthest + _ANGLE_OFFSET, len(around.path) - 1)]
-    offset = point - around.pose[:2]
-    facing = wrap_angle(np.arctan2(offset[1], offset[0]) - around.pose[2])
+    point = data.path[min(furthest + _ANGLE_OFFSET, len(data.path) - 1)]
+    offset = point - data.pose[:2]
+    facing = wrap_angle(np.arctan2(offset[1], offset[0]) - data.pose[2])
     if abs(facing) < _MAX_ANGLE_RAD:
         return np.zeros(rollouts.x.shape[1], np.float32)
     bearing = np.arctan2(point[1] - rollouts.y[-1], point[0] - rollouts.x[-1])

@@ -16,11 +16,11 @@ import numpy as np
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.controllers.controller import STOP, Command, ControllerError, Look, People
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
-from edge_worldmodel.evaluation.controllers.footprint import footprint_of
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M, Guidance
-from edge_worldmodel.evaluation.controllers.local_planner import ARRIVED_M, limits_of
+from edge_worldmodel.evaluation.controllers.controller import STOP, Command, ControllerError, ControllerInput, People
+from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_discs
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M, Guidance
+from edge_worldmodel.evaluation.controllers.local_planner import ARRIVED_M, command_limits
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
 
@@ -68,8 +68,8 @@ class Orca:
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
         """Begin an episode among walls; nothing is random."""
-        self._limits = limits_of(robot, self._max_speed_mps)
-        footprint = footprint_of(robot)
+        self._limits = command_limits(robot, self._max_speed_mps)
+        footprint = footprint_discs(robot)
         # RVO2's discs do not turn: a rectangle is as wide as its covering discs where it drives ahead.
         self._radius_m = footprint.radius_m + self.config.margin_m
         self._costmap, self._guidance = Costmap(footprint), Guidance(footprint)
@@ -84,7 +84,7 @@ class Orca:
         self._simulator.process_obstacles()
         self._simulator.add_agent((0.0, 0.0))
 
-    def act(self, look: Look) -> Command:
+    def act(self, look: ControllerInput) -> Command:
         """Let RVO2 choose a velocity and turn it into a twist.
 
         Raises:
@@ -101,7 +101,7 @@ class Orca:
         self._place_people(look.people)
         return self._drive(look, self._velocity(look, wanted))
 
-    def _velocity(self, look: Look, wanted: Floats) -> Floats:
+    def _velocity(self, look: ControllerInput, wanted: Floats) -> Floats:
         simulator = self._simulator
         yaw = float(look.pose[2])
         simulator.set_agent_position(0, (float(look.pose[0]), float(look.pose[1])))
@@ -127,7 +127,7 @@ class Orca:
             simulator.set_agent_velocity(i + 1, speed)
             simulator.set_agent_pref_velocity(i + 1, speed)
 
-    def _drive(self, look: Look, velocity: Floats) -> Command:
+    def _drive(self, look: ControllerInput, velocity: Floats) -> Command:
         speed = float(np.hypot(*velocity))
         if speed < 1e-3:
             return STOP

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.evaluation.controllers.controller import LOOK_PERIOD_S, STOP, Command, ControllerError
-from edge_worldmodel.evaluation.controllers.costmap import CELL_M, CELLS
-from edge_worldmodel.evaluation.controllers.guidance import SPACING_M
-from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, Scene
+from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S, STOP, Command, ControllerError
+from edge_worldmodel.evaluation.controllers.costmap.costmap import CELL_M, CELLS
+from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
+from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, NavigationState
 from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
 
@@ -80,7 +80,7 @@ class PytorchMppi(LocalPlanner):
             u_max=torch.tensor([limits.forward_mps, limits.yaw_rate_radps]),
         )
 
-    def choose(self, scene: Scene) -> Command:
+    def choose(self, scene: NavigationState) -> Command:
         """Hand the scene over and ask the library for its command; stop when it is no number."""
         torch = self._torch
         target = scene.path[min(len(scene.path) - 1, round(self.config.lookahead_m / SPACING_M))]
@@ -96,7 +96,7 @@ class PytorchMppi(LocalPlanner):
 
     def _dynamics(self, state: Any, control: Any) -> Any:
         """Return the next states (n, 5: x, y, yaw, speed, yaw rate), speeds changing within the accelerations."""
-        torch, limits, dt = self._torch, self.limits, LOOK_PERIOD_S
+        torch, limits, dt = self._torch, self.limits, CONTROL_PERIOD_S
         x, y, yaw, v, w = state.unbind(-1)
         change = torch.clamp(control[..., 0] - v, -limits.deceleration_mps2 * dt, limits.acceleration_mps2 * dt)
         turn = limits.yaw_acceleration_radps2 * dt

@@ -9,8 +9,8 @@ import numpy as np
 from edge_worldmodel.core.geometry import compose, wrap_angle
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.controller import Command
-from edge_worldmodel.evaluation.controllers.costmap import Costmap
-from edge_worldmodel.evaluation.controllers.footprint import Footprint
+from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
+from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDiscs
 
 _NEEDED_M = 0.3
 _PATIENCE_S = 4.0
@@ -22,10 +22,10 @@ _LOOK_BACK_M = 0.15
 _MARGIN_M = 0.0
 
 
-class Recovery:
+class BaselineRecovery:
     """Watches the progress of one robot."""
 
-    def __init__(self, footprint: Footprint, max_reverse_mps: float) -> None:
+    def __init__(self, footprint: FootprintDiscs, max_reverse_mps: float) -> None:
         """Start with an episode."""
         self._footprint = footprint
         self._back_up_mps = min(_BACK_UP_MPS, max_reverse_mps)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
-from edge_worldmodel.placement.record import DEFAULT_VARIANT
+from edge_worldmodel.models.placement_record import DEFAULT_VARIANT
 
 MODEL = f"models/{DEFAULT_VARIANT}"
 """The model that the package comes with."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_worldmodel.core.cache.window_store import Entry, WindowStore
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, SceneStoreError
 from edge_worldmodel.core.types import Tensor
-from edge_worldmodel.core.window_store import Entry, WindowStore
 
 if TYPE_CHECKING:
     from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk

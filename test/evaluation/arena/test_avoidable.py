@@ -12,8 +12,8 @@ pytest.importorskip("mujoco")
 from edge_worldmodel.evaluation.arena.avoidable import avoidable
 from edge_worldmodel.evaluation.arena.episode import run_episode
 from edge_worldmodel.evaluation.arena.outcome import Trace
+from edge_worldmodel.evaluation.arena.results.statistics import summarize
 from edge_worldmodel.evaluation.arena.scenario import load_scenario
-from edge_worldmodel.evaluation.arena.statistics import summarize
 from edge_worldmodel.sim.robots import RobotSpec
 
 from .conftest import Straight

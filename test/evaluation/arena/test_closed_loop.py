@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena import charts, closed_loop, failures, report
-from edge_worldmodel.evaluation.arena.failures import folder_of
+from edge_worldmodel.evaluation.arena import closed_loop
+from edge_worldmodel.evaluation.arena.results import charts, failures, report
+from edge_worldmodel.evaluation.arena.results.failures import folder_of
 from edge_worldmodel.evaluation.controllers import ControllerError
 
 
@@ -67,7 +68,7 @@ def test_episodes_of_another_seed_are_not_taken_for_these(straight, barn, tmp_pa
 
 def test_what_was_tuned_since_is_driven_again(straight, barn, tmp_path, monkeypatch):
     from edge_worldmodel.evaluation.arena.journal import Journal, episode_key
-    from edge_worldmodel.evaluation.arena.tasks import Task
+    from edge_worldmodel.evaluation.arena.tasks import EpisodeTask
     from edge_worldmodel.evaluation.controllers import tuned
 
     closed_loop.run(barn)
@@ -77,20 +78,25 @@ def test_what_was_tuned_since_is_driven_again(straight, barn, tmp_path, monkeypa
     path.write_text(json.dumps({"schema": 1, "planners": {"dwa": {"settings": {"lookahead_m": 1.7}}}}))
     monkeypatch.setattr(tuned, "shipped", lambda _relative: path)
     assert len(Journal(journal).missing(closed_loop.make_plan(barn).episodes)) == 2
-    tuned_task, plain_task = (Task("barn", 0, closed_loop.Wishes(), "dwa", 0, chosen) for chosen in (None, ()))
+    tuned_task, plain_task = (
+        EpisodeTask("barn", 0, closed_loop.ScenarioOverrides(), "dwa", 0, chosen) for chosen in (None, ())
+    )
     assert episode_key(tuned_task, "") != episode_key(plain_task, "")
 
 
 def test_another_model_is_driven_again(tmp_path, monkeypatch):
     from edge_worldmodel.evaluation.arena import journal
-    from edge_worldmodel.evaluation.arena.tasks import Task
+    from edge_worldmodel.evaluation.arena.tasks import EpisodeTask
 
     keys = set()
     for text in ("one", "two"):
         (tmp_path / "manifest.json").write_text(text)
         journal.ours_digest.cache_clear()
         monkeypatch.setattr(journal, "MODEL", str(tmp_path))
-        keys |= {journal.episode_key(Task("barn", 0, closed_loop.Wishes(), p, 0, ()), "") for p in ("ours", "dwa")}
+        keys |= {
+            journal.episode_key(EpisodeTask("barn", 0, closed_loop.ScenarioOverrides(), p, 0, ()), "")
+            for p in ("ours", "dwa")
+        }
     journal.ours_digest.cache_clear()
     assert len(keys) == 3, "two for ours and one for dwa, which has no model"
 

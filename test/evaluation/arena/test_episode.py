@@ -7,7 +7,7 @@ import pytest
 
 from edge_worldmodel.evaluation.arena.episode import mean_jerk, run_episode
 from edge_worldmodel.evaluation.arena.outcome import barn_score
-from edge_worldmodel.evaluation.arena.scenario import Wishes, load_scenario
+from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.controllers import Command
 
 from .conftest import Straight
@@ -40,7 +40,7 @@ def test_who_does_not_move_runs_out_of_time(open_floor):
 
 
 def test_a_wall_in_the_way_is_a_contact(barn_file):
-    scenario = load_scenario("barn", 0, Wishes(worlds=(barn_file,)))
+    scenario = load_scenario("barn", 0, ScenarioOverrides(worlds=(barn_file,)))
     endings = {o.label: o for o in (run_episode(scenario, index, Straight(0.5))[0] for index in range(2))}
     assert endings["world 1"].ending == "success"
     assert endings["world 1"].min_distance_m > 0.5
@@ -85,14 +85,14 @@ def test_only_who_may_know_is_told_where_people_are():
             seen.append(look.people)
             return Command(0.0, 0.0)
 
-    scenario = load_scenario("doorway", 0, Wishes(time_limit_s=1.0))
+    scenario = load_scenario("doorway", 0, ScenarioOverrides(time_limit_s=1.0))
     run_episode(scenario, 0, Curious())
     assert all(people is None for people in seen)
     seen.clear()
     knowing = Curious()
     knowing.knows_people = True
     run_episode(scenario, 0, knowing)
-    world = scenario.case(0).draft.world
+    world = scenario.case(0).drawn.world
     assert len(knowing.walls) == len(world.solids)
     start = np.array(world.robots[0].start)
     away = np.hypot(*(np.array([p.start for p in world.people]) - start[:2]).T)

@@ -13,7 +13,7 @@ import yaml
 from edge_worldmodel.evaluation.arena import live_episode
 from edge_worldmodel.evaluation.arena.scenario import load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError
-from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters
+from edge_worldmodel.evaluation.controllers.ours.parameters import graph_parameters
 from edge_worldmodel.sim.world import load_world
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -35,7 +35,7 @@ class Graph:
 @pytest.fixture
 def live(monkeypatch):
     graph = SimpleNamespace(share=lambda: REPOSITORY)
-    monkeypatch.setitem(sys.modules, "edge_worldmodel.evaluation.live_graph", graph)
+    monkeypatch.setitem(sys.modules, "edge_worldmodel.evaluation.live.live_graph", graph)
     monkeypatch.setattr(live_episode.time, "sleep", lambda _s: None)
 
 
@@ -43,7 +43,7 @@ def test_the_graph_gets_the_same_world_seed_and_parameters(live, tmp_path):
     scenario = load_scenario("crossing", 3)
     case = scenario.case(1)
     arguments = live_episode.launch_arguments(scenario, case, tmp_path)
-    assert load_world(Path(arguments["world"])) == case.draft.world
+    assert load_world(Path(arguments["world"])) == case.drawn.world
     assert arguments["seed"] == str(case.simulation_seed)
     robot = yaml.safe_load(Path(arguments["robot"] + ".yaml").read_text())
     said = {node.removeprefix("/**/"): values["ros__parameters"] for node, values in robot.items()}

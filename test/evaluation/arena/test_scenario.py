@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena.scenario import Wishes, load_scenario, scenario_folder
+from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario, scenario_folder
 from edge_worldmodel.evaluation.arena.source import ScenarioError, shuffled
 from edge_worldmodel.sim.simulation import Simulation
 
@@ -14,24 +14,24 @@ _DRAWN = ("crowd", "corridor", "crossing", "doorway", "stepout")
 def test_drawn_worlds_are_sound_and_differ(name):
     scenario = load_scenario(name, 2)
     cases = [scenario.case(index) for index in range(6)]
-    assert len({case.draft.world.robots[0].start for case in cases}) > 1 or len({repr(c.draft) for c in cases}) > 1
-    assert all(case.draft.world.robots[0].spec == scenario.robot for case in cases)
-    assert scenario.case(3).draft.world == cases[3].draft.world
+    assert len({case.drawn.world.robots[0].start for case in cases}) > 1 or len({repr(c.drawn) for c in cases}) > 1
+    assert all(case.drawn.world.robots[0].spec == scenario.robot for case in cases)
+    assert scenario.case(3).drawn.world == cases[3].drawn.world
 
 
 def test_the_crowd_has_5_to_45_people():
     scenario = load_scenario("crowd", 0)
-    counts = [len(scenario.case(index).draft.world.people) for index in range(40)]
+    counts = [len(scenario.case(index).drawn.world.people) for index in range(40)]
     assert 5 <= min(counts) < 12
     assert 38 < max(counts) <= 45
-    many = load_scenario("crowd", 0, Wishes(people=(35, 35)))
-    assert len(many.case(0).draft.world.people) == 35
+    many = load_scenario("crowd", 0, ScenarioOverrides(people=(35, 35)))
+    assert len(many.case(0).drawn.world.people) == 35
 
 
 def test_nobody_waits_where_the_robot_could_see_it():
     scenario = load_scenario("stepout", 1)
     for index in range(4):
-        world = scenario.case(index).draft.world
+        world = scenario.case(index).drawn.world
         simulation = Simulation(world, 0)
         before = simulation.people().positions
         simulation.advance(0.5)
@@ -47,32 +47,32 @@ def test_nobody_waits_where_the_robot_could_see_it():
 
 
 def test_barn_skips_damaged_worlds_by_name(barn_file):
-    source = load_scenario("barn", 0, Wishes(worlds=(barn_file,))).source
+    source = load_scenario("barn", 0, ScenarioOverrides(worlds=(barn_file,))).source
     assert [entry.what for entry in source.skipped] == ["worlds.npz: world 3"]
     assert "cannot be a position" in source.skipped[0].why
 
 
 def test_a_damaged_file_is_skipped_where_others_are_sound(barn_file, tmp_path):
     (tmp_path / "cut.npz").write_bytes(barn_file.read_bytes()[:300])
-    source = load_scenario("barn", 0, Wishes(worlds=(tmp_path,))).source
+    source = load_scenario("barn", 0, ScenarioOverrides(worlds=(tmp_path,))).source
     assert sorted(entry.what for entry in source.skipped) == ["cut.npz", "worlds.npz: world 3"]
 
 
 def test_dynabarn_moves_along_its_key_frames_again_and_again(dynabarn_file):
-    scenario = load_scenario("dynabarn", 0, Wishes(worlds=(dynabarn_file,)))
+    scenario = load_scenario("dynabarn", 0, ScenarioOverrides(worlds=(dynabarn_file,)))
     assert [entry.what for entry in scenario.source.skipped] == ["moving.json: world 1"]
     assert "keyframes_txyz" in scenario.source.skipped[0].why
-    positions = scenario.case(0).draft.world.crowd.tracks.positions
+    positions = scenario.case(0).drawn.world.crowd.tracks.positions
     np.testing.assert_allclose(positions[20, 0], (0.0, 0.0), atol=1e-9)
     np.testing.assert_allclose(positions[60, 0], (0.0, 0.0), atol=1e-9)
     assert np.isnan(positions[39, 0]).all()
 
 
 def test_tracks_are_replayed_as_recorded_and_damaged_files_skipped(tracks_folder):
-    scenario = load_scenario("tracks", 0, Wishes(tracks=tracks_folder, time_limit_s=10.0))
+    scenario = load_scenario("tracks", 0, ScenarioOverrides(tracks=tracks_folder, time_limit_s=10.0))
     assert [entry.what for entry in scenario.source.skipped] == ["cut.txt"]
     assert "line 21" in scenario.source.skipped[0].why
-    world = scenario.case(0).draft.world
+    world = scenario.case(0).drawn.world
     speeds = np.hypot(*np.moveaxis(np.diff(world.crowd.tracks.positions, axis=0), -1, 0)) / 0.1
     assert np.nanmedian(speeds) == pytest.approx(1.2, abs=0.05)
     assert not world.crowd.reacts_to_robot
@@ -116,7 +116,7 @@ def test_built_in_scenarios_are_all_there():
 def test_people_on_the_circle_cross_it_without_meeting():
     pytest.importorskip("pyrvo")
     scenario = load_scenario("circle", 0)
-    world = scenario.case(0).draft.world
+    world = scenario.case(0).drawn.world
     simulation = Simulation(world, 0)
     nearest_m = np.inf
     for _ in range(120):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_worldmodel.evaluation.arena import tasks, tuning
-from edge_worldmodel.evaluation.arena.outcome import Outcome
-from edge_worldmodel.evaluation.arena.scenario import Wishes
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
+from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides
 from edge_worldmodel.evaluation.controllers import NAMES, ControllerError, make_controller, tuned
 from edge_worldmodel.sim.robots import PRESETS
 
@@ -24,8 +24,8 @@ CONFIGS = {
 }
 
 
-def outcome(ending: str, time_s: float) -> Outcome:
-    return Outcome(ending, "", time_s, 10.0, 0.1, 0.1, 0.0, 0.0, 0.0, 0.0)
+def outcome(ending: str, time_s: float) -> EpisodeOutcome:
+    return EpisodeOutcome(ending, "", time_s, 10.0, 0.1, 0.1, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("planner", sorted(CONFIGS))
@@ -91,7 +91,7 @@ def test_a_task_without_settings_is_driven_with_none_and_not_with_the_tuned_ones
     asked = []
     monkeypatch.setattr(tasks, "make_controller", lambda *words: asked.append(words[3]))
     for chosen in (None, (), (("lookahead_m", 1.2),)):
-        tasks._controller.__wrapped__("dwa", "crowd", 0, Wishes(), chosen)
+        tasks._controller.__wrapped__("dwa", "crowd", 0, ScenarioOverrides(), chosen)
     assert asked == [None, {}, {"lookahead_m": 1.2}]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edge_worldmodel.core.geometry import inverse, relative, transform_points
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
-from edge_worldmodel.evaluation.controllers import LOOK_PERIOD_S, Controller, Look, People
+from edge_worldmodel.evaluation.controllers import CONTROL_PERIOD_S, Controller, ControllerInput, People
 from edge_worldmodel.sim.robots import PRESETS
 from edge_worldmodel.sim.shapes import Box, Solid, enclosure
 from edge_worldmodel.sim.simulation import Simulation
@@ -37,7 +37,7 @@ def room(*solids: Solid, people: tuple[Person, ...] = (), robot: str = "generic"
     return World("room", 1, BOUNDS, (*enclosure(BOUNDS, 0.2, 2.0), *solids), people, robots=(placement,))
 
 
-def look_around(simulation: Simulation, knows_people: bool = False) -> Look:
+def look_around(simulation: Simulation, knows_people: bool = False) -> ControllerInput:
     """What a controller is shown of a simulation."""
     placement = simulation.world.robots[0]
     mount = placement.spec.scanners[0]
@@ -52,7 +52,7 @@ def look_around(simulation: Simulation, knows_people: bool = False) -> Look:
         state = simulation.people()
         radii = np.array([person.radius_m for person in simulation.world.people])
         people = People(transform_points(inverse(placement.start), state.positions), state.velocities, radii)
-    return Look(odometry.stamp_ns, sweep, odometry.pose, odometry.twist, goal, people)
+    return ControllerInput(odometry.stamp_ns, sweep, odometry.pose, odometry.twist, goal, people)
 
 
 def drive_through(controller: Controller, world: World, limit_s: float = 40.0, seed: int = 5) -> Drive:
@@ -62,11 +62,11 @@ def drive_through(controller: Controller, world: World, limit_s: float = 40.0, s
     to_odom = inverse(np.array(placement.start))
     walls = [transform_points(to_odom, solid.outline()) for solid in world.solids]
     controller.reset(placement.spec, relative(placement.start, placement.goal)[:2], seed, walls)
-    steer_period_s = getattr(controller, "steer_period_s", LOOK_PERIOD_S)
+    steer_period_s = getattr(controller, "steer_period_s", CONTROL_PERIOD_S)
     commands = []
-    for tick in range(round(limit_s / LOOK_PERIOD_S)):
+    for tick in range(round(limit_s / CONTROL_PERIOD_S)):
         command = controller.act(look_around(simulation, controller.knows_people))
-        for part in range(round(LOOK_PERIOD_S / steer_period_s)):
+        for part in range(round(CONTROL_PERIOD_S / steer_period_s)):
             if part:
                 odometry = simulation.odom()
                 command = controller.steer(odometry.stamp_ns, odometry.pose, odometry.twist)
@@ -75,7 +75,7 @@ def drive_through(controller: Controller, world: World, limit_s: float = 40.0, s
         commands.append(command)
         arrived = simulation.goal_distance() < 0.4
         if arrived or simulation.contact_events:
-            return Drive(arrived, bool(simulation.contact_events), tick * LOOK_PERIOD_S, np.array(commands))
+            return Drive(arrived, bool(simulation.contact_events), tick * CONTROL_PERIOD_S, np.array(commands))
     return Drive(False, False, limit_s, np.array(commands))
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
-from edge_worldmodel.core.world_model import WorldModel
-from edge_worldmodel.evaluation.controllers import NAMES, Controller, ControllerError, make_controller, ours
-from edge_worldmodel.evaluation.controllers.ours import Ours
-from edge_worldmodel.evaluation.controllers.ours_parameters import graph_parameters, robot_limits, supervisor_config
-from edge_worldmodel.evaluation.controllers.ours_with import Unconditioned
+from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.evaluation.controllers import NAMES, Controller, ControllerError, make_controller
+from edge_worldmodel.evaluation.controllers.ours import ours
+from edge_worldmodel.evaluation.controllers.ours.ours import Ours
+from edge_worldmodel.evaluation.controllers.ours.parameters import graph_parameters, robot_limits, supervisor_config
+from edge_worldmodel.evaluation.controllers.ours.variants import Unconditioned
 from edge_worldmodel.sim.robots import PRESETS, RobotSpec
 
 from .conftest import BOX, drive_through, room

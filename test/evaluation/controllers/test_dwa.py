@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.evaluation.controllers import Look
+from edge_worldmodel.evaluation.controllers import ControllerInput
 from edge_worldmodel.evaluation.controllers.dwa import Dwa, arcs
 from edge_worldmodel.sim.robots import PRESETS
 
@@ -34,17 +34,20 @@ def test_never_commands_more_than_can_be_braked_before_a_wall(wall_m: float, spe
     from edge_worldmodel.core.sweep import Sweep
 
     sweep = Sweep(10**9, np.zeros(2), direction * (wall_m / np.cos(bearing))[:, None], np.ones(200, bool), beams=200)
-    command = dwa.act(Look(10**9, sweep, np.zeros(3), np.array([speed, 0.0, 0.0]), np.array([6.0, 0.0])))
+    command = dwa.act(ControllerInput(10**9, sweep, np.zeros(3), np.array([speed, 0.0, 0.0]), np.array([6.0, 0.0])))
     if abs(command.yaw_rate_radps) < 0.3 and command.forward_mps > 0.0:
         assert command.forward_mps**2 / (2.0 * robot.max_deceleration_mps2) < wall_m - robot.radius_m + 0.05
 
 
 def test_turns_towards_a_goal_behind_it(wall_sweep) -> None:
     dwa = Dwa(PRESETS["generic"], 0.8)
-    command = dwa.act(Look(10**9, wall_sweep(4.9), np.zeros(3), np.zeros(3), np.array([-3.0, 1.0])))
+    command = dwa.act(ControllerInput(10**9, wall_sweep(4.9), np.zeros(3), np.zeros(3), np.array([-3.0, 1.0])))
     assert command.yaw_rate_radps > 0.2
 
 
 def test_stops_at_the_goal(wall_sweep) -> None:
     dwa = Dwa(PRESETS["generic"], 0.8)
-    assert dwa.act(Look(10**9, wall_sweep(3.0), np.zeros(3), np.zeros(3), np.array([0.05, 0.0]))) == (0.0, 0.0)
+    assert dwa.act(ControllerInput(10**9, wall_sweep(3.0), np.zeros(3), np.zeros(3), np.array([0.05, 0.0]))) == (
+        0.0,
+        0.0,
+    )

@@ -1,8 +1,10 @@
-"""Ticks kept from a drive are decided again, with and without early exit, warm and cold, and again and again."""
+"""Ticks recorded in a drive are decided again: with other noise, with and without early exit, warm and cold."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,45 +12,69 @@ import pytest
 pytest.importorskip("mujoco")
 
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
-from edge_worldmodel.core.attention import AttentionConfig
-from edge_worldmodel.core.latent_cache import LatentCache, LatentCacheConfig
-from edge_worldmodel.core.planner import Planner, PlannerConfig
-from edge_worldmodel.core.world_model import WorldModel
-from edge_worldmodel.evaluation import early_exit_figures, endurance_figures, warm_start_figures
-from edge_worldmodel.evaluation.controllers.ours import Ours
-from edge_worldmodel.evaluation.recorded_ticks import Recording
-from edge_worldmodel.evaluation.warm_start_figures import Cold, Judgement
-from edge_worldmodel.sim.robots import PRESETS
-from edge_worldmodel.sim.simulation import Simulation
+from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.core.planner.attention import AttentionConfig
+from edge_worldmodel.core.planner.planner import Planner, PlannerConfig, PlannerOutput
+from edge_worldmodel.core.types import Floats, LatentFrame
+from edge_worldmodel.evaluation.controllers.ours.ours import Ours
+from edge_worldmodel.sim.robots import PRESETS, RobotSpec
 from edge_worldmodel.sim.world import Person
 
-from .conftest import BOX, drive_through, look_around, room
+from .conftest import BOX, drive_through, room
 
-SEES_EVERYTHING_ANEW = AttentionConfig(reuse_s=0.0)
+ALWAYS_IMAGINE = AttentionConfig(reuse_s=0.0)
 
 
-def recording(kind: type[Recording] = Recording, limit_s: float = 1.5) -> Recording:
-    world_model = WorldModel(DeterministicBackend(), "deterministic")
-    ours = kind(PRESETS["generic"], 0.8, world_model, attention=SEES_EVERYTHING_ANEW)
-    crossing = (Person((3.0, -2.0), ((3.0, 2.0),), None, 1.0, 0.25),)
-    drive_through(ours, room(BOX, people=crossing), limit_s=limit_s)
-    return ours
+class Tick(NamedTuple):
+    """The inputs of one call of the planner, and its output."""
+
+    frame: LatentFrame
+    inputs: dict[str, Any]
+    output: PlannerOutput
+
+    def decide_again(self, planner: Planner, other_draws: int = 0, **inputs: Any) -> PlannerOutput:
+        """Plan again; ``other_draws`` above 0 gives other noise and disturbances, but the same candidates."""
+        rng = np.random.default_rng(7)
+        # Candidates come from a child of the generator, which drawing from the generator does not change.
+        rng.standard_normal(other_draws)
+        goal, warm_start, previous = (self.inputs[name] for name in ("goal", "warm_start", "previous"))
+        inputs = {"goal": goal, "warm_start": warm_start, "previous": previous, **inputs}
+        return planner.plan(self.frame, rng=rng, **inputs)
+
+
+class Recording(Ours):
+    """Our controller, with the inputs and outputs of every tick in which it imagined."""
+
+    def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
+        super().reset(robot, goal, seed, walls)
+        self.ticks: list[Tick] = []
+        plan = self._deliberation.planner.plan
+
+        def recorded(frame: LatentFrame, **inputs: Any) -> PlannerOutput:
+            output = plan(frame, **inputs)
+            self.ticks.append(Tick(frame, inputs, output))
+            return output
+
+        self._deliberation.planner.plan = recorded
 
 
 @pytest.fixture(scope="module")
 def drive() -> Recording:
-    return recording()
+    world_model = WorldModel(DeterministicBackend(), "deterministic")
+    ours = Recording(PRESETS["generic"], 0.8, world_model, attention=ALWAYS_IMAGINE)
+    crossing = (Person((3.0, -2.0), ((3.0, 2.0),), None, 1.0, 0.25),)
+    drive_through(ours, room(BOX, people=crossing), limit_s=1.5)
+    return ours
 
 
-def again(ours: Recording, config: PlannerConfig | None = None) -> Planner:
-    """A planner that nobody listens to."""
-    planner = ours.planner
-    return Planner(planner.world_model, planner.limits, config or planner.config, planner.disturbances)
+def planner_like(ours: Recording, **changes: Any) -> Planner:
+    """A planner as in the drive, not recorded, with some settings changed."""
+    planner = ours._deliberation.planner
+    return Planner(planner.world_model, planner.limits, replace(planner.config, **changes), planner.disturbances)
 
 
-def test_other_luck_changes_what_is_imagined_but_not_what_is_proposed(drive: Recording) -> None:
-    tick = drive.ticks[-1]
-    once, twice, other = (tick.decide(again(drive), tick.warm_start, other=luck) for luck in (0, 0, 1000))
+def test_other_noise_changes_what_is_imagined_but_not_what_is_proposed(drive: Recording) -> None:
+    once, twice, other = (drive.ticks[-1].decide_again(planner_like(drive), draws) for draws in (0, 0, 1000))
     for a, b, c in zip(once.rollout_set.rollouts, twice.rollout_set.rollouts, other.rollout_set.rollouts, strict=True):
         assert (a.name, a.cost) == (b.name, b.cost)
         np.testing.assert_array_equal(a.trajectory.poses, c.trajectory.poses)
@@ -56,47 +82,18 @@ def test_other_luck_changes_what_is_imagined_but_not_what_is_proposed(drive: Rec
 
 
 def test_early_exit_imagines_fewer_and_chooses_the_same(drive: Recording) -> None:
-    found = early_exit_figures.compare(again(drive), drive.ticks[::3], at_once=2)
-    assert found and all(each.same for each in found)
-    assert sum(each.imagined for each in found) < sum(each.of for each in found)
-    assert all(each.networks_s > 0.0 and each.all_networks_s > 0.0 for each in found)
-    assert "the same maneuver in" in early_exit_figures.said("all", found)
+    early, everything = planner_like(drive, imagined_at_once=2), planner_like(drive, imagined_at_once=64)
+    imagined = 0
+    for tick in drive.ticks[::3]:
+        some, all_of_them = (tick.decide_again(planner).rollout_set for planner in (early, everything))
+        assert some.selected == all_of_them.selected
+        assert np.isfinite([rollout.risk for rollout in all_of_them.rollouts]).all()
+        imagined += int(np.isfinite([rollout.risk for rollout in some.rollouts]).sum())
+    assert 0 < imagined < len(drive.ticks[::3]) * drive._deliberation.planner.config.maneuvers
 
 
-def test_drives_without_warm_starts_are_cold(drive: Recording) -> None:
-    cold = recording(Cold, limit_s=0.6)
-    assert {output.rollout_set.steps for output in cold.outputs} == {PlannerConfig().steps_cold}
-    assert cold.hit_rate == 0.0
-    assert drive.hit_rate > 0.5
-    assert {output.rollout_set.steps for output in drive.outputs[2:]} == {PlannerConfig().steps_warm}
-
-
-def test_the_judge_prices_what_each_way_chooses(drive: Recording) -> None:
-    found = warm_start_figures.judge(again(drive), drive.ticks[-1])
-    assert found is not None
-    assert set(found.cost_m) == {"warm", "cold", "few"}
-    assert all(cost - found.best_m <= found.at_stake_m + 1e-9 for cost in found.cost_m.values())
-    cold = replace(drive.ticks[-1], warm_start=None)
-    assert warm_start_figures.judge(again(drive), cold) is None
-
-
-def test_regret_is_how_much_dearer_choices_are() -> None:
-    judged = [Judgement({"warm": 5.1, "cold": 5.0}, 2.0, 5.0), Judgement({"warm": 5.0, "cold": 5.0}, 2.0, 4.0)]
-    assert warm_start_figures.regrets(judged, "warm") == pytest.approx((0.01, 0.025))
-
-
-def test_memory_does_not_grow_from_tick_to_tick() -> None:
-    simulation = Simulation(room(BOX), 3)
-    looks = []
-    for _ in range(15):
-        looks.append(look_around(simulation))
-        simulation.command(0.3, 0.0)
-        simulation.advance(0.1)
-    ours = Ours(PRESETS["generic"], 0.8, WorldModel(DeterministicBackend(), "deterministic"))
-    ours._cache = LatentCache(LatentCacheConfig(capacity=10))
-    found = endurance_figures.endure(ours, looks, 150)
-    first, *_, last = found.rss_mb.values()
-    assert list(found.rss_mb) == ["10%", "50%", "100%"]
-    assert last - first < 3.0, found
-    assert ours._cache.answers["jump"] == 0
-    assert sum(ours._cache.answers.values()) >= 145
+def test_ticks_with_a_warm_start_take_fewer_steps(drive: Recording) -> None:
+    assert drive._cache.hit_rate > 0.5
+    assert {tick.output.rollout_set.steps for tick in drive.ticks[2:]} == {PlannerConfig().steps_warm}
+    cold = drive.ticks[-1].decide_again(planner_like(drive), warm_start=None)
+    assert cold.rollout_set.steps == PlannerConfig().steps_cold

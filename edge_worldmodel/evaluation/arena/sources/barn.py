@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.arena.source import STEP_S, Draft, Inputs, ScenarioError, Skipped, data_files, shuffled
+from edge_worldmodel.evaluation.arena.source import (
+    STEP_S,
+    DrawnWorld,
+    ScenarioError,
+    Skipped,
+    SourceInputs,
+    data_files,
+    shuffled,
+)
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.shapes import Cylinder
 from edge_worldmodel.sim.world import RobotPlacement, World
@@ -29,7 +37,7 @@ _DAMAGED = (
 class BarnSource:
     """The worlds of .npz files, in an order shuffled by the seed."""
 
-    def __init__(self, paths: Sequence[Path], inputs: Inputs) -> None:
+    def __init__(self, paths: Sequence[Path], inputs: SourceInputs) -> None:
         """Check every world of the files; those that cannot be used are named in ``skipped``."""
         self._inputs = inputs
         self.skipped: list[Skipped] = []
@@ -60,10 +68,10 @@ class BarnSource:
                 else:
                     self._worlds.append((name, obstacles, way))
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode; nothing but the choice of the world is random."""
         name, obstacles, way = self._worlds[shuffled(len(self._worlds), index, self._inputs.seed)]
-        return Draft(self._world(name, obstacles), f"world {name}", path_length_m(way))
+        return DrawnWorld(self._world(name, obstacles), f"world {name}", path_length_m(way))
 
     def _world(self, name: str, obstacles: Floats) -> World:
         solids = tuple(Cylinder(x, y, r, _HEIGHT_M) for x, y, r in obstacles.tolist())
@@ -100,6 +108,6 @@ def _numbers(array: Floats, columns: int, what: str) -> Floats:
     return values
 
 
-def make_barn(fields: Fields, inputs: Inputs) -> BarnSource:
+def make_barn(fields: Fields, inputs: SourceInputs) -> BarnSource:
     """Return the worlds of the files that --worlds (or ``worlds:``) names."""
     return BarnSource(data_files(inputs, fields, ".npz", "obs_<i>, path_<i>"), inputs)

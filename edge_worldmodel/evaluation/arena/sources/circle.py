@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_worldmodel.evaluation.arena.source import STEP_S, Draft, Inputs, ScenarioError, Skipped, whole_range
+from edge_worldmodel.evaluation.arena.source import (
+    STEP_S,
+    DrawnWorld,
+    ScenarioError,
+    Skipped,
+    SourceInputs,
+    whole_range,
+)
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
 
@@ -19,14 +26,14 @@ class CircleSource:
 
     skipped: tuple[Skipped, ...] = ()
 
-    def __init__(self, fields: Fields, inputs: Inputs) -> None:
+    def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
         """Read the radius, the number of people and whether they see the robot."""
         self._circle_m = fields.number("radius", 4.0, minimum=2.0, maximum=20.0)
         self._people = inputs.people or whole_range(fields, "people", (5, 5), 40)
         self._visible = fields.flag("robot_visible", False)
         self._robot = inputs.robot
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
         r, half_m = self._circle_m, self._circle_m + 4.0
         start, goal = (0.0, -r, np.pi / 2), (0.0, r, np.pi / 2)
@@ -47,7 +54,7 @@ class CircleSource:
             robots=(RobotPlacement(self._robot, start, goal),),
             step_s=STEP_S,
         )
-        return Draft(world, f"{len(people)} people", 2 * r)
+        return DrawnWorld(world, f"{len(people)} people", 2 * r)
 
     def _place(self, rng: np.random.Generator, taken: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         for _ in range(_TRIES):
@@ -60,6 +67,6 @@ class CircleSource:
         raise ScenarioError(f"no room for so many people on a circle of {self._circle_m} m; ask for fewer")
 
 
-def make_circle(fields: Fields, inputs: Inputs) -> CircleSource:
+def make_circle(fields: Fields, inputs: SourceInputs) -> CircleSource:
     """Return the circle."""
     return CircleSource(fields, inputs)

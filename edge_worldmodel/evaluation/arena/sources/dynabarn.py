@@ -13,16 +13,16 @@ import numpy as np
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.source import (
     STEP_S,
-    Draft,
-    Inputs,
+    DrawnWorld,
     ScenarioError,
     Skipped,
+    SourceInputs,
     data_files,
     shuffled,
     straight_m,
 )
+from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.fields import Fields, WorldError
-from edge_worldmodel.sim.tracks import Tracks
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
 
 START = (11.0, 0.0, 3.14)
@@ -32,7 +32,7 @@ _TRACK_STEP_S = 0.1
 _FARTHEST_M = 1e3
 
 
-class Mover:
+class SplineMover:
     """An obstacle on a closed-loop spline through key frames (n, 4: t_s, x, y, z)."""
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
@@ -65,11 +65,11 @@ class Mover:
 class DynabarnSource:
     """The worlds of .json files, in an order shuffled by the seed."""
 
-    def __init__(self, paths: Sequence[Path], inputs: Inputs) -> None:
+    def __init__(self, paths: Sequence[Path], inputs: SourceInputs) -> None:
         """Check every world; those that cannot be used are named in ``skipped``."""
         self._inputs = inputs
         self.skipped: list[Skipped] = []
-        self._worlds: list[tuple[str, list[Mover]]] = []
+        self._worlds: list[tuple[str, list[SplineMover]]] = []
         digest = hashlib.sha256()
         for path in paths:
             self._load(path, digest)
@@ -90,7 +90,7 @@ class DynabarnSource:
         digest.update(data)
         for name, entries in tree.items():
             try:
-                movers = [Mover(entry) for entry in entries]
+                movers = [SplineMover(entry) for entry in entries]
                 if not movers:
                     raise ValueError("no obstacles")
             except (ValueError, KeyError, TypeError, WorldError) as error:  # noqa: PERF203
@@ -99,7 +99,7 @@ class DynabarnSource:
             else:
                 self._worlds.append((name, movers))
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode; nothing but the choice of the world is random."""
         name, movers = self._worlds[shuffled(len(self._worlds), index, self._inputs.seed)]
         times_s = np.arange(0.0, self._inputs.time_limit_s + 1.0, _TRACK_STEP_S)
@@ -112,13 +112,13 @@ class DynabarnSource:
             seed=0,
             bounds=_BOUNDS,
             people=tuple(Person((0.0, 0.0), radius_m=mover.radius_m) for mover in movers),
-            crowd=CrowdSpec("replay", reacts_to_robot=False, tracks=Tracks(positions, _TRACK_STEP_S)),
+            crowd=CrowdSpec("replay", reacts_to_robot=False, tracks=RecordedTracks(positions, _TRACK_STEP_S)),
             robots=(RobotPlacement(self._inputs.robot, START, GOAL),),
             step_s=STEP_S,
         )
-        return Draft(world, f"world {name}, {len(movers)} obstacles", straight_m(START, GOAL))
+        return DrawnWorld(world, f"world {name}, {len(movers)} obstacles", straight_m(START, GOAL))
 
 
-def make_dynabarn(fields: Fields, inputs: Inputs) -> DynabarnSource:
+def make_dynabarn(fields: Fields, inputs: SourceInputs) -> DynabarnSource:
     """Return the worlds of the files that --worlds (or ``worlds:``) names."""
     return DynabarnSource(data_files(inputs, fields, ".json", "DynaBARN"), inputs)

@@ -6,10 +6,10 @@ import numpy as np
 
 from edge_worldmodel.evaluation.arena.source import (
     STEP_S,
-    Draft,
-    Inputs,
+    DrawnWorld,
     ScenarioError,
     Skipped,
+    SourceInputs,
     scatter,
     span,
     straight_m,
@@ -30,7 +30,7 @@ class GustSource:
 
     skipped: tuple[Skipped, ...] = ()
 
-    def __init__(self, fields: Fields, inputs: Inputs) -> None:
+    def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
         """Read how many pillars stand how far apart, and how strong the wind is."""
         if inputs.robot.kind != "quadrotor":
             raise ScenarioError(f"robot {inputs.robot.name}: gust needs one of kind quadrotor")
@@ -42,7 +42,7 @@ class GustSource:
         self._turbulence_mps = span(fields, "turbulence", (3.0, 10.0))
         self._gust_mps = span(fields, "gust", (2.0, 6.0))
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
         count = int(rng.integers(self._pillars[0], self._pillars[1] + 1))
         area = (-_FIELD_M, -_HALF_WIDTH_M + 1.0, _FIELD_M, _HALF_WIDTH_M - 1.0)
@@ -59,9 +59,9 @@ class GustSource:
         robot = RobotPlacement(self._robot, start, goal)
         world = World(f"gust{index}", 0, bounds, solids, robots=(robot,), step_s=STEP_S, wind=wind)
         label = f"{count} pillars, wind {wind.mean_mps:.1f} m/s, gusts of {wind.gust_mps:.1f} m/s"
-        return Draft(world, label, straight_m(start, goal))
+        return DrawnWorld(world, label, straight_m(start, goal))
 
 
-def make_gust(fields: Fields, inputs: Inputs) -> GustSource:
+def make_gust(fields: Fields, inputs: SourceInputs) -> GustSource:
     """Return the pillars in the wind."""
     return GustSource(fields, inputs)

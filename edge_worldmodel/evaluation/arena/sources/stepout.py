@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_worldmodel.evaluation.arena.source import STEP_S, Draft, Inputs, Skipped, span, straight_m, whole_range
+from edge_worldmodel.evaluation.arena.source import (
+    STEP_S,
+    DrawnWorld,
+    Skipped,
+    SourceInputs,
+    span,
+    straight_m,
+    whole_range,
+)
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.shapes import Box, Solid, enclosure
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
@@ -20,14 +28,14 @@ class StepoutSource:
 
     skipped: tuple[Skipped, ...] = ()
 
-    def __init__(self, fields: Fields, inputs: Inputs) -> None:
+    def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
         """Read how many step out, how fast, and when."""
         self._count = inputs.people or whole_range(fields, "people", (1, 3), len(_SPOTS_M))
         self._speeds_mps = span(fields, "speeds", (1.0, 1.8))
         self._trigger_m = span(fields, "trigger", (1.8, 3.0))
         self._inputs = inputs
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
         bounds = (-_HALF_LENGTH_M, -_HALF_WIDTH_M, _HALF_LENGTH_M, _HALF_WIDTH_M)
         solids: list[Solid] = list(enclosure(bounds, 0.2, _HEIGHT_M))
@@ -46,7 +54,7 @@ class StepoutSource:
         robot = RobotPlacement(self._inputs.robot, start, goal)
         crowd = CrowdSpec("waypoints", reacts_to_robot=False)
         world = World(f"stepout{index}", 0, bounds, tuple(solids), tuple(people), crowd, (robot,), STEP_S)
-        return Draft(world, f"{count} step out", straight_m(start, goal))
+        return DrawnWorld(world, f"{count} step out", straight_m(start, goal))
 
     def _person(self, x: float, side: float, rng: np.random.Generator) -> Person:
         begin = (x, side * (_HALF_WIDTH_M - 0.4))
@@ -56,6 +64,6 @@ class StepoutSource:
         )
 
 
-def make_stepout(fields: Fields, inputs: Inputs) -> StepoutSource:
+def make_stepout(fields: Fields, inputs: SourceInputs) -> StepoutSource:
     """Return the passage."""
     return StepoutSource(fields, inputs)

@@ -10,9 +10,9 @@ import numpy as np
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.source import (
     STEP_S,
-    Draft,
-    Inputs,
+    DrawnWorld,
     Skipped,
+    SourceInputs,
     heading_to,
     scatter,
     span,
@@ -33,7 +33,7 @@ _RADII_M = (0.2, 0.3)
 
 
 @dataclass(frozen=True)
-class Place:
+class StreetPlan:
     """Where things stand and may be: ``areas`` are the rectangles people start and turn in, in this order."""
 
     bounds: Bounds
@@ -43,12 +43,12 @@ class Place:
     areas: tuple[tuple[Bounds, Bounds], ...]
 
 
-class Streets:
+class StreetSource:
     """Draws a place, and people who walk to and fro between two areas of it."""
 
     skipped: tuple[Skipped, ...] = ()
 
-    def __init__(self, fields: Fields, inputs: Inputs, people: tuple[int, int], layout: Layout) -> None:
+    def __init__(self, fields: Fields, inputs: SourceInputs, people: tuple[int, int], layout: Layout) -> None:
         """Read what all of these kinds have in common."""
         drawn = whole_range(fields, "people", people)
         self._count = inputs.people or drawn
@@ -56,7 +56,7 @@ class Streets:
         self._reacts = fields.flag("reacts_to_robot", True)
         self._robot, self._layout = inputs.robot, layout
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
         place = self._layout(rng)
         solids = place.solids + enclosure(place.bounds, _WALL_M, _HEIGHT_M)
@@ -72,10 +72,10 @@ class Streets:
             robots=(RobotPlacement(self._robot, start, (*place.goal, 0.0)),),
             step_s=STEP_S,
         )
-        return Draft(world, f"{count} people", straight_m(place.start, place.goal))
+        return DrawnWorld(world, f"{count} people", straight_m(place.start, place.goal))
 
     def _people(
-        self, place: Place, solids: tuple[Solid, ...], count: int, rng: np.random.Generator
+        self, place: StreetPlan, solids: tuple[Solid, ...], count: int, rng: np.random.Generator
     ) -> tuple[Person, ...]:
         start = np.array(place.start)
 
@@ -105,7 +105,7 @@ class Streets:
         return Person(begin, tuple((x, y) for x, y in targets), None, speed_mps, radius_m)
 
 
-Layout = Callable[[np.random.Generator], Place]
+Layout = Callable[[np.random.Generator], StreetPlan]
 
 
 def _away_from(others: Floats, points: Floats) -> Floats:
@@ -116,42 +116,42 @@ def _away_from(others: Floats, points: Floats) -> Floats:
     return np.asarray(away_m.min(axis=1) >= _APART_M)
 
 
-def make_crowd(fields: Fields, inputs: Inputs) -> Streets:
+def make_crowd(fields: Fields, inputs: SourceInputs) -> StreetSource:
     """Return an open square that people cross in all directions."""
     half_m = fields.number("size", 14.0, minimum=6.0, maximum=100.0) / 2
 
-    def layout(rng: np.random.Generator) -> Place:
+    def layout(rng: np.random.Generator) -> StreetPlan:
         """Draw the walls, the robot's way and where people come from and go to."""
         reach_m = half_m - 1.0
         start, goal = (-reach_m, rng.uniform(-2, 2)), (reach_m, rng.uniform(-2, 2))
         inner = (-half_m + 0.5, -half_m + 0.5, half_m - 0.5, half_m - 0.5)
-        return Place((-half_m, -half_m, half_m, half_m), (), start, goal, ((inner, inner),))
+        return StreetPlan((-half_m, -half_m, half_m, half_m), (), start, goal, ((inner, inner),))
 
-    return Streets(fields, inputs, (5, 45), layout)
+    return StreetSource(fields, inputs, (5, 45), layout)
 
 
-def make_corridor(fields: Fields, inputs: Inputs) -> Streets:
+def make_corridor(fields: Fields, inputs: SourceInputs) -> StreetSource:
     """Return a corridor with people coming towards the robot and walking along with it."""
     half_m = fields.number("length", 16.0, minimum=8.0, maximum=100.0) / 2
     widths_m = span(fields, "width", (2.2, 3.6))
 
-    def layout(rng: np.random.Generator) -> Place:
+    def layout(rng: np.random.Generator) -> StreetPlan:
         """Draw the walls, the robot's way and where people come from and go to."""
         w = rng.uniform(*widths_m) / 2
         side_m = max(w - 0.8, 0.0)
         start, goal = (-half_m + 1.0, rng.uniform(-side_m, side_m)), (half_m - 1.0, rng.uniform(-side_m, side_m))
         near, far = (-half_m + 0.4, -w, -half_m + 6.0, w), (half_m - 6.0, -w, half_m - 0.4, w)
-        return Place((-half_m, -w, half_m, w), (), start, goal, ((far, near), (near, far)))
+        return StreetPlan((-half_m, -w, half_m, w), (), start, goal, ((far, near), (near, far)))
 
-    return Streets(fields, inputs, (2, 8), layout)
+    return StreetSource(fields, inputs, (2, 8), layout)
 
 
-def make_crossing(fields: Fields, inputs: Inputs) -> Streets:
+def make_crossing(fields: Fields, inputs: SourceInputs) -> StreetSource:
     """Return two corridors that cross; people come from all four arms."""
     half_m = fields.number("length", 14.0, minimum=8.0, maximum=100.0) / 2
     widths_m = span(fields, "width", (2.6, 4.0))
 
-    def layout(rng: np.random.Generator) -> Place:
+    def layout(rng: np.random.Generator) -> StreetPlan:
         """Draw the walls, the robot's way and where people come from and go to."""
         w = rng.uniform(*widths_m) / 2
         block_m = half_m - w
@@ -161,17 +161,17 @@ def make_crossing(fields: Fields, inputs: Inputs) -> Streets:
         south, north = (-w, -half_m + 0.4, w, -w - 0.3), (-w, w + 0.3, w, half_m - 0.4)
         areas = ((south, north), (north, south), (east, west), (south, north), (north, south))
         start, goal = (-half_m + 1.0, rng.uniform(-0.4, 0.4)), (half_m - 1.0, rng.uniform(-0.4, 0.4))
-        return Place((-half_m, -half_m, half_m, half_m), blocks, start, goal, areas)
+        return StreetPlan((-half_m, -half_m, half_m, half_m), blocks, start, goal, areas)
 
-    return Streets(fields, inputs, (3, 12), layout)
+    return StreetSource(fields, inputs, (3, 12), layout)
 
 
-def make_doorway(fields: Fields, inputs: Inputs) -> Streets:
+def make_doorway(fields: Fields, inputs: SourceInputs) -> StreetSource:
     """Return two rooms and one door, which people come through while the robot wants to."""
     half_m = fields.number("length", 10.0, minimum=6.0, maximum=100.0) / 2
     doors_m = span(fields, "door", (1.0, 1.5))
 
-    def layout(rng: np.random.Generator) -> Place:
+    def layout(rng: np.random.Generator) -> StreetPlan:
         """Draw the walls, the robot's way and where people come from and go to."""
         h, at_m, door_m = 3.0, rng.uniform(-1.5, 1.5), rng.uniform(*doors_m)
         walls = (
@@ -180,6 +180,6 @@ def make_doorway(fields: Fields, inputs: Inputs) -> Streets:
         )
         left, right = (-half_m + 0.5, -h + 0.4, -1.0, h - 0.4), (1.0, -h + 0.4, half_m - 0.5, h - 0.4)
         start, goal = (-half_m + 1.0, rng.uniform(-2, 2)), (half_m - 1.0, rng.uniform(-2, 2))
-        return Place((-half_m, -h, half_m, h), walls, start, goal, ((right, left), (left, right)))
+        return StreetPlan((-half_m, -h, half_m, h), walls, start, goal, ((right, left), (left, right)))
 
-    return Streets(fields, inputs, (1, 5), layout)
+    return StreetSource(fields, inputs, (1, 5), layout)

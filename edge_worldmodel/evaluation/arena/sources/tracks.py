@@ -12,21 +12,21 @@ from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.source import (
     STEP_S,
-    Draft,
-    Inputs,
+    DrawnWorld,
     ScenarioError,
     Skipped,
+    SourceInputs,
     heading_to,
     shuffled,
     span,
     straight_m,
 )
+from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.shapes import Cylinder, Solid, clearance, segment
-from edge_worldmodel.sim.tracks import Tracks
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
-from edge_worldmodel.training.scenes import STEP_S as TRACK_STEP_S
-from edge_worldmodel.training.tracks import interpolate, obstacles_beside, read_obstacles, read_tracks
+from edge_worldmodel.training.data.scenes import STEP_S as TRACK_STEP_S
+from edge_worldmodel.training.data.tracks import interpolate, obstacles_beside, read_obstacles, read_tracks
 
 _RADII_M = (0.2, 0.28)
 _AROUND_M = 3.0
@@ -38,7 +38,7 @@ _HEIGHT_M = 2.0
 
 
 @dataclass(frozen=True)
-class Scene:
+class RecordedScene:
     """A recording: positions (T, n, 2) every 0.1 s, NaN while absent, and the walls of the place."""
 
     name: str
@@ -49,12 +49,12 @@ class Scene:
 class TracksSource:
     """Crossings of the recorded scenes at random times, between random points where people walk."""
 
-    def __init__(self, folder: Path, fields: Fields, inputs: Inputs) -> None:
+    def __init__(self, folder: Path, fields: Fields, inputs: SourceInputs) -> None:
         """Read every track file of the folder; those that cannot be used are named in ``skipped``."""
         self._distance_m = span(fields, "distance", (8.0, 12.0))
         self._inputs = inputs
         self.skipped: list[Skipped] = []
-        self._scenes: list[Scene] = []
+        self._scenes: list[RecordedScene] = []
         digest = hashlib.sha256()
         for path in _files(folder):
             try:
@@ -67,7 +67,7 @@ class TracksSource:
             raise ScenarioError(f"{folder}: no usable track file (.txt) in it ({len(self.skipped)} damaged)")
         self.digest = digest.hexdigest()
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
         scene = self._scenes[shuffled(len(self._scenes), index, self._inputs.seed)]
         frames = int((self._inputs.time_limit_s + 2.0) / TRACK_STEP_S)
@@ -80,10 +80,12 @@ class TracksSource:
                 start, goal = ends
                 label = f"{scene.name} from {begin * TRACK_STEP_S:.1f} s, {window.shape[1]} people"
                 way_m = straight_m(start.tolist(), goal.tolist())
-                return Draft(self._world(scene, window, start, goal, rng), label, way_m)
+                return DrawnWorld(self._world(scene, window, start, goal, rng), label, way_m)
         raise ScenarioError(f"{scene.name}: found no free way of {self._distance_m} m in {_TRIES} tries")
 
-    def _start_and_goal(self, scene: Scene, window: Floats, rng: np.random.Generator) -> tuple[Floats, Floats] | None:
+    def _start_and_goal(
+        self, scene: RecordedScene, window: Floats, rng: np.random.Generator
+    ) -> tuple[Floats, Floats] | None:
         """Return a start clear of people for a second, and a goal, both where people walked; None: try again."""
         walked = scene.positions[~np.isnan(scene.positions[..., 0])]
         start = walked[rng.integers(len(walked))]
@@ -97,7 +99,9 @@ class TracksSource:
         nearest_m = np.nanmin(np.hypot(soon[..., 0], soon[..., 1]), initial=np.inf)
         return None if nearest_m < _CLEAR_PEOPLE_M else (start, goal)
 
-    def _world(self, scene: Scene, window: Floats, start: Floats, goal: Floats, rng: np.random.Generator) -> World:
+    def _world(
+        self, scene: RecordedScene, window: Floats, start: Floats, goal: Floats, rng: np.random.Generator
+    ) -> World:
         places = np.vstack([window[~np.isnan(window[..., 0])], start, goal])
         low, high = places.min(axis=0) - _AROUND_M, places.max(axis=0) + _AROUND_M
         radii = rng.uniform(*_RADII_M, size=(window.shape[1],))
@@ -109,7 +113,7 @@ class TracksSource:
             bounds=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
             solids=scene.solids,
             people=tuple(Person((0.0, 0.0), radius_m=float(radius)) for radius in radii),
-            crowd=CrowdSpec("replay", reacts_to_robot=False, tracks=Tracks(window, TRACK_STEP_S)),
+            crowd=CrowdSpec("replay", reacts_to_robot=False, tracks=RecordedTracks(window, TRACK_STEP_S)),
             robots=(robot,),
             step_s=STEP_S,
         )
@@ -125,7 +129,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.txt"))
 
 
-def _scene(path: Path) -> Scene:
+def _scene(path: Path) -> RecordedScene:
     positions = interpolate(read_tracks(path))
     beside = obstacles_beside(path)
     solids: list[Solid] = []
@@ -135,10 +139,10 @@ def _scene(path: Path) -> Scene:
         solids += [Cylinder(x, y, radius_m, _HEIGHT_M) for x, y, radius_m in discs.tolist()]
     if np.isnan(positions).all():
         raise RecordingError(f"{path}: nobody is seen twice within a second; is the frame number in video frames?")
-    return Scene(path.stem, positions, tuple(solids))
+    return RecordedScene(path.stem, positions, tuple(solids))
 
 
-def make_tracks(fields: Fields, inputs: Inputs) -> TracksSource:
+def make_tracks(fields: Fields, inputs: SourceInputs) -> TracksSource:
     """Return the scenes of the folder that --tracks (or ``tracks:``) names."""
     folder = inputs.tracks or (Path(fields.text("tracks")) if "tracks" in fields else None)
     if folder is None:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_worldmodel.evaluation.arena.source import Draft, Inputs, ScenarioError, Skipped, straight_m
+from edge_worldmodel.evaluation.arena.source import DrawnWorld, ScenarioError, Skipped, SourceInputs, straight_m
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.world import load_world
 
 
-class WorldFile:
+class WorldFileSource:
     """One world; the seed of the episode decides noise and the ways of people."""
 
     skipped: tuple[Skipped, ...] = ()
 
-    def __init__(self, path: Path, inputs: Inputs) -> None:
+    def __init__(self, path: Path, inputs: SourceInputs) -> None:
         """Read the file, and let the scenario's robot drive in it."""
         self._world = load_world(path)
         self.digest = path.read_text(encoding="utf-8")
@@ -26,13 +26,13 @@ class WorldFile:
             raise ScenarioError(f"{path}: the first robot needs a goal")
         self._world = replace(self._world, robots=(replace(robots[0], spec=inputs.robot), *robots[1:]))
 
-    def draw(self, index: int, rng: np.random.Generator) -> Draft:
+    def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
         robot = self._world.robots[0]
         assert robot.goal is not None
-        return Draft(self._world, self._world.name, straight_m(robot.start, robot.goal))
+        return DrawnWorld(self._world, self._world.name, straight_m(robot.start, robot.goal))
 
 
-def make_world(fields: Fields, inputs: Inputs) -> WorldFile:
+def make_world(fields: Fields, inputs: SourceInputs) -> WorldFileSource:
     """Return the world that ``file`` names."""
-    return WorldFile(Path(fields.text("file")), inputs)
+    return WorldFileSource(Path(fields.text("file")), inputs)

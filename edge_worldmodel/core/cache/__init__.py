@@ -1,0 +1,1 @@
+"""The latent cache: recent scenes, and which of them a new frame may start from."""

@@ -1,0 +1,221 @@
+"""The latent cache: what was imagined a moment ago, or in a scene like this one, is where denoising may start.
+
+Validity is checked, not hoped for; every refusal has its reason. Stamps come with the frames, there is no clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.cache.window_store import POOL, Entry, LatentStore, WindowStore
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.geometry import relative, transform_points, wrap_angle
+from edge_worldmodel.core.grid import GridSpec
+from edge_worldmodel.core.types import Floats, LatentFrame, Tensor, WarmStart
+
+_LATENT_GRID = GridSpec(tensors.LATENT_CELLS, tensors.GRID_CELLS * tensors.CELL_SIZE_M / tensors.LATENT_CELLS)
+_PENDING = 32
+"""Scenes kept while their solution is still being imagined."""
+
+
+@dataclass(frozen=True)
+class LatentCacheConfig(Config):
+    """What is kept, when it may be used, and how much noise it gets."""
+
+    window_s: float = param(60.0, "how long solutions are kept in memory", minimum=0.1, maximum=3600.0)
+    capacity: int = param(600, "solutions kept in memory at most", minimum=1, maximum=100_000, read_only=True)
+    max_memory_mb: float = param(
+        64.0, "solutions in memory take at most this much [MB]; the oldest go first", minimum=0.1, maximum=100_000.0
+    )
+    max_age_s: float = param(0.6, "oldest last solution that is continued", minimum=0.0, maximum=5.0)
+    max_distance_m: float = param(0.6, "farthest way since the last solution", minimum=0.0, maximum=5.0)
+    max_turn_rad: float = param(0.8, "largest turn since the last solution", minimum=0.0, maximum=3.2)
+    max_surprise: float = param(1.0, "surprise above which nothing is re-used [bits per cell]", minimum=0.0)
+    max_jump_m: float = param(0.3, "odometry may differ from its own twist by this much", minimum=0.0, maximum=10.0)
+    max_jump_rad: float = param(0.5, "the same for the heading", minimum=0.0, maximum=3.2)
+    min_similarity: float = param(0.6, "least likeness of a scene whose last solution is continued", maximum=1.0)
+    recall_similarity: float = param(0.95, "least likeness of an older scene that is recalled", maximum=1.0)
+    noise_min: float = param(0.4, "noise level for a fresh solution of the same scene", minimum=0.0, maximum=1.0)
+    noise_max: float = param(0.8, "highest noise level that still saves steps", minimum=0.0, maximum=1.0)
+    noise_per_s: float = param(0.2, "noise added per second of age [1/s]", minimum=0.0)
+    noise_per_m: float = param(0.3, "noise added per metre moved [1/m]", minimum=0.0)
+    noise_unlike: float = param(0.5, "noise added for a scene without likeness", minimum=0.0)
+    noise_recall: float = param(0.2, "noise added for a recalled scene", minimum=0.0, maximum=1.0)
+
+
+class LatentCache:
+    """Answers each LatentFrame with a WarmStart and learns from the planner's solutions."""
+
+    def __init__(self, config: LatentCacheConfig | None = None, store: LatentStore | None = None) -> None:
+        """Start empty; ``store`` replaces the in-memory window."""
+        self.config = config or LatentCacheConfig()
+        self.store: LatentStore = store if store is not None else window(self.config)
+        self.answers: Counter[str] = Counter()
+        self._scenes: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
+        self._last: LatentFrame | None = None
+
+    def __len__(self) -> int:
+        """Return the number of solutions remembered."""
+        return len(self.store)
+
+    @property
+    def hit_rate(self) -> float:
+        """Return the share of frames that got a valid warm start, NaN before the first."""
+        total = sum(self.answers.values())
+        return (self.answers["continued"] + self.answers["recalled"]) / total if total else float("nan")
+
+    def warm_start(self, frame: LatentFrame) -> WarmStart:
+        """Answer a frame, and keep its scene until its solution comes back."""
+        jump = self._jump(frame)
+        self._last = frame
+        scene = embed(frame.tensor)
+        if jump:
+            # Poses before and after the jump cannot be compared, nor what is still being imagined.
+            self.store.clear()
+            self._scenes.clear()
+        self._scenes[frame.stamp_ns, frame.sequence] = scene
+        while len(self._scenes) > _PENDING:
+            self._scenes.popitem(last=False)
+        if jump:
+            return self._refuse(frame, "jump", jump)
+        self.store.drop_before(frame.stamp_ns - round(self.config.window_s * 1e9))
+        return self._answer(frame, scene)
+
+    def delete_all(self) -> str:
+        """Forget everything, also what is kept on disk; return what was deleted, in words."""
+        self._scenes.clear()
+        return self.store.delete_all()
+
+    def remember(self, solution: LatentFrame) -> bool:
+        """Keep the planner's solution (futures, Cl, 16, 16); False when its scene is unknown or from before a jump."""
+        tensors.LATENT.check(solution.tensor)
+        scene = self._scenes.pop((solution.stamp_ns, solution.sequence), None)
+        newest = self.store.newest()
+        if scene is None or (newest is not None and newest.stamp_ns >= solution.stamp_ns):
+            return False
+        self.store.add(Entry(solution.stamp_ns, solution.pose, solution.model_id, scene, solution.tensor))
+        return True
+
+    def _answer(self, frame: LatentFrame, scene: Tensor) -> WarmStart:
+        cfg = self.config
+        # NaN surprise means that nothing was imagined yet, which is no reason to distrust.
+        if frame.surprise > cfg.max_surprise:
+            return self._refuse(frame, "surprise", f"surprise {frame.surprise:.2f} above {cfg.max_surprise:.2f} bits")
+        newest = self.store.newest()
+        obstacle = "empty", "nothing remembered yet"
+        if newest is not None:
+            if newest.model_id != frame.model_id:
+                return self._refuse(frame, "model", f"solved by model '{newest.model_id}', this is '{frame.model_id}'")
+            change = self._why_not_continue(frame, newest, scene)
+            if change is None:
+                return self._continued(frame, newest, scene)
+            obstacle = change
+        found = self.store.nearest(scene, frame.model_id)
+        if found is not None and found[1] >= cfg.recall_similarity:
+            return self._recalled(frame, *found)
+        return self._refuse(frame, *obstacle)
+
+    def _why_not_continue(self, frame: LatentFrame, entry: Entry, scene: Tensor) -> tuple[str, str] | None:
+        cfg, moved = self.config, relative(entry.pose, frame.pose)
+        age_s, distance_m = _age_s(frame, entry), float(np.hypot(moved[0], moved[1]))
+        similarity = float(scene @ entry.embedding)
+        if not 0.0 <= age_s <= cfg.max_age_s:
+            return "age", f"last solution {age_s:.2f} s old, limit {cfg.max_age_s:.2f} s"
+        if distance_m > cfg.max_distance_m or abs(moved[2]) > cfg.max_turn_rad:
+            return "distance", f"moved {distance_m:.2f} m and {moved[2]:.2f} rad since the last solution"
+        if similarity < cfg.min_similarity:
+            return "scene", f"scene changed: similarity {similarity:.2f}, needed {cfg.min_similarity:.2f}"
+        return None
+
+    def _continued(self, frame: LatentFrame, entry: Entry, scene: Tensor) -> WarmStart:
+        moved = relative(entry.pose, frame.pose)
+        similarity, age_s = float(scene @ entry.embedding), _age_s(frame, entry)
+        level = self._noise_level(age_s, float(np.hypot(moved[0], moved[1])), similarity)
+        reason = f"last solution continued: {age_s:.2f} s old, similarity {similarity:.2f}"
+        # The clip is not moved in time: over one tick that is less than the noise covers.
+        latents = warp(entry.latents, moved)
+        return self._accept(frame, "continued", reason, age_s, similarity, level, latents)
+
+    def _recalled(self, frame: LatentFrame, entry: Entry, similarity: float) -> WarmStart:
+        level = min(self._noise_level(0.0, 0.0, similarity) + self.config.noise_recall, self.config.noise_max)
+        age_s = _age_s(frame, entry)
+        # A stamp from the future is one of an earlier run, with a simulated clock that began anew.
+        when = f"{age_s:.1f} s ago" if age_s >= 0.0 else "an earlier run"
+        reason = f"scene recalled from {when}, similarity {similarity:.2f}"
+        # Like scenes are alike in the ego frame, wherever the robot was then: nothing to warp.
+        return self._accept(frame, "recalled", reason, max(age_s, 0.0), similarity, level, entry.latents)
+
+    def _noise_level(self, age_s: float, distance_m: float, similarity: float) -> float:
+        cfg = self.config
+        unlike = cfg.noise_unlike * max(1.0 - similarity, 0.0)
+        level = cfg.noise_min + cfg.noise_per_s * age_s + cfg.noise_per_m * distance_m + unlike
+        return min(level, cfg.noise_max)
+
+    def _jump(self, frame: LatentFrame) -> str:
+        """Say in what way this frame does not follow from the last one; empty when it does."""
+        last = self._last
+        if last is None:
+            return ""
+        dt_s = (frame.stamp_ns - last.stamp_ns) * 1e-9
+        if dt_s <= 0.0:
+            return f"time jumped by {dt_s:.3f} s"
+        moved = relative(last.pose, frame.pose)
+        fastest = max(float(np.hypot(*f.twist[:2])) for f in (last, frame))
+        turning = max(abs(float(f.twist[2])) for f in (last, frame))
+        excess_m = float(np.hypot(moved[0], moved[1])) - fastest * dt_s
+        excess_rad = abs(float(wrap_angle(moved[2]))) - turning * dt_s
+        if excess_m > self.config.max_jump_m or excess_rad > self.config.max_jump_rad:
+            return f"odometry jumped by {excess_m:.2f} m, {excess_rad:.2f} rad more than its twist allows"
+        return ""
+
+    def _accept(
+        self, frame: LatentFrame, kind: str, reason: str, age_s: float, similarity: float, level: float, latents: Tensor
+    ) -> WarmStart:
+        self.answers[kind] += 1
+        return WarmStart(
+            frame.stamp_ns, frame.sequence, True, reason, frame.model_id, age_s, similarity, level, latents
+        )
+
+    def _refuse(self, frame: LatentFrame, kind: str, reason: str) -> WarmStart:
+        self.answers[kind] += 1
+        nothing = np.zeros(tensors.LATENT.with_batch(0), np.float32)
+        nan = float("nan")
+        return WarmStart(frame.stamp_ns, frame.sequence, False, reason, frame.model_id, nan, 0.0, 1.0, nothing)
+
+
+def window(config: LatentCacheConfig) -> WindowStore:
+    """Return the window in memory that a configuration asks for."""
+    return WindowStore(config.capacity, round(config.max_memory_mb * 1e6))
+
+
+def embed(context: Tensor) -> Tensor:
+    """Return the unit embedding (EMBEDDING_SIZE,) of a context (1, Cc, 16, 16): its scene channels, pooled to 4 x 4."""
+    tensors.CONTEXT.check(context)
+    block = tensors.LATENT_CELLS // POOL
+    scene = context[0, : tensors.SCENE_CHANNELS]
+    pooled = scene.reshape(tensors.SCENE_CHANNELS, POOL, block, POOL, block).mean(axis=(2, 4)).reshape(-1)
+    unit: Tensor = (pooled / max(float(np.linalg.norm(pooled)), 1e-9)).astype(np.float32)
+    return unit
+
+
+def warp(latents: Tensor, moved: Floats) -> Tensor:
+    """Resample latents (F, Cl, 16, 16) for an ego pose that has ``moved`` (3,) in their old ego frame, bilinearly."""
+    points = transform_points(moved, _LATENT_GRID.cell_centres().reshape(-1, 2))
+    last = tensors.LATENT_CELLS - 1
+    # Beyond the border the outermost cell is the best guess.
+    position = np.clip(points / _LATENT_GRID.cell_size_m + 0.5 * tensors.LATENT_CELLS - 0.5, 0.0, last)
+    low = np.minimum(np.floor(position).astype(np.intp), last - 1)
+    share = (position - low).astype(np.float32)
+    (x, y), (sx, sy) = low.T, share.T
+    rows = latents[..., y, x] * (1 - sx) + latents[..., y, x + 1] * sx
+    next_rows = latents[..., y + 1, x] * (1 - sx) + latents[..., y + 1, x + 1] * sx
+    warped: Tensor = (rows * (1 - sy) + next_rows * sy).reshape(latents.shape)
+    return warped
+
+
+def _age_s(frame: LatentFrame, entry: Entry) -> float:
+    return (frame.stamp_ns - entry.stamp_ns) * 1e-9

@@ -1,0 +1,1 @@
+"""The world model and the tensors it is conditioned on."""

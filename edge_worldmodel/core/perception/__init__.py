@@ -1,0 +1,1 @@
+"""Perception: from sensor readings to the encoder's context."""

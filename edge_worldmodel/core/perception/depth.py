@@ -1,0 +1,69 @@
+"""Depth images become sweeps: each pixel a point, then the same floor and obstacles as a cloud."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_worldmodel.core.perception.cloud import sweep_from_cloud
+from edge_worldmodel.core.perception.config import PerceptionConfig
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+from edge_worldmodel.core.sweep import Sweep
+
+Floats = NDArray[np.float64]
+
+
+def sweep_from_depth(
+    stamp_ns: int,
+    depth: NDArray[np.generic],
+    fx: float,
+    fy: float,
+    cx: float,
+    cy: float,
+    camera_pose: ArrayLike,
+    config: PerceptionConfig,
+) -> Sweep:
+    """Turn a depth image into a sweep.
+
+    Args:
+        stamp_ns: time of the image.
+        depth: (rows, columns) along the optical axis: floats in metres, or integers of ``config.depth_unit_m``.
+            0, negative, NaN and inf are pixels without a measurement (REP-118).
+        fx: focal length in columns, pixels.
+        fy: focal length in rows, pixels.
+        cx: principal point, column.
+        cy: principal point, row.
+        camera_pose: (4, 4) of the optical frame (x right, y down, z forward) in the base frame.
+        config: height slab, floor tolerance, range, stride.
+
+    Raises:
+        RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
+    """
+    pose = np.asarray(camera_pose, dtype=np.float64)
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise RejectedInputError(
+            RejectionKind.POSE_NOT_FINITE, f"camera pose of shape {pose.shape}: expected finite (4, 4)"
+        )
+    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0.0 and fy > 0.0):
+        raise RejectedInputError(RejectionKind.MALFORMED, f"intrinsics fx={fx} fy={fy} cx={cx} cy={cy}: not calibrated")
+    if depth.ndim != 2:
+        raise RejectedInputError(
+            RejectionKind.MALFORMED, f"depth image of shape {depth.shape}: expected (rows, columns)"
+        )
+    if depth.size == 0:
+        raise RejectedInputError(RejectionKind.EMPTY, f"depth image of shape {depth.shape} has no pixels")
+    points = _points(depth, (fx, fy, cx, cy), config)
+    return sweep_from_cloud(stamp_ns, points @ pose[:3, :3].T + pose[:3, 3], pose[:3, 3], config)
+
+
+def _points(
+    depth: NDArray[np.generic], intrinsics: tuple[float, float, float, float], config: PerceptionConfig
+) -> Floats:
+    fx, fy, cx, cy = intrinsics
+    unit_m = config.depth_unit_m if np.issubdtype(depth.dtype, np.integer) else 1.0
+    z = depth[:: config.depth_stride, :: config.depth_stride].astype(np.float64) * unit_m
+    rows, columns = np.nonzero(np.isfinite(z) & (z > 0.0))
+    z_m = z[rows, columns]
+    x_m = (columns * config.depth_stride - cx) / fx * z_m
+    y_m = (rows * config.depth_stride - cy) / fy * z_m
+    return np.stack((x_m, y_m, z_m), axis=-1)

@@ -1,0 +1,65 @@
+"""The order of stamps in one stream: what is late, doubled, or from another clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass
+class StampGate:
+    """Lets stamps through in rising order and tells a clock that jumped from a single wrong stamp.
+
+    A far jump is refused the first time. When the next stamp follows on from it the clock has really moved
+    (a looped recording, a restarted simulator), and the gate opens there.
+    """
+
+    back_jump_s: float = 1.0
+    forward_jump_s: float = 10.0
+    last_ns: int | None = None
+    _suspect_ns: int | None = None
+
+    def admit(self, stamp_ns: int, stream: str) -> bool:
+        """Admit the next stamp of the stream.
+
+        Args:
+            stamp_ns: its stamp.
+            stream: what to call the stream in an error.
+
+        Returns:
+            True when the clock has jumped: whatever was kept from before belongs to another time.
+
+        Raises:
+            RejectedInputError: MALFORMED, DUPLICATE_STAMP, OUT_OF_ORDER or CLOCK_JUMP. Nothing is forgotten.
+        """
+        if stamp_ns < 0:
+            raise RejectedInputError(RejectionKind.MALFORMED, f"{stream}: stamp {stamp_ns} ns is negative")
+        if self.last_ns is None:
+            self.last_ns = stamp_ns
+            return False
+        step_s = (stamp_ns - self.last_ns) / _NANOSECONDS
+        if -self.back_jump_s < step_s < self.forward_jump_s:
+            return self._follow(stamp_ns, step_s, stream)
+        return self._jump(stamp_ns, step_s, stream)
+
+    def _follow(self, stamp_ns: int, step_s: float, stream: str) -> bool:
+        if step_s == 0.0:
+            raise RejectedInputError(RejectionKind.DUPLICATE_STAMP, f"{stream}: stamp {stamp_ns} ns came twice")
+        if step_s < 0.0:
+            raise RejectedInputError(
+                RejectionKind.OUT_OF_ORDER, f"{stream}: stamp {stamp_ns} ns is {-step_s:.3f} s late"
+            )
+        self.last_ns, self._suspect_ns = stamp_ns, None
+        return False
+
+    def _jump(self, stamp_ns: int, step_s: float, stream: str) -> bool:
+        suspect_ns, self._suspect_ns = self._suspect_ns, stamp_ns
+        if suspect_ns is None or not 0 < stamp_ns - suspect_ns < self.forward_jump_s * _NANOSECONDS:
+            raise RejectedInputError(
+                RejectionKind.CLOCK_JUMP, f"{stream}: stamp {stamp_ns} ns is {step_s:+.1f} s from the last one"
+            )
+        self.last_ns, self._suspect_ns = stamp_ns, None
+        return True

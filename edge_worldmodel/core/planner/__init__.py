@@ -1,0 +1,1 @@
+"""The rollout planner: propose, imagine, score, choose."""

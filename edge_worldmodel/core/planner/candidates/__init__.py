@@ -1,0 +1,1 @@
+"""Candidate maneuvers: libraries, the driven motion, drawn disturbances."""

@@ -1,0 +1,1 @@
+"""The way to the goal: local map, cost-to-go, routes, outlook."""

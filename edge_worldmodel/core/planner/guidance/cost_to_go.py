@@ -1,0 +1,154 @@
+"""How far it still is to the goal from every cell, round the obstacles of the present frame.
+
+The distances themselves come from a wavefront (``core/wavefront.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.grid import EGO_GRID
+from edge_worldmodel.core.planner.guidance.local_map import LocalMap, cells_of, too_close
+from edge_worldmodel.core.planner.guidance.wavefront import UNREACHED_M, following, spread
+from edge_worldmodel.core.types import Floats, Tensor
+
+_CELLS = EGO_GRID.cells
+_CENTRES = EGO_GRID.cell_centres()
+_CORNERS = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+_CORNER_CELLS = np.array([0, 1, _CELLS, _CELLS + 1], np.intp)
+_BORDER = np.ones((_CELLS, _CELLS), bool)
+_BORDER[1:-1, 1:-1] = False
+_ROBOT = _CELLS // 2, _CELLS // 2
+"""The cell in which the robot is."""
+
+
+@dataclass(frozen=True)
+class CostToGoConfig(Config):
+    """What a metre costs, depending on where it is driven."""
+
+    unknown_factor: float = param(1.5, "cost of a metre through unobserved cells, relative to free ones", minimum=1.0)
+    blocked_factor: float = param(50.0, "cost of a metre through cells the footprint cannot enter", minimum=1.0)
+    near_factor: float = param(2.0, "cost of a metre right beside an obstacle, falling to 1", minimum=1.0)
+    crossed_factor: float = param(3.0, "cost of a metre where movers come by, relative to others", minimum=1.0)
+    near_distance_m: float = param(0.4, "distance beyond the footprint at which obstacles stop to cost", minimum=0.01)
+
+
+@dataclass(frozen=True)
+class CostToGo:
+    """Distance field (64, 64) in metres towards ``goal`` (2,), all in the present ego frame; no goal: zero."""
+
+    distance_m: Tensor
+    goal: Floats | None
+    following: NDArray[np.intp]
+    """(4096,) for each flat cell the next one on the way, itself where the way leaves the grid or ends."""
+
+    def at(self, points: ArrayLike) -> Floats:
+        """Return (...) the distance still to go from points (..., 2)."""
+        points = np.asarray(points, dtype=np.float64)
+        if self.goal is None:
+            return np.zeros(points.shape[:-1])
+        position = points / EGO_GRID.cell_size_m + 0.5 * _CELLS - 0.5
+        corner = np.minimum(np.maximum(np.floor(position), 0.0), _CELLS - 2.0)
+        offset = position - corner
+        gap = np.hypot(offset[..., None, 0] - _CORNERS[:, 0], offset[..., None, 1] - _CORNERS[:, 1])
+        ix, iy = corner[..., 0].astype(np.intp), corner[..., 1].astype(np.intp)
+        known = self.distance_m.reshape(-1)[(iy * _CELLS + ix)[..., None] + _CORNER_CELLS]
+        best = (known + gap * EGO_GRID.cell_size_m).min(axis=-1)
+        # Close to the goal the cell centres are too coarse.
+        direct = np.hypot(points[..., 0] - self.goal[0], points[..., 1] - self.goal[1])
+        distance: Floats = np.where(direct < 2.0 * EGO_GRID.cell_size_m, direct, best)
+        return distance
+
+    def heading(self, points: ArrayLike, moves: int = 4) -> Floats:
+        """Return (...) the yaw in rad towards the way ahead of points (..., 2), ``moves`` grid moves on."""
+        points = np.asarray(points, dtype=np.float64)
+        if self.goal is None:
+            return np.zeros(points.shape[:-1])
+        iy, ix = cells_of(points)
+        cell = iy * _CELLS + ix
+        for _ in range(moves):
+            cell = self.following[cell]
+        target = np.where((self.following[cell] == cell)[..., None], self.goal, _centres(cell))
+        ahead = target - points
+        yaw: Floats = np.arctan2(ahead[..., 1], ahead[..., 0])
+        return yaw
+
+    def route(self) -> Floats:
+        """Return (n, 2) points from the robot along the cheapest way, the goal last; empty without a goal."""
+        if self.goal is None:
+            return np.zeros((0, 2))
+        cells = [_ROBOT[0] * _CELLS + _ROBOT[1]]
+        while len(cells) < 2 * _CELLS and (following := self.following.item(cells[-1])) != cells[-1]:
+            cells.append(following)
+        return np.concatenate([_centres(np.array(cells[1:], dtype=np.intp)), self.goal[None]])
+
+
+def cost_to_go(
+    surroundings: LocalMap,
+    goal: ArrayLike | None,
+    radius_m: float,
+    config: CostToGoConfig | None = None,
+    *,
+    crossed: Tensor | None = None,
+    whole: bool = True,
+) -> CostToGo:
+    """Measure the way to the goal from every cell.
+
+    Args:
+        surroundings: the present frame.
+        goal: (2,) in the present ego frame; outside the grid the straight remainder is added at its border.
+            None: there is no way to go, the field is zero.
+        radius_m: footprint radius with margin; cells with less clearance are blocked, but not infinitely, so
+            that a robot that stands in one finds the way out.
+        config: what a metre costs where.
+        crossed: (64, 64), 1 where movers come by, 0 where none do; None: none anywhere.
+        whole: False: only what ``route`` needs, in half the time; the field is too high farther from the goal than
+            the robot.
+    """
+    if goal is None:
+        cells = np.arange(_CELLS * _CELLS)
+        return CostToGo(np.zeros((_CELLS, _CELLS), np.float32), None, cells)
+    goal = np.asarray(goal, dtype=np.float64)[:2]
+    metre_cost = _metre_cost(surroundings, radius_m, config or CostToGoConfig())
+    sources, goal = _sources(surroundings, goal, radius_m)
+    if crossed is not None:
+        metre_cost *= 1.0 + np.float32((config or CostToGoConfig()).crossed_factor - 1.0) * crossed
+    cell_cost = metre_cost * np.float32(EGO_GRID.cell_size_m)
+    distance = spread(sources, cell_cost) if whole else spread(sources, cell_cost, _ROBOT)
+    return CostToGo(distance, goal, following(distance, sources))
+
+
+def _metre_cost(surroundings: LocalMap, radius_m: float, config: CostToGoConfig) -> Tensor:
+    beyond = np.clip((surroundings.clearance_m - radius_m) / config.near_distance_m, 0.0, 1.0)
+    cost = 1.0 + (config.near_factor - 1.0) * (1.0 - beyond) ** 2
+    cost = np.where(surroundings.unknown, cost * config.unknown_factor, cost)
+    return np.where(too_close(surroundings.clearance_m, radius_m), config.blocked_factor, cost).astype(np.float32)
+
+
+def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Tensor, Floats]:
+    """Return (64, 64) the distance where it is known at once, and the goal, moved out of an obstacle if in one."""
+    sources = np.full((_CELLS, _CELLS), UNREACHED_M, np.float32)
+    blocked = too_close(surroundings.clearance_m, radius_m)
+    if np.abs(goal).max() < 0.5 * EGO_GRID.extent_m:
+        if blocked[cells_of(goal)] and not blocked.all():
+            away = np.hypot(*np.moveaxis(_CENTRES - goal, -1, 0))
+            away[blocked] = np.inf
+            goal = _CENTRES[np.unravel_index(np.argmin(away), away.shape)]
+        iy, ix = cells_of(goal)
+        sources[iy, ix] = np.hypot(*(_CENTRES[iy, ix] - goal))
+        return sources, goal
+    # A border cell that cannot be entered is no way out.
+    ways_out = _BORDER & ~blocked
+    sources[ways_out] = np.hypot(*(_CENTRES[ways_out] - goal).T)
+    return sources, goal
+
+
+def _centres(cells: NDArray[np.intp]) -> Floats:
+    """Return (..., 2) the centres in metres of flat cells (...)."""
+    iy, ix = np.divmod(cells, _CELLS)
+    centres: Floats = (np.stack([ix, iy], axis=-1) + 0.5 - 0.5 * _CELLS) * EGO_GRID.cell_size_m
+    return centres

@@ -1,0 +1,197 @@
+"""Parameters of the safety supervisor. Only those named ``unsafe_...`` switch a check off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_worldmodel.core.config import Config, param, param_infos
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.types import Points
+
+
+@dataclass(frozen=True)
+class SupervisorConfig(Config):
+    """Parameters of the safety supervisor, fixed at start-up.
+
+    Raises:
+        ConfigError: a value is out of range, or contradicts another one.
+    """
+
+    vehicle: str = param(
+        "ground",
+        "What the robot does instead of following: ground brakes, drone holds and then lands.",
+        choices=("ground", "drone"),
+    )
+    base_frame: str = param("base_link", "Base frame of the robot (REP-105).")
+    odom_frame: str = param("odom", "Fixed frame of plans and odometry (REP-105).")
+    rate_hz: float = param(50.0, "Ticks per second.", minimum=50.0, maximum=200.0)
+
+    plan_timeout_s: float = param(0.1, "Longest time without a Plan message.", minimum=0.02, maximum=0.5)
+    plan_max_age_s: float = param(1.0, "Greatest age of a plan by its stamp.", minimum=0.1, maximum=3.0)
+    future_tolerance_s: float = param(0.1, "How far a stamp may lie in the future.", minimum=0.0, maximum=0.5)
+    clock_timeout_s: float = param(0.2, "Longest time for which the ROS clock may stop.", minimum=0.05, maximum=1.0)
+    scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics; all of them are required.")
+    cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics; all of them are required.")
+    cloud_low_m: float = param(
+        0.08, "Height above the base frame from which a cloud point is an obstacle.", minimum=-5.0, maximum=1.0
+    )
+    cloud_high_m: float = param(2.0, "Height up to which a cloud point is an obstacle.", minimum=0.1, maximum=10.0)
+    sensor_timeouts_s: tuple[float, ...] = param(
+        (0.2,),
+        "Longest silence and greatest age of a stamp of each sensor: one value for all, or one per topic, scans first.",
+        minimum=0.02,
+        maximum=2.0,
+    )
+    min_usable_fraction: float = param(
+        0.2, "Share of usable rays below which a sensor counts as blind.", minimum=0.01, maximum=1.0
+    )
+    odometry_timeout_s: float = param(
+        0.2, "Longest silence and greatest age of a stamp of odometry.", minimum=0.02, maximum=2.0
+    )
+    unsafe_without_odometry: bool = param(False, "UNSAFE: run without odometry (fixed base, replay).")
+    unsafe_without_sensors: bool = param(False, "UNSAFE: run without any scan or cloud topic.")
+    resume_after_s: float = param(
+        0.2, "How long all checks must pass before the robot moves again.", minimum=0.1, maximum=5.0
+    )
+    hold_before_land_s: float = param(3.0, "Drone: how long to hold before landing.", minimum=0.5, maximum=60.0)
+
+    landing_speed_mps: float = param(0.5, "Drone: speed of descent when landing.", minimum=0.1, maximum=3.0)
+
+    deadman: bool = param(False, "Move only while supervisor/deadman is true.")
+    deadman_timeout_s: float = param(0.3, "Longest silence of supervisor/deadman.", minimum=0.05, maximum=2.0)
+    operator_link: bool = param(False, "Move only while operator_heartbeat arrives.")
+    operator_link_timeout_s: float = param(1.0, "Longest silence of operator_heartbeat.", minimum=0.1, maximum=10.0)
+    battery_min: float = param(
+        0.0,
+        "Charge (0..1) below which the robot stops or lands; 0: not watched.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+    battery_timeout_s: float = param(5.0, "Longest silence of battery_state.", minimum=0.5, maximum=60.0)
+    height_band_m: tuple[float, ...] = param(
+        (), "Drone: lowest and highest height by odometry; empty: the height is not watched."
+    )
+
+    risk_limit: float = param(0.5, "Highest risk of a plan that is followed.", minimum=0.0, maximum=0.95)
+    max_tracking_error_m: float = param(
+        1.0, "Greatest distance between the robot and its plan.", minimum=0.05, maximum=5.0
+    )
+    actuation_delay_s: float = param(
+        0.1, "Delay from a command to the motion; the plan's twist is read so much ahead.", minimum=0.0, maximum=0.5
+    )
+    max_correction_mps: float = param(0.2, "Greatest speed added to get back onto the plan.", minimum=0.0, maximum=1.0)
+    max_correction_radps: float = param(
+        0.6, "Greatest yaw rate added to get back onto the plan.", minimum=0.0, maximum=2.0
+    )
+
+    max_forward_mps: float = param(1.5, "Highest forward speed.", minimum=0.05, maximum=20.0)
+    max_reverse_mps: float = param(0.5, "Highest reverse speed.", minimum=0.0, maximum=20.0)
+    max_lateral_mps: float = param(
+        0.0, "Highest sideways speed; 0 for robots that cannot move sideways.", minimum=0.0, maximum=20.0
+    )
+    max_yaw_rate_radps: float = param(2.0, "Highest yaw rate.", minimum=0.05, maximum=10.0)
+    max_acceleration_mps2: float = param(2.0, "Greatest acceleration of a command.", minimum=0.1, maximum=20.0)
+    max_jerk_mps3: float = param(20.0, "Greatest jerk of a command.", minimum=1.0, maximum=500.0)
+    max_yaw_acceleration_radps2: float = param(
+        4.0, "Greatest yaw acceleration of a command.", minimum=0.1, maximum=50.0
+    )
+    max_yaw_jerk_radps3: float = param(40.0, "Greatest yaw jerk of a command.", minimum=1.0, maximum=1000.0)
+
+    footprint_radius_m: float = param(
+        0.25, "Radius of the robot; used if footprint_m is empty.", minimum=0.02, maximum=5.0
+    )
+    footprint_m: tuple[float, ...] = param((), "Footprint as x1, y1, x2, y2, ... in the base frame; empty: a circle.")
+    safety_margin_m: float = param(0.05, "Distance to keep from obstacles.", minimum=0.01, maximum=2.0)
+    sensor_noise_m: float = param(0.03, "Ranging error, added to safety_margin_m.", minimum=0.0, maximum=0.5)
+    reaction_time_s: float = param(
+        0.2, "Time from a command until the wheels or rotors follow.", minimum=0.02, maximum=2.0
+    )
+    braking_deceleration_mps2: float = param(
+        1.0, "Deceleration of the drive base on a zero command.", minimum=0.05, maximum=20.0
+    )
+    braking_yaw_deceleration_radps2: float = param(
+        3.0, "Yaw deceleration of the drive base on a zero command.", minimum=0.1, maximum=50.0
+    )
+    slip: float = param(0.1, "Share of the deceleration that slip may take away.", minimum=0.0, maximum=0.9)
+    slowing_lead_s: float = param(
+        0.3, "Extra reaction time when slowing down, so that it happens early and gently.", minimum=0.05, maximum=3.0
+    )
+    min_hits: int = param(1, "Number of points in the braking path that count as an obstacle.", minimum=1, maximum=5)
+    unseen_speed_mps: float = param(0.15, "Highest speed in directions that no sensor sees.", minimum=0.0, maximum=0.5)
+    imagined_min: float = param(
+        0.7, "Imagined occupancy for which the robot slows down; 1: never.", minimum=0.3, maximum=1.0
+    )
+    geofence_m: tuple[float, ...] = param(
+        (), "Area to stay in as x1, y1, x2, y2, ... in the odom frame; empty: no geofence."
+    )
+
+    def __post_init__(self) -> None:
+        """Check each value, then values that depend on each other."""
+        super().__post_init__()
+        for name in ("footprint_m", "geofence_m"):
+            numbers = getattr(self, name)
+            if numbers and (len(numbers) < 6 or len(numbers) % 2):
+                raise ConfigError(f"SupervisorConfig.{name} = {numbers!r}: give at least three points as x, y pairs")
+        if self.geofence_m and self.unsafe_without_odometry:
+            raise ConfigError("SupervisorConfig.geofence_m: needs odometry; remove unsafe_without_odometry")
+        self._check_height_band()
+        if self.cloud_high_m <= self.cloud_low_m:
+            raise ConfigError(
+                f"SupervisorConfig.cloud_high_m = {self.cloud_high_m}: must be above cloud_low_m ({self.cloud_low_m})"
+            )
+        if not self.sources and not self.unsafe_without_sensors:
+            raise ConfigError("SupervisorConfig: no sensor; name one in scan_topics or cloud_topics")
+        if len(set(self.sources)) != len(self.sources):
+            raise ConfigError(f"SupervisorConfig: scan_topics and cloud_topics name a topic twice: {self.sources!r}")
+        if len(self.sensor_timeouts_s) not in (1, len(self.sources)):
+            raise ConfigError(
+                f"SupervisorConfig.sensor_timeouts_s = {self.sensor_timeouts_s!r}: give one value for all,"
+                f" or one for each of the {len(self.sources)} topics"
+            )
+
+    def _check_height_band(self) -> None:
+        band_m = self.height_band_m
+        if band_m and (len(band_m) != 2 or band_m[0] >= band_m[1]):
+            raise ConfigError(f"SupervisorConfig.height_band_m = {band_m!r}: give the lowest, then the highest height")
+        if band_m and (self.vehicle != "drone" or self.unsafe_without_odometry):
+            raise ConfigError("SupervisorConfig.height_band_m: needs vehicle 'drone' and odometry")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Topics of all sensors, scans first."""
+        return tuple(topic for topic in (*self.scan_topics, *self.cloud_topics) if topic)
+
+    @property
+    def timeouts_s(self) -> dict[str, float]:
+        """Timeout of each sensor, by topic."""
+        values = self.sensor_timeouts_s
+        return dict(zip(self.sources, values if len(values) > 1 else values * len(self.sources), strict=True))
+
+    @property
+    def footprint(self) -> Points:
+        """Corners (n, 2) of the footprint in the base frame; empty for a circle."""
+        return np.array(self.footprint_m, dtype=np.float64).reshape(-1, 2)
+
+    @property
+    def geofence(self) -> Points:
+        """Corners (n, 2) of the geofence in the odom frame; empty for none."""
+        return np.array(self.geofence_m, dtype=np.float64).reshape(-1, 2)
+
+    @property
+    def unwatched(self) -> tuple[str, ...]:
+        """Names of the optional checks that are not configured, for /diagnostics."""
+        watched = {
+            "deadman": self.deadman,
+            "operator_link": self.operator_link,
+            "battery": self.battery_min > 0.0,
+            "geofence": bool(self.geofence_m),
+            "height": bool(self.height_band_m) or self.vehicle != "drone",
+        }
+        return tuple(name for name, on in watched.items() if not on)
+
+    @property
+    def unsafe(self) -> tuple[str, ...]:
+        """Names of the parameters that switch a check off, for /diagnostics."""
+        return tuple(name for name in param_infos(type(self)) if name.startswith("unsafe_") and getattr(self, name))

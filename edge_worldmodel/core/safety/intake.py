@@ -1,0 +1,257 @@
+"""The newest value of each input, and the rules by which the supervisor trusts it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.faults import Fault, FaultKind
+from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.time_units import to_seconds
+from edge_worldmodel.core.types import Floats, Plan, Pose, Twist
+
+ValueT = TypeVar("ValueT")
+
+_MAX_POSES = 1000
+_MAX_VALIDITY_S = 3.0
+_MAX_COORDINATE_M = 1e6
+_MAX_TWIST = 100.0
+"""In m/s or rad/s. Larger numbers are defects, not speeds."""
+_CLOCK_JUMP_NS = 10_000_000
+"""A ROS clock that goes back by more than this has jumped; less is a correction."""
+_MOVING = np.array([0.1, 0.1, 0.2])
+"""Twist in m/s and rad/s from which two readings of a sensor must differ."""
+_MIN_HITS_TO_COMPARE = 10
+"""Two sweeps with fewer hits may well be equal."""
+
+
+@dataclass(frozen=True)
+class Instant:
+    """Both clocks at one moment. The ROS clock may stop or jump; the steady clock never does."""
+
+    ros_ns: int
+    steady_ns: int
+
+
+@dataclass(frozen=True)
+class OdometrySample:
+    """Pose and twist of the base at a ROS time; height and vertical speed matter for drones only.
+
+    Attributes:
+        pose: (3,) in ``frame_id``.
+        twist: (3,) in ``child_frame_id``, the base frame.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    child_frame_id: str
+    pose: Pose
+    twist: Twist
+    height_m: float = 0.0
+    climb_mps: float = 0.0
+
+
+class Intake(Generic[ValueT]):
+    """Keeps the newest value of one input and tells whether it can be trusted.
+
+    One bad message makes the input untrusted until its next good one. Silence is measured on the steady clock
+    since receipt, age on the ROS clock since the stamp; both have a limit.
+
+    Args:
+        name: name of the input, for people.
+        kind: kind of the fault that it raises.
+        timeout_s: longest silence.
+        max_age_s: greatest age of a stamp.
+        future_tolerance_s: how far a stamp may lie in the future.
+        repeats: whether a message with the same stamp as the one before counts as a sign of life.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: FaultKind,
+        timeout_s: float,
+        max_age_s: float,
+        future_tolerance_s: float,
+        *,
+        repeats: bool,
+    ) -> None:
+        self.name = name
+        self.value: ValueT | None = None
+        self.rejected: Counter[str] = Counter()
+        self._kind = kind
+        self._timeout_s, self._max_age_s = timeout_s, max_age_s
+        self._future_ns = int(future_tolerance_s * 1e9)
+        self._repeats = repeats
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the value, as after a jump of the clock."""
+        self.value = None
+        self._problem = ""
+        self._stamp_ns: int | None = None
+        self._received_ns = 0
+
+    def offer(self, value: ValueT, stamp_ns: int, problem: str, now: Instant, *, frozen: bool = False) -> None:
+        """Take a value if nothing is wrong with it or its stamp.
+
+        Args:
+            value: value of the message.
+            stamp_ns: its stamp.
+            problem: description of a problem found in the value, empty if there is none.
+            now: time of receipt.
+            frozen: whether its content repeats although it should not; then it is no sign of life.
+        """
+        if not problem and stamp_ns > now.ros_ns + self._future_ns:
+            problem = f"stamp lies {(stamp_ns - now.ros_ns) / 1e9:.2f} s in the future"
+        if not problem and self._stamp_ns is not None and stamp_ns < self._stamp_ns:
+            problem = f"stamp jumped back by {(self._stamp_ns - stamp_ns) / 1e9:.2f} s"
+        if not problem and to_seconds(now.ros_ns - stamp_ns) > self._max_age_s:
+            problem = f"stamp is {(now.ros_ns - stamp_ns) / 1e9:.2f} s old, the limit is {self._max_age_s:g} s"
+        if problem:
+            self.reject(problem)
+        elif frozen:
+            self.rejected["frozen"] += 1
+        elif stamp_ns != self._stamp_ns or self._repeats or self.value is None:
+            self.value, self._stamp_ns, self._received_ns, self._problem = value, stamp_ns, now.steady_ns, ""
+        else:
+            self.rejected["duplicate"] += 1
+
+    def reject(self, problem: str) -> None:
+        """Stop trusting the input until its next good message, for the given reason."""
+        self.rejected["bad"] += 1
+        self.value, self._problem = None, problem
+
+    def age_s(self, now: Instant) -> float:
+        """Return the age of the newest value by its stamp; NaN without a value."""
+        if self.value is None or self._stamp_ns is None:
+            return float("nan")
+        return to_seconds(now.ros_ns - self._stamp_ns)
+
+    def silence_s(self, now: Instant) -> float:
+        """Return the time since the newest value was received, on the steady clock."""
+        return to_seconds(now.steady_ns - self._received_ns)
+
+    def fault(self, now: Instant) -> Fault | None:
+        """Return the reason why the input cannot be trusted now; None if it can."""
+        if self._problem:
+            return Fault(self._kind, f"{self.name}: {self._problem}")
+        if self.value is None:
+            return Fault(self._kind, f"{self.name}: nothing received yet")
+        silence_s = self.silence_s(now)
+        if silence_s > self._timeout_s:
+            return Fault(self._kind, f"{self.name}: silent for {silence_s:.2f} s, the limit is {self._timeout_s:g} s")
+        if self.age_s(now) > self._max_age_s:
+            return Fault(self._kind, f"{self.name}: {self.age_s(now):.2f} s old, the limit is {self._max_age_s:g} s")
+        return None
+
+
+class ClockWatch:
+    """Checks that the ROS clock advances and does not jump back.
+
+    Args:
+        timeout_s: longest time for which it may stop.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._ros_ns = 0
+        self._advanced_ns = 0
+        self._jumped = False
+
+    def update(self, now: Instant) -> bool:
+        """Note the time; return whether the clock jumped back, so that older inputs must be dropped."""
+        jumped = now.ros_ns < self._ros_ns - _CLOCK_JUMP_NS
+        if jumped or now.ros_ns > self._ros_ns:
+            self._ros_ns, self._advanced_ns = now.ros_ns, now.steady_ns
+        self._jumped |= jumped
+        return jumped
+
+    def take_fault(self, now: Instant) -> Fault | None:
+        """Return the fault of the clock; a jump is reported once."""
+        jumped, self._jumped = self._jumped, False
+        if jumped:
+            return Fault(FaultKind.CLOCK, "the ROS clock jumped back; all older inputs were dropped")
+        if now.ros_ns <= 0 or to_seconds(now.steady_ns - self._advanced_ns) > self._timeout_s:
+            return Fault(FaultKind.CLOCK, "the ROS clock does not advance")
+        return None
+
+
+def plan_problem(plan: Plan, config: SupervisorConfig) -> str:
+    """Return a description of what is wrong with a plan's content; empty if nothing is."""
+    poses, twists = plan.trajectory.poses, plan.trajectory.twists
+    validity_s = to_seconds(plan.valid_until_ns - plan.stamp_ns)
+    if plan.frame_id != config.odom_frame:
+        return f"frame is '{plan.frame_id}', expected '{config.odom_frame}'"
+    if poses.ndim != 2 or poses.shape[1:] != (3,) or twists.shape != poses.shape or not 2 <= len(poses) <= _MAX_POSES:
+        return f"{poses.shape} poses and {twists.shape} twists, expected (n, 3) both with n from 2 to {_MAX_POSES}"
+    if not (_is_within(poses, _MAX_COORDINATE_M) and _is_within(twists, _MAX_TWIST)):
+        return "a pose or twist is not finite or too large"
+    if not 1e-3 <= plan.trajectory.dt_s <= 10.0:
+        return f"time step is {plan.trajectory.dt_s} s, expected 0.001 to 10 s"
+    if not 0.0 <= plan.risk <= 1.0:
+        return f"risk is {plan.risk}, expected 0 to 1"
+    if validity_s == 0.0:
+        return "withdrawn by the planner, which gets no new frames"
+    if not 0.0 < validity_s <= _MAX_VALIDITY_S:
+        return f"validity is {validity_s:.2f} s, expected up to {_MAX_VALIDITY_S:g} s"
+    return ""
+
+
+def sweep_problem(sweep: Sweep, rays: int, config: SupervisorConfig) -> str:
+    """Return a description of what is wrong with a sweep; empty if nothing is.
+
+    Args:
+        sweep: usable rays only.
+        rays: number of rays that the sensor sent, usable or not.
+        config: smallest share of usable rays.
+    """
+    usable = len(sweep.endpoints)
+    if not 0 < usable <= rays or sweep.endpoints.shape != (usable, 2) or sweep.hit.shape != (usable,):
+        return f"no usable rays among {rays}"
+    if not _is_within(sweep.endpoints, _MAX_COORDINATE_M):
+        return "an endpoint is not finite or too large"
+    if usable < config.min_usable_fraction * rays:
+        return f"blind: only {usable} of {rays} rays are usable"
+    return ""
+
+
+def odometry_problem(odometry: OdometrySample, config: SupervisorConfig) -> str:
+    """Return a description of what is wrong with an odometry message; empty if nothing is."""
+    if odometry.frame_id != config.odom_frame:
+        return f"frame is '{odometry.frame_id}', expected '{config.odom_frame}'"
+    if odometry.child_frame_id != config.base_frame:
+        return f"child frame is '{odometry.child_frame_id}', expected '{config.base_frame}'"
+    if not (_is_within(odometry.pose, _MAX_COORDINATE_M) and _is_within(odometry.twist, _MAX_TWIST)):
+        return "pose or twist is not finite or too large"
+    if not (abs(odometry.height_m) <= _MAX_COORDINATE_M and abs(odometry.climb_mps) <= _MAX_TWIST):
+        return "height or vertical speed is not finite or too large"
+    return ""
+
+
+def is_moving(twist: Twist) -> bool:
+    """Return whether the robot moves so fast, at a base twist (3,), that sensor readings must differ."""
+    return bool((np.abs(twist) > _MOVING).any())
+
+
+def repeats_sweep(previous: Sweep | None, sweep: Sweep) -> bool:
+    """Return whether a sweep equals the previous one exactly, as from a driver that hangs."""
+    if previous is None or sweep.hit.sum() < _MIN_HITS_TO_COMPARE:
+        return False
+    return np.array_equal(previous.hit, sweep.hit) and np.array_equal(previous.endpoints, sweep.endpoints)
+
+
+def repeats_pose(previous: OdometrySample | None, odometry: OdometrySample) -> bool:
+    """Return whether odometry reports motion twice but the same pose."""
+    if previous is None or not (is_moving(previous.twist) and is_moving(odometry.twist)):
+        return False
+    return np.array_equal(previous.pose, odometry.pose)
+
+
+def _is_within(values: Floats, bound: float) -> bool:
+    """Return whether all values are finite and at most ``bound`` in size (NaN compares false)."""
+    return bool((np.abs(values) <= bound).all())

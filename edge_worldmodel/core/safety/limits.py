@@ -1,0 +1,98 @@
+"""Velocity, acceleration and jerk limits of every command that is passed on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.types import Floats, Twist
+
+_NOTICEABLE = (0.05, 0.05, 0.1)
+"""Changes below this (m/s, m/s, rad/s) are not reported."""
+
+
+@dataclass(frozen=True)
+class MotionLimits:
+    """Limits of each axis (vx, vy, yaw rate); every array is (3,)."""
+
+    lower: Twist
+    upper: Twist
+    acceleration: Floats
+    jerk: Floats
+
+    @classmethod
+    def from_config(cls, config: SupervisorConfig) -> MotionLimits:
+        """Take the limits from the supervisor's parameters."""
+        lateral_mps, yaw_rate_radps = config.max_lateral_mps, config.max_yaw_rate_radps
+        return cls(
+            lower=np.array([-config.max_reverse_mps, -lateral_mps, -yaw_rate_radps]),
+            upper=np.array([config.max_forward_mps, lateral_mps, yaw_rate_radps]),
+            acceleration=np.array([config.max_acceleration_mps2] * 2 + [config.max_yaw_acceleration_radps2]),
+            jerk=np.array([config.max_jerk_mps3] * 2 + [config.max_yaw_jerk_radps3]),
+        )
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A command: its twist (3,) and the acceleration (3,) that led to it."""
+
+    twist: Twist
+    acceleration: Floats
+
+
+REST = Motion(np.zeros(3), np.zeros(3))
+
+
+def limit_velocity(twist: Twist, limits: MotionLimits) -> Twist:
+    """Scale a twist (3,) into the velocity limits, so that the curvature of its path stays the same.
+
+    An axis with a limit of zero is set to zero instead; scaling for it would stop the other axes.
+    """
+    divisor, movable = 1.0, [0.0, 0.0, 0.0]
+    for axis, (speed, low, high) in enumerate(zip(twist.tolist(), limits.lower, limits.upper, strict=True)):
+        limit = float(high if speed > 0.0 else -low)
+        if limit > 0.0:
+            movable[axis] = speed
+            divisor = max(divisor, abs(speed) / limit)
+    return np.array(movable) / divisor
+
+
+def limit_change(target: Twist, previous: Motion, limits: MotionLimits, dt_s: float) -> tuple[Motion, tuple[str, ...]]:
+    """Approach a target twist as fast as the acceleration and jerk limits allow.
+
+    If every command comes from this function, beginning at rest, all commands keep all three limits for any targets
+    and time steps. Each step leaves enough velocity for the acceleration to return to zero at the jerk limit before
+    the target is passed: v + a dt + a^2 / 2j <= target.
+
+    Args:
+        target: wanted twist (3,).
+        previous: previous command.
+        limits: limits of each axis.
+        dt_s: time since the previous command.
+
+    Returns:
+        The new command, and the names of the limits that changed it noticeably.
+    """
+    target = np.clip(target, limits.lower, limits.upper)
+    twist, acceleration, names = np.empty(3), np.empty(3), set()
+    for axis in range(3):
+        max_jerk, max_acceleration = float(limits.jerk[axis]), float(limits.acceleration[axis])
+        previous_speed, previous_acceleration = float(previous.twist[axis]), float(previous.acceleration[axis])
+        wanted = _approach(float(target[axis]) - previous_speed, max_jerk, dt_s)
+        step = max_jerk * dt_s
+        reachable = min(max(wanted, previous_acceleration - step), previous_acceleration + step)
+        allowed = min(max(reachable, -max_acceleration), max_acceleration)
+        speed = previous_speed + allowed * dt_s
+        twist[axis] = min(max(speed, float(limits.lower[axis])), float(limits.upper[axis]))
+        acceleration[axis] = allowed
+        if abs(twist[axis] - target[axis]) > _NOTICEABLE[axis]:
+            names.add("acceleration" if abs(allowed) >= max_acceleration else "jerk")
+    return Motion(twist, acceleration), tuple(sorted(names))
+
+
+def _approach(gap: float, max_jerk: float, dt_s: float) -> float:
+    """Return the largest acceleration a with |a| dt + a^2 / 2j <= |gap|, with the sign of the gap."""
+    return math.copysign(max_jerk * (math.sqrt(dt_s * dt_s + 2.0 * abs(gap) / max_jerk) - dt_s), gap)

@@ -1,0 +1,180 @@
+"""Decides how much of a planned twist may pass, given the obstacles that the sensors see now.
+
+Imagined obstacles can only reduce the speed, and only to a share of it: a wrong forecast costs time, and nothing
+else. They take no part in the final checks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_worldmodel.core.geometry import compose, signed_distance
+from edge_worldmodel.core.safety.braking import (
+    Brakes,
+    PathCheck,
+    RobotFootprint,
+    allowed_share,
+    arc_pose,
+    check_path,
+    is_seen,
+)
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.faults import Fault, FaultKind
+from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
+from edge_worldmodel.core.types import Points, Pose, Twist
+
+_MIN_SHARE = 0.05
+"""Below this share of the planned speed the robot stops."""
+_IMAGINED_SHARE = 0.3
+"""Smallest share of the planned speed to which imagined obstacles slow the robot down."""
+_ALREADY_SEEN_M = 0.3
+"""An imagined obstacle this close to a seen one is the seen one."""
+_FASTER = np.array([0.1, 0.1, 0.3])
+"""The measured braking path is checked, too, if the robot is faster than commanded by this (m/s, rad/s)."""
+
+
+@dataclass(frozen=True)
+class ObstaclePoints:
+    """Points around the robot in the present base frame.
+
+    Attributes:
+        hits: obstacles (n, 2) that the sensors see.
+        ray_ends: ends (m, 2) of all rays, hits included.
+        imagined: obstacles (k, 2) that the world model imagines.
+    """
+
+    hits: Points
+    ray_ends: Points
+    imagined: Points
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """Result of the gate.
+
+    Attributes:
+        motion: command that may pass; rest if there is a fault.
+        fault: reason why nothing may pass, or None.
+        slowed: whether the command is slower than planned.
+        limits: names of everything that changed the command.
+        clearance_m: smallest distance to an obstacle along the braking path; NaN if it was not checked.
+    """
+
+    motion: Motion = REST
+    fault: Fault | None = None
+    slowed: bool = False
+    limits: tuple[str, ...] = ()
+    clearance_m: float = math.nan
+
+
+class PathGate:
+    """Slows a planned twist down until the robot can stop in time, limits its change, and checks the result."""
+
+    def __init__(self, config: SupervisorConfig) -> None:
+        self._config = config
+        self.limits = MotionLimits.from_config(config)
+        self.brakes = Brakes.from_config(config)
+        self._footprint = RobotFootprint(config.footprint, config.footprint_radius_m)
+        self._fence = config.geofence
+        correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
+        self._correction = np.array(correction) + 1e-6
+
+    def decide(
+        self,
+        planned: Twist,
+        measured: Twist,
+        previous: Motion,
+        obstacles: ObstaclePoints,
+        pose: Pose | None,
+        dt_s: float,
+    ) -> GateDecision:
+        """Decide what may pass in this tick.
+
+        Args:
+            planned: twist (3,) that the plan asks for.
+            measured: measured twist (3,) of the robot.
+            previous: previous command.
+            obstacles: points around the robot.
+            pose: (3,) in the frame of the geofence; None without a geofence.
+            dt_s: time since the last tick.
+        """
+        allowed, names, fault = self._slow_down(planned, obstacles)
+        if fault is not None:
+            return GateDecision(fault=fault)
+        motion, shaping = limit_change(allowed, previous, self.limits, dt_s)
+        check = self._check(motion.twist, self.brakes.reaction_s, obstacles.hits)
+        fault = self._final_fault(motion.twist, measured, check, obstacles.hits, pose)
+        if fault is not None:
+            return GateDecision(fault=fault, clearance_m=check.clearance_m)
+        return GateDecision(motion=motion, slowed=bool(names), limits=(*names, *shaping), clearance_m=check.clearance_m)
+
+    def _slow_down(self, planned: Twist, obstacles: ObstaclePoints) -> tuple[Twist, tuple[str, ...], Fault | None]:
+        """Reduce the planned twist on its arc until the robot can stop gently before any obstacle it sees."""
+        allowed, names = limit_velocity(planned, self.limits), []
+        # A correction of the path may exceed the limits; without it the robot is as fast as planned.
+        if (np.abs(allowed - planned) > self._correction).any():
+            names.append("velocity")
+        speed_mps = math.hypot(allowed[0], allowed[1])
+        unseen = len(obstacles.ray_ends) and not is_seen(allowed, obstacles.ray_ends)
+        if speed_mps > self._config.unseen_speed_mps and unseen:
+            allowed = allowed * (self._config.unseen_speed_mps / speed_mps)
+            names.append("unseen")
+        share = self._share(allowed, obstacles.hits)
+        if share < _MIN_SHARE:
+            return allowed, (), Fault(FaultKind.OBSTACLE, "an obstacle is in the braking path")
+        if share < 1.0:
+            names.append("braking_path")
+        imagined_share = self._imagined_share(allowed, obstacles)
+        if imagined_share < share:
+            names.append("imagined")
+        return allowed * min(share, imagined_share), tuple(names), None
+
+    def _imagined_share(self, twist: Twist, obstacles: ObstaclePoints) -> float:
+        """Return the share of a twist that suits the obstacles that are only imagined."""
+        # The cheap check of all imagined points first: mostly none is in the way.
+        if self._share(twist, obstacles.imagined) >= 1.0:
+            return 1.0
+        return max(self._share(twist, _only_imagined(obstacles)), _IMAGINED_SHARE)
+
+    def _share(self, twist: Twist, points: Points) -> float:
+        """Return the share of a twist at which the robot can stop gently before any of the points (n, 2)."""
+        if not len(points):
+            return 1.0
+        reaction_s = self.brakes.reaction_s + self._config.slowing_lead_s
+        free_s = self._check(twist, reaction_s, points).free_s
+        return allowed_share(free_s, reaction_s, self.brakes.braking_s(twist))
+
+    def _check(self, twist: Twist, reaction_s: float, points: Points) -> PathCheck:
+        margin_m = self._config.safety_margin_m + self._config.sensor_noise_m
+        duration_s = reaction_s + self.brakes.braking_s(twist)
+        return check_path(twist, duration_s, points, self._footprint, margin_m, self._config.min_hits)
+
+    def _final_fault(
+        self, twist: Twist, measured: Twist, check: PathCheck, hits: Points, pose: Pose | None
+    ) -> Fault | None:
+        """Return why the limited command must not pass, None if it may. There is no ``slowing_lead_s`` here."""
+        if check.free_s < math.inf:
+            text = "an obstacle appeared in the braking path, too close to slow down gently"
+            return Fault(FaultKind.OBSTACLE, text)
+        faster = bool((np.abs(measured) > np.abs(twist) + _FASTER).any())
+        if faster and self._check(measured, self.brakes.reaction_s, hits).free_s < math.inf:
+            text = "the robot is faster than commanded, and an obstacle is in its braking path"
+            return Fault(FaultKind.OBSTACLE, text)
+        if pose is not None:
+            stop = compose(pose, arc_pose(twist, self.brakes.reaction_s + self.brakes.braking_s(twist)))
+            if signed_distance(self._fence, stop[:2]) > 0.0:
+                return Fault(FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
+        return None
+
+
+def _only_imagined(obstacles: ObstaclePoints) -> Points:
+    """Return the imagined points (k, 2) that are not close to a seen one."""
+    if not len(obstacles.imagined) or not len(obstacles.hits):
+        return obstacles.imagined
+    apart = obstacles.imagined[:, None] - obstacles.hits[None]
+    far = (np.einsum("kni,kni->kn", apart, apart) > _ALREADY_SEEN_M**2).all(axis=1)
+    points: Points = obstacles.imagined[far]
+    return points

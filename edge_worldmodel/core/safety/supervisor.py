@@ -1,0 +1,348 @@
+"""The safety supervisor: passes a command on only while every check passes, and stops the robot otherwise.
+
+A tick (``Supervisor.supervise``) does the following:
+1. It checks every input: emergency stop, geofence, battery, clock, sensors, odometry, operator signals and plan
+   (``guards``, ``intake``).
+2. It turns the plan into a twist (``plan_follower``). The gate slows it down until the robot can stop before every
+   obstacle in the raw sensor data, limits its change, and checks the braking path (``path_gate``).
+3. If any check fails, it commands zero in this same tick.
+4. The state machine (``states``, shown in docs/safety.md) decides when the robot may move again, and what a person
+   has to reset.
+Time is an argument. This module knows neither ROS nor the planner.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from edge_worldmodel.core.geometry import compose, points_in_frame, signed_distance
+from edge_worldmodel.core.safety.braking import arc_pose
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind
+from edge_worldmodel.core.safety.guards import Guards
+from edge_worldmodel.core.safety.imagined_obstacles import ImaginedObstacles
+from edge_worldmodel.core.safety.intake import (
+    ClockWatch,
+    Instant,
+    Intake,
+    OdometrySample,
+    is_moving,
+    odometry_problem,
+    plan_problem,
+    repeats_pose,
+    repeats_sweep,
+    sweep_problem,
+)
+from edge_worldmodel.core.safety.landing import Landing
+from edge_worldmodel.core.safety.limits import REST
+from edge_worldmodel.core.safety.path_gate import GateDecision, ObstaclePoints, PathGate
+from edge_worldmodel.core.safety.plan_follower import follow
+from edge_worldmodel.core.safety.states import PASSING, TRANSITIONS, WAITING_FOR_PERSON, Condition, State
+from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.time_units import to_seconds
+from edge_worldmodel.core.types import Plan, Pose, Twist, Verdict
+
+MIN_TICK_S = 1e-3
+"""A shorter time between two ticks counts as this long."""
+_AT_REST = np.array([0.03, 0.03, 0.06])
+"""A measured twist below this, in m/s and rad/s, is a robot at rest."""
+
+
+class Supervisor:
+    """Decides in each tick what the robot is commanded.
+
+    Call ``receive_...`` as messages arrive, and ``supervise`` at ``config.rate_hz``.
+
+    Args:
+        config: all limits and timeouts.
+    """
+
+    def __init__(self, config: SupervisorConfig) -> None:
+        self.config = config
+        self.state = State.STARTING
+        self.faults: tuple[Fault, ...] = ()
+        tolerance_s = config.future_tolerance_s
+        self.plan: Intake[Plan] = Intake(
+            "plan", FaultKind.PLAN, config.plan_timeout_s, config.plan_max_age_s, tolerance_s, repeats=True
+        )
+        self.sensors: dict[str, Intake[Sweep]] = {
+            topic: Intake(f"sensor {topic}", FaultKind.SENSOR, timeout_s, timeout_s, tolerance_s, repeats=False)
+            for topic, timeout_s in config.timeouts_s.items()
+        }
+        timeout_s = config.odometry_timeout_s
+        self.odometry: Intake[OdometrySample] = Intake(
+            "odometry", FaultKind.ODOMETRY, timeout_s, timeout_s, tolerance_s, repeats=False
+        )
+        self.guards = Guards(config)
+        self.imagined = ImaginedObstacles(config.imagined_min)
+        self._clock_watch = ClockWatch(config.clock_timeout_s)
+        self._landing = Landing(config)
+        self._gate = PathGate(config)
+        self._fence = config.geofence
+        self._motion = REST
+        self._defect = ""
+        self._frozen: set[str] = set()
+        self._last_tick_ns: int | None = None
+        self._last_motion_ns: int | None = None
+        self._last_fault_ns: int | None = None
+        self._latched: Fault | None = None
+
+    def receive_plan(self, plan: Plan, now: Instant) -> None:
+        """Take a plan. A bad one makes the planner untrusted until its next good one."""
+        self._watch_clock(now)
+        self.plan.offer(plan, plan.stamp_ns, plan_problem(plan, self.config), now)
+
+    def receive_sweep(self, topic: str, sweep: Sweep, rays: int, now: Instant) -> None:
+        """Take a sweep of one sensor.
+
+        Args:
+            topic: topic of the sensor, one of ``config.sources``.
+            sweep: its usable rays.
+            rays: number of rays that it sent, usable or not.
+            now: time of receipt.
+        """
+        self._watch_clock(now)
+        sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self.config)
+        if not repeats_sweep(sensor.value, sweep):
+            self._frozen.discard(topic)
+        elif self._must_see_motion(now):
+            # It stays frozen until its content changes, even if the robot stops in the meantime.
+            self._frozen.add(topic)
+        sensor.offer(sweep, sweep.stamp_ns, problem, now, frozen=topic in self._frozen)
+
+    def receive_odometry(self, odometry: OdometrySample, now: Instant) -> None:
+        """Take the measured pose and twist of the robot."""
+        self._watch_clock(now)
+        problem, frozen = odometry_problem(odometry, self.config), repeats_pose(self.odometry.value, odometry)
+        self.odometry.offer(odometry, odometry.stamp_ns, problem, now, frozen=frozen)
+
+    def press_estop(self, pressed: bool, source: str = "service") -> None:
+        """Press or release the emergency stop from one of its sources. After a release a reset is needed, too."""
+        self.guards.estop.press(pressed, source)
+
+    def fail(self, defect: str, now: Instant) -> Verdict:
+        """Command zero and latch because of a defect in our own code."""
+        self._defect = defect
+        self._motion = REST
+        self._latched = Fault(FaultKind.INTERNAL, f"defect in the supervisor: {defect}")
+        self.faults = (self._latched,)
+        self.state = TRANSITIONS[self.state, Condition.LATCH]
+        return self._verdict(GateDecision(), now)
+
+    def reset(self, now: Instant) -> tuple[bool, str]:
+        """Let the robot move again, on behalf of a person. Refused while the reason for the latch lasts.
+
+        Returns:
+            Whether the reset was accepted, and a text for the person.
+        """
+        if self.guards.estop.pressed:
+            return False, f"Refused: the emergency stop is pressed. {FaultKind.ESTOP.value}"
+        if self.state not in WAITING_FOR_PERSON:
+            return True, f"Nothing to reset: the state is {self.state.name}."
+        self._defect = ""
+        for fault in (self._geofence_fault(now), self.guards.battery_fault()):
+            if fault is not None:
+                return False, f"Refused: {fault.text}. {fault.kind.value}"
+        self.state = TRANSITIONS[self.state, Condition.RESET]
+        self._latched = None
+        self._last_fault_ns = now.steady_ns
+        return True, "Reset. The robot moves again as soon as all checks pass."
+
+    def supervise(self, now: Instant) -> Verdict:
+        """Decide the command of this tick. A failed check commands zero in the same tick."""
+        self._watch_clock(now)
+        dt_s = self._tick_length_s(now)
+        faults = self._input_faults(now)
+        decision = GateDecision() if faults else self._gated_command(now, dt_s)
+        if decision.fault is not None:
+            faults.append(decision.fault)
+        self.faults = tuple(self._settle(faults, now))
+        self.state = TRANSITIONS[self.state, self._condition(decision, now)]
+        self._motion = decision.motion if self.state in PASSING else REST
+        if self._motion.twist.any():
+            self._last_motion_ns = now.steady_ns
+        return self._verdict(decision, now)
+
+    def _input_faults(self, now: Instant) -> list[Fault]:
+        """Check all inputs; return their faults, the most serious first."""
+        odometry = self._trusted_odometry(now)
+        checks = (
+            self.guards.estop_fault(),
+            self._internal_fault(),
+            self._geofence_fault(now),
+            self.guards.battery_fault(),
+            self._clock_watch.take_fault(now),
+            *(sensor.fault(now) for sensor in self.sensors.values()),
+            None if self.config.unsafe_without_odometry else self.odometry.fault(now),
+            self.guards.height_fault(odometry),
+            *self.guards.signal_faults(now),
+            self.plan.fault(now) or self._plan_fault(now),
+        )
+        return [fault for fault in checks if fault is not None]
+
+    def _internal_fault(self) -> Fault | None:
+        return Fault(FaultKind.INTERNAL, f"defect in the supervisor: {self._defect}") if self._defect else None
+
+    def _geofence_fault(self, now: Instant) -> Fault | None:
+        pose = self._pose(now) if self._fence.size else None
+        if pose is None or not signed_distance(self._fence, pose[:2]) > 0.0:
+            return None
+        return Fault(FaultKind.GEOFENCE, f"outside the geofence at x {pose[0]:.2f} m, y {pose[1]:.2f} m")
+
+    def _plan_fault(self, now: Instant) -> Fault | None:
+        plan = self.plan.value
+        assert plan is not None
+        if now.ros_ns >= plan.valid_until_ns:
+            expired_s = to_seconds(now.ros_ns - plan.valid_until_ns)
+            return Fault(FaultKind.PLAN, f"plan: expired {expired_s:.2f} s ago")
+        if plan.risk > self.config.risk_limit:
+            return Fault(FaultKind.RISK, f"risk {plan.risk:.2f} is over the limit {self.config.risk_limit:g}")
+        return None
+
+    def _gated_command(self, now: Instant, dt_s: float) -> GateDecision:
+        """Turn the plan into the command of this tick. All inputs have passed their checks."""
+        config, plan, pose = self.config, self.plan.value, self._pose(now)
+        assert plan is not None
+        planned, distance_m = follow(plan.trajectory, to_seconds(now.ros_ns - plan.stamp_ns), pose, config)
+        if not np.isfinite(planned).all():
+            return GateDecision(fault=Fault(FaultKind.INTERNAL, "the command is not finite"))
+        # Written so that a NaN fails, too.
+        if not distance_m <= config.max_tracking_error_m:
+            text = f"the robot is {distance_m:.2f} m away from its plan"
+            return GateDecision(fault=Fault(FaultKind.TRACKING, text))
+        measured = self._measured_twist(now)
+        obstacles = self._obstacles(measured, now, pose)
+        return self._gate.decide(planned, measured, self._motion, obstacles, pose if self._fence.size else None, dt_s)
+
+    def _watch_clock(self, now: Instant) -> None:
+        """After a jump back of the ROS clock, drop all inputs from before it."""
+        if self._clock_watch.update(now):
+            intakes: tuple[Intake[Any], ...] = (self.plan, self.odometry, *self.sensors.values())
+            for intake in intakes:
+                intake.forget()
+
+    def _tick_length_s(self, now: Instant) -> float:
+        """Return the time since the last tick, at most one period: a late tick must not change the speed more."""
+        period_s = 1.0 / self.config.rate_hz
+        last_ns, self._last_tick_ns = self._last_tick_ns, now.steady_ns
+        if last_ns is None:
+            return period_s
+        return min(max(to_seconds(now.steady_ns - last_ns), MIN_TICK_S), period_s)
+
+    def _trusted_odometry(self, now: Instant) -> OdometrySample | None:
+        return None if self.odometry.fault(now) else self.odometry.value
+
+    def _pose(self, now: Instant) -> Pose | None:
+        """Return the present pose (3,) in the odom frame, extrapolated from odometry; None without odometry."""
+        odometry = self._trusted_odometry(now)
+        if odometry is None:
+            return None
+        age_s = max(self.odometry.age_s(now), 0.0)
+        return compose(odometry.pose, arc_pose(odometry.twist, age_s))
+
+    def _measured_twist(self, now: Instant) -> Twist:
+        """Return the measured twist (3,), or without odometry the last command."""
+        odometry = self._trusted_odometry(now)
+        return self._motion.twist if odometry is None else odometry.twist
+
+    def _must_see_motion(self, now: Instant) -> bool:
+        """Return whether two sweeps must differ. If required odometry is missing it is unknown, and the robot stops."""
+        known = self.config.unsafe_without_odometry or self._trusted_odometry(now) is not None
+        return known and is_moving(self._measured_twist(now))
+
+    def _obstacles(self, twist: Twist, now: Instant, pose: Pose | None) -> ObstaclePoints:
+        """Return seen and imagined obstacles in the present base frame.
+
+        Args:
+            twist: twist (3,) of the robot since the sweeps.
+            now: present time.
+            pose: present pose (3,) in the odom frame, None if unknown.
+        """
+        hits, ray_ends = [np.empty((0, 2))], [np.empty((0, 2))]
+        for sensor in self.sensors.values():
+            assert sensor.value is not None
+            base_now = arc_pose(twist, max(sensor.age_s(now), 0.0))
+            endpoints = points_in_frame(base_now, sensor.value.endpoints)
+            ray_ends.append(endpoints)
+            hits.append(endpoints[sensor.value.hit])
+        return ObstaclePoints(
+            hits=np.concatenate(hits),
+            ray_ends=np.concatenate(ray_ends),
+            imagined=self.imagined.points(now.ros_ns, pose),
+        )
+
+    def _settle(self, faults: list[Fault], now: Instant) -> list[Fault]:
+        """Add a fault until all checks have passed for ``resume_after_s``, so that the robot does not stutter."""
+        if faults:
+            self._last_fault_ns = now.steady_ns
+        elif self._last_fault_ns is not None:
+            left_s = self.config.resume_after_s - to_seconds(now.steady_ns - self._last_fault_ns)
+            if left_s > 0.0:
+                return [Fault(FaultKind.SETTLING, f"all checks pass again, resuming in {left_s:.1f} s")]
+        return faults
+
+    def _condition(self, decision: GateDecision, now: Instant) -> Condition:
+        """Return the condition that this tick found."""
+        if not self.faults:
+            self._landing.all_good(now)
+            return Condition.LIMITED if decision.slowed else Condition.CLEAR
+        if self.guards.estop.pressed:
+            self._latched = None
+            self.guards.estop.acknowledge()
+            return Condition.ESTOP
+        is_drone = self.config.vehicle == "drone"
+        if is_drone and self._landing.is_due(self.faults, now):
+            if self.state is not State.LANDING:
+                self._landing.begin(self.faults[0])
+            return Condition.LAND
+        latching = [fault for fault in self.faults if fault.kind in LATCHING]
+        if latching:
+            self._latched = latching[0]
+            return Condition.LATCH
+        if is_drone:
+            return Condition.HOVER
+        return Condition.MOVING if self._still_moves(now) else Condition.AT_REST
+
+    def _still_moves(self, now: Instant) -> bool:
+        """Return whether the robot still moves: by odometry, or else by the longest time that braking can take."""
+        odometry = self._trusted_odometry(now)
+        if odometry is not None:
+            return bool((np.abs(odometry.twist) > _AT_REST).any())
+        if self._last_motion_ns is None:
+            return False
+        longest_s = 2.0 * self._gate.brakes.braking_s(self._gate.limits.upper) + self._gate.brakes.reaction_s
+        return to_seconds(now.steady_ns - self._last_motion_ns) < longest_s
+
+    def _reason(self, decision: GateDecision) -> str:
+        """Return the reason for the state, for people."""
+        if self.state is State.ACTIVE:
+            return ""
+        if self.state is State.LIMITING:
+            return f"slower than planned: {', '.join(decision.limits)}"
+        if self.state is State.LANDING:
+            return self._landing.reason()
+        if self.state is State.LATCHED:
+            text = self._latched.text if self._latched else "emergency stop was pressed"
+            return f"{text}; call supervisor/reset to go on"
+        return self.faults[0].text
+
+    def _verdict(self, decision: GateDecision, now: Instant) -> Verdict:
+        passing, plan = self.state in PASSING, self.plan.value
+        ages_s = [sensor.age_s(now) for sensor in self.sensors.values()]
+        climb_mps = self._landing.climb_mps(self.state is State.LANDING, self._trusted_odometry(now), now)
+        return Verdict(
+            stamp_ns=now.ros_ns,
+            frame_id=self.config.base_frame,
+            state=int(self.state),
+            reason=self._reason(decision),
+            command=self._motion.twist.copy(),
+            climb_mps=climb_mps,
+            limits=decision.limits if passing else (),
+            clearance_margin_m=decision.clearance_m,
+            plan_age_s=self.plan.age_s(now),
+            sensor_age_s=max(ages_s, default=math.nan) if not any(map(math.isnan, ages_s)) else math.nan,
+            risk=plan.risk if plan is not None else math.nan,
+        )

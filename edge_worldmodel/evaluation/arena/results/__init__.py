@@ -1,0 +1,1 @@
+"""What the arena writes: statistics, charts, replays of failures, the report."""

@@ -1,0 +1,102 @@
+"""Figures of many episodes, with 95 % confidence intervals."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, tick_quantiles
+
+_CONFIDENCE = 0.95
+_RESAMPLES = 2000
+_SEED = 20240607
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share (Wilson, 1927); (0, 1) where nothing was counted."""
+    if count == 0:
+        return 0.0, 1.0
+    interval = stats.binomtest(hits, count).proportion_ci(_CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def bootstrap(values: Floats) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the mean of values (n,); NaN for fewer than two.
+
+    The resampling has a fixed seed: the same values always give the same interval.
+    """
+    if len(values) < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(_SEED)
+    result = stats.bootstrap(
+        (values,), np.mean, n_resamples=_RESAMPLES, confidence_level=_CONFIDENCE, method="percentile", rng=rng
+    )  # fmt: skip
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tuple[float, float]]:
+    """Return the mean difference of paired hits (the same episodes), with its bootstrap interval."""
+    change = np.asarray(ours, float) - np.asarray(theirs, float)
+    return float(change.mean()), bootstrap(change)
+
+
+def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
+    """Return the figures of one planner on one scenario.
+
+    Shares count all episodes, ``avoidable_contact`` those with a contact that braking could have avoided; ``time_s``
+    and ``path_m`` are means over the successful ones, everything else means over all. ``ci95`` holds
+    Wilson intervals of shares and bootstrap intervals of means.
+    """
+    count = len(outcomes)
+    figures: dict[str, Any] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    for ending in ("success", "contact", "timeout", "error"):
+        hits = sum(o.ending == ending for o in outcomes)
+        figures[ending] = hits / count if count else math.nan
+        intervals[ending] = wilson(hits, count)
+    avoidable = sum(o.avoidable == 1.0 for o in outcomes)
+    figures["avoidable_contact"] = avoidable / count if count else math.nan
+    intervals["avoidable_contact"] = wilson(avoidable, count)
+    arrived = [o for o in outcomes if o.ending == "success"]
+    means: dict[str, list[float]] = {name: [getattr(o, name) for o in arrived] for name in ("time_s", "path_m")}
+    for name in ("min_distance_m", "person_distance_m", "intrusion_s", "jerk", "score"):
+        means[name] = [getattr(o, name) for o in outcomes]
+    for name, listed in means.items():
+        values = np.array([v for v in listed if math.isfinite(v)])
+        figures[name] = float(values.mean()) if len(values) else math.nan
+        intervals[name] = bootstrap(values)
+    p50_s, p99_s = tick_quantiles(_together(outcomes), (0.5, 0.99))
+    figures["tick_s"] = {"p50": p50_s, "p99": p99_s}
+    figures["episodes"] = count
+    figures["touched"] = dict(sorted(Counter(o.touched for o in outcomes if o.touched).items()))
+    simulated_s, cpu_s = sum(o.time_s for o in outcomes), sum(o.cpu_s for o in outcomes)
+    simulator_s = sum(o.simulator_s for o in outcomes)
+    figures["real_time_factor"] = {
+        "episode": simulated_s / cpu_s if cpu_s > 0 else math.nan,
+        "without_planner": simulated_s / simulator_s if simulator_s > 0 else math.nan,
+    }
+    return plain({**figures, "ci95": intervals})
+
+
+def _together(outcomes: Sequence[EpisodeOutcome]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts.update(outcome.tick_bins)
+    return dict(counts)
+
+
+def plain(value: Any) -> Any:
+    """Return the value as JSON knows it: tuples as lists, what is not finite as None."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

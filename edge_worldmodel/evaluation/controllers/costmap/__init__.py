@@ -1,0 +1,1 @@
+"""What the baseline controllers know of the scene: costmap, clusters, guidance."""

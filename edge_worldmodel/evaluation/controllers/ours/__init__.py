@@ -1,0 +1,1 @@
+"""Our planner as a controller of the arena."""

@@ -1,0 +1,198 @@
+"""Our own planner in the arena: perception, cache, planner and supervisor in one process, wired as the nodes wire them.
+
+Looks become plans, a plan takes effect a moment later as it does over topics, and the supervisor turns it into
+commands at its own rate. No thread and no clock: the same seed gives the same drive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from edge_worldmodel.backends import open_backend
+from edge_worldmodel.core.cache.latent_cache import LatentCache
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.core.model.world_model import Backend, WorldModel
+from edge_worldmodel.core.perception.perception import Perception, PerceptionConfig
+from edge_worldmodel.core.planner.attention import AttentionConfig
+from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
+from edge_worldmodel.core.planner.deliberation import Deliberation
+from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.rejection import RejectedInputError
+from edge_worldmodel.core.safety.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.supervisor import Supervisor
+from edge_worldmodel.core.types import Floats, LatentFrame, Plan
+from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput
+from edge_worldmodel.evaluation.controllers.ours.parameters import (
+    disturbance_config,
+    graph_parameters,
+    robot_limits,
+    supervisor_config,
+)
+from edge_worldmodel.evaluation.controllers.settings import configured
+from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
+from edge_worldmodel.models.manifest import load_model
+from edge_worldmodel.sim.robots import RobotSpec
+
+_SOURCE = "scan"
+
+
+@dataclass(frozen=True)
+class OursConfig(Config):
+    """What the planner's own configuration does not say; its values may be among the settings, too."""
+
+    model_dir: str = param("", "folder of a model with its manifest.json; empty: the shipped one")
+    latency_s: float = param(0.06, "from a look to its plan, as in the live graph", minimum=0.0, maximum=0.5)
+    threads: int = param(1, "threads of the network runtime", minimum=1, maximum=64)
+
+
+class Ours:
+    """The robot graph without ROS."""
+
+    name = "ours"
+    knows_people = False
+
+    def __init__(
+        self,
+        robot: RobotSpec,
+        max_speed_mps: float,
+        world_model: WorldModel,
+        planner: PlannerConfig | None = None,
+        latency_s: float = 0.06,
+        attention: AttentionConfig | None = None,
+        disturbances: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Drive a robot under a speed cap with a loaded world model; ``disturbances`` stand in for the robot's own."""
+        self._world_model, self._planner_config = world_model, planner or PlannerConfig()
+        self._attention_config, self._disturbances = attention, disturbances or {}
+        self._max_speed_mps, self._latency_ns = max_speed_mps, round(latency_s * 1e9)
+        self.reset(robot, np.zeros(2), 0)
+
+    def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
+        """Begin an episode with nothing remembered."""
+        parameters = graph_parameters(robot, self._max_speed_mps)
+        config = supervisor_config(parameters)
+        self.steer_period_s = 1.0 / config.rate_hz
+        self._frames = config.odom_frame, config.base_frame
+        self._supervisor = Supervisor(config)
+        self._perception = Perception(PerceptionConfig())
+        self._cache = LatentCache()
+        disturbances = disturbance_config(parameters, self._disturbances)
+        planner = Planner(self._world_model, robot_limits(parameters), self._planner_config, disturbances)
+        self._deliberation = Deliberation(planner, self._attention_config)
+        self._seed, self._sequence = seed, 0
+        self._plan: Plan | None = None
+        self._coming: Plan | None = None
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Return how often there was which reason to imagine anew, or none ("reused")."""
+        return self._deliberation.attention.reasons
+
+    def act(self, look: ControllerInput) -> Command:
+        """ControllerInput, think, and let the supervisor decide."""
+        clock = Instant(look.stamp_ns, look.stamp_ns)
+        rays = look.sweep.beams or len(look.sweep.endpoints)
+        self._supervisor.receive_sweep(_SOURCE, look.sweep, rays, clock)
+        self._move(look.stamp_ns, look.pose, look.twist)
+        self._perception.add_sweep(_SOURCE, look.sweep)
+        if self._perception.due(look.stamp_ns):
+            self._think(look)
+        return self._supervise(clock)
+
+    def steer(self, stamp_ns: int, pose: Floats, twist: Floats) -> Command:
+        """Let the supervisor decide again."""
+        self._move(stamp_ns, pose, twist)
+        return self._supervise(Instant(stamp_ns, stamp_ns))
+
+    def _move(self, stamp_ns: int, pose: Floats, twist: Floats) -> None:
+        odom_frame, base_frame = self._frames
+        self._perception.add_pose(stamp_ns, pose, twist)
+        odometry = OdometrySample(stamp_ns, odom_frame, base_frame, pose, twist)
+        self._supervisor.receive_odometry(odometry, Instant(stamp_ns, stamp_ns))
+
+    def _think(self, look: ControllerInput) -> None:
+        """Observe, encode, ask the cache and plan; without a usable look the last plan runs out."""
+        try:
+            observation = self._perception.observe(look.stamp_ns)
+        except RejectedInputError:
+            return
+        odom_frame, base_frame = self._frames
+        self._sequence += 1
+        frame = LatentFrame(
+            observation.stamp_ns, odom_frame, base_frame, observation.pose, observation.twist,
+            self._world_model.encode(observation.history), observation.entropy_bits, observation.surprise_bits,
+            self._world_model.model_id, self._sequence, observation.obstacles,
+        )  # fmt: skip
+        decision = self._deliberation.decide(
+            frame,
+            goal=look.goal,
+            rng=np.random.default_rng([self._seed, self._sequence]),
+            warm_start=self._cache.warm_start(frame),
+            previous=self._plan,
+        )
+        if decision.output is not None:
+            self._cache.remember(dataclasses.replace(frame, tensor=decision.output.solution))
+        picture = decision.expected.stamp_ns, decision.expected.pose, decision.expected.probability
+        self._perception.add_imagined(*picture)
+        self._coming, self._coming_picture = decision.plan, picture
+
+    def _supervise(self, clock: Instant) -> Command:
+        if self._coming is not None and clock.ros_ns >= self._coming.stamp_ns + self._latency_ns:
+            self._plan, self._coming = self._coming, None
+            self._supervisor.imagined.receive(*self._coming_picture)
+        if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
+            self._supervisor.receive_plan(self._plan, clock)
+        command = self._supervisor.supervise(clock).command
+        return Command(float(command[0]), float(command[2]))
+
+
+OursT = TypeVar("OursT", bound=Ours)
+
+
+World = Callable[[Backend, str], WorldModel]
+"""What imagines, from a loaded backend and the model's name."""
+
+
+def open_world_model(config: OursConfig, world: World = WorldModel) -> WorldModel:
+    """Verify and load the model; there is no stand-in for it.
+
+    Raises:
+        ControllerError: no model, or one that cannot be used, with the reason.
+    """
+    try:
+        model = load_model(config.model_dir or shipped(MODEL))
+        backend = open_backend("onnxruntime", config.threads)
+        backend.load(model.networks)
+    except EdgeWorldModelError as error:
+        raise ControllerError(f"planner 'ours' has no model to imagine with: {error}") from error
+    return world(backend, model.model_id)
+
+
+def open_ours(
+    robot: RobotSpec,
+    max_speed_mps: float,
+    settings: Mapping[str, Any],
+    kind: type[OursT] = Ours,  # type: ignore[assignment]
+    world: World = WorldModel,
+) -> OursT:
+    """Return ours, or a ``kind`` of it with another ``world``; settings are those of any part of it."""
+    own, watched, disturbed = (
+        {name: value for name, value in settings.items() if name in part.__dataclass_fields__}
+        for part in (OursConfig, AttentionConfig, DisturbanceConfig)
+    )
+    config, attention = configured(OursConfig, own), configured(AttentionConfig, watched)
+    configured(DisturbanceConfig, disturbed)  # refused here, by name, and not in the middle of a run
+    rest = {name: value for name, value in settings.items() if name not in {*own, *watched, *disturbed}}
+    planner = configured(PlannerConfig, rest)
+    model = open_world_model(config, world)
+    return kind(robot, max_speed_mps, model, planner, config.latency_s, attention, disturbed)
+
+
+FACTORIES = {"ours": open_ours}

@@ -1,0 +1,1 @@
+"""Forecast quality, open loop."""

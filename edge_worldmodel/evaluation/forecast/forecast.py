@@ -1,0 +1,248 @@
+"""`edge-worldmodel evaluate forecast`: how well the future is foreseen, against what a robot would do without us.
+
+Everything runs through core.world_model and the exported networks: what is measured is what ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.evaluation.forecast.baselines import Baseline, constant_velocity, persistence
+from edge_worldmodel.evaluation.forecast.card import write_card
+from edge_worldmodel.evaluation.forecast.joint_scores import energy_scores, path_forecast, random_paths
+from edge_worldmodel.evaluation.forecast.junction import choice_errors, covers_both, draw_junction, standing_maneuver
+from edge_worldmodel.evaluation.forecast.latency import model_latency
+from edge_worldmodel.evaluation.forecast.picture import draw_strips
+from edge_worldmodel.evaluation.forecast.reliability import draw_reliability
+from edge_worldmodel.models.inventory import commit
+from edge_worldmodel.models.manifest import MANIFEST_NAME, totals
+from edge_worldmodel.training.data.splits import ClipSet
+from edge_worldmodel.training.validation.examples import EvaluationData, Example, examples, load_data, pick
+from edge_worldmodel.training.validation.methods import (
+    DETERMINISTIC,
+    FUTURES,
+    OURS,
+    TEACHER,
+    UNCONDITIONED,
+    Forecaster,
+    Method,
+    Tensor,
+    open_model,
+    our_methods,
+    reference_methods,
+)
+from edge_worldmodel.training.validation.metrics import Scores, reliability, summarise
+
+JUNCTIONS = 100
+Results = dict[str, dict[str, list[float]]]
+"""Values per horizon, by method and metric."""
+_BOOTSTRAP_DRAWS = 500
+_WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
+"""For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
+
+
+def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> dict[str, float]:
+    """Return the share of T-junctions in whose futures somebody goes left in one and right in another, and errors.
+
+    The errors are those of the best future and of the mean of all, see choice_errors.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(scenes):
+        junction = draw_junction(rng)
+        futures = forecaster.imagine(junction.history, standing_maneuver())
+        found.append((covers_both(futures, junction), *choice_errors(futures, junction)))
+    both, best, mean = np.mean(found, axis=0)
+    return {"both_branches": float(both), "best_of_n": float(best), "mean": float(mean)}
+
+
+def evaluate(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> Results:
+    """Return every metric of every method and baseline on one data set, a value per horizon."""
+    return _summaries(data, score(data, methods, seed))
+
+
+def score(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> dict[str, Scores]:
+    """Score every method and baseline on the same clips and paths of one data set."""
+    everyone = {**methods, **{name: _alone(baseline) for name, baseline in _baselines(data.validation).items()}}
+    scores = {name: Scores() for name in everyone}
+    rng = np.random.default_rng(seed)
+    for example in tqdm(examples(data.test), total=len(data.test), desc=data.name, unit="clip"):
+        paths = random_paths(rng)
+        for name, method in everyone.items():
+            _score(scores[name], method(example), example, paths)
+    return scores
+
+
+def _summaries(data: EvaluationData, scores: dict[str, Scores]) -> Results:
+    return {name: summarise(each, data.test.group, _BOOTSTRAP_DRAWS) for name, each in scores.items()}
+
+
+def _score(scores: Scores, futures: Tensor, example: Example, paths: NDArray[np.intp]) -> None:
+    truth = example.truth
+    scores.add(futures.mean(axis=0), truth)
+    if len(futures) > 1:
+        scores.add_futures(futures, truth)
+    present = example.history[-GRID_CHANNELS] > 0
+    scores.add_joint(path_forecast(futures, truth, present, paths), energy_scores(futures, truth))
+
+
+def _alone(baseline: Baseline) -> Method:
+    return lambda example: baseline.forecast(example.history)[None]
+
+
+def _baselines(validation: ClipSet) -> dict[str, Baseline]:
+    raw = {"persistence": persistence, "constant_velocity": constant_velocity}
+    methods = {name: Baseline(forecast) for name, forecast in raw.items()}
+    for name, forecast in raw.items():
+        calibrated = Baseline(forecast)
+        calibrated.fit((example.history, example.truth) for example in examples(validation))
+        methods[f"{name}_calibrated"] = calibrated
+    return methods
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `edge-worldmodel evaluate forecast`."""
+    what = "'sim', a folder of shards, a folder or file of ETH/UCY tracks, of bags, of CARMEN logs; may be repeated"
+    parser.add_argument("--data", required=True, action="append", help=what)
+    parser.add_argument("--json", type=Path, required=True, help="file for the results")
+    parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
+    reference = "default: the one in models/reference, where it is there"
+    parser.add_argument("--teacher", type=Path, help=f"model directory, scored as {TEACHER}; {reference}")
+    parser.add_argument("--deterministic", type=Path, help=f"model directory, scored as {DETERMINISTIC}; {reference}")
+    parser.add_argument("--no-reference", action="store_true", help="leave teacher and regression out: much quicker")
+    parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
+    where = "folder or file of tracks to calibrate baselines on when --data is tracks; simulated clips by default"
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="clips of a folder of shards to score")
+    parser.add_argument("--validate-tracks", type=Path, help=where)
+    parser.add_argument("--threads", type=int, default=2, help="compute threads")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the imagined futures")
+    parser.add_argument("--card", action="store_true", help="write the figures into the model's manifest and card")
+    parser.add_argument("--picture", type=Path, help="draw strips of past, truth and imagined futures to this file")
+    parser.add_argument("--reliability", type=Path, help="draw probabilities against frequencies to this file (PNG)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; returns the exit status."""
+    model, manifest = open_model(args.model, args.threads)
+    started = time.monotonic()
+    data = [load_data(where, args.clips, args.validate_tracks, args.split) for where in args.data]
+    methods = our_methods(model, manifest, args.seed) | _references(args)
+    junctions = _junctions(methods)
+    scores = {each.name: score(each, methods, args.seed) for each in data}
+    results = {each.name: _summaries(each, scores[each.name]) for each in data}
+    report = {
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "model_id": model.model_id,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "seed": args.seed,
+        "futures": FUTURES,
+        "clips": {each.name: len(each.test) for each in data},
+        "damaged_recordings": {each.name: each.damage for each in data if each.damage},
+        "horizons_s": [round(HORIZON_STEP_S * (step + 1), 3) for step in range(HORIZON_STEPS)],
+        "elapsed_s": round(time.monotonic() - started, 1),
+        "junction_both_branches": {name: scores["both_branches"] for name, scores in junctions.items()},
+        "junctions": junctions,
+        "results": results,
+        "reliability": {
+            name: {method: reliability(each) for method, each in found.items()} for name, found in scores.items()
+        },
+    }
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _print(results)
+    _print_damage(data)
+    if args.picture:
+        draw_strips(args.picture, telling(data[0].test), methods[OURS])
+    if args.reliability:
+        draw_reliability(args.reliability, report)
+    if args.card:
+        manifest["quality"] = quality(report)
+        manifest["totals"] = totals(manifest)
+        manifest["latency_s"] = model_latency(args.model, manifest.get("latency_s"))
+        (args.model / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        write_card(args.model, manifest, report)
+    return 0
+
+
+def _references(args: argparse.Namespace) -> dict[str, Forecaster]:
+    if args.no_reference:
+        return {}
+    given = {TEACHER: args.teacher, DETERMINISTIC: args.deterministic}
+    found, missing = reference_methods(given, args.threads, args.seed)
+    print("\n".join(missing), end="\n" if missing else "")
+    return found
+
+
+def _junctions(methods: Mapping[str, Forecaster]) -> dict[str, dict[str, float]]:
+    """Return and print what methods that draw several futures make of T-junctions."""
+    found = {}
+    for name, method in methods.items():
+        if name not in (UNCONDITIONED, DETERMINISTIC):
+            scores = found[name] = junction_scores(method)
+            print(
+                f"{name}: both ways in {FUTURES} futures of {scores['both_branches']:.0%} of {JUNCTIONS} T-junctions"
+                f"; the best future is wrong by {scores['best_of_n']:.3f}, their mean by {scores['mean']:.3f}"
+            )
+    return found
+
+
+def quality(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what the manifest keeps of a report: the metrics per horizon, without their intervals."""
+    kept = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece", "best_of_n", "each_of_n",
+            "path_brier", "path_ece", "energy", "free_called_occupied", "always_free_called_occupied",
+            "walls_lost")  # fmt: skip
+    results = {
+        data: {
+            method: {name: [round(value, 5) for value in values] for name, values in metrics.items() if name in kept}
+            for method, metrics in methods.items()
+        }
+        for data, methods in report["results"].items()
+    }
+    return {name: report[name] for name in ("created", "commit", "futures", "clips", "horizons_s")} | {
+        "results": results
+    }
+
+
+def telling(clips: ClipSet, count: int = 2) -> list[Example]:
+    """Choose clips of different scenes in which a few movers are seen well and go far."""
+    seen = np.unpackbits(clips.present_moving & clips.history[:, -GRID_CHANNELS], axis=-1).sum(axis=-1, dtype=int)
+    gone = np.unpackbits(clips.moving[:, -1] & ~clips.present_moving, axis=-1).sum(axis=-1, dtype=int)
+    watched = np.unpackbits(clips.history[:, 1], axis=-1).sum(axis=-1, dtype=int) > _WATCHED_CELLS
+    amount = np.minimum(seen, _ENOUGH_CELLS) + np.minimum(gone, 2 * _ENOUGH_CELLS) - 1000 * ~watched
+    chosen: list[int] = []
+    for index in np.argsort(-amount, kind="stable"):
+        if all(clips.group[index] != clips.group[other] for other in chosen):
+            chosen.append(int(index))
+        if len(chosen) == count:
+            break
+    return list(examples(pick(clips, np.array(chosen))))
+
+
+def _print_damage(data: list[EvaluationData]) -> None:
+    for each in data:
+        if each.damage:
+            print(f"{each.name}: {len(each.damage)} damaged recording(s)", *each.damage, sep="\n  ")
+
+
+def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:
+    shown = ("brier_reach", "brier_all", "best_of_n", "path_brier", "energy", "ece", "path_ece")
+    for data, methods in results.items():
+        print(f"{data}: Brier on moving cells at 0.4 to 3.2 s | mean over 0.8 to 3.2 s of {', '.join(shown)}")
+        for method, metrics in methods.items():
+            values = " ".join(f"{value:.3f}" for value in metrics["brier_moving"])
+            means = [f"{np.nanmean(metrics[name][1:]):.4f}" if name in metrics else "" for name in shown]
+            print(f"  {method:30s} {values} | " + " | ".join(means))

@@ -1,0 +1,1 @@
+"""The running ROS graph: demo, replay, reports."""

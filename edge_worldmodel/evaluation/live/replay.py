@@ -1,0 +1,161 @@
+"""Verb `replay`: a recording through the whole graph, over real topics with /clock."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge_worldmodel.evaluation.live import run_report
+from edge_worldmodel.evaluation.live.live_graph import LiveGraph, rviz_is_possible, share
+from edge_worldmodel.recordings import open_recording
+from edge_worldmodel.recordings.description import Description, describe
+from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
+from edge_worldmodel.recordings.playback import Playback, prepare
+
+_POLL_S = 0.5
+_USUAL_SCAN_RATE_HZ = 8.0
+_MAX_AUTO_RATE = 3.0
+_SENSOR_TIMEOUT_S = 0.2
+_EXIT_DAMAGED = 3
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes no aliases, which ROS parameter files do not know."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Say so for every value."""
+        return True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("file", type=Path, help="ROS 1 bag, ROS 2 bag (sqlite3, MCAP) or CARMEN log")
+    run_report.add_common_arguments(parser, "out/replay")
+    parser.add_argument(
+        "--rate", type=float, metavar="R",
+        help="recorded seconds per second (default: 1, or more where the recording has so few scans a second that"
+        " the graph would idle)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="S", help="recorded seconds to leave out at the beginning"
+    )
+    parser.add_argument(
+        "--duration", type=float, default=0.0, metavar="S", help="recorded seconds to play (default: all)"
+    )
+    parser.add_argument(
+        "--ego", default="auto", help="ego motion: auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC"
+    )
+    parser.add_argument(
+        "--sensor-poses", default="", metavar="FRAME=X,Y,YAW;...", help="sensor poses in the base frame"
+    )
+    parser.add_argument("--goal", nargs=2, type=float, metavar=("X", "Y"), help="goal in odom (default: 5 m ahead)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay a recording; 0 when plans were made, nothing crashed and the recording was sound."""
+    recording = open_recording(options.file)
+    found = describe(recording)
+    playback = prepare(found, options.ego, parse_sensor_poses(options.sensor_poses))
+    rate = options.rate or usual_rate(playback.scan_rate_hz)
+    folder = options.out.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    _say(options, found, playback, rate)
+    params = folder / "params.yaml"
+    base = options.params_file or share() / "config" / "params.yaml"
+    params.write_text(dump(parameters(base, options, playback)), encoding="utf-8")
+    rviz = rviz_is_possible() if options.rviz is None else options.rviz
+    arguments = {
+        "file": str(options.file.resolve()), "rate": str(rate), "params_file": str(params), "robot": options.robot,
+        "backend": options.backend, "rviz": "true" if rviz else "false",
+    }  # fmt: skip
+    begin_s = time.monotonic()
+    graph = LiveGraph("replay.launch.py", arguments, folder, until="player", verbose=options.verbose, own_domain=True)
+    with graph:
+        print(f"  to watch it from another terminal: export ROS_DOMAIN_ID={graph.domain}")
+        ended = _watch(graph)
+    extra: dict[str, Any] = {
+        "kind": "replay", "file": options.file.name, "rate": rate, "ego_motion": playback.ego.reason, "ended": ended,
+        "duration_s": round(time.monotonic() - begin_s, 1),
+    }  # fmt: skip
+    summary = run_report.write(graph, extra)
+    print(f"replay: {ended}, {extra['duration_s']} s")
+    run_report.show(summary, graph)
+    if not summary["plans"]:
+        print(f"  nothing was planned; {run_report.complaints(folder)}")
+    return 0 if summary["plans"] and not summary["crashed_nodes"] and ended == "played to the end" else 1
+
+
+def usual_rate(scan_rate_hz: float) -> float:
+    """Return how fast to play: real time, or faster where scans come so seldom that the graph would idle."""
+    if scan_rate_hz <= 0.0 or scan_rate_hz >= _USUAL_SCAN_RATE_HZ - 1.0:
+        return 1.0
+    return round(min(_USUAL_SCAN_RATE_HZ / scan_rate_hz, _MAX_AUTO_RATE), 2)
+
+
+def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> dict[str, Any]:
+    """Return the parameters of all nodes for this recording: those of ``base`` and what the recording asks for."""
+    everything: dict[str, Any] = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
+    scans = playback.scan_topics or [""]
+    clouds = [topic for topic in playback.outputs.values() if topic == "points"] or [""]
+    # a scanner of 4 Hz is not broken because another robot's has 10 Hz
+    timeout_s = round(max(_SENSOR_TIMEOUT_S, 1.6 / max(playback.scan_rate_hz, 1.0)), 3)
+    goal = "" if options.goal is None else "{} {}".format(*options.goal)
+    parse_goal(goal)
+    wanted: dict[str, dict[str, Any]] = {
+        "perception": {"scan_topics": scans, "cloud_topics": clouds},
+        "safety_supervisor": {
+            "scan_topics": scans,
+            "cloud_topics": clouds,
+            "sensor_timeouts_s": [timeout_s],
+            "odometry_timeout_s": timeout_s,
+        },
+        "player": {
+            "start_s": options.start,
+            "duration_s": options.duration,
+            "ego": options.ego,
+            "sensor_poses": options.sensor_poses,
+            "goal": goal,
+            "wait_for_subscribers": 3,  # perception, supervisor, recorder
+        },
+    }
+    for node, values in wanted.items():
+        everything.setdefault(f"/**/{node}", {}).setdefault("ros__parameters", {}).update(values)
+    return everything
+
+
+def dump(values: dict[str, Any]) -> str:
+    """Return parameters as the YAML that ROS reads."""
+    return str(yaml.dump(values, Dumper=_PlainDumper))
+
+
+def _say(options: argparse.Namespace, found: Description, playback: Playback, rate: float) -> None:
+    print(f"replay: {options.file}")
+    print("\n".join(found.lines()))
+    print(f"  ego motion from {playback.ego.reason}")
+    for frame in playback.guessed_mounts:
+        print(f"  place of sensor '{frame}' unknown, taken as the base itself (--sensor-poses to tell)")
+    for name in playback.left_out:
+        print(f"  '{name}' is left out, the place of its sensor is unknown (--sensor-poses to play it)")
+    why = (
+        ""
+        if options.rate or rate == 1.0
+        else f": {playback.scan_rate_hz:.1f} scans/s recorded are few (--rate to choose)"
+    )
+    print(f"  rate {rate:g}{why}")
+
+
+def _watch(graph: LiveGraph) -> str:
+    """Wait for the end of the recording and say how it ended."""
+    try:
+        while graph.running():
+            time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        return "interrupted"
+    ends = {item.name: item.status for item in graph.exits() if not item.while_ending}
+    if ends.get("player") == _EXIT_DAMAGED:
+        return "the recording is damaged, see graph.log"
+    return "played to the end" if ends.get("player") == 0 else "the player did not start or was stopped, see graph.log"

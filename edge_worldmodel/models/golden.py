@@ -1,0 +1,129 @@
+"""Golden vectors: a few outputs of each network for fixed inputs, by which a device proves that it computes the model.
+
+A file whose every byte is right may still compute something else: ONNX Runtime's byte products saturate on some
+processors (docs/adr/0017-a-device-proves-that-it-computes-the-model.md), and drivers and kernels have defects.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.core.errors import ModelError
+from edge_worldmodel.core.model.world_model import Backend
+from edge_worldmodel.core.tensors import HISTORY, MANEUVER, MOTION, NETWORKS, NOISE_LEVEL
+
+FUTURES = 2
+PLACES = 128
+TOLERANCES = {"fp32": 0.02, "fp16": 0.02, "int8": 0.06}
+"""Allowed error by precision, see golden_error(); measured: docs/runtime.md, "Golden vectors"."""
+_GOLDEN_RATIO = 0.6180339887
+
+
+class GoldenMismatchError(ModelError):
+    """The runtime computes something else on this device than the model's golden vectors say."""
+
+
+class GoldenMissingError(ModelError):
+    """The model has no golden vectors, so that it cannot be told whether the device computes it rightly."""
+
+
+def golden_inputs(network: str, futures: int) -> dict[str, NDArray[np.float32]]:
+    """Return the fixed inputs of a network: sines, which are the same numbers in every version of numpy."""
+    inputs = {}
+    for tensor in NETWORKS[network].inputs:
+        shape = tensor.with_batch(futures)
+        values = np.sin(np.arange(math.prod(shape)) * 12.9898 + 78.233).reshape(shape)
+        if tensor.name in (HISTORY.name, MOTION.name):
+            values = (values > 0.8).astype(np.float64)
+        elif tensor.name == NOISE_LEVEL.name:
+            values = np.array([0.75])
+        elif tensor.name == MANEUVER.name:
+            values = 3.0 * values
+        inputs[tensor.name] = values.astype(np.float32)
+    return inputs
+
+
+def golden_vectors(reference: Backend, precision: str) -> dict[str, dict[str, Any]]:
+    """Return the golden vectors of every network, as the manifest holds them.
+
+    Args:
+        reference: loaded with the networks, and computing them as they are written.
+        precision: of the networks, a key of TOLERANCES.
+    """
+    found = {}
+    for name in NETWORKS:
+        values = _at_places(reference, name, FUTURES, PLACES)
+        rounded = [float(f"{value:.5g}") for value in values]
+        found[name] = {"futures": FUTURES, "tolerance": TOLERANCES[precision], "values": rounded}
+    return found
+
+
+def golden_error(backend: Backend, network: str, golden: Mapping[str, Any]) -> float:
+    """Return how far ``backend`` is from the golden values: RMS difference over their standard deviation."""
+    expected = np.array(golden["values"], np.float64)
+    found = _at_places(backend, network, int(golden["futures"]), len(expected))
+    return float(np.sqrt(np.mean((found - expected) ** 2)) / max(float(expected.std()), 1e-6))
+
+
+def check_golden(backend: Backend, model_id: str, manifest: Mapping[str, Any]) -> None:
+    """Run every network once on its golden inputs.
+
+    Args:
+        backend: loaded with the networks of the manifest.
+        model_id: for the message.
+        manifest: of the model, as load_model() verified it.
+
+    Raises:
+        GoldenMissingError: the manifest has none for one of the networks.
+        GoldenMismatchError: a network computes something else here; the message names it and says what to do.
+        BackendError: a network cannot be run.
+    """
+    for name in NETWORKS:
+        golden = manifest["networks"][name].get("golden")
+        if golden is None:
+            raise GoldenMissingError(
+                f"model {model_id}: network '{name}' has no golden vectors in manifest.json, so it is not known "
+                "whether this device computes it rightly; add them with 'edge-worldmodel export --golden DIR' on a "
+                "machine that you trust"
+            )
+        error = golden_error(backend, name, golden)
+        # Written so that NaN fails.
+        if not error <= golden["tolerance"]:
+            raise GoldenMismatchError(
+                f"model {model_id}: network '{name}' computes something else on this device: its outputs differ from "
+                f"the model's golden vectors by {error:.1%} of their spread (allowed: {golden['tolerance']:.1%}), with "
+                f"{backend.describe()}; use another model or runtime ('edge-worldmodel place' tries them all)"
+            )
+
+
+def is_golden(value: Any) -> bool:
+    """Tell whether a manifest's field ``golden`` is well formed."""
+    if not isinstance(value, dict):
+        return False
+    futures, tolerance, values = value.get("futures"), value.get("tolerance"), value.get("values")
+    return (
+        type(futures) is int
+        and 1 <= futures <= 64
+        and _is_number(tolerance)
+        and 0.0 < tolerance < 1.0
+        and isinstance(values, list)
+        and 8 <= len(values) <= 4096
+        and all(map(_is_number, values))
+    )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at_places(backend: Backend, network: str, futures: int, count: int) -> NDArray[np.float64]:
+    """Return the output at ``count`` places spread over all its axes."""
+    output = backend.run(network, golden_inputs(network, futures))[NETWORKS[network].outputs[0].name].ravel()
+    # By the golden ratio: even steps would meet the same rows or channels again and again.
+    places = (np.arange(1, count + 1) * _GOLDEN_RATIO % 1.0 * output.size).astype(int)
+    return np.asarray(output[places], np.float64)

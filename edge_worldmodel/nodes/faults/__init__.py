@@ -1,0 +1,1 @@
+"""The node that injects faults; not needed on a robot."""

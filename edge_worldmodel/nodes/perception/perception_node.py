@@ -1,0 +1,218 @@
+"""Perception node: sensors and ego motion in, LatentFrame out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import OccupancyGrid, Odometry
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+
+import edge_worldmodel.msg as msg
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError, InputError
+from edge_worldmodel.core.perception.cloud import sweep_from_cloud
+from edge_worldmodel.core.perception.config import PerceptionConfig
+from edge_worldmodel.core.perception.depth import sweep_from_depth
+from edge_worldmodel.core.perception.perception import Observation, Perception
+from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.types import LatentFrame
+from edge_worldmodel.nodes.ros import convert
+from edge_worldmodel.nodes.ros import convert_sensors as sensors
+from edge_worldmodel.nodes.ros.frames import Frames
+from edge_worldmodel.nodes.ros.health import guarded
+from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
+from edge_worldmodel.nodes.ros.model import ModelConfig, open_world_model
+from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR
+from edge_worldmodel.nodes.ros.spans import mark
+
+
+@dataclass(frozen=True)
+class PerceptionTopics(Config):
+    """What perception listens to."""
+
+    scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics.", read_only=True)
+    cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics.", read_only=True)
+    depth_topics: tuple[str, ...] = param(
+        (), "Depth image topics; camera_info is expected beside each.", read_only=True
+    )
+    pose_topic: str = param("pose", "PoseStamped topic, used when ego_motion is 'pose'.", read_only=True)
+    sensor_pose: tuple[float, ...] = param(
+        (), "x [m], y [m], yaw [rad] of every sensor in the base frame; empty: ask tf.", read_only=True
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields and that there is something to look with."""
+        super().__post_init__()
+        if len(self.sensor_pose) not in (0, 3):
+            raise ConfigError(f"sensor_pose = {self.sensor_pose!r}: give x, y and yaw, or nothing")
+        if not any((*self.scan_topics, *self.cloud_topics, *self.depth_topics)):
+            raise ConfigError("perception has no sensor: name a topic in scan_topics, cloud_topics or depth_topics")
+
+    @property
+    def camera_infos(self) -> dict[str, str]:
+        """The camera_info topic beside each depth image topic."""
+        return {
+            topic: f"{topic.rsplit('/', 1)[0]}/camera_info" if "/" in topic else "camera_info"
+            for topic in self.depth_topics
+            if topic
+        }
+
+
+class PerceptionNode(ManagedNode):
+    """Turns every sensor into sweeps, places them by ego motion, encodes the last second."""
+
+    def __init__(self) -> None:
+        super().__init__("perception")
+        self._topics = declare(self, PerceptionTopics)
+        self._model_config = declare(self, ModelConfig)
+        self._perception = Perception(declare(self, PerceptionConfig, on_change=self._reconfigure))
+
+    def setup(self) -> None:
+        """Load the encoder and connect."""
+        self._model = open_world_model(self, self._model_config, self.health)
+        self._perception.reset()
+        self._frames = Frames(self, self.common.base_frame, self._topics.sensor_pose)
+        self.on_teardown(self._frames.close)
+        self._intrinsics: dict[str, tuple[float, float, float, float]] = {}
+        self._sequence = 0
+        self._latents = self.open_publisher(msg.LatentFrame, "perception/latent", LATEST)
+        self._grids = self.open_publisher(OccupancyGrid, "perception/grid", LATCHED)
+        self._subscribe_to_sensors()
+        self._subscribe_to_motion()
+        self.open_subscription(OccupancyGrid, "planner/imagined_occupancy", self._on_imagined, LATCHED)
+
+    def _reconfigure(self, config: PerceptionConfig) -> None:
+        self._perception.configure(config)
+
+    def _subscribe_to_sensors(self) -> None:
+        """Subscribe; every callback gets the topic as the name of its source."""
+        topics = self._topics
+        kinds: tuple[tuple[Any, tuple[str, ...], Callable[..., None]], ...] = (
+            (LaserScan, topics.scan_topics, self._on_scan),
+            (PointCloud2, topics.cloud_topics, self._on_cloud),
+            (Image, topics.depth_topics, self._on_depth),
+        )
+        for source, info_topic in topics.camera_infos.items():
+            self.open_subscription(CameraInfo, info_topic, partial(self._on_camera_info, source), SENSOR)
+        for kind, names, callback in kinds:
+            for topic in filter(None, names):
+                self.open_subscription(kind, topic, partial(callback, topic), SENSOR)
+
+    def _subscribe_to_motion(self) -> None:
+        ego_motion = self._perception.config.ego_motion
+        if ego_motion == "odom":
+            self.open_subscription(Odometry, "odom", self._on_odometry, SENSOR)
+        elif ego_motion == "pose":
+            self.open_subscription(PoseStamped, self._topics.pose_topic, self._on_pose, SENSOR)
+
+    @guarded
+    def _on_scan(self, source: str, message: LaserScan) -> None:
+        if self.active:
+            self._take(source, sensors.sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id)))
+
+    @guarded
+    def _on_cloud(self, source: str, message: PointCloud2) -> None:
+        if self.active:
+            mount = self._frames.mount(message.header.frame_id)
+            points = sensors.points_from_cloud_msg(message, mount)
+            stamp_ns = convert.stamp_from_msg(message.header.stamp)
+            self._take(source, sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config))
+
+    @guarded
+    def _on_depth(self, source: str, message: Image) -> None:
+        if not self.active:
+            return
+        if source not in self._intrinsics:
+            raise InputError(f"depth image on '{source}' before its camera_info: publish both")
+        mount = self._frames.mount(message.header.frame_id)
+        stamp_ns = convert.stamp_from_msg(message.header.stamp)
+        self._take(
+            source,
+            sweep_from_depth(
+                stamp_ns, sensors.depth_from_msg(message), *self._intrinsics[source], mount, self._perception.config
+            ),
+        )
+
+    @guarded
+    def _on_camera_info(self, source: str, message: CameraInfo) -> None:
+        self._intrinsics[source] = sensors.intrinsics_from_msg(message)
+
+    @guarded
+    def _on_odometry(self, message: Odometry) -> None:
+        if message.header.frame_id != self.common.odom_frame:
+            raise InputError(
+                f"odometry in frame '{message.header.frame_id}': set odom_frame, it is '{self.common.odom_frame}'"
+            )
+        pose = convert.pose_from_msg(message.pose.pose)
+        stamp_ns = convert.stamp_from_msg(message.header.stamp)
+        self._note(self._perception.add_pose(stamp_ns, pose, convert.twist_from_msg(message.twist.twist)))
+
+    @guarded
+    def _on_pose(self, message: PoseStamped) -> None:
+        stamp_ns = convert.stamp_from_msg(message.header.stamp)
+        self._note(self._perception.add_pose(stamp_ns, convert.pose_from_msg(message.pose)))
+
+    @guarded
+    def _on_imagined(self, message: OccupancyGrid) -> None:
+        probability, pose, stamp_ns = sensors.occupancy_from_msg(message)
+        self._perception.add_imagined(stamp_ns, pose, probability)
+
+    def _take(self, source: str, sweep: Sweep) -> None:
+        """Keep a sweep and, when a frame is due, observe, encode and publish."""
+        begin_s = time.perf_counter()
+        from_tf = self._perception.config.ego_motion == "tf"
+        pose = self._frames.base_pose(self.common.odom_frame, sweep.stamp_ns) if from_tf else None
+        self._note(self._perception.add_sweep(source, sweep, pose))
+        if not self._perception.due(sweep.stamp_ns):
+            return
+        observation = self._perception.observe(sweep.stamp_ns)
+        observed_s = time.perf_counter()
+        context = self._model.encode(observation.history)
+        self._publish(observation, context)
+        self.health.figures.update(
+            frames=self._sequence,
+            observe_s=observed_s - begin_s,
+            encode_s=time.perf_counter() - observed_s,
+            entropy_bits=observation.entropy_bits,
+            surprise=observation.surprise_bits,
+            stale_sensors=", ".join(self._perception.stale_sources(sweep.stamp_ns)) or "none",
+        )
+
+    def _publish(self, observation: Observation, context: np.ndarray) -> None:
+        self._sequence += 1
+        frame = LatentFrame(
+            stamp_ns=observation.stamp_ns,
+            frame_id=self.common.odom_frame,
+            child_frame_id=self.common.base_frame,
+            pose=observation.pose,
+            twist=observation.twist,
+            tensor=context,
+            entropy_bits=observation.entropy_bits,
+            surprise=observation.surprise_bits,
+            model_id=self._model.model_id,
+            sequence=self._sequence,
+            obstacles=observation.obstacles,
+        )
+        message = convert.latent_frame_to_msg(frame)
+        mark("latent", frame.stamp_ns)
+        self._latents.publish(message)
+        occupied, free = observation.grid
+        self._grids.publish(
+            sensors.occupancy_to_msg(occupied, (occupied + free) > 0, frame.pose, frame.stamp_ns, frame.frame_id)
+        )
+
+    def _note(self, causes: tuple[object, ...]) -> None:
+        for cause in causes:
+            self.health.note(getattr(cause, "name", str(cause)))
+
+
+def main() -> None:
+    """Run the node."""
+    run(PerceptionNode)

@@ -1,0 +1,218 @@
+"""Player node: plays a recording over our topics with /clock, stamps kept as recorded, then ends.
+
+Scans go to ``scan``, ``scan_1``, ...; ego motion to ``odom`` and tf; sensor places to static tf; a goal ahead
+of the robot to ``goal_pose`` so that the planner has something to want.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import LaserScan, PointCloud2
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.core.time_units import NS_PER_S
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.nodes.recording import recorded_messages as to_msg
+from edge_worldmodel.nodes.ros.convert import stamp_to_msg
+from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
+from edge_worldmodel.nodes.ros.rclpy_internals import RCLError
+from edge_worldmodel.recordings import open_recording
+from edge_worldmodel.recordings.description import describe
+from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
+from edge_worldmodel.recordings.playback import EgoMotion, GoalAhead, Playback, prepare, scheduled
+from edge_worldmodel.recordings.records import Cloud, Record, Scan
+
+_TICK_S = 0.01
+_ODOM_PERIOD_NS = NS_PER_S // 60
+_FIXED_BASE_PERIOD_NS = NS_PER_S // 20
+_LAST_TICKS_S = 1.0
+EXIT_DAMAGED = 3
+
+
+@dataclass(frozen=True)
+class PlayerConfig(Config):
+    """What to play and how."""
+
+    file: str = param("", "Recording: ROS 1 bag, ROS 2 bag or CARMEN log.", read_only=True)
+    rate: float = param(1.0, "Recorded seconds per second.", minimum=0.01, maximum=100.0, read_only=True)
+    start_s: float = param(0.0, "Recorded seconds to leave out at the beginning.", minimum=0.0, read_only=True)
+    duration_s: float = param(0.0, "Recorded seconds to play; 0: to the end.", minimum=0.0, read_only=True)
+    ego: str = param("auto", "Ego motion: auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC.", read_only=True)
+    sensor_poses: str = param("", "Sensor poses in the base frame: 'FRAME=x,y,yaw;...'.", read_only=True)
+    goal: str = param("", "Goal 'x y' in the odom frame; empty: ahead of the robot.", read_only=True)
+    goal_ahead_m: float = param(5.0, "Distance of the goal ahead.", minimum=1.0, maximum=50.0, read_only=True)
+    wait_for_subscribers: int = param(
+        2, "Subscribers of the sensor topic to wait for before playing.", minimum=0, maximum=100, read_only=True
+    )
+    wait_s: float = param(30.0, "Longest time to wait for them.", minimum=0.0, maximum=600.0, read_only=True)
+    base_frame: str = param("base_link", "Robot base frame (REP-105).", read_only=True)
+    odom_frame: str = param("odom", "Fixed frame of ego motion (REP-105).", read_only=True)
+
+
+class PlayerNode(Node):
+    """Publishes the records at their times; ``play`` blocks until the end."""
+
+    def __init__(self) -> None:
+        super().__init__("player")
+        self._config = declare(self, PlayerConfig)
+        if not self._config.file:
+            raise ConfigError("parameter 'file' is empty: give the recording to play")
+        self._recording = open_recording(self._config.file)
+        found = describe(self._recording)
+        self._playback = prepare(found, self._config.ego, parse_sensor_poses(self._config.sensor_poses))
+        self._ego = EgoMotion(self._playback.ego)
+        self._pose: Floats = np.zeros(3)
+        self._goal = GoalAhead(self._config.goal_ahead_m, parse_goal(self._config.goal))
+        self._goal_listeners = 0
+        self._odom_ns = 0
+        self._now_ns = found.start_ns + self._playback.clock_shift_ns
+        self._played = 0
+        self._connect(self._playback)
+        self._say(self._playback)
+
+    def _connect(self, playback: Playback) -> None:
+        self._clock_publisher = self.create_publisher(Clock, "/clock", QoSProfile(depth=10))
+        self._odometry = self.create_publisher(Odometry, "odom", SENSOR)
+        self._goals = self.create_publisher(PoseStamped, "goal_pose", LATCHED)
+        self._sensors = {
+            name: self.create_publisher(LaserScan if ours.startswith("scan") else PointCloud2, ours, SENSOR)
+            for name, ours in playback.outputs.items()
+        }
+        self._tf = TransformBroadcaster(self)
+        self._static_tf = StaticTransformBroadcaster(self)
+
+    def _say(self, playback: Playback) -> None:
+        log = self.get_logger()
+        for name, ours in playback.outputs.items():
+            log.info(f"recorded '{name}' is played as '{ours}'")
+        log.info(f"ego motion from {playback.ego.reason}")
+        for frame in playback.guessed_mounts:
+            log.warning(f"place of sensor '{frame}' unknown, taken as the base itself (set sensor_poses to tell)")
+        for name in playback.left_out:
+            log.warning(f"'{name}' is left out: the place of its sensor is unknown (set sensor_poses to play it)")
+
+    def play(self) -> None:
+        """Play to the end or until ROS is shut down.
+
+        Raises:
+            RecordingError: the recording is damaged.
+        """
+        self._publish_mounts()
+        self._wait()
+        config = self._config
+        self._begin_s, self._begin_ns = time.monotonic(), 0
+        records = scheduled(self._recording.records(), self._playback.clock_shift_ns, config.start_s, config.duration_s)
+        for now_ns, record in records:
+            if not self._begin_ns:
+                self._now_ns = self._begin_ns = now_ns
+                self._begin_s = time.monotonic()
+            if not rclpy.ok():
+                return
+            self._play(now_ns, record)
+        self._advance(self._now_ns + int(_LAST_TICKS_S * NS_PER_S))
+        self.get_logger().info(f"end of the recording: {self._played} sensor messages played")
+
+    def _publish_mounts(self) -> None:
+        base, stamp_ns = self._config.base_frame, self._now_ns
+        mounts = [to_msg.mount_to_msg(stamp_ns, base, f, m) for f, m in self._playback.mounts.items() if f != base]
+        if mounts:
+            self._static_tf.sendTransform(mounts)
+
+    def _wait(self) -> None:
+        """Let /clock stand still until the graph listens, so that nothing of the recording is missed."""
+        end_s = time.monotonic() + self._config.wait_s
+        while rclpy.ok() and not self._graph_listens():
+            if time.monotonic() > end_s:
+                self.get_logger().warning("the graph does not listen yet, playing all the same")
+                return
+            self._publish_clock()
+            rclpy.spin_once(self, timeout_sec=0.1)
+
+    def _graph_listens(self) -> bool:
+        wanted = self._config.wait_for_subscribers
+        listeners = next(iter(self._sensors.values())).get_subscription_count()
+        # the planner announces its plans once its model is loaded
+        return listeners >= wanted and (not wanted or self.count_publishers("planner/plan") > 0)
+
+    def _play(self, now_ns: int, record: Record) -> None:
+        motion = self._ego.update(record.topic, record.stamp_ns, record.value)
+        if motion is not None and record.stamp_ns - self._odom_ns >= _ODOM_PERIOD_NS:
+            self._advance(now_ns)
+            self._publish_motion(record.stamp_ns, *motion)
+        publisher = self._sensors.get(record.topic)
+        if publisher is None:
+            return
+        self._advance(now_ns)
+        if isinstance(record.value, Scan):
+            publisher.publish(to_msg.scan_to_msg(record.stamp_ns, record.value))
+        elif isinstance(record.value, Cloud):
+            publisher.publish(to_msg.cloud_to_msg(record.stamp_ns, record.value))
+        self._played += 1
+        self._publish_goal()
+
+    def _advance(self, to_ns: int) -> None:
+        """Let time pass at the wanted rate, telling it in /clock."""
+        tick_ns = int(_TICK_S * self._config.rate * NS_PER_S)
+        while self._now_ns < to_ns and rclpy.ok():
+            self._now_ns = min(to_ns, self._now_ns + tick_ns)
+            due_s = self._begin_s + (self._now_ns - self._begin_ns) / NS_PER_S / self._config.rate
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            self._publish_clock()
+            if self._playback.ego.kind == "fixed" and self._now_ns - self._odom_ns >= _FIXED_BASE_PERIOD_NS:
+                self._publish_motion(self._now_ns, self._pose, np.zeros(3))
+
+    def _publish_clock(self) -> None:
+        self._clock_publisher.publish(Clock(clock=stamp_to_msg(self._now_ns)))
+
+    def _publish_motion(self, stamp_ns: int, pose: Floats, twist: Floats) -> None:
+        odom, base = self._config.odom_frame, self._config.base_frame
+        self._pose, self._odom_ns = pose, stamp_ns
+        self._odometry.publish(to_msg.odometry_to_msg(stamp_ns, odom, base, pose, twist))
+        self._tf.sendTransform(to_msg.base_transform_to_msg(stamp_ns, odom, base, pose))
+
+    def _publish_goal(self) -> None:
+        """Give a new goal, or the old one again to those who came late."""
+        listeners = self._goals.get_subscription_count()
+        is_new = self._goal.update(self._pose)
+        if is_new or listeners > self._goal_listeners:
+            self._goals.publish(to_msg.goal_to_msg(self._now_ns, self._config.odom_frame, self._goal.goal))
+        self._goal_listeners = listeners
+
+
+def main() -> None:
+    """Run the node to the end of the recording; exit status 1: refused to start, 3: recording damaged."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # rclpy's own handler ends the context, and with it the playing
+    rclpy.init()
+    node: PlayerNode | None = None
+    status = 1
+    try:
+        node = PlayerNode()
+        status = EXIT_DAMAGED
+        node.play()
+        status = 0
+    except EdgeWorldModelError as error:
+        print(f"player: {error}", file=sys.stderr)
+    except (ExternalShutdownException, RCLError):
+        if rclpy.ok():
+            raise
+        status = 0
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    sys.exit(status)

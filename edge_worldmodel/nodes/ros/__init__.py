@@ -1,0 +1,1 @@
+"""ROS helpers that several nodes share."""

@@ -1,0 +1,182 @@
+"""Sensor messages become arrays and sweeps: LaserScan, PointCloud2, depth image, imagined occupancy grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import Odometry as OdometryMsg
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
+
+from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.geometry import compose
+from edge_worldmodel.core.grid import EGO_GRID, GridSpec
+from edge_worldmodel.core.safety.intake import OdometrySample
+from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.nodes.ros.convert import (
+    pose_from_msg,
+    pose_to_msg,
+    stamp_from_msg,
+    stamp_to_msg,
+    twist_from_msg,
+    twist_to_msg,
+)
+
+_DEPTH_ENCODINGS = {"16UC1": np.uint16, "mono16": np.uint16, "32FC1": np.float32}
+_POINT_FORMATS = {
+    PointField.INT8: "i1",
+    PointField.UINT8: "u1",
+    PointField.INT16: "i2",
+    PointField.UINT16: "u2",
+    PointField.INT32: "i4",
+    PointField.UINT32: "u4",
+    PointField.FLOAT32: "f4",
+    PointField.FLOAT64: "f8",
+}
+_UNKNOWN = -1
+
+
+def sweep_from_scan_msg(message: LaserScan, sensor_pose: Floats) -> Sweep:
+    """Return the sweep of a scan; raises InputError when it is malformed."""
+    return sweep_from_scan(
+        stamp_from_msg(message.header.stamp),
+        np.asarray(message.ranges, dtype=np.float64),
+        message.angle_min,
+        message.angle_increment,
+        message.range_min,
+        message.range_max,
+        sensor_pose,
+    )
+
+
+def odometry_from_msg(message: OdometryMsg) -> OdometrySample:
+    """Return pose, twist and frames; raises InputError where a number is not finite."""
+    return OdometrySample(
+        stamp_ns=stamp_from_msg(message.header.stamp),
+        frame_id=message.header.frame_id,
+        child_frame_id=message.child_frame_id,
+        pose=pose_from_msg(message.pose.pose),
+        twist=twist_from_msg(message.twist.twist),
+        height_m=message.pose.pose.position.z,
+        climb_mps=message.twist.twist.linear.z,
+    )
+
+
+def odometry_to_msg(odometry: OdometrySample) -> OdometryMsg:
+    """Odometry to its message, covariances left empty."""
+    message = OdometryMsg(child_frame_id=odometry.child_frame_id)
+    message.header.stamp = stamp_to_msg(odometry.stamp_ns)
+    message.header.frame_id = odometry.frame_id
+    message.pose.pose = pose_to_msg(odometry.pose)
+    message.twist.twist = twist_to_msg(odometry.twist)
+    message.pose.pose.position.z = float(odometry.height_m)
+    message.twist.twist.linear.z = float(odometry.climb_mps)
+    return message
+
+
+def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> Floats:
+    """Return the finite points (n, 3) of a cloud in the base frame.
+
+    Not by sensor_msgs_py, which counts one by one through as many elements of a field as the message claims.
+
+    Args:
+        message: cloud with fields x, y and z.
+        mount: 4 x 4 pose of the sensor in the base frame.
+
+    Raises:
+        InputError: no x, y, z fields, or sizes that do not match.
+    """
+    height, width_bytes = message.height, message.width * message.point_step
+    row_bytes = message.row_step or width_bytes
+    if not 0 < width_bytes <= row_bytes or height == 0 or len(message.data) < row_bytes * height:
+        raise InputError(f"cloud of {height} x {message.width} points: {len(message.data)} bytes do not fit")
+    rows = np.frombuffer(message.data, np.uint8)[: row_bytes * height].reshape(height, row_bytes)
+    records = np.ascontiguousarray(rows[:, :width_bytes]).view(_point_type(message)).ravel()
+    points = np.stack([records[axis].astype(np.float64) for axis in "xyz"], axis=-1)
+    points = points[np.isfinite(points).all(axis=1)]
+    return points @ mount[:3, :3].T + mount[:3, 3]
+
+
+def _point_type(message: PointCloud2) -> np.dtype[np.void]:
+    """Return where x, y and z lie in one point of a cloud."""
+    order = ">" if message.is_bigendian else "<"
+    fields = {field.name: field for field in message.fields if field.name in ("x", "y", "z")}
+    if len(fields) < 3 or not all(field.datatype in _POINT_FORMATS for field in fields.values()):
+        raise InputError(f"cloud with fields {[field.name for field in message.fields][:12]}: x, y and z are needed")
+    formats = [order + _POINT_FORMATS[fields[axis].datatype] for axis in "xyz"]
+    offsets = [int(fields[axis].offset) for axis in "xyz"]
+    if any(at + np.dtype(kind).itemsize > message.point_step for at, kind in zip(offsets, formats, strict=True)):
+        raise InputError(f"cloud with fields at {offsets} in points of {message.point_step} bytes is malformed")
+    return np.dtype({"names": list("xyz"), "formats": formats, "offsets": offsets, "itemsize": message.point_step})
+
+
+def depth_from_msg(message: Image) -> NDArray[np.generic]:
+    """Return a depth image (rows, columns) as sent: floats in metres, or integers of the camera's depth unit.
+
+    Raises:
+        InputError: an encoding other than 16UC1, mono16 or 32FC1, or sizes that do not match.
+    """
+    if message.encoding not in _DEPTH_ENCODINGS:
+        raise InputError(f"depth encoding '{message.encoding}': expected one of {', '.join(_DEPTH_ENCODINGS)}")
+    dtype = np.dtype(_DEPTH_ENCODINGS[message.encoding])
+    pixel_type = dtype.newbyteorder(">" if message.is_bigendian else "<")
+    width_bytes = message.width * pixel_type.itemsize
+    if message.step < width_bytes or len(message.data) < message.step * message.height or not width_bytes:
+        raise InputError(f"depth image {message.height} x {message.width}: {len(message.data)} bytes do not fit")
+    rows = np.frombuffer(message.data, np.uint8)[: message.step * message.height].reshape(message.height, message.step)
+    return np.ascontiguousarray(rows[:, :width_bytes]).view(pixel_type).astype(dtype)
+
+
+def intrinsics_from_msg(message: CameraInfo) -> tuple[float, float, float, float]:
+    """Return (fx, fy, cx, cy) in pixels; raises InputError when the focal lengths are not positive."""
+    fx, fy, cx, cy = (float(message.k[i]) for i in (0, 4, 2, 5))
+    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0.0 and fy > 0.0):
+        raise InputError(f"camera_info with focal lengths ({fx}, {fy}) px is not calibrated")
+    return fx, fy, cx, cy
+
+
+def occupancy_to_msg(
+    probability: NDArray[np.floating],
+    known: NDArray[np.bool_],
+    ego_pose: Floats,
+    stamp_ns: int,
+    frame_id: str,
+    spec: GridSpec = EGO_GRID,
+) -> OccupancyGrid:
+    """Return a grid message of occupancy in percent, -1 where not known.
+
+    Args:
+        probability: (rows y, columns x) in 0..1, in the ego frame.
+        known: (rows, columns).
+        ego_pose: pose of the ego frame in ``frame_id``.
+        stamp_ns: time the grid holds for.
+        frame_id: frame of the message.
+        spec: geometry of the grid.
+    """
+    message = OccupancyGrid()
+    message.header.stamp = stamp_to_msg(stamp_ns)
+    message.header.frame_id = frame_id
+    message.info.map_load_time = message.header.stamp
+    message.info.resolution = spec.cell_size_m
+    message.info.width = message.info.height = spec.cells
+    corner = np.array([-spec.extent_m / 2, -spec.extent_m / 2, 0.0])
+    message.info.origin = pose_to_msg(compose(ego_pose, corner))
+    cells = np.where(known, np.rint(np.clip(probability, 0.0, 1.0) * 100.0), _UNKNOWN).astype(np.int8)
+    message.data.frombytes(np.ascontiguousarray(cells).tobytes())
+    return message
+
+
+def occupancy_from_msg(message: OccupancyGrid, spec: GridSpec = EGO_GRID) -> tuple[NDArray[np.float32], Floats, int]:
+    """Return (probability, ego pose, stamp_ns) of a grid that ``occupancy_to_msg`` made; unknown cells are 0.5.
+
+    Raises:
+        InputError: other sizes than ``spec`` has.
+    """
+    size = (int(message.info.height), int(message.info.width))
+    if size != (spec.cells, spec.cells) or len(message.data) != spec.cells**2:
+        raise InputError(f"occupancy grid of {size} cells in {len(message.data)} bytes: expected {spec.cells} square")
+    cells = np.frombuffer(message.data, dtype=np.int8).reshape(size)
+    probability = np.where(cells == _UNKNOWN, 0.5, cells / 100.0).astype(np.float32)
+    centre = np.array([spec.extent_m / 2, spec.extent_m / 2, 0.0])
+    return probability, compose(pose_from_msg(message.info.origin), centre), stamp_from_msg(message.header.stamp)

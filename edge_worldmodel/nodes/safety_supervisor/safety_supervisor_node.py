@@ -1,0 +1,174 @@
+"""Safety supervisor node: takes the plan, raw sensors and both clocks, and publishes a Verdict and a command each tick.
+
+It is a plain node, not a lifecycle node, so it supervises from its first tick to its last. It has one thread. It ticks
+on a steady-clock timer, and at once for a new plan.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+from edge_worldmodel import msg
+from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.supervisor import MIN_TICK_S, Supervisor
+from edge_worldmodel.core.time_units import to_seconds
+from edge_worldmodel.nodes.ros import convert
+from edge_worldmodel.nodes.ros.frames import Frames
+from edge_worldmodel.nodes.ros.health import Health
+from edge_worldmodel.nodes.ros.managed_node import run
+from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.qos import LATEST
+from edge_worldmodel.nodes.ros.spans import mark, spanned
+from edge_worldmodel.nodes.safety_supervisor.command_output import CommandOutputConfig, heading_rad, open_output
+from edge_worldmodel.nodes.safety_supervisor.supervisor_inputs import SupervisorInputs
+from edge_worldmodel.nodes.safety_supervisor.supervisor_report import SupervisorReport
+
+_DELIVERY_S = 0.05
+"""Time for the middleware to deliver the last command before its publisher is destroyed."""
+_EARLY_SHARE = 0.9
+"""Share of a period that must pass between two ticks for new plans."""
+
+
+@dataclass(frozen=True)
+class SupervisorNodeConfig(Config):
+    """Parameters of the node around the supervisor."""
+
+    sensor_pose: tuple[float, ...] = param((), "x, y, yaw of every sensor in the base frame; empty: from tf.")
+    realtime_priority: int = param(0, "SCHED_FIFO priority; 0: normal scheduling.", minimum=0, maximum=99)
+    drive_base_timeout_s: float = param(
+        0.0, "Command timeout set on the drive base (see docs/safety.md); 0: unknown.", minimum=0.0, maximum=5.0
+    )
+
+
+class SafetySupervisorNode(Node):
+    """Hands messages to the supervisor, asks it in each tick, and publishes its answer."""
+
+    def __init__(self) -> None:
+        super().__init__("safety_supervisor")
+        self._config = declare(self, SupervisorConfig)
+        self._setup = declare(self, SupervisorNodeConfig)
+        self._supervisor = Supervisor(self._config)
+        self.health = Health(self)
+        self._report = SupervisorReport(self.health, self._supervisor)
+        self._last_tick_ns, self._last_early_tick_ns, self._ended = 0, 0, False
+        self._connect()
+        self._report_setup()
+        self._timer = self.create_timer(
+            1.0 / self._config.rate_hz, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        sensors = ", ".join(self._config.sources) or "none"
+        self.get_logger().info(f"supervising at {self._config.rate_hz:g} Hz; sensors: {sensors}")
+        if problem := reduce_jitter(self._setup.realtime_priority):
+            self.health.problem("scheduler", problem)
+
+    def _connect(self) -> None:
+        """Create publishers, subscriptions and services."""
+        self._output = open_output(self, declare(self, CommandOutputConfig), self._config)
+        self._verdicts = self.create_publisher(msg.Verdict, "supervisor/verdict", LATEST)
+        self._verdict_message = msg.Verdict()
+        frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None)
+        self._inputs = SupervisorInputs(
+            self, self._supervisor, frames, self.health, on_new_plan=self._on_new_plan, on_plan_lost=self._tick_now
+        )
+        self.create_service(Trigger, "supervisor/reset", self._on_reset)
+        self.create_service(SetBool, "supervisor/estop", self._on_estop)
+
+    def _report_setup(self) -> None:
+        """Report settings that the supervisor itself cannot make safe."""
+        for name in self._config.unsafe:
+            text = f"{name} is set: a safety check is off. Remove the parameter before people come near the robot."
+            self.health.problem(name, text, DiagnosticStatus.WARN)
+        if not self._setup.drive_base_timeout_s:
+            text = "Does the drive base stop when commands end? See docs/safety.md, then set drive_base_timeout_s."
+            self.health.problem("drive_base", text, DiagnosticStatus.WARN)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._inputs.read_clocks()
+        response.success, response.message = self._supervisor.reset(self._inputs.now)
+        self.get_logger().warning(f"reset: {response.message}")
+        return response
+
+    def _on_estop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._supervisor.press_estop(request.data)
+        self._tick_now()
+        response.success = True
+        response.message = "Stopped." if request.data else "Released. Call supervisor/reset to go on."
+        return response
+
+    def _on_new_plan(self) -> None:
+        """Tick for a new plan, at most once per period however many plans arrive."""
+        now_ns = self._inputs.now.steady_ns
+        since_early_s, since_tick_s = (
+            to_seconds(now_ns - self._last_early_tick_ns),
+            to_seconds(now_ns - self._last_tick_ns),
+        )
+        if since_early_s * self._config.rate_hz > _EARLY_SHARE and since_tick_s > MIN_TICK_S:
+            self._tick_now()
+
+    def _tick_now(self) -> None:
+        """Tick before the timer is due, and restart the timer: two ticks are never more than a period apart."""
+        self._tick(early=True)
+        self._last_early_tick_ns = self._last_tick_ns
+        self._timer.reset()
+
+    @spanned
+    def _tick(self, early: bool = False) -> None:
+        """Take all messages, supervise and publish. A defect in the supervisor commands zero."""
+        # A plan that arrives during shutdown must not move the robot again.
+        if self._ended:
+            return
+        try:
+            self._inputs.take_all()
+            verdict = self._supervisor.supervise(self._inputs.now)
+        except Exception as error:  # the robot must stop whatever is wrong in the supervisor
+            self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
+            self._inputs.read_clocks()
+            verdict = self._supervisor.fail(repr(error), self._inputs.now)
+        now = self._inputs.now
+        self._last_tick_ns = now.steady_ns
+        self._output.send(verdict, heading_rad(self._supervisor.odometry, now))
+        mark("command", now.ros_ns)
+        self._verdicts.publish(convert.verdict_to_msg(verdict, self._verdict_message))
+        self._report.update(verdict, now.steady_ns, early)
+
+    def destroy_node(self) -> None:
+        """Command zero a last time. After this only the timeout of the drive base stops the robot."""
+        self._inputs.read_clocks()
+        now, self._ended = self._inputs.now, True
+        verdict = self._supervisor.fail("the node was told to end", now)
+        self._output.send(verdict, heading_rad(self._supervisor.odometry, now))
+        time.sleep(_DELIVERY_S)
+        super().destroy_node()
+
+
+def reduce_jitter(priority: int) -> str:
+    """Keep garbage collection short and, on request, run this process before others.
+
+    Args:
+        priority: SCHED_FIFO priority; 0 for normal scheduling.
+
+    Returns:
+        What the system refused and what to do about it; empty if nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    if priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        except OSError as error:
+            return f"SCHED_FIFO refused ({error}): allow it with 'rtprio' in /etc/security/limits.conf."
+    return ""
+
+
+def main() -> None:
+    """Run the node."""
+    run(SafetySupervisorNode)

@@ -1,0 +1,215 @@
+"""Inputs of the safety supervisor: subscriptions, conversion to our types, and the watch on the planner's deadline."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import Odometry as OdometryMsg
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from sensor_msgs.msg import BatteryState, LaserScan, PointCloud2
+from std_msgs.msg import Bool, Empty
+
+from edge_worldmodel import msg
+from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
+from edge_worldmodel.core.safety.intake import Instant, Intake
+from edge_worldmodel.core.safety.supervisor import Supervisor
+from edge_worldmodel.nodes.ros import convert
+from edge_worldmodel.nodes.ros.convert_sensors import (
+    occupancy_from_msg,
+    odometry_from_msg,
+    points_from_cloud_msg,
+    sweep_from_scan_msg,
+)
+from edge_worldmodel.nodes.ros.frames import Frames
+from edge_worldmodel.nodes.ros.health import Health
+from edge_worldmodel.nodes.ros.polling import Polled
+from edge_worldmodel.nodes.ros.qos import EVENTS, LATCHED, LATEST, SENSOR, WATCHED
+from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly
+from edge_worldmodel.nodes.ros.spans import mark
+
+_PLAN_TOPIC = "planner/plan"
+
+
+class QosWatch:
+    """Reports when a topic's publisher misses its deadline or disappears, by the middleware's QoS events.
+
+    A publisher that offers neither deadline nor liveliness is not watched.
+
+    Args:
+        node: node that subscribes.
+        message_type: message class.
+        topic: name of the topic.
+        on_lost: called with a description of what happened.
+    """
+
+    def __init__(self, node: Node, message_type: type, topic: str, on_lost: Callable[[str], None]) -> None:
+        self._on_lost = on_lost
+        callbacks = SubscriptionEventCallbacks(
+            deadline=lambda _: self._on_lost("its deadline was missed"),
+            liveliness=self._on_liveliness,
+            incompatible_qos=lambda _: None,
+        )
+        # Raw, because an events executor takes the messages although nothing here reads them.
+        self._subscription = node.create_subscription(
+            message_type,
+            topic,
+            lambda _: None,
+            WATCHED,
+            callback_group=EventsOnly(),
+            event_callbacks=callbacks,
+            raw=True,
+        )
+
+    def _on_liveliness(self, status: Any) -> None:
+        if status.alive_count == 0:
+            self._on_lost("its publisher is gone")
+
+
+class SupervisorInputs:
+    """Subscribes to the inputs of a supervisor, converts each message and hands it over.
+
+    A message that cannot be used makes its input untrusted; it never ends the node.
+
+    Args:
+        node: node that subscribes.
+        supervisor: receives the inputs.
+        frames: mounts of the sensors.
+        health: counts rejected messages.
+        on_new_plan: called when a new plan has arrived between two ticks.
+        on_plan_lost: called when the planner has missed its deadline between two ticks.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        supervisor: Supervisor,
+        frames: Frames,
+        health: Health,
+        on_new_plan: Callable[[], None],
+        on_plan_lost: Callable[[], None],
+    ) -> None:
+        self._node, self._supervisor, self._frames, self._health = node, supervisor, frames, health
+        self._on_new_plan, self._on_plan_lost = on_new_plan, on_plan_lost
+        self._plan_message: msg.Plan | None = None
+        self.read_clocks()
+        self._polled = Polled(node, self._on_unreadable, self.read_clocks)
+        self._subscribe_required()
+        self._polled.subscribe(OccupancyGrid, "planner/imagined_occupancy", self._on_imagined, LATCHED)
+        self._subscribe_operator()
+        self._watch = QosWatch(node, msg.Plan, _PLAN_TOPIC, self._on_qos_event)
+
+    def read_clocks(self) -> None:
+        """Read both clocks; ``now`` is the time of receipt of the messages that follow."""
+        self.now = Instant(self._node.get_clock().now().nanoseconds, time.monotonic_ns())
+
+    def take_all(self) -> None:
+        """Read the clocks and take all messages that wait."""
+        self._polled.take_all()
+
+    def _subscribe_required(self) -> None:
+        config = self._supervisor.config
+        self._polled.subscribe(msg.Plan, _PLAN_TOPIC, self._on_plan, LATEST, repeats=True)
+        self._polled.subscribe(OdometryMsg, "odom", self._on_odometry, SENSOR)
+        for topics, message_type, callback in (
+            (config.scan_topics, LaserScan, self._on_scan),
+            (config.cloud_topics, PointCloud2, self._on_cloud),
+        ):
+            for topic in filter(None, topics):
+                self._polled.subscribe(message_type, topic, functools.partial(callback, topic), SENSOR)
+
+    def _subscribe_operator(self) -> None:
+        """Subscribe to the emergency stop, and to the signals that are configured."""
+        config = self._supervisor.config
+        self._polled.subscribe(Bool, "estop", self._on_estop, EVENTS)
+        if config.deadman:
+            self._polled.subscribe(Bool, "supervisor/deadman", self._on_deadman, SENSOR)
+        if config.operator_link:
+            self._polled.subscribe(Empty, "operator_heartbeat", self._on_heartbeat, SENSOR)
+        if config.battery_min:
+            self._polled.subscribe(BatteryState, "battery_state", self._on_battery, SENSOR)
+
+    def _on_unreadable(self, topic: str, error: Exception) -> None:
+        """Reject the input of a topic whose bytes are not a message."""
+        supervisor = self._supervisor
+        intakes: dict[str, Intake[Any]] = {_PLAN_TOPIC: supervisor.plan, "odom": supervisor.odometry}
+        for name, intake in {**intakes, **supervisor.sensors}.items():
+            if self._node.resolve_topic_name(name) == topic:
+                intake.reject(f"unreadable message: {error}")
+        self._health.reject(error)
+
+    def _on_qos_event(self, problem: str) -> None:
+        """Reject the plan when the middleware reports it lost, unless one has arrived in the meantime."""
+        self.take_all()
+        plan = self._supervisor.plan
+        if plan.value is not None and plan.silence_s(self.now) > 0.5 * self._supervisor.config.plan_timeout_s:
+            plan.reject(problem)
+            self._on_plan_lost()
+
+    def _take(self, intake: Intake[Any], receive: Callable[[], None]) -> None:
+        """Take a message; any error in it makes the input untrusted."""
+        try:
+            receive()
+        except Exception as error:  # no message may end the supervisor
+            intake.reject(str(error))
+            self._health.reject(error)
+
+    def _on_plan(self, message: msg.Plan) -> None:
+        # A repeated message arrives as the same object and needs no second conversion.
+        is_new = message is not self._plan_message
+
+        def receive() -> None:
+            if is_new:
+                self._plan, self._plan_message = convert.plan_from_msg(message), message
+                mark("plan", self._plan.stamp_ns)
+            self._supervisor.receive_plan(self._plan, self.now)
+
+        self._take(self._supervisor.plan, receive)
+        if is_new and not self._polled.taking:
+            self._on_new_plan()
+
+    def _on_odometry(self, message: OdometryMsg) -> None:
+        supervisor = self._supervisor
+        self._take(supervisor.odometry, lambda: supervisor.receive_odometry(odometry_from_msg(message), self.now))
+
+    def _on_scan(self, topic: str, message: LaserScan) -> None:
+        def receive() -> None:
+            sweep = sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
+            self._frames.release(len(self._supervisor.sensors))
+            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), self.now)
+
+        self._take(self._supervisor.sensors[topic], receive)
+
+    def _on_cloud(self, topic: str, message: PointCloud2) -> None:
+        config = self._supervisor.config
+
+        def receive() -> None:
+            mount, stamp_ns = self._frames.mount(message.header.frame_id), convert.stamp_from_msg(message.header.stamp)
+            points = points_from_cloud_msg(message, mount)
+            sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], config.cloud_low_m, config.cloud_high_m)
+            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), self.now)
+
+        self._take(self._supervisor.sensors[topic], receive)
+
+    def _on_imagined(self, message: OccupancyGrid) -> None:
+        try:
+            probability, pose, stamp_ns = occupancy_from_msg(message)
+            self._supervisor.imagined.receive(stamp_ns, pose, probability)
+        except Exception as error:  # no message may end the supervisor
+            self._health.reject(error)
+
+    def _on_estop(self, message: Bool) -> None:
+        self._supervisor.press_estop(message.data, "topic")
+
+    def _on_deadman(self, message: Bool) -> None:
+        self._supervisor.guards.receive_deadman(message.data, self.now)
+
+    def _on_heartbeat(self, _: Empty) -> None:
+        self._supervisor.guards.receive_heartbeat(self.now)
+
+    def _on_battery(self, message: BatteryState) -> None:
+        self._supervisor.guards.receive_battery(message.percentage, self.now)

@@ -1,0 +1,1 @@
+"""The MuJoCo simulator as a node; not needed on a robot."""

@@ -1,0 +1,181 @@
+"""The simulated robot's side of the graph: its sensors, its odometry and what only a simulator knows."""
+
+from __future__ import annotations
+
+import array
+import math
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped, TransformStamped
+from nav_msgs.msg import Odometry
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.node import Node
+from sensor_msgs.msg import LaserScan
+from std_msgs.msg import Bool
+from tf2_msgs.msg import TFMessage
+from tf2_ros import StaticTransformBroadcaster
+from visualization_msgs.msg import Marker, MarkerArray
+
+from edge_worldmodel.core.geometry import compose, inverse, relative
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.nodes.ros import convert
+from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
+from edge_worldmodel.sim.mjcf import PERSON_HEIGHT_M
+from edge_worldmodel.sim.sensors.scanner import SimulatedScan
+from edge_worldmodel.sim.simulation import OdometryReading, Simulation
+
+# Two touches with less time between them are one contact.
+_CONTACT_HOLD_NS = 500_000_000
+_GOAL_REPEAT_NS = 60_000_000_000
+
+# Handlers of publisher events make every wait of the executor longer: a tenth of a core at 100 Hz.
+QUIET = PublisherEventCallbacks(use_default_callbacks=False)
+
+
+class SensorTopics:
+    """Publishes scan, odom and tf of one robot; messages are filled again and again, which halves the cost."""
+
+    def __init__(self, node: Node, simulation: Simulation, base_frame: str, odom_frame: str) -> None:
+        """Announce the topics and publish where the scanners sit."""
+        mounts = simulation.world.robots[0].spec.scanners
+        self._frames = ["laser" if i == 0 else f"laser_{i}" for i in range(len(mounts))]
+        topics = ["scan" if i == 0 else f"scan_{i}" for i in range(len(mounts))]
+        self._scans = [node.create_publisher(LaserScan, t, SENSOR, event_callbacks=QUIET) for t in topics]
+        self._odom = node.create_publisher(Odometry, "odom", 10, event_callbacks=QUIET)
+        self._tf = node.create_publisher(TFMessage, "/tf", 10, event_callbacks=QUIET)
+        self._odom_message = Odometry(child_frame_id=base_frame)
+        self._odom_message.header.frame_id = odom_frame
+        transform = TransformStamped(child_frame_id=base_frame)
+        self._tf_message = TFMessage(transforms=[transform])
+        self._static = StaticTransformBroadcaster(node)
+        self._publish_mounts(simulation, base_frame)
+
+    def publish_scan(self, index: int, scan: SimulatedScan) -> None:
+        """Publish one look of one scanner."""
+        message = LaserScan()
+        message.header.stamp = convert.stamp_to_msg(scan.stamp_ns)
+        message.header.frame_id = self._frames[index]
+        message.angle_min = scan.angle_min_rad
+        message.angle_increment = scan.angle_increment_rad
+        message.angle_max = scan.angle_min_rad + scan.angle_increment_rad * (len(scan.ranges) - 1)
+        message.range_min, message.range_max = scan.range_min_m, scan.range_max_m
+        ranges = array.array("f")
+        ranges.frombytes(scan.ranges.tobytes())
+        message.ranges = ranges
+        self._scans[index].publish(message)
+
+    def publish_odom(self, reading: OdometryReading) -> None:
+        """Publish the odometry and the same as a transform."""
+        stamp = convert.stamp_to_msg(reading.stamp_ns)
+        message = self._odom_message
+        message.header.stamp = stamp
+        message.pose.pose = convert.pose_to_msg(reading.pose)
+        message.twist.twist = convert.twist_to_msg(reading.twist)
+        self._odom.publish(message)
+        transform = self._tf_message.transforms[0]
+        transform.header = message.header
+        transform.transform.translation.x = message.pose.pose.position.x
+        transform.transform.translation.y = message.pose.pose.position.y
+        transform.transform.rotation = message.pose.pose.orientation
+        self._tf.publish(self._tf_message)
+
+    def _publish_mounts(self, simulation: Simulation, base_frame: str) -> None:
+        transforms = []
+        for frame, mount in zip(self._frames, simulation.world.robots[0].spec.scanners, strict=True):
+            pose = convert.pose_to_msg(np.array([mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad]))
+            transform = TransformStamped(child_frame_id=frame)
+            transform.header.frame_id = base_frame
+            transform.header.stamp = convert.stamp_to_msg(simulation.stamp_ns)
+            transform.transform.translation.x = pose.position.x
+            transform.transform.translation.y = pose.position.y
+            transform.transform.translation.z = mount.mount_height_m
+            transform.transform.rotation = pose.orientation
+            transforms.append(transform)
+        self._static.sendTransform(transforms)
+
+
+class TruthTopics:
+    """Publishes what only a simulator knows: the goal given, contacts, arrival and where the people are."""
+
+    def __init__(self, node: Node, simulation: Simulation, odom_frame: str, goal_tolerance_m: float) -> None:
+        """Announce the topics; nothing was touched or reached yet."""
+        self._simulation = simulation
+        self._odom_frame = odom_frame
+        self._goal_tolerance_m = goal_tolerance_m
+        self._goal = node.create_publisher(PoseStamped, "goal_pose", LATCHED, event_callbacks=QUIET)
+        self._goal_listeners = 0
+        self._contact = node.create_publisher(Bool, "sim/contact", LATCHED, event_callbacks=QUIET)
+        self._reached = node.create_publisher(Bool, "sim/goal_reached", LATCHED, event_callbacks=QUIET)
+        self._people = node.create_publisher(MarkerArray, "sim/people", 1, event_callbacks=QUIET)
+        self._markers = MarkerArray(markers=[_person_marker(i) for i in range(len(simulation.world.people))])
+        self.contacts = 0
+        self.arrived = False
+        self._touching = False
+        self._last_touch_ns = -_CONTACT_HOLD_NS
+        self._contact.publish(Bool(data=False))
+        self._reached.publish(Bool(data=False))
+
+    def publish_goal_to_new_listeners(self) -> None:
+        """Publish the goal once more for those who came late and whose subscription is not transient local.
+
+        Only in the beginning: later, somebody may have given the robot another goal.
+        """
+        listeners = self._goal.get_subscription_count()
+        if listeners > self._goal_listeners and self._simulation.stamp_ns < _GOAL_REPEAT_NS and not self.arrived:
+            self.publish_goal()
+        self._goal_listeners = listeners
+
+    def publish_goal(self) -> None:
+        """Publish the world's goal in the odom frame, whose origin is the start pose."""
+        placement = self._simulation.world.robots[0]
+        if placement.goal is None:
+            return
+        message = PoseStamped()
+        message.header.frame_id = self._odom_frame
+        message.header.stamp = convert.stamp_to_msg(self._simulation.stamp_ns)
+        message.pose = convert.pose_to_msg(relative(np.array(placement.start), np.array(placement.goal)))
+        self._goal.publish(message)
+
+    def note_step(self) -> None:
+        """Publish the beginning and the end of a contact and the arrival at the goal, when they happen."""
+        now_ns = self._simulation.stamp_ns
+        if self._simulation.in_contact():
+            self._last_touch_ns = now_ns
+        touching = now_ns - self._last_touch_ns < _CONTACT_HOLD_NS
+        if touching != self._touching:
+            self._touching = touching
+            self.contacts += touching
+            self._contact.publish(Bool(data=touching))
+        if not self.arrived and self._simulation.goal_distance() <= self._goal_tolerance_m:
+            self.arrived = True
+            self._reached.publish(Bool(data=True))
+
+    def publish_people(self) -> None:
+        """Publish a cylinder for each person, placed as seen from the robot's present odometry."""
+        if not self._people.get_subscription_count():
+            return
+        stamp = convert.stamp_to_msg(self._simulation.stamp_ns)
+        for marker, pose, radius_m in zip(self._markers.markers, self._people_in_odom(), self._radii_m(), strict=True):
+            absent = math.isnan(pose[0])
+            marker.header.stamp, marker.header.frame_id = stamp, self._odom_frame
+            marker.action = Marker.DELETE if absent else Marker.ADD
+            marker.pose.position.x, marker.pose.position.y = (0.0, 0.0) if absent else (float(pose[0]), float(pose[1]))
+            marker.scale.x = marker.scale.y = 2 * radius_m
+        self._people.publish(self._markers)
+
+    def _people_in_odom(self) -> Floats:
+        world_in_odom = compose(self._simulation.odom().pose, inverse(self._simulation.pose()))
+        positions = self._simulation.people().positions
+        poses = np.concatenate([positions, np.zeros((len(positions), 1))], axis=1)
+        return compose(world_in_odom, poses)
+
+    def _radii_m(self) -> list[float]:
+        return [person.radius_m for person in self._simulation.world.people]
+
+
+def _person_marker(index: int) -> Marker:
+    marker = Marker(ns="people", id=index, type=Marker.CYLINDER)
+    marker.pose.position.z = PERSON_HEIGHT_M / 2
+    marker.scale.z = PERSON_HEIGHT_M
+    marker.color.r, marker.color.g, marker.color.b, marker.color.a = 0.2, 0.5, 0.9, 0.8
+    return marker

@@ -1,0 +1,1 @@
+"""The node that shows the verdict in rviz."""

@@ -1,0 +1,273 @@
+"""How to play a recording into our graph: which topic becomes which, where the base is, when to say what.
+
+Our graph gets one clean tf tree, odom -> base_link -> sensors, built from what the recording knows; its own
+tf is used for that and not passed on, so that foreign frame names and missing links cannot break it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from transforms3d.quaternions import mat2quat, quat2mat
+
+from edge_worldmodel.core.errors import RecordingError
+from edge_worldmodel.core.geometry import compose, relative
+from edge_worldmodel.core.time_units import NS_PER_S
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.recordings.description import Description, Topic
+from edge_worldmodel.recordings.records import Odometry, Pose, Pose3D, Record, Transform, Value
+
+_BASE_NAMES = ("base_link", "base_footprint", "base", "base_frame", "robot", "chassis")
+_OWN_HINTS = ("ego", "robot", "base", "self", "vehicle", "own")
+_MAX_DEPTH = 20
+_TWIST_SPAN_NS = NS_PER_S // 10
+_MAX_SPEED_MPS = 20.0
+_REACHED_M = 1.0
+_LEFT_BEHIND = 2.0
+IDENTITY = Pose3D((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class EgoSource:
+    """Where the base's motion comes from: kind is odometry, tf, pose or fixed; ``reason`` is for people."""
+
+    kind: str
+    topic: str
+    child_frame_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Playback:
+    """Everything decided before the first message.
+
+    ``outputs`` maps recorded topic to ours; ``mounts`` sensor frame to its pose in the base frame, of
+    which ``guessed_mounts`` are assumed to be the base's own; ``left_out`` scan topics have no known place;
+    ``clock_shift_ns`` is added to the recorder's time so that no stamp lies in the future.
+    """
+
+    outputs: Mapping[str, str]
+    mounts: Mapping[str, Pose3D]
+    guessed_mounts: tuple[str, ...]
+    left_out: tuple[str, ...]
+    ego: EgoSource
+    clock_shift_ns: int
+    scan_rate_hz: float
+
+    @property
+    def scan_topics(self) -> list[str]:
+        """Return our names of all scan topics."""
+        return [name for name in self.outputs.values() if name.startswith("scan")]
+
+
+def prepare(found: Description, ego: str = "auto", mounts: Mapping[str, Pose3D] | None = None) -> Playback:
+    """Decide how to play a recording.
+
+    Args:
+        found: its description.
+        ego: "auto", "fixed", or "odometry:TOPIC", "tf:CHILD_FRAME", "pose:TOPIC".
+        mounts: sensor poses in the base frame that are known better than the recording does, by frame.
+
+    Raises:
+        RecordingError: no sensor data, or ``ego`` names something that is not there.
+    """
+    scans, clouds = found.of_kind("Scan"), found.of_kind("Cloud")
+    if not scans and not clouds:
+        raise RecordingError("the recording holds no LaserScan and no PointCloud2:\n" + "\n".join(found.lines()))
+    source = _named_ego(found, ego) if ego != "auto" else _find_ego(found)
+    known: dict[str, Pose3D] = {}
+    for topic in (*scans, *clouds):
+        mount = (mounts or {}).get(topic.frame_id) or chain(found.transforms, source.child_frame_id, topic.frame_id)
+        if mount is not None:
+            known[topic.frame_id] = mount
+    scans, left_out = _placed(scans, known)
+    outputs = _numbered(scans, "scan") | _numbered(clouds[:1], "points")
+    guessed = tuple(t.frame_id for t in (*scans, *clouds[:1]) if t.frame_id not in known)
+    known.update(dict.fromkeys(guessed, IDENTITY))
+    sensors = [topic for topic in found.topics.values() if topic.name in outputs]
+    shift_ns = max(0, -min(topic.min_lag_ns for topic in sensors))
+    rate_hz = max(topic.rate_hz for topic in sensors)
+    return Playback(outputs, known, guessed, left_out, source, shift_ns, rate_hz)
+
+
+def _placed(scans: list[Topic], known: Mapping[str, Pose3D]) -> tuple[list[Topic], tuple[str, ...]]:
+    """Return the scanners that may be played together, and the topics left out.
+
+    One scanner whose place is unknown may stand for the base; two laid over each other would show a world
+    that never was.
+    """
+    placed = [topic for topic in scans if topic.frame_id in known] or scans[:1]
+    return placed, tuple(topic.name for topic in scans if topic not in placed)
+
+
+def _numbered(topics: list[Topic], name: str) -> dict[str, str]:
+    return {topic.name: name if index == 0 else f"{name}_{index}" for index, topic in enumerate(topics)}
+
+
+def _find_ego(found: Description) -> EgoSource:
+    """Odometry, else tf of a base frame, else the one pose that is the robot's own, else a fixed base."""
+    odometry = sorted(found.of_kind("Odometry"), key=lambda topic: -topic.rate_hz)
+    if odometry:
+        best = odometry[0]
+        return EgoSource("odometry", best.name, best.child_frame_id, f"odometry of '{best.name}'")
+    for name in _BASE_NAMES:
+        transform = found.transforms.get(name)
+        if transform is not None and not transform.static and transform.frame_id not in _BASE_NAMES:
+            return EgoSource("tf", "", name, f"tf from '{transform.frame_id}' to '{name}', no odometry recorded")
+    poses = found.of_kind("Pose")
+    own = [topic for topic in poses if any(hint in topic.name.lower() for hint in _OWN_HINTS)]
+    chosen = own if own else poses
+    if len(chosen) == 1:
+        name = chosen[0].name
+        return EgoSource("pose", name, name, f"poses of '{name}', neither odometry nor tf of a base recorded")
+    if chosen:
+        names = ", ".join(topic.name for topic in chosen)
+        return EgoSource(
+            "fixed", "", "", f"a fixed base: it is not clear which of {names} is the robot (--ego pose:TOPIC)"
+        )
+    return EgoSource("fixed", "", "", "a fixed base: no odometry, tf of a base or pose recorded")
+
+
+def _named_ego(found: Description, choice: str) -> EgoSource:
+    kind, _, name = choice.partition(":")
+    name = name.strip("/")
+    reason = f"{choice}, as asked for"
+    kinds = {"odometry": "Odometry", "pose": "Pose"}
+    if kind == "fixed":
+        return EgoSource("fixed", "", "", reason)
+    if kind == "tf" and name in found.transforms:
+        return EgoSource("tf", "", name, reason)
+    topic = found.topics.get(name)
+    if kind in kinds and topic is not None and topic.kind == kinds[kind]:
+        return EgoSource(kind, name, topic.child_frame_id or name, reason)
+    raise RecordingError(
+        f"ego '{choice}': give auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC of\n"
+        + "\n".join(found.lines())
+    )
+
+
+def chain(transforms: Mapping[str, Transform], base_frame: str, frame_id: str) -> Pose3D | None:
+    """Return the pose of ``frame_id`` in ``base_frame``, None where the transforms do not connect them."""
+    matrix = np.eye(4)
+    for _ in range(_MAX_DEPTH):
+        if frame_id == base_frame:
+            return _from_matrix(matrix)
+        transform = transforms.get(frame_id)
+        if transform is None:
+            return None
+        matrix = _matrix(transform.pose) @ matrix
+        frame_id = transform.frame_id
+    return None
+
+
+class EgoMotion:
+    """Follows the base: planar pose in our odom frame and base twist, from the chosen source.
+
+    Positions are kept as recorded. Poses and transforms carry no twist; it is the difference over about a
+    tenth of a second, because at 120 Hz the difference of neighbours is mostly noise.
+    """
+
+    def __init__(self, source: EgoSource) -> None:
+        self._source = source
+        self._past: list[tuple[int, Floats]] = []
+
+    def update(self, topic: str, stamp_ns: int, value: Value) -> tuple[Floats, Floats] | None:
+        """Return (pose, twist) when this record tells the base's motion, None otherwise."""
+        source = self._source
+        if isinstance(value, Odometry) and source.kind == "odometry" and topic == source.topic:
+            return _sane(value.pose.planar(), np.array(value.twist))
+        is_pose = isinstance(value, Pose) and source.kind == "pose" and topic == source.topic
+        is_tf = isinstance(value, Transform) and source.kind == "tf" and value.child_frame_id == source.child_frame_id
+        if not (is_pose or is_tf):
+            return None
+        pose = value.pose.planar()  # type: ignore[union-attr]
+        if not np.isfinite(pose).all() or (self._past and stamp_ns <= self._past[-1][0]):
+            return None
+        twist = self._difference(stamp_ns, pose)
+        if np.linalg.norm(twist[:2]) > _MAX_SPEED_MPS:
+            # motion capture that lost the body for a moment and found another
+            self._past.clear()
+            twist = np.zeros(3)
+        self._past.append((stamp_ns, pose))
+        return pose, twist
+
+    def _difference(self, stamp_ns: int, pose: Floats) -> Floats:
+        while len(self._past) > 1 and stamp_ns - self._past[1][0] >= _TWIST_SPAN_NS:
+            self._past.pop(0)
+        if not self._past or stamp_ns - self._past[0][0] > NS_PER_S:
+            self._past.clear()
+            return np.zeros(3)
+        then_ns, before = self._past[0]
+        return relative(before, pose) * (NS_PER_S / (stamp_ns - then_ns))
+
+
+def _sane(pose: Floats, twist: Floats) -> tuple[Floats, Floats] | None:
+    return (pose, twist) if np.isfinite(pose).all() and np.isfinite(twist).all() else None
+
+
+class GoalAhead:
+    """A fixed goal, or one straight ahead that moves on when it is reached, passed or left behind.
+
+    Args:
+        ahead_m: how far ahead.
+        fixed: (x_m, y_m) in the odom frame, None for a goal ahead.
+    """
+
+    def __init__(self, ahead_m: float, fixed: tuple[float, float] | None = None) -> None:
+        self._ahead_m = ahead_m
+        self._fixed = fixed
+        self.goal: Floats = np.zeros(3)
+        self._given = False
+
+    def update(self, pose: Floats) -> bool:
+        """Follow the base; returns whether ``goal`` (x_m, y_m, yaw_rad) is a new one."""
+        if self._given and (self._fixed is not None or not self._is_done(pose, self.goal)):
+            return False
+        self._given = True
+        fixed = self._fixed
+        self.goal = compose(pose, [self._ahead_m, 0.0, 0.0]) if fixed is None else np.array([*fixed, 0.0])
+        return True
+
+    def _is_done(self, pose: Floats, goal: Floats) -> bool:
+        still_ahead_m = float(relative(pose, goal)[0])
+        distance_m = float(np.hypot(*(goal - pose)[:2]))
+        return still_ahead_m < _REACHED_M or distance_m > _LEFT_BEHIND * self._ahead_m
+
+
+def scheduled(
+    records: Iterator[Record], shift_ns: int, start_s: float, duration_s: float
+) -> Iterator[tuple[int, Record]]:
+    """Yield (time_ns, record): when /clock should reach which time for a record to be published.
+
+    The time never goes back and is never before the record's stamp; parts before ``start_s`` and after
+    ``duration_s`` (0: everything) are left out, except static transforms.
+    """
+    begin_ns: int | None = None
+    now_ns = 0
+    for record in records:
+        begin_ns = record.log_ns if begin_ns is None else begin_ns
+        at_s = (record.log_ns - begin_ns) / NS_PER_S - start_s
+        if duration_s and at_s > duration_s:
+            return
+        if at_s >= 0.0:
+            # a stamp far ahead of its neighbours is the recording's fault and must not stop the clock
+            ahead_ns = record.stamp_ns - (record.log_ns + shift_ns)
+            now_ns = max(now_ns, record.log_ns + shift_ns + (ahead_ns if 0 < ahead_ns < NS_PER_S // 10 else 0))
+            yield now_ns, record
+
+
+def _matrix(pose: Pose3D) -> NDArray[np.float64]:
+    x, y, z, w = pose.rotation
+    matrix = np.eye(4)
+    matrix[:3, :3] = quat2mat([w, x, y, z])
+    matrix[:3, 3] = pose.translation
+    return matrix
+
+
+def _from_matrix(matrix: NDArray[np.float64]) -> Pose3D:
+    w, x, y, z = (float(value) for value in mat2quat(matrix[:3, :3]))
+    tx, ty, tz = (float(value) for value in matrix[:3, 3])
+    return Pose3D((tx, ty, tz), (x, y, z, w))

@@ -1,0 +1,121 @@
+"""What a recording holds, free of ROS types: scans, clouds, odometry, poses and transforms with their times.
+
+Poses in three dimensions are a translation (x_m, y_m, z_m) and a quaternion (x, y, z, w).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.core.geometry import yaw_from_quaternion
+from edge_worldmodel.core.types import Floats
+
+
+@dataclass(frozen=True)
+class Pose3D:
+    """Translation in metres and rotation as a quaternion (x, y, z, w)."""
+
+    translation: tuple[float, float, float]
+    rotation: tuple[float, float, float, float]
+
+    def planar(self) -> Floats:
+        """Return (x_m, y_m, yaw_rad)."""
+        return np.array([self.translation[0], self.translation[1], float(yaw_from_quaternion(*self.rotation))])
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One planar scan, as in sensor_msgs/LaserScan; ranges (n,) in metres."""
+
+    frame_id: str
+    angle_min_rad: float
+    angle_increment_rad: float
+    range_min_m: float
+    range_max_m: float
+    ranges_m: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CloudField:
+    """Name, byte offset, datatype code and count of one field, as in sensor_msgs/PointField."""
+
+    name: str
+    offset: int
+    datatype: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One point cloud, its bytes as recorded, as in sensor_msgs/PointCloud2."""
+
+    frame_id: str
+    height: int
+    width: int
+    fields: tuple[CloudField, ...]
+    is_bigendian: bool
+    point_step: int
+    row_step: int
+    is_dense: bool
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Odometry:
+    """Base pose in ``frame_id`` and twist (vx_mps, vy_mps, yaw_rate_radps) in the base frame."""
+
+    frame_id: str
+    child_frame_id: str
+    pose: Pose3D
+    twist: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A pose of something in ``frame_id``, as in geometry_msgs/PoseStamped."""
+
+    frame_id: str
+    pose: Pose3D
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Pose of ``child_frame_id`` in ``frame_id``; ``static`` transforms hold for all times."""
+
+    frame_id: str
+    child_frame_id: str
+    pose: Pose3D
+    static: bool
+
+
+Value: TypeAlias = Scan | Cloud | Odometry | Pose | Transform
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing recorded: on which topic, when it was written down and when it was measured (ns)."""
+
+    topic: str
+    log_ns: int
+    stamp_ns: int
+    value: Value
+
+
+class Recording(Protocol):
+    """A file of records. Every call of ``records`` reads it again from its beginning."""
+
+    path: Path
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records in the order in which they were written down.
+
+        Raises:
+            RecordingError: the file is damaged; the message says how many messages could be read before.
+        """
+        ...

@@ -1,0 +1,76 @@
+"""People who avoid each other reciprocally on open ground, as crowd navigation is often tested: by ORCA.
+
+The method is van den Berg et al., "Reciprocal n-body collision avoidance" (2011); the parameters are those of
+CrowdNav (Chen et al., ICRA 2019). Walls are not heeded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.sim.crowds.crowd import CrowdState, route
+from edge_worldmodel.sim.fields import WorldError
+from edge_worldmodel.sim.world import World
+
+try:
+    import pyrvo
+except ImportError as error:
+    raise WorldError("crowd model 'orca' needs the package pyrvo (pip install pyrvo)") from error
+
+_NEIGHBOUR_M = 10.0
+_NEIGHBOURS = 10
+_HORIZON_S = 5.0
+_EXTRA_RADIUS_M = 0.01
+_ARRIVED_M = 0.05
+
+
+class OrcaCrowd:
+    """People who walk to their last waypoint, one after the other, and stay there."""
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        """Place everybody at the start; the robots take part if the world says that people react to them."""
+        self._routes = [np.array(route(world, person, rng)) for person in world.people]
+        self._next = [min(1, len(points) - 1) for points in self._routes]
+        self._speeds = np.array([person.speed_mps for person in world.people])
+        self._radii = [person.radius_m + _EXTRA_RADIUS_M for person in world.people]
+        margin_m = world.crowd.robot_margin_m
+        self._robot_radii = [robot.spec.radius_m + margin_m for robot in world.robots]
+        self._reacts = world.crowd.reacts_to_robot
+        starts = np.array([person.start for person in world.people]).reshape(-1, 2)
+        self.state = CrowdState(starts, np.zeros_like(starts))
+
+    def step(self, dt_s: float, robots: Floats) -> CrowdState:
+        """Move on by dt_s, given the robots (r, 4: x, y, vx, vy)."""
+        # A new simulator each time: robots move by their own will, and a handful of agents costs microseconds.
+        sim = pyrvo.RVOSimulator()
+        sim.set_time_step(dt_s)
+        sim.set_agent_defaults(_NEIGHBOUR_M, _NEIGHBOURS, _HORIZON_S, _HORIZON_S, 0.3, 1.0)
+        for person, radius_m in enumerate(self._radii):
+            self._add(sim, self.state.positions[person], self.state.velocities[person], radius_m)
+            sim.set_agent_max_speed(person, float(self._speeds[person]))
+            sim.set_agent_pref_velocity(person, tuple(self._wish(person).tolist()))
+        if self._reacts:
+            for robot, radius_m in zip(robots, self._robot_radii, strict=True):
+                agent = self._add(sim, robot[:2], robot[2:], radius_m)
+                sim.set_agent_pref_velocity(agent, tuple(robot[2:].tolist()))
+        sim.do_step()
+        velocities = np.array([sim.get_agent_velocity(i).to_tuple() for i in range(len(self._radii))])
+        self.state = CrowdState(self.state.positions + velocities * dt_s, velocities)
+        return self.state
+
+    @staticmethod
+    def _add(sim: pyrvo.RVOSimulator, position: Floats, velocity: Floats, radius_m: float) -> int:
+        agent = int(sim.add_agent(tuple(position.tolist())))
+        sim.set_agent_velocity(agent, tuple(velocity.tolist()))
+        sim.set_agent_radius(agent, radius_m)
+        return agent
+
+    def _wish(self, person: int) -> Floats:
+        """Return the velocity (2,) that a person would walk with if alone."""
+        points = self._routes[person]
+        offset = points[self._next[person]] - self.state.positions[person]
+        away_m = float(np.hypot(*offset))
+        if away_m < _ARRIVED_M and self._next[person] < len(points) - 1:
+            self._next[person] += 1
+        return np.asarray(offset * min(self._speeds[person] / max(away_m, 1e-9), 1.0))

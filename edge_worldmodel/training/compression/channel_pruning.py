@@ -1,0 +1,119 @@
+"""Structured pruning: the same networks with fewer channels, those that carry the least left out.
+
+A channel is everything that writes it and everything that reads it; its importance is the norm of all these weights
+together (group norm: Fang et al., "DepGraph", 2023). What comes out is an Architecture like any other, so training,
+export and quantisation go on with it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.training.networks import Architecture, ResidualBlock, WorldNetworks
+
+_WIDTHS = ("encoder_width", "denoiser_width", "deep_width", "decoder_width")
+OUT, IN = 0, 1
+"""Axis of a weight: the channels that it writes, the channels that it reads."""
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Layers, by name, that share a set of channels, each with the axis on which it has them."""
+
+    layers: tuple[tuple[str, int], ...]
+
+
+def narrower_architecture(architecture: Architecture, share: float, multiple: int = 16) -> Architecture:
+    """Return the architecture with about ``share`` of the channels gone.
+
+    Args:
+        architecture: as trained.
+        share: of the channels that go, in (0, 1).
+        multiple: widths are rounded to it: vector registers hold 16 channels, so a width in between gains nothing.
+    """
+    if not 0.0 < share < 1.0:
+        raise ConfigError(f"share = {share!r}, must be between 0 and 1: the share of the channels to leave out")
+    widths = {name: getattr(architecture, name) for name in _WIDTHS}
+    kept = {name: max(multiple, round(width * (1.0 - share) / multiple) * multiple) for name, width in widths.items()}
+    return replace(architecture, **{name: min(widths[name], width) for name, width in kept.items()})
+
+
+def prune_channels(networks: WorldNetworks, architecture: Architecture) -> WorldNetworks:
+    """Return new networks of ``architecture`` with the most important channels of ``networks``.
+
+    Raises:
+        ConfigError: something of the new architecture is wider.
+    """
+    for name, width in architecture.to_dict().items():
+        if width > getattr(networks.architecture, name):
+            raise ConfigError(f"{name} = {width}, but there are only {getattr(networks.architecture, name)} channels")
+    target = WorldNetworks(architecture)
+    state = {name: value.clone() for name, value in networks.state_dict().items()}
+    wanted = target.state_dict()
+    for group in channel_groups(networks):
+        name, axis = group.layers[0]
+        count = wanted[f"{name}.weight"].shape[axis]
+        kept = importance(state, group).topk(count).indices.sort().values
+        for layer, axis in group.layers:
+            state[f"{layer}.weight"] = state[f"{layer}.weight"].index_select(axis, kept)
+            if axis == OUT:
+                state[f"{layer}.bias"] = state[f"{layer}.bias"].index_select(0, kept)
+    target.load_state_dict(state)
+    return target
+
+
+def importance(state: dict[str, Tensor], group: ChannelGroup) -> Tensor:
+    """Return the squared norm of each channel of a group over all that writes and reads it, each layer alike."""
+    total: Tensor | None = None
+    for name, axis in group.layers:
+        weight = state[f"{name}.weight"]
+        norm = weight.square().sum(dim=[other for other in range(weight.dim()) if other != axis])
+        norm = norm / norm.mean().clamp(min=1e-12)
+        total = norm if total is None else total + norm
+    assert total is not None
+    return total
+
+
+def channel_groups(networks: WorldNetworks) -> list[ChannelGroup]:
+    """Return all channels that may go, as groups; what the tensor table fixes is in none."""
+    return [ChannelGroup(tuple(layers)) for layers in (*_encoder(), *_denoiser(), *_decoder(), *_inside(networks))]
+
+
+def _encoder() -> Iterator[list[tuple[str, int]]]:
+    yield _named("encoder", ["fine"], ["down"])
+    deep = ["deep.0", "deep.1"]
+    yield _named("encoder", ["down", "up", "after.second"], ["deeper", "after.first", "out"])
+    yield _named("encoder", ["deeper", *(f"{b}.second" for b in deep)], ["up", *(f"{b}.first" for b in deep)])
+
+
+def _denoiser() -> Iterator[list[tuple[str, int]]]:
+    first = ["from_latent", "from_context", "from_maneuver"]
+    deep = ["deep.0", "deep.1"]
+    yield _named("denoiser", [*first, "up", "after.second"], ["deeper", "after.first", "out"])
+    yield _named("denoiser", ["deeper", *(f"{b}.second" for b in deep)], ["up", *(f"{b}.first" for b in deep)])
+
+
+def _decoder() -> Iterator[list[tuple[str, int]]]:
+    yield _named("decoder", ["from_latent", "from_observed", "block.second"], ["block.first", "out"])
+
+
+def _inside(networks: WorldNetworks) -> Iterator[list[tuple[str, int]]]:
+    """Yield the channels between the two convolutions of every block, the posterior's left alone."""
+    for name, module in networks.named_modules():
+        if isinstance(module, ResidualBlock) and not name.startswith("posterior"):
+            modulation = ["scale", "shift"] if module.scale is not None else []
+            yield _named(name, ["first", *modulation], ["second"])
+
+
+def _named(owner: str, writers: list[str], readers: list[str]) -> list[tuple[str, int]]:
+    return [(f"{owner}.{name}", OUT) for name in writers] + [(f"{owner}.{name}", IN) for name in readers]
+
+
+def count_channels(networks: nn.Module) -> int:
+    """Count the output channels of all convolutions."""
+    return sum(layer.out_channels for layer in networks.modules() if isinstance(layer, torch.nn.Conv2d))

@@ -1,0 +1,95 @@
+"""From a verified model folder to torch and back: what every step of compression begins and ends with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from edge_worldmodel.core.errors import ModelError
+from edge_worldmodel.core.tensors import NETWORKS
+from edge_worldmodel.models.inventory import commit
+from edge_worldmodel.models.manifest import VerifiedModel, load_model, network_entry, totals
+from edge_worldmodel.training.compression.saturation import check_saturation
+from edge_worldmodel.training.export import golden_of, write_manifest
+from edge_worldmodel.training.networks import Architecture, WorldNetworks
+
+
+def restore(model: VerifiedModel) -> WorldNetworks:
+    """Return the torch networks whose FP32 export ``model`` is; the posterior, which is not exported, is untrained.
+
+    Raises:
+        ModelError: it is no such export.
+    """
+    kind = model.manifest.get("precision")
+    if kind != "fp32" or "architecture" not in model.manifest:
+        raise ModelError(f"model {model.model_id} has precision {kind!r}: start from one that 'export' wrote (fp32)")
+    networks = WorldNetworks(Architecture(**model.manifest["architecture"]))
+    for name in NETWORKS:
+        graph = onnx.load_from_string(model.networks[name]).graph
+        found = {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in graph.initializer}
+        network = getattr(networks, name)
+        wanted = network.state_dict()
+        missing = sorted(key for key in wanted if key not in found or found[key].shape != wanted[key].shape)
+        if missing:
+            raise ModelError(f"model {model.model_id}, network '{name}': no weights for {', '.join(missing)}")
+        network.load_state_dict({key: found[key] for key in wanted})
+    return networks.eval()
+
+
+def write_model(
+    out: Path, files: Mapping[str, bytes], source: Mapping[str, Any], precision: str, made: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a model folder that was made from another, verify it and return its manifest.
+
+    Args:
+        out: the folder; files of an earlier run are overwritten.
+        files: ONNX by network.
+        source: manifest that it was made from: architecture, training, parameters and operations are taken over.
+        precision: of the files, "fp32" or "int8".
+        made: how it was made, for the record.
+
+    Raises:
+        SaturationError: some processor would compute the files wrongly; nothing was written.
+        GoldenMismatchError: this one does; nothing was written.
+    """
+    check_saturation(files)
+    entries, golden = {}, golden_of(files, precision)
+    for name, data in files.items():
+        old = source["networks"][name]
+        entries[name] = network_entry(name, f"{name}.onnx", data, old["parameters"])
+        entries[name] |= {"mflop": old.get("mflop", 0.0), "golden": golden[name]}
+    digest = hashlib.sha256("".join(entry["sha256"] for entry in entries.values()).encode()).hexdigest()
+    kept = {key: source[key] for key in ("architecture", "training", "denoise_steps") if key in source}
+    name = source["variant"] if precision == "fp32" else f"{source['variant']}-{precision}"
+    manifest: dict[str, Any] = {
+        "schema": source["schema"],
+        "model_id": f"{name}-{digest[:12]}",
+        "variant": source["variant"],
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "precision": precision,
+        "networks": entries,
+        **kept,
+        "made_from": {"model_id": source["model_id"], **made},
+        "quality": {},
+        "latency_s": {},
+    }
+    manifest["totals"] = totals(manifest)
+    out.mkdir(parents=True, exist_ok=True)
+    for network, data in files.items():
+        (out / f"{network}.onnx").write_bytes(data)
+    write_manifest(out, manifest)
+    load_model(out)
+    return manifest
+
+
+def file_share(files: Mapping[str, bytes], source: VerifiedModel) -> float:
+    """Return the bytes of ``files`` as a share of the source's."""
+    return float(np.sum([len(data) for data in files.values()]) / np.sum([len(d) for d in source.networks.values()]))

@@ -1,0 +1,1 @@
+"""Training data: scenes, clips, shards."""

@@ -1,0 +1,140 @@
+"""Where the robot of a clip drives: random smooth unicycle paths through a scene, or those the crowd reacted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.core.geometry import compose
+from edge_worldmodel.core.tensors import HISTORY_FRAMES, HISTORY_INTERVAL_S, HORIZON_S
+from edge_worldmodel.training.data.scenes import STEP_S, TrainingScene, smooth
+
+Floats = NDArray[np.float64]
+
+BEFORE_STEPS = round((HISTORY_FRAMES - 1) * HISTORY_INTERVAL_S / STEP_S) + 2
+"""Samples of a drive before its reference time."""
+AFTER_STEPS = round(HORIZON_S / STEP_S) + 3
+"""Samples of a drive after its reference time."""
+ROBOT_RADIUS_M = 0.28
+FASTEST_MPS = 2.0
+_GHOST_SHARE = 0.25
+_TRIES_PER_DRIVE = 5
+
+
+@dataclass(frozen=True)
+class EgoDrive:
+    """One robot for one clip.
+
+    ``poses`` (BEFORE_STEPS + 1 + AFTER_STEPS, 3) in the scene's frame; sample ``BEFORE_STEPS`` is the reference.
+    ``reference_step`` is that sample in the scene; ``robot`` the column of the scene's robots it is, or None when
+    nobody reacts to it.
+    """
+
+    poses: Floats
+    reference_step: int
+    robot: int | None
+
+
+def draw_drives(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
+    """Draw up to ``count`` drives; with robots in the scene these are taken, else paths are made up.
+
+    A made-up path starts clear of people but then minds nobody, and one in four does not mind walls after the
+    reference time either: nobody in the scene knows of the robot, so its future path must tell nothing about theirs.
+    """
+    if scene.robots.shape[1]:
+        return _simulated(scene, count, rng)
+    return _made_up(scene, count, rng)
+
+
+def _reference_steps(scene: TrainingScene, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    first, last = BEFORE_STEPS, scene.movers.steps - AFTER_STEPS - 1
+    return rng.integers(first, last + 1, count)
+
+
+def _window(reference: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.asarray(reference)[..., None] + np.arange(-BEFORE_STEPS, AFTER_STEPS + 1)
+
+
+def _simulated(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
+    drives = []
+    for reference in _reference_steps(scene, count, rng):
+        robot = int(rng.integers(scene.robots.shape[1]))
+        poses = scene.robots[_window(reference), robot]
+        if np.isfinite(poses).all():
+            drives.append(EgoDrive(poses, int(reference), robot))
+    return drives
+
+
+def _made_up(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
+    tries = count * _TRIES_PER_DRIVE
+    references = _reference_steps(scene, tries, rng)
+    starts = _starts(scene, references, rng)
+    poses = compose(starts[:, None], _unicycles(tries, rng))
+    minds_walls = rng.random(tries) >= _GHOST_SHARE
+    clearance_m = np.asarray(scene.statics.clearance_m.at(poses[..., :2], 0.0))
+    in_the_way = clearance_m < ROBOT_RADIUS_M
+    in_the_way[~minds_walls, BEFORE_STEPS + 1 :] = False
+    good = np.flatnonzero(~in_the_way.any(axis=1))
+    drives = []
+    for index in good:
+        if not _touches_anybody(scene, poses[index], int(references[index])):
+            drives.append(EgoDrive(poses[index], int(references[index]), None))
+        if len(drives) == count:
+            break
+    return drives
+
+
+def _starts(scene: TrainingScene, references: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    """Draw poses (n, 3) at the reference times, most of them within a few metres of somebody."""
+    count = len(references)
+    clearance = scene.statics.clearance_m
+    roomy = np.argwhere(np.asarray(clearance.values) > ROBOT_RADIUS_M)
+    if len(roomy) == 0:
+        return np.full((count, 3), np.inf)
+    picked = roomy[rng.integers(0, len(roomy), count)][:, ::-1]
+    places = np.asarray(clearance.origin_m) + (picked + rng.random((count, 2))) * clearance.cell_size_m
+    movers = np.concatenate((scene.movers.people, scene.movers.boxes[..., :2]), axis=1)
+    near_somebody = rng.random(count) < 0.8
+    for index in np.flatnonzero(near_somebody):
+        present = movers[references[index]]
+        present = present[np.isfinite(present[:, 0])]
+        if len(present):
+            bearing, away = rng.uniform(-np.pi, np.pi), rng.uniform(0.8, 5.0)
+            places[index] = present[rng.integers(len(present))] + away * np.array((np.cos(bearing), np.sin(bearing)))
+    return np.concatenate((places, rng.uniform(-np.pi, np.pi, (count, 1))), axis=1)
+
+
+def _unicycles(count: int, rng: np.random.Generator) -> Floats:
+    """Return smooth drives (count, samples, 3) with the reference pose at the origin: standing, cruising, braking."""
+    samples = BEFORE_STEPS + 1 + AFTER_STEPS
+    mean_mps = rng.uniform(0.0, 1.0, count) * rng.choice((0.0, 0.6, 1.5, FASTEST_MPS), count, p=(0.2, 0.25, 0.45, 0.1))
+    restless = mean_mps[:, None] * rng.choice((0.0, 2.0), (count, 1))
+    speed = mean_mps[:, None] + restless * smooth(rng.normal(0.0, 1.0, (samples, count)), 5.0).T
+    turn_radps = rng.choice((0.0, 0.3, 1.0), (count, 1), p=(0.35, 0.4, 0.25)) * rng.normal(0.0, 1.0, (count, 1))
+    yaw_rate = turn_radps * (1.0 + 2.0 * smooth(rng.normal(0.0, 1.0, (samples, count)), 6.0).T)
+    change = rng.integers(BEFORE_STEPS - 5, samples, count)
+    braking = (rng.random(count) < 0.3)[:, None] & (np.arange(samples) > change[:, None])
+    since_s = np.maximum(np.arange(samples) - change[:, None], 0) * STEP_S
+    speed = np.clip(np.where(braking, speed - 1.2 * since_s, speed), 0.0, FASTEST_MPS)
+    return _integrate(speed, yaw_rate)
+
+
+def _integrate(speed_mps: Floats, yaw_rate_radps: Floats) -> Floats:
+    yaw = np.cumsum(yaw_rate_radps, axis=1) * STEP_S
+    yaw -= yaw[:, BEFORE_STEPS, None]
+    step = speed_mps[..., None] * np.stack((np.cos(yaw), np.sin(yaw)), axis=-1) * STEP_S
+    position = np.cumsum(step, axis=1)
+    position -= position[:, BEFORE_STEPS, None]
+    return np.concatenate((position, yaw[..., None]), axis=-1)
+
+
+def _touches_anybody(scene: TrainingScene, poses: Floats, reference: int) -> bool:
+    """Tell whether the robot overlaps a mover up to the reference time; afterwards nobody is asked."""
+    window = slice(reference - BEFORE_STEPS, reference + 1)
+    robot = poses[: BEFORE_STEPS + 1, None, :2]
+    people, boxes = scene.movers.people[window], scene.movers.boxes[window, :, :2]
+    gap_m = np.linalg.norm(people - robot, axis=-1) - scene.movers.radii
+    box_gap_m = np.linalg.norm(boxes - robot, axis=-1) - 0.5 * np.hypot(*scene.movers.box_sizes.T)
+    return bool((gap_m < ROBOT_RADIUS_M + 0.05).any() or (box_gap_m < ROBOT_RADIUS_M).any())

@@ -1,0 +1,1 @@
+"""Scores of imagined against true futures."""

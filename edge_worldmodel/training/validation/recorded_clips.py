@@ -1,0 +1,225 @@
+"""ClipSet from recorded scanners: what the robot saw over a second, and the cells it observed over the next three.
+
+The past is drawn by core.perception, as it is on a robot. The truth is what later scans hit, ego motion taken out;
+a cell that no later scan looked at is not known, and not scored.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.core.errors import InputError, RecordingError
+from edge_worldmodel.core.geometry import relative
+from edge_worldmodel.core.grid import render
+from edge_worldmodel.core.perception.config import PerceptionConfig
+from edge_worldmodel.core.perception.perception import Perception
+from edge_worldmodel.core.sweep import Sweep, limit_range, sweep_from_scan
+from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.core.time_units import NS_PER_S
+from edge_worldmodel.core.types import Floats
+from edge_worldmodel.recordings import open_recording
+from edge_worldmodel.recordings.description import describe
+from edge_worldmodel.recordings.playback import EgoMotion, prepare
+from edge_worldmodel.recordings.records import Scan
+from edge_worldmodel.training.data.shards import pack
+from edge_worldmodel.training.data.splits import ClipSet, motion_of
+
+_LOG = logging.getLogger(__name__)
+_HISTORY_S = 1.0
+_TOLERANCE_S = 0.12
+"""Farthest a later scan may lie from an imagined time to be its truth."""
+_STRETCH_S = 20.0
+"""ClipSet of one stretch of a recording go together in the bootstrap."""
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass
+class _Recorded:
+    """Sweeps of every scanner in the base frame in order of their stamps, and where the base was; once read, fixed."""
+
+    sweeps: dict[str, list[Sweep]] = field(default_factory=dict)
+    pose_stamps_ns: list[int] = field(default_factory=list)
+    poses: list[Floats] = field(default_factory=list)
+
+    def pose_at(self, stamp_ns: int) -> Floats:
+        """Return the base's pose (3,), interpolated; the origin where the base never moves."""
+        if not self.poses:
+            return np.zeros(3)
+        return np.array([np.interp(stamp_ns, self.pose_stamps_ns, values) for values in self._columns])
+
+    @cached_property
+    def _columns(self) -> Floats:
+        columns = np.array(self.poses).T
+        columns[2] = np.unwrap(columns[2])
+        return columns
+
+    def near(self, topic: str, since_ns: int, until_ns: int) -> list[Sweep]:
+        """Return a scanner's sweeps of a time, both ends included."""
+        stamps_ns = self._stamps_ns[topic]
+        return self.sweeps[topic][bisect_left(stamps_ns, since_ns) : bisect_right(stamps_ns, until_ns)]
+
+    @cached_property
+    def _stamps_ns(self) -> dict[str, list[int]]:
+        return {topic: [sweep.stamp_ns for sweep in sweeps] for topic, sweeps in self.sweeps.items()}
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """One clip: history (10, 64, 64), then occupied, known, moving (8, 64, 64), now moving (64, 64), poses (8, 3)."""
+
+    stamp_ns: int
+    history: Bools
+    occupied: Bools
+    known: Bools
+    moving: Bools
+    present_moving: Bools
+    maneuver: NDArray[np.float32]
+
+
+def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = None) -> ClipSet:
+    """Return clips of recordings, spread evenly over each.
+
+    Args:
+        paths: ROS bags and CARMEN logs; a damaged one is named in the log and used as far as it can be read.
+        most: clips of each recording.
+        damage: gets a line for each recording that was skipped, or read to its damaged part only.
+
+    Raises:
+        RecordingError: none of them gives a clip.
+    """
+    moments: list[_Moment] = []
+    groups: list[tuple[int, int]] = []
+    for number, path in enumerate(paths):
+        recorded, trouble = _read(path)
+        found = _moments(recorded, most)
+        if not found and not trouble:
+            trouble = f"{path} gives no clip of {_HISTORY_S + HORIZON_STEPS * HORIZON_STEP_S:.1f} s"
+        if trouble:
+            line = f"read to its damaged part: {trouble}" if found else f"skipped: {trouble}"
+            _LOG.warning(line)
+            (damage if damage is not None else []).append(line)
+        moments += found
+        groups += [(number, int((moment.stamp_ns - found[0].stamp_ns) / NS_PER_S / _STRETCH_S)) for moment in found]
+    if not moments:
+        raise RecordingError("no recording gives a clip: see the log for each")
+    columns = ("history", "occupied", "known", "moving", "present_moving")
+    history, future, known, moving, present = (pack(np.stack([getattr(m, name) for m in moments])) for name in columns)
+    _, group = np.unique(np.array(groups), axis=0, return_inverse=True)
+    maneuver = np.stack([moment.maneuver for moment in moments])
+    unaware = np.zeros(len(moments), bool)
+    grouped = group.ravel().astype(np.intp)
+    return ClipSet(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
+
+
+def _read(path: Path) -> tuple[_Recorded, str]:
+    """Read all scans and poses of a recording, as far as it goes, and what is wrong with it, if anything is."""
+    found = _Recorded()
+    try:
+        recording = open_recording(path)
+        playback = prepare(describe(recording))
+        motion = EgoMotion(playback.ego)
+        mounts = {frame: mount.planar() for frame, mount in playback.mounts.items()}
+        for record in recording.records():
+            moved = motion.update(record.topic, record.stamp_ns, record.value)
+            if moved is not None:
+                found.pose_stamps_ns.append(record.stamp_ns)
+                found.poses.append(moved[0])
+            if isinstance(record.value, Scan) and record.topic in playback.outputs:
+                _keep(found, record.topic, record.stamp_ns, record.value, mounts[record.value.frame_id])
+    except RecordingError as error:
+        return found, str(error)
+    return found, ""
+
+
+def _keep(found: _Recorded, topic: str, stamp_ns: int, scan: Scan, mount: Floats) -> None:
+    angles = scan.angle_min_rad, scan.angle_increment_rad
+    try:
+        sweep = sweep_from_scan(stamp_ns, scan.ranges_m, *angles, scan.range_min_m, scan.range_max_m, mount)
+    except InputError:
+        return  # a scan without a usable reading
+    sweeps = found.sweeps.setdefault(topic, [])
+    if not sweeps or sweep.stamp_ns > sweeps[-1].stamp_ns:
+        sweeps.append(sweep)
+
+
+def _moments(found: _Recorded, most: int) -> list[_Moment]:
+    """Return up to ``most`` clips, evenly spread."""
+    if not found.sweeps:
+        return []
+    first = next(iter(found.sweeps.values()))
+    begin_ns = first[0].stamp_ns + int(_HISTORY_S * NS_PER_S)
+    end_ns = first[-1].stamp_ns - int(HORIZON_STEPS * HORIZON_STEP_S * NS_PER_S)
+    stamps_ns = [sweep.stamp_ns for sweep in first if begin_ns <= sweep.stamp_ns <= end_ns]
+    if not stamps_ns:
+        return []
+    chosen = np.unique(np.linspace(0, len(stamps_ns) - 1, most).astype(int))
+    built = (_moment(found, stamps_ns[index]) for index in chosen)
+    return [moment for moment in built if moment is not None]
+
+
+def _moment(found: _Recorded, stamp_ns: int) -> _Moment | None:
+    """Return the clip at a time; None where nothing was seen then or later."""
+    reference = found.pose_at(stamp_ns)
+    try:
+        history = _perceived(found, stamp_ns)
+    except InputError:
+        return None
+    times_ns = [stamp_ns + round((step + 1) * HORIZON_STEP_S * NS_PER_S) for step in range(HORIZON_STEPS)]
+    seen = np.stack([_seen(found, time_ns, reference) for time_ns in times_ns])
+    if not seen.any():
+        return None
+    occupied, known = seen[:, 0], seen.any(axis=1)
+    frames = history.reshape(HISTORY_FRAMES, GRID_CHANNELS, GRID_CELLS, GRID_CELLS)
+    moving = np.stack([_came(each, frames) for each in occupied])
+    maneuver = np.stack([relative(reference, found.pose_at(time_ns)) for time_ns in times_ns])
+    present = _came(frames[-1, 0], frames[:-1])
+    return _Moment(stamp_ns, history, occupied, known, moving, present, maneuver.astype(np.float32))
+
+
+def _perceived(found: _Recorded, stamp_ns: int) -> Bools:
+    """Return the history (10, 64, 64) that the robot's perception draws at a time."""
+    perception = Perception(PerceptionConfig(ego_motion="odom" if found.poses else "fixed"))
+    since_ns = stamp_ns - round(1.5 * _HISTORY_S * NS_PER_S)
+    first, last = np.searchsorted(found.pose_stamps_ns, [since_ns, stamp_ns + NS_PER_S // 10])
+    for at_ns, pose in zip(found.pose_stamps_ns[first:last], found.poses[first:last], strict=True):
+        perception.add_pose(at_ns, pose)
+    for topic in found.sweeps:
+        for sweep in found.near(topic, since_ns, stamp_ns):
+            perception.add_sweep(topic, sweep)
+    return perception.observe(stamp_ns).history[0] > 0.5
+
+
+def _seen(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
+    """Return what all scanners saw nearest to a time, occupied and free (2, 64, 64), from the ``reference`` pose."""
+    tolerance_ns = round(_TOLERANCE_S * NS_PER_S)
+    sweeps = []
+    for topic in found.sweeps:
+        near = found.near(topic, time_ns - tolerance_ns, time_ns + tolerance_ns)
+        if near:
+            nearest = min(near, key=lambda sweep: abs(sweep.stamp_ns - time_ns))
+            sweeps.append(limit_range(nearest, PerceptionConfig().max_range_m))
+    if not sweeps:
+        return np.zeros((GRID_CHANNELS, GRID_CELLS, GRID_CELLS), bool)
+    poses = np.stack([relative(reference, found.pose_at(sweep.stamp_ns)) for sweep in sweeps])
+    return render(sweeps, poses) > 0.5
+
+
+def _came(occupied: Bools, frames: Bools) -> Bools:
+    """Return the occupied cells (64, 64) that an earlier frame (F, 2, 64, 64) saw free, with free surroundings.
+
+    A wall that a noisy scan draws a cell beside its place has itself as neighbour, and is not taken for a mover.
+    """
+    crowded = np.stack([cv2.dilate(frame[0].astype(np.uint8), _NEIGHBOURS) > 0 for frame in frames])
+    clear: Bools = (frames[:, 1] & ~crowded).any(axis=0)
+    return occupied & clear

@@ -1,0 +1,59 @@
+"""Order of stamps: single wrong ones are refused, a clock that really moved is followed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_worldmodel.core.perception.stamps import StampGate
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+
+S = 1_000_000_000
+
+
+def cause_of(gate: StampGate, stamp_ns: int) -> RejectionKind:
+    with pytest.raises(RejectedInputError, match="scan") as refused:
+        gate.admit(stamp_ns, "scan")
+    return refused.value.kind
+
+
+def test_late_and_double_stamps_are_refused_and_forgotten() -> None:
+    gate = StampGate()
+    assert gate.admit(100 * S, "scan") is False
+    assert cause_of(gate, 100 * S) is RejectionKind.DUPLICATE_STAMP
+    assert cause_of(gate, 100 * S - 1) is RejectionKind.OUT_OF_ORDER
+    assert cause_of(gate, -1) is RejectionKind.MALFORMED
+    assert gate.admit(100 * S + 1, "scan") is False
+
+
+@pytest.mark.parametrize("wrong_ns", [0, 50 * S, 4_000 * S])
+def test_one_wrong_stamp_does_not_move_the_clock(wrong_ns: int) -> None:
+    gate = StampGate()
+    gate.admit(100 * S, "scan")
+    assert cause_of(gate, wrong_ns) is RejectionKind.CLOCK_JUMP
+    assert gate.admit(100 * S + 1, "scan") is False
+    assert cause_of(gate, wrong_ns) is RejectionKind.CLOCK_JUMP
+
+
+@pytest.mark.parametrize("start_ns", [0, 20 * S, 4_000 * S])
+def test_a_clock_that_moved_is_followed_from_the_second_stamp(start_ns: int) -> None:
+    gate = StampGate()
+    gate.admit(100 * S, "scan")
+    assert cause_of(gate, start_ns) is RejectionKind.CLOCK_JUMP
+    assert gate.admit(start_ns + S // 10, "scan") is True
+    assert gate.admit(start_ns + S // 5, "scan") is False
+
+
+@given(st.lists(st.integers(-5, 200 * S), max_size=40))
+@settings(deadline=None)
+def test_admitted_stamps_rise_between_resets(stamps: list[int]) -> None:
+    gate, last = StampGate(), -1
+    for stamp_ns in stamps:
+        try:
+            if gate.admit(stamp_ns, "scan"):
+                last = -1
+        except RejectedInputError:
+            continue
+        assert stamp_ns > last
+        last = stamp_ns

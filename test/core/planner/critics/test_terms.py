@@ -1,0 +1,70 @@
+"""Arrival, progress and comfort rank maneuvers the way a person would."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_worldmodel.core.planner.candidates.driving import roll_out
+from edge_worldmodel.core.planner.candidates.maneuvers import Candidates
+from edge_worldmodel.core.planner.critics import arrival, comfort, progress
+from edge_worldmodel.core.planner.critics.scene import Scene
+from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
+from edge_worldmodel.core.planner.guidance.outlook import outlook
+from edge_worldmodel.core.planner.robot_limits import STEPS, RobotLimits
+from edge_worldmodel.core.tensors import HORIZON_STEPS
+
+NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
+FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
+TARGETS = {"stay": (0.0, 0.0), "go": (1.0, 0.0), "left": (0.0, 0.9), "right": (0.0, -0.9), "arc": (1.0, 0.5)}
+
+
+def _scene(goal: tuple[float, float] | None, speed: float = 0.0) -> Scene:
+    limits = RobotLimits()
+    targets = np.stack([np.tile(target, (STEPS, 1)) for target in TARGETS.values()])
+    poses, twists = roll_out(np.array([speed, 0.0, 0.0]), targets, limits)
+    field = cost_to_go(FREE.seen, None if goal is None else np.array(goal), 0.3)
+    futures = np.zeros((len(TARGETS), 1, 8, 64, 64), np.float32)
+    return Scene(
+        Candidates(tuple(TARGETS), poses, twists),
+        poses[:, None],
+        futures,
+        FREE,
+        field,
+        limits,
+        0.3,
+        0.05,
+        0.25,
+        np.ones(STEPS + 1),
+        1e-3,
+    )
+
+
+def _by_name(scores: np.ndarray) -> dict[str, float]:
+    return dict(zip(TARGETS, scores.tolist(), strict=True))
+
+
+def test_progress_is_metres_lost() -> None:
+    scores = _by_name(progress.score(_scene((5.0, 0.0))))
+    assert scores["stay"] == pytest.approx(0.0, abs=1e-6)
+    assert scores["go"] == pytest.approx(-2.65, abs=0.2)
+    assert _by_name(progress.score(_scene((-5.0, 0.0))))["go"] > 2.0
+
+
+def test_arrival_rewards_turning_towards_a_goal_behind() -> None:
+    scores = _by_name(arrival.score(_scene((-5.0, 0.1))))
+    assert scores["left"] < scores["stay"] - 0.3
+    assert scores["right"] < scores["stay"] - 0.3
+    ahead = _by_name(arrival.score(_scene((5.0, 0.0))))
+    assert min(ahead, key=ahead.__getitem__) == "go"
+
+
+def test_effort_is_least_for_going_on() -> None:
+    scores = _by_name(comfort.score(_scene(None, speed=1.0)))
+    assert scores["go"] == pytest.approx(0.0)
+    assert scores["go"] < scores["arc"] and scores["go"] < scores["stay"]
+
+
+def test_without_a_goal_nothing_is_nearer() -> None:
+    scene = _scene(None)
+    assert (arrival.score(scene) == 0.0).all() and (progress.score(scene) == 0.0).all()

@@ -1,0 +1,263 @@
+"""Geometry of the braking path: arcs, swept footprints, and how much speed a free path allows."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_worldmodel.core.geometry import compose, inverse, points_in_frame, transform_points
+from edge_worldmodel.core.safety.braking import (
+    Brakes,
+    RobotFootprint,
+    allowed_share,
+    arc_pose,
+    arc_poses,
+    check_path,
+    is_seen,
+)
+from edge_worldmodel.core.safety.config import SupervisorConfig
+
+CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "500"))
+DISC = RobotFootprint(np.empty((0, 2)), 0.25)
+BOX = RobotFootprint(np.array([[0.4, 0.2], [-0.2, 0.2], [-0.2, -0.2], [0.4, -0.2]]), 0.25)
+MARGIN_M = 0.05
+FORWARD = np.array([1.0, 0.0, 0.0])
+
+
+def test_arcs_are_circles_and_lines():
+    np.testing.assert_allclose(arc_poses(FORWARD, np.array([2.0])), [[2.0, 0.0, 0.0]])
+    quarter = arc_poses(np.array([1.0, 0.0, 1.0]), np.array([math.pi / 2]))
+    np.testing.assert_allclose(quarter, [[1.0, 1.0, math.pi / 2]], atol=1e-12)
+    sideways = arc_poses(np.array([0.0, 1.0, 1.0]), np.array([math.pi / 2]))
+    np.testing.assert_allclose(sideways, [[-1.0, 1.0, math.pi / 2]], atol=1e-12)
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(*[st.floats(-2.0, 2.0)] * 3, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_arcs_compose(vx, vy, rate, first_s, second_s):
+    twist = np.array([vx, vy, rate])
+    a, b, both = arc_poses(twist, np.array([first_s, second_s, first_s + second_s]))
+    np.testing.assert_allclose(compose(a, b)[:2], both[:2], atol=1e-9)
+    np.testing.assert_allclose(arc_pose(twist, first_s), a, atol=1e-9)
+
+
+@pytest.mark.parametrize("footprint", [DISC, BOX])
+def test_path_is_free_up_to_the_obstacle_ahead(footprint):
+    front_m = 0.25 if footprint is DISC else 0.4
+    check = check_path(FORWARD, 2.0, np.array([[1.5, 0.0]]), footprint, MARGIN_M)
+    reached_m = 1.5 - front_m - MARGIN_M
+    assert reached_m - 0.08 < check.free_s <= reached_m
+    assert check_path(FORWARD, 1.0, np.array([[1.5, 0.0]]), footprint, MARGIN_M).free_s == math.inf
+
+
+@pytest.mark.parametrize("y_m", [0.35, -0.35, 3.0])
+def test_what_stands_beside_the_path_does_not_count(y_m):
+    check = check_path(FORWARD, 2.0, np.array([[1.0, y_m]]), DISC, MARGIN_M)
+    assert check.free_s == math.inf
+    if abs(y_m) < 1.0:
+        assert check.clearance_m == pytest.approx(abs(y_m) - 0.25, abs=0.005)
+    else:
+        assert 0.0 < check.clearance_m <= abs(y_m) - 0.25
+
+
+def test_turning_a_box_sweeps_its_corners_but_turning_a_disc_does_not():
+    beside = np.array([[0.1, 0.35]])
+    turn = np.array([0.0, 0.0, 1.0])
+    assert check_path(turn, 1.5, beside, DISC, MARGIN_M).free_s == math.inf
+    assert check_path(turn, 1.5, beside, BOX, MARGIN_M).free_s < 1.5
+
+
+def test_a_robot_in_touch_may_move_away_but_not_closer():
+    touching = np.array([[0.26, 0.0]])
+    assert check_path(FORWARD, 1.0, touching, DISC, MARGIN_M).free_s == 0.0
+    assert check_path(-FORWARD, 1.0, touching, DISC, MARGIN_M).free_s == math.inf
+    assert check_path(np.zeros(3), 1.0, touching, DISC, MARGIN_M).free_s == math.inf
+
+
+def test_a_point_of_the_robot_itself_hides_no_obstacle():
+    points = np.array([[-0.1, 0.0], [0.6, 0.0]])
+    assert check_path(FORWARD, 1.0, points, DISC, MARGIN_M).free_s < 0.35
+
+
+def test_fewer_points_than_asked_for_are_no_obstacle():
+    points = np.array([[1.0, 0.0], [1.0, 0.05]])
+    assert check_path(FORWARD, 2.0, points, DISC, MARGIN_M, min_hits=3).free_s == math.inf
+    assert check_path(FORWARD, 2.0, points, DISC, MARGIN_M, min_hits=2).free_s < 2.0
+
+
+def test_nothing_seen_is_infinitely_far():
+    check = check_path(FORWARD, 2.0, np.empty((0, 2)), DISC, MARGIN_M)
+    assert (check.free_s, check.clearance_m) == (math.inf, math.inf)
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(
+    st.floats(-2.0, 2.0),
+    st.floats(-2.0, 2.0),
+    st.floats(-3.0, 3.0),
+    st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=8),
+    st.sampled_from([DISC, BOX]),
+)
+def test_no_point_is_touched_before_free_time_is_over(vx, vy, rate, points, footprint):
+    """A fine simulation of the sweep never finds contact where the check said free."""
+    twist, points = np.array([vx, vy, rate]), np.array(points)
+    points = points[footprint.clearance(points) > MARGIN_M]
+    check = check_path(twist, 1.2, points, footprint, MARGIN_M)
+    for pose in arc_poses(twist, np.linspace(0.0, min(check.free_s, 1.2), 200)):
+        seen = transform_points(inverse(pose), points)
+        assert len(seen) == 0 or footprint.clearance(seen).min() > 0.0
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.floats(0.0, 5.0), st.floats(0.01, 1.0), st.floats(0.0, 5.0))
+def test_allowed_share_stops_within_the_free_path(free_s, reaction_s, braking_s):
+    share = allowed_share(free_s, reaction_s, braking_s)
+    assert 0.0 <= share <= 1.0
+    assert share * reaction_s + share**2 * braking_s <= free_s + 1e-9
+    if share < 1.0:
+        assert share * reaction_s + share**2 * braking_s == pytest.approx(free_s, abs=1e-9)
+
+
+def test_brakes_are_weaker_by_the_slip():
+    brakes = Brakes.from_config(SupervisorConfig(braking_deceleration_mps2=1.0, slip=0.5))
+    assert brakes.braking_s(FORWARD) == pytest.approx(1.0)  # 1 m/s with 0.5 m/s^2: 1 m
+    assert brakes.braking_s(np.array([0.0, 0.0, 3.0])) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("twist", "seen"),
+    [((1.0, 0.0, 0.0), True), ((-1.0, 0.0, 0.0), False), ((0.0, 0.0, 1.0), True), ((1.0, 0.3, 0.0), False)],
+)
+def test_a_direction_is_seen_where_a_ray_looks(twist, seen):
+    assert is_seen(np.array(twist), np.array([[2.0, 0.0], [2.0, 0.1]])) is seen
+
+
+def test_without_rays_nothing_is_seen():
+    assert not is_seen(FORWARD, np.empty((0, 2)))
+
+
+def test_the_free_time_is_the_last_step_before_the_obstacle_counts():
+    wall = np.array([[1.5, 0.0]])  # counts from 1.5 - 0.25 - (0.05 + half a step of 0.04) on
+    check = check_path(FORWARD, 2.0, wall, DISC, MARGIN_M)
+    assert check.free_s == pytest.approx(1.16)
+    assert check.clearance_m == pytest.approx(-0.23)  # on the grid of steps it passes the middle by 0.02 m
+    assert check_path(0.5 * FORWARD, 4.0, wall, DISC, MARGIN_M).free_s == pytest.approx(2.32)
+
+
+def test_a_long_path_is_checked_in_larger_steps_with_more_room():
+    check = check_path(FORWARD, 10.0, np.array([[5.0, 0.0]]), DISC, MARGIN_M)
+    step_m = 10.0 / 64
+    blocked = math.ceil((5.0 - 0.25 - MARGIN_M - 0.5 * step_m) / step_m)
+    assert check.free_s == pytest.approx((blocked - 1) * step_m)
+
+
+def test_sideways_is_a_way_as_well():
+    check = check_path(np.array([0.0, 1.0, 0.0]), 2.0, np.array([[0.0, 1.5]]), DISC, MARGIN_M)
+    assert check.free_s == pytest.approx(1.16)
+
+
+def test_what_is_out_of_reach_is_told_as_far_as_it_is_at_least():
+    check = check_path(FORWARD, 1.0, np.array([[10.0, 0.0], [0.0, 9.0]]), DISC, MARGIN_M)
+    assert (check.free_s, check.clearance_m) == (math.inf, pytest.approx(9.0 - 0.25 - 1.0))
+    turning = check_path(np.array([0.0, 0.0, -2.0]), 1.0, np.array([[10.0, 0.0]]), BOX, MARGIN_M)
+    assert turning.clearance_m == pytest.approx(10.0 - 3.0 * math.hypot(0.4, 0.2))
+
+
+@pytest.mark.parametrize("far_m", [1.31, 1.29])
+def test_the_nearer_of_two_far_things_is_looked_at(far_m):
+    check = check_path(FORWARD, 1.0, np.array([[far_m, 0.0], [30.0, 0.0]]), DISC, MARGIN_M)
+    assert check.clearance_m == pytest.approx(far_m - 0.25 - 1.0)
+    assert (check.free_s < 1.0) is (far_m < 1.3 + 0.02)
+
+
+def test_a_robot_that_stands_has_its_surroundings_measured():
+    check = check_path(np.zeros(3), 1.0, np.array([[0.29, 0.0]]), DISC, MARGIN_M)
+    assert (check.free_s, check.clearance_m) == (math.inf, pytest.approx(0.04))
+
+
+def test_a_disc_that_turns_has_the_way_of_its_rim_to_look_ahead():
+    assert RobotFootprint(np.empty((0, 2)), 0.25).reach_m == 0.25
+    assert BOX.reach_m == pytest.approx(math.hypot(0.4, 0.2))
+    corner = math.atan2(0.2, 0.4)
+    ahead = 0.44 * np.array([[math.cos(corner + 0.8), math.sin(corner + 0.8)]])
+    check = check_path(np.array([0.0, 0.0, 1.0]), 1.5, ahead, BOX, MARGIN_M)
+    assert 0.4 < check.free_s < 0.8
+
+
+def test_clearance_is_negative_inside_the_robot():
+    points = np.array([[0.0, 0.0], [0.15, 0.2], [0.6, 0.8]])
+    np.testing.assert_allclose(DISC.clearance(points), [-0.25, 0.0, 0.75])
+    np.testing.assert_allclose(BOX.clearance(points), [-0.2, 0.0, math.hypot(0.2, 0.6)], atol=1e-12)
+
+
+def test_a_point_only_counts_where_the_path_comes_closer():
+    twist = np.array([0.0, 0.0, 1.0])
+    assert check_path(twist, 1.5, np.array([[0.27, 0.0]]), DISC, MARGIN_M).free_s == math.inf
+    assert check_path(FORWARD, 1.0, np.array([[0.27, 0.0]]), DISC, MARGIN_M, min_hits=2).free_s == math.inf
+
+
+def test_points_are_seen_from_where_the_robot_is():
+    points = np.array([[2.0, 0.0], [0.0, 3.0], [1.0, 2.0]])
+    pose = np.array([0.5, -0.7, 2.1])
+    np.testing.assert_allclose(points_in_frame(pose, points), transform_points(inverse(pose), points), atol=1e-12)
+
+
+def test_a_small_turn_is_as_good_as_straight():
+    straight, bent = arc_pose(FORWARD, 2.0), arc_pose(np.array([1.0, 0.0, 1e-10]), 2.0)
+    np.testing.assert_allclose(straight, [2.0, 0.0, 0.0])
+    np.testing.assert_allclose(bent, straight, atol=1e-9)
+    np.testing.assert_allclose(arc_pose(np.array([0.3, 0.4, 0.0]), 2.0), [0.6, 0.8, 0.0])
+    half_turn = arc_pose(np.array([1.0, 0.0, math.pi]), 1.0)
+    np.testing.assert_allclose(half_turn, [0.0, 2.0 / math.pi, math.pi], atol=1e-12)
+
+
+def test_share_of_a_known_path():
+    assert allowed_share(0.5, 0.2, 0.3) == 1.0
+    assert allowed_share(0.26, 0.5, 0.5) == pytest.approx(0.5 * (math.sqrt(1.0 + 4.0 * 0.52) - 1.0))
+    assert allowed_share(0.0, 0.2, 0.3) == 0.0
+
+
+def test_brakes_take_each_value_from_its_own_parameter():
+    config = SupervisorConfig(
+        reaction_time_s=0.3, braking_deceleration_mps2=2.0, braking_yaw_deceleration_radps2=5.0, slip=0.2
+    )
+    assert Brakes.from_config(config) == Brakes(0.3, pytest.approx(1.6), pytest.approx(4.0))
+
+
+def test_braking_takes_as_long_as_the_slower_of_way_and_turn():
+    brakes = Brakes(0.2, 2.0, 4.0)
+    assert brakes.braking_s(np.array([3.0, 4.0, 1.0])) == pytest.approx(1.25)
+    assert brakes.braking_s(np.array([0.0, 0.0, -8.0])) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("beside_rad", "seen"), [(0.17, True), (-0.17, True), (0.19, False), (-0.19, False)])
+def test_a_ray_counts_up_to_ten_degrees_beside(beside_rad, seen):
+    for heading in (0.0, 2.5):
+        twist = np.array([math.cos(heading), math.sin(heading), 0.4])
+        ray = 3.0 * np.array([[math.cos(heading + beside_rad), math.sin(heading + beside_rad)]])
+        assert is_seen(twist, ray) is seen
+        assert is_seen(twist, np.concatenate((-ray, ray))) is seen
+
+
+def test_turning_on_the_spot_leads_nowhere_unseen():
+    assert is_seen(np.array([0.0, 0.0, 1.0]), np.array([[-1.0, 0.0]]))
+    assert not is_seen(np.array([1e-6, 0.0, 1.0]), np.array([[-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("twist", [(1.0, 0.0, 1.0), (0.3, -0.7, 1.1), (-0.5, 0.2, -2.3), (0.4, 0.6, 0.02)])
+def test_both_forms_of_the_arc_are_the_curve_that_a_thousand_small_steps_make(twist):
+    pose = np.zeros(3)
+    for _ in range(1000):
+        heading = pose[2] + 0.5e-3 * twist[2]
+        cos, sin = math.cos(heading), math.sin(heading)
+        pose += 1e-3 * np.array([twist[0] * cos - twist[1] * sin, twist[0] * sin + twist[1] * cos, twist[2]])
+    np.testing.assert_allclose(arc_poses(np.array(twist), np.array([1.0]))[0], pose, atol=1e-6)
+    np.testing.assert_allclose(arc_pose(np.array(twist), 1.0), pose, atol=1e-6)
+
+
+def test_going_sideways_needs_a_ray_there():
+    assert not is_seen(np.array([0.0, 1.0, 0.0]), np.array([[1.0, 0.0]]))
+    assert is_seen(np.array([0.0, 1.0, 0.0]), np.array([[0.0, 1.0]]))

@@ -1,0 +1,47 @@
+"""Readings that are exactly alike while the robot moves come from a driver that hangs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge_worldmodel.core.safety.intake import OdometrySample, is_moving, repeats_pose, repeats_sweep
+from edge_worldmodel.core.sweep import Sweep
+
+
+def look(hits=20, distance_m=3.0):
+    bearing = np.linspace(0.0, 6.0, 40)
+    ends = distance_m * np.stack((np.cos(bearing), np.sin(bearing)), axis=-1)
+    return Sweep(1, np.zeros(2), ends, np.arange(40) < hits)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        (look(), look(), True),
+        (look(10), look(10), True),
+        (look(9), look(9), False),  # too little in sight to tell
+        (None, look(), False),
+        (look(), look(distance_m=3.0001), False),
+        (look(20), look(21), False),
+    ],
+)
+def test_the_same_look(before, now, same):
+    assert repeats_sweep(before, now) is same
+
+
+@pytest.mark.parametrize(
+    ("twist", "moving"),
+    [((0.1, 0.0, 0.0), False), ((0.11, 0, 0), True), ((-0.11, 0, 0), True), ((0, 0.11, 0), True), ((0, 0, 0.21), True)],
+)
+def test_moving(twist, moving):
+    assert is_moving(np.array(twist)) is moving
+
+
+def test_odometry_that_moves_must_get_somewhere():
+    here = OdometrySample(1, "odom", "base_link", np.array([1.0, 2.0, 0.3]), np.array([0.4, 0.0, 0.0]))
+    assert repeats_pose(here, replace(here, stamp_ns=2))
+    assert not repeats_pose(None, here)
+    assert not repeats_pose(here, replace(here, pose=np.array([1.0, 2.0, 0.3001])))
+    assert not repeats_pose(here, replace(here, twist=np.zeros(3)))
+    assert not repeats_pose(replace(here, twist=np.zeros(3)), here)

@@ -1,0 +1,212 @@
+"""What the gate lets pass: speed for the way to stop, never more, and each hard check at its own bound."""
+
+import math
+
+import numpy as np
+import pytest
+
+from edge_worldmodel.core.safety.braking import Brakes, RobotFootprint, allowed_share, check_path
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.faults import FaultKind
+from edge_worldmodel.core.safety.limits import REST, Motion
+from edge_worldmodel.core.safety.path_gate import ObstaclePoints, PathGate
+
+NOTHING = np.empty((0, 2))
+AGILE = {
+    "max_acceleration_mps2": 20.0,
+    "max_jerk_mps3": 500.0,
+    "max_yaw_acceleration_radps2": 50.0,
+    "max_yaw_jerk_radps3": 1000.0,
+}
+"""Limits that hide nothing: within a step of a second every twist is reached to 0.5 %."""
+FENCE = (-9.0, -9.0, 2.0, -9.0, 2.0, 9.0, -9.0, 9.0)
+STOP_M = 0.2 + 1.0 / (2.0 * 0.9)
+"""Reaction and braking from 1 m/s, with the default slip."""
+
+
+def decide(planned, *points, imagined=(), rays=None, measured=(0.0, 0.0, 0.0), motion=REST, pose=None, **config):
+    gate = PathGate(SupervisorConfig(**{**AGILE, **config}))
+    seen = np.array(points, dtype=float).reshape(-1, 2)
+    ends = NOTHING if rays is None else np.array(rays, dtype=float).reshape(-1, 2)
+    look = ObstaclePoints(seen, ends, np.array(imagined, dtype=float).reshape(-1, 2))
+    pose = None if pose is None else np.array(pose, dtype=float)
+    return gate.decide(np.array(planned, dtype=float), np.array(measured, dtype=float), motion, look, pose, 1.0)
+
+
+def test_an_open_path_lets_everything_pass():
+    decision = decide((1.0, 0.0, 0.5))
+    np.testing.assert_allclose(decision.motion.twist, [1.0, 0.0, 0.5], rtol=5e-3)
+    assert decision.fault is None and not decision.slowed and decision.limits == ()
+    assert decision.clearance_m == math.inf
+
+
+@pytest.mark.parametrize("wall_m", [0.7, 0.9, 1.1, 1.3])
+def test_speed_is_what_stops_gently_before_the_wall_and_no_less(wall_m):
+    config, wall, twist = SupervisorConfig(), np.array([[wall_m, 0.0]]), np.array([1.0, 0.0, 0.0])
+    brakes, robot = Brakes.from_config(config), RobotFootprint(NOTHING, 0.25)
+    early_s = 0.2 + 0.3
+    free_s = check_path(twist, early_s + brakes.braking_s(twist), wall, robot, 0.05 + 0.03).free_s
+    decision = decide(twist, wall)
+    assert decision.fault is None and decision.slowed and decision.limits == ("braking_path",)
+    share = allowed_share(free_s, early_s, brakes.braking_s(twist))
+    assert decision.motion.twist[0] == pytest.approx(share, rel=5e-3)
+    assert decision.clearance_m > 0.05
+
+
+def test_an_arc_is_kept_when_it_is_slowed():
+    decision = decide((1.0, 0.0, 0.4), (1.0, 0.2))
+    assert decision.limits == ("braking_path",)
+    assert decision.motion.twist[2] / decision.motion.twist[0] == pytest.approx(0.4, rel=5e-3)
+    assert decision.motion.twist[0] < 0.9
+
+
+def test_slower_than_a_twentieth_is_a_stop():
+    decision = decide((1.0, 0.0, 0.0), (0.34, 0.0))
+    assert decision.fault is not None and decision.fault.kind is FaultKind.OBSTACLE
+    assert decision.fault.text == "an obstacle is in the braking path"
+    assert not decision.motion.twist.any() and not decision.slowed and decision.limits == ()
+
+
+@pytest.mark.parametrize(("y_m", "blocks"), [(0.325, True), (-0.325, True), (0.36, False), (-0.36, False)])
+def test_margin_and_ranging_error_are_both_kept(y_m, blocks):
+    assert ("braking_path" in decide((1.0, 0.0, 0.0), (0.9, y_m)).limits) is blocks
+
+
+def test_an_outline_counts_instead_of_the_circle():
+    box = (0.6, 0.2, -0.2, 0.2, -0.2, -0.2, 0.6, -0.2)
+    assert decide((0.5, 0.0, 0.0), (1.0, 0.0)).limits == ()
+    assert decide((0.5, 0.0, 0.0), (1.0, 0.0), footprint_m=box).limits == ("braking_path",)
+
+
+def test_lone_points_may_be_noise_where_that_is_configured():
+    assert decide((1.0, 0.0, 0.0), (0.34, 0.0), min_hits=2).fault is None
+    assert decide((1.0, 0.0, 0.0), (0.34, 0.0), (0.34, 0.01), min_hits=2).fault is not None
+
+
+def test_without_the_way_to_slow_down_gently_it_stops():
+    fast = Motion(np.array([1.0, 0.0, 0.0]), np.zeros(3))
+    gate = PathGate(SupervisorConfig())
+    look = ObstaclePoints(np.array([[0.9, 0.0]]), np.array([[0.9, 0.0]]), NOTHING)
+    decision = gate.decide(fast.twist, fast.twist, fast, look, None, 0.02)
+    assert decision.fault is not None and decision.fault.kind is FaultKind.OBSTACLE
+    assert "too close to slow down gently" in decision.fault.text
+    assert not decision.motion.twist.any() and decision.clearance_m < 0.1
+
+
+@pytest.mark.parametrize(
+    ("planned", "names"),
+    [((1.75, 0, 0), ("velocity",)), ((1.7, 0, 0), ()), ((0, 0, 2.7), ("velocity",)), ((0, 0, 2.5), ())],
+)
+def test_only_what_is_more_than_a_correction_over_the_limit_is_slowed(planned, names):
+    decision = decide(planned)
+    assert decision.limits == names and decision.slowed is bool(names)
+    np.testing.assert_allclose(decision.motion.twist, np.minimum(planned, [1.5, 0.0, 2.0]), atol=0.02)
+
+
+def test_the_names_of_what_shaped_the_change_come_last_and_do_not_count_as_slower():
+    gate, look = PathGate(SupervisorConfig()), ObstaclePoints(NOTHING, NOTHING, NOTHING)
+    shaped = gate.decide(np.array([1.0, 0.0, 0.0]), np.zeros(3), REST, look, None, 0.02)
+    assert shaped.limits == ("jerk",) and not shaped.slowed
+    both = gate.decide(np.array([5.0, 0.0, 0.0]), np.zeros(3), REST, look, None, 0.02)
+    assert both.limits == ("velocity", "jerk") and both.slowed
+
+
+BEHIND = [(-1.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("planned", "rays", "passed"),
+    [
+        ((0.6, 0.0, 0.3), BEHIND, (0.15, 0.0, 0.075)),
+        ((0.1, 0.0, 0.3), BEHIND, (0.1, 0.0, 0.3)),
+        ((0.0, 0.0, 1.0), BEHIND, (0.0, 0.0, 1.0)),
+        ((0.6, 0.0, 0.3), [(3.0, 0.0)], (0.6, 0.0, 0.3)),
+        ((0.6, 0.0, 0.3), None, (0.6, 0.0, 0.3)),
+    ],
+)
+def test_where_rays_look_elsewhere_it_goes_slowly_on_the_same_arc(planned, rays, passed):
+    decision = decide(planned, rays=rays)
+    np.testing.assert_allclose(decision.motion.twist, passed, rtol=5e-3)
+    assert decision.slowed is (passed != planned) and ("unseen" in decision.limits) is (passed != planned)
+
+
+def test_sideways_speed_counts_as_speed_where_nothing_looks():
+    decision = decide((0.3, 0.4, 0.0), rays=BEHIND, max_lateral_mps=1.0)
+    np.testing.assert_allclose(decision.motion.twist, [0.09, 0.12, 0.0], rtol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("measured", "stops"),
+    [
+        ((0.09, 0.0, 0.0), False),
+        ((0.11, 0.0, 0.0), True),
+        ((0.0, 0.09, 0.0), False),
+        ((0.0, 0.11, 0.0), True),
+        ((0.0, 0.0, 0.9), False),
+    ],
+)
+def test_a_robot_that_moves_against_its_command_stops_where_something_is_near(measured, stops):
+    decision = decide((0.0, 0.0, 0.0), (0.26, 0.0), (0.0, 0.26), measured=measured)
+    assert (decision.fault is not None) is stops
+    assert not stops or ("faster than commanded" in decision.fault.text and decision.fault.kind is FaultKind.OBSTACLE)
+    assert decide((0.0, 0.0, 0.0), measured=measured).fault is None
+
+
+@pytest.mark.parametrize(("rate", "stops"), [(0.29, False), (0.31, True), (-0.31, True)])
+def test_a_box_that_turns_against_its_command_stops_too(rate, stops):
+    box = (0.4, 0.2, -0.2, 0.2, -0.2, -0.2, 0.4, -0.2)
+    beside = ((0.3, 0.21), (0.3, -0.21))
+    assert (decide((0.0, 0.0, 0.0), *beside, measured=(0.0, 0.0, rate), footprint_m=box).fault is not None) is stops
+
+
+def test_a_robot_as_fast_as_commanded_is_checked_once():
+    assert decide((0.5, 0.0, 0.0), (1.2, 0.0), measured=(0.55, 0.0, 0.0)).fault is None
+    assert decide((0.5, 0.0, 0.0), (1.2, 0.0), measured=(1.4, 0.0, 0.0)).fault is not None
+
+
+@pytest.mark.parametrize("short_m", [0.02, -0.02])
+@pytest.mark.parametrize("heading", [0.0, math.pi / 4])
+def test_the_way_to_stop_must_end_inside_the_fence(short_m, heading):
+    x = 2.0 - STOP_M * math.cos(heading) - short_m
+    decision = decide((1.0, 0.0, 0.0), pose=(x, 0.0, heading), geofence_m=FENCE)
+    if short_m > 0.0:
+        assert decision.fault is None
+    else:
+        assert decision.fault == (FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
+        assert decision.clearance_m == math.inf and not decision.motion.twist.any()
+
+
+def test_a_robot_that_rests_inside_the_fence_may_stand_there():
+    assert decide((0.0, 0.0, 0.0), pose=(1.99, 0.0, 0.0), geofence_m=FENCE).fault is None
+
+
+def test_what_is_only_imagined_slows_down_to_three_tenths_and_no_further():
+    touching = decide((1.0, 0.0, 0.0), imagined=[(0.3, 0.0)])
+    assert touching.fault is None and touching.slowed and touching.limits == ("imagined",)
+    assert touching.motion.twist[0] == pytest.approx(0.3, rel=5e-3)
+    ahead = decide((1.0, 0.0, 0.0), imagined=[(1.0, 0.0)])
+    assert ahead.limits == ("imagined",) and 0.4 < ahead.motion.twist[0] < 0.9
+    assert ahead.motion.twist[0] == pytest.approx(decide((1.0, 0.0, 0.0), (1.0, 0.0)).motion.twist[0], rel=1e-6)
+
+
+@pytest.mark.parametrize(("seen_y_m", "counts"), [(0.51, True), (0.49, False)])
+def test_what_is_imagined_near_something_seen_is_that_thing(seen_y_m, counts):
+    decision = decide((1.0, 0.0, 0.0), (0.6, seen_y_m), imagined=[(0.6, 0.2)])
+    assert ("imagined" in decision.limits) is counts and decision.slowed is counts
+
+
+def test_near_any_of_the_things_seen_is_enough():
+    decision = decide((1.0, 0.0, 0.0), (3.0, 3.0), (0.6, 0.45), imagined=[(0.6, 0.2)])
+    assert decision.limits == ()
+    decision = decide((1.0, 0.0, 0.0), (0.4, 0.45), imagined=[(0.6, 0.2)])
+    assert decision.limits == ("imagined",), "0.2 m in x and 0.25 m in y are more than 0.3 m away"
+
+
+def test_seen_and_imagined_the_stricter_one_counts():
+    decision = decide((1.0, 0.0, 0.0), (1.25, 0.0), imagined=[(0.7, 0.0)])
+    alone = decide((1.0, 0.0, 0.0), imagined=[(0.7, 0.0)])
+    assert decision.limits == ("braking_path", "imagined")
+    assert decision.motion.twist[0] == pytest.approx(alone.motion.twist[0], rel=5e-3)
+    nearer = decide((1.0, 0.0, 0.0), (0.7, 0.0), imagined=[(1.25, 0.0)])
+    assert nearer.limits == ("braking_path",)
+    assert nearer.motion.twist[0] == pytest.approx(alone.motion.twist[0], rel=5e-3)

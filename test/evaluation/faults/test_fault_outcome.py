@@ -1,0 +1,129 @@
+"""A campaign is worth what its judge is: each kind of failure must be seen as one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.evaluation.faults.fault_figures import Jitter, by_fault, by_link, table
+from edge_worldmodel.evaluation.faults.fault_graph import Command
+from edge_worldmodel.evaluation.faults.fault_matrix import FAULTS, MATRIX, Case, Expected, chosen, rounds
+from edge_worldmodel.evaluation.faults.fault_outcome import Heard, Outcome, judge
+
+MS = 1_000_000
+ACTIVE, STOPPED = 1, 4
+BY_NAME = {case.name: case for case in MATRIX}
+
+
+def commands(*spans: tuple[int, int, bool]) -> tuple[Command, ...]:
+    """Commands every 20 ms in spans of (from ms, to ms, whether to move)."""
+    return tuple(Command(t * MS, t * MS, moves) for begin, end, moves in spans for t in range(begin, end, 20))
+
+
+def heard(*spans: tuple[int, int, bool], **more: object) -> Heard:
+    """The stream's last good message at 1000 ms, broken at 1010, mended at 1500, good again at 1520."""
+    found = Heard(1010 * MS, 1500 * MS, 1000 * MS, 0, 1520 * MS, commands(*spans), (), (), 0)
+    return replace(found, **more)
+
+
+DRIVES, STANDS = True, False
+STOPPED_IN_TIME = ((500, 1120, DRIVES), (1120, 1700, STANDS), (1700, 2200, DRIVES))
+
+
+def test_a_stop_in_time_is_timed_from_the_last_good_message():
+    outcome = judge(BY_NAME["drop:scan"], heard(*STOPPED_IN_TIME))
+    assert outcome.valid and not outcome.missed
+    assert outcome.stopped_s == pytest.approx(0.12)
+    assert outcome.resumed_s == pytest.approx(0.18)
+
+
+def test_wrong_content_is_timed_from_the_first_spoiled_message():
+    outcome = judge(BY_NAME["nan:scan"], heard(*STOPPED_IN_TIME, first_bad_ns=1100 * MS))
+    assert outcome.stopped_s == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        ((500, 2000, DRIVES),),  # never stopped
+        ((500, 1400, DRIVES), (1400, 1700, STANDS)),  # too late
+        ((500, 1120, DRIVES), (1120, 1300, STANDS), (1300, 1340, DRIVES), (1340, 1700, STANDS)),  # did not hold
+        ((500, 1120, DRIVES), (1520, 1700, STANDS)),  # fell silent
+    ],
+)
+def test_a_missed_stop_is_seen(spans):
+    assert judge(BY_NAME["drop:scan"], heard(*spans)).missed
+
+
+def test_a_robot_that_stood_before_proves_nothing():
+    assert not judge(BY_NAME["drop:scan"], heard((500, 900, DRIVES), (900, 1700, STANDS))).valid
+
+
+def test_a_stop_without_need_is_false_unless_the_scene_asked_for_it():
+    case = BY_NAME["duplicate:scan"]
+    for reason, false in (("plan: silent for 0.11 s", True), ("an obstacle is in the braking path", False)):
+        assert judge(case, heard(*STOPPED_IN_TIME, verdicts=((1120 * MS, STOPPED, reason),))).false_stop is false
+    assert not judge(case, heard((500, 2000, DRIVES), verdicts=((1120 * MS, ACTIVE, ""),))).false_stop
+
+
+def test_without_a_supervisor_the_base_has_to_stand_in_time():
+    case = BY_NAME["sigkill:safety_supervisor"]
+    silent = heard((500, 1010, DRIVES), speeds=((1200 * MS, 0.5), (1900 * MS, 0.0)))
+    assert not judge(case, silent).missed
+    assert judge(case, silent).base_standing_s == pytest.approx(0.89)
+    assert judge(case, replace(silent, speeds=((1200 * MS, 0.5),))).missed
+    assert judge(case, replace(silent, commands=commands((500, 1200, DRIVES)))).missed
+
+
+def test_every_fault_of_the_matrix_is_there_and_may_be_chosen():
+    assert set(FAULTS) == {
+        *("drop", "delay", "duplicate", "reorder", "corrupt", "nan", "frozen_sensor", "frozen_planner", "sigkill"),
+        *("sigstop", "clock_step", "simulation_pause", "cpu_load", "disk_full", "wrong_frame"),
+    }
+    assert len(BY_NAME) == len(MATRIX)
+    assert {case.fault for case in chosen(["nan", "drop:scan"])} == {"nan", "drop"}
+    with pytest.raises(ConfigError, match="nonsense"):
+        chosen(["nonsense"])
+
+
+def test_rounds_go_through_all_and_seldom_cases_seldom():
+    cases = [Case("a", "x", "x", "drop"), Case("b", "x", "x", "kill", every=2)]
+    queue = rounds(cases, np.random.default_rng(0))
+    assert sorted(next(queue).fault for _ in range(6)) == ["a", "a", "a", "a", "b", "b"]
+
+
+def test_figures_and_table_from_outcomes():
+    case = BY_NAME["drop:scan"]
+    outcomes = [judge(case, heard(*STOPPED_IN_TIME)), judge(case, heard((500, 2000, DRIVES)))]
+    found = by_fault(outcomes)
+    assert found["drop"]["injections"] == 2 and found["drop"]["missed"] == 1
+    assert found["drop"]["stopped_s"] == {"p50": 0.12, "p999": 0.12, "max": 0.12}
+    assert "| drop | scan | 2 | 0.120 |" in table({"faults": found})
+    assert case.expected is Expected.STOP
+
+
+def test_jitter_is_the_distance_from_the_period_and_ignores_restarts():
+    jitter = Jitter()
+    for at_ms in (0, 20, 45, 2000, 2020):
+        jitter.add(at_ms * MS)
+    assert jitter.errors_s == pytest.approx([0.0, 0.005, 0.0])
+
+
+def test_losses_are_told_apart_by_where_they_happen():
+    def lost(fault: str, where: str, stopped_s: float | None) -> Outcome:
+        return Outcome(fault, where, stopped_s, None, None, None, 0, False, False, True, "")
+
+    found = by_link(
+        [
+            lost("drop", "scan", 0.1),
+            lost("delay", "planner/plan 0.7 s", 0.14),
+            lost("drop", "perception/latent", 0.2),
+            lost("frozen_planner", "planner/plan", 0.6),
+            lost("duplicate", "odom", None),
+        ]
+    )
+    assert found["inputs"]["injections"] == 2 and found["inputs"]["max"] == 0.14
+    assert found["perception"]["injections"] == 1 and found["perception"]["max"] == 0.2
