@@ -22,7 +22,7 @@ from edge_worldmodel.nodes.latent_cache.scene_store import SceneStoreConfig
 from .scenes import assert_same, scene
 
 CONFIG = SceneStoreConfig(min_free_mb=0.0)
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 Opener = Callable[..., SceneDisk]
 
 

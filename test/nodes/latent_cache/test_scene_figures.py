@@ -1,4 +1,4 @@
-"""How quick the store of scenes is with 10,000 of them, and how much it writes: `pytest -s -m benchmark test/store`.
+"""How quick the store of scenes is with 10,000 of them, and how much it writes: `pytest -s -m benchmark test/nodes/latent_cache`.
 
 At real-time priority, and the best of several rounds: the program's figures, not those of a machine's other work.
 """
