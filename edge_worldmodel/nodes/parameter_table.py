@@ -17,7 +17,7 @@ from edge_worldmodel.core.planner.planner import PlannerConfig
 from edge_worldmodel.core.planner.recovery import RecoveryConfig
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.nodes.latent_cache.scene_store import SceneStoreConfig
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 from edge_worldmodel.nodes.perception.perception_node import PerceptionTopics
 from edge_worldmodel.nodes.recording.player_node import PlayerConfig
 from edge_worldmodel.nodes.recording.recorder_node import RecorderConfig

@@ -12,7 +12,8 @@ from std_srvs.srv import Trigger
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core.cache.latent_cache import LatentCache, LatentCacheConfig, window
 from edge_worldmodel.core.errors import SceneStoreError
-from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore, SceneStoreConfig, default_folder
+from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore, default_folder
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 from edge_worldmodel.nodes.ros.convert import latent_frame_from_msg, warm_start_to_msg
 from edge_worldmodel.nodes.ros.health import guarded
 from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run

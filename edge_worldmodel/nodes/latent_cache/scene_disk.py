@@ -23,7 +23,7 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.cache.window_store import CANDIDATES, SKETCH_NAME, SKETCH_SIZE, Entry, sketch
 from edge_worldmodel.core.errors import EdgeWorldModelError, SceneStoreError
 from edge_worldmodel.core.types import Tensor
-from edge_worldmodel.nodes.latent_cache.scene_store import SceneStoreConfig
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 
 ResultT = TypeVar("ResultT")
 

@@ -10,17 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_worldmodel.core.cache.window_store import Entry, WindowStore
-from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.errors import ConfigError, SceneStoreError
+from edge_worldmodel.core.errors import SceneStoreError
 from edge_worldmodel.core.types import Tensor
-
-if TYPE_CHECKING:
-    from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
+from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 
 _RETRY_S = 60.0
 """Pause after an error of the disk."""
@@ -29,48 +26,6 @@ _TRIM_PERIOD_S = 600.0
 _DELETE_TIMEOUT_S = 2.0
 _MAX_WAITING = 64
 """Scenes that wait to be written; beyond that the oldest is dropped."""
-
-
-@dataclass(frozen=True)
-class SceneStoreConfig(Config):
-    """What is kept on disk, where, and how much of it."""
-
-    store: str = param("sqlite", "where solved scenes are kept", read_only=True, choices=("sqlite", "memory"))
-    store_dir: str = param(
-        "",
-        "folder of the scenes, new or empty at first and for this robot alone; empty:"
-        " latent_cache/NAMESPACE/scene-store below $XDG_STATE_HOME/edge_worldmodel or ~/.local/state/edge_worldmodel",
-        read_only=True,
-    )
-    flush_period_s: float = param(
-        5.0, "new scenes are written together, once in this time", minimum=0.05, maximum=600.0, read_only=True
-    )
-    disk_scenes: int = param(
-        10_000, "scenes on disk at most; the oldest go first", minimum=1, maximum=100_000, read_only=True
-    )
-    retention_s: float = param(
-        604_800.0, "scenes on disk are deleted at this age (a week)", minimum=1.0, maximum=1e9, read_only=True
-    )
-    max_disk_mb: float = param(
-        320.0, "the store's files take at most this much together [MB]", minimum=20.0, read_only=True
-    )
-    min_free_mb: float = param(
-        500.0, "nothing is written while the disk has less free space than this [MB]", minimum=0.0, read_only=True
-    )
-    new_scene_similarity: float = param(
-        0.98, "a scene more like the last one written than this is not written", maximum=1.1, read_only=True
-    )
-    new_scene_period_s: float = param(
-        0.5, "least time between two scenes that are written", minimum=0.0, maximum=3600.0, read_only=True
-    )
-
-    def __post_init__(self) -> None:
-        """Check every field, and name what replaced the value of earlier versions."""
-        if self.store == "qdrant":
-            raise ConfigError(
-                "SceneStoreConfig.store = 'qdrant': scenes are kept by SQLite now; say 'sqlite' (default) or 'memory'"
-            )
-        super().__post_init__()
 
 
 class SceneStore:

@@ -1,6 +1,6 @@
 """`edge-worldmodel compress search`: widths of the networks, within a latency budget measured on this machine.
 
-Every trial takes the most important channels of the trained networks (compression.channel_pruning), is quantised and timed
+Every trial takes the most important channels of the trained networks (channel_pruning), is quantised and timed
 beside the reference, and only if it keeps the budget is fine-tuned and scored on validation clips. The study lies in a
 journal, so that a run that was stopped goes on.
 """

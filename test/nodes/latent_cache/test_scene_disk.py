@@ -17,7 +17,7 @@ import pytest
 
 from edge_worldmodel.core.errors import SceneStoreError
 from edge_worldmodel.nodes.latent_cache.scene_disk import DATABASE, MARKER, SceneDisk
-from edge_worldmodel.nodes.latent_cache.scene_store import SceneStoreConfig
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 
 from .scenes import assert_same, scene
 
@@ -349,7 +349,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from scenes import scene
 from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
-from edge_worldmodel.nodes.latent_cache.scene_store import SceneStoreConfig
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 disk = SceneDisk(Path({folder!r}), SceneStoreConfig(disk_scenes=60))
 disk.open(0.0)
 for number in range(10**6):

@@ -1,4 +1,4 @@
-"""How quick the store of scenes is with 10,000 of them, and how much it writes: `pytest -s -m benchmark test/nodes/latent_cache`.
+"""How quick the store of scenes is with 10,000 of them, and how much it writes: `pytest -s -m benchmark` here.
 
 At real-time priority, and the best of several rounds: the program's figures, not those of a machine's other work.
 """
@@ -21,7 +21,8 @@ from edge_worldmodel.core.cache.latent_cache import LatentCache, LatentCacheConf
 from edge_worldmodel.core.cache.window_store import WindowStore
 from edge_worldmodel.core.types import LatentFrame
 from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
-from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore, SceneStoreConfig
+from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 
 from .scenes import scene
 

@@ -14,7 +14,8 @@ from edge_worldmodel.core.cache.window_store import Entry, WindowStore
 from edge_worldmodel.core.errors import ConfigError, InputError, SceneStoreError, TensorMismatchError
 from edge_worldmodel.nodes.latent_cache import scene_store
 from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
-from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore, SceneStoreConfig, default_folder
+from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore, default_folder
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 
 from .scenes import assert_same, scene
 
