@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md from the configurations themselves: `python -m edge_worldmodel.nodes.parameter_table`."""
+"""Writes docs/parameters.md from the parameter declarations: `python -m edge_worldmodel.nodes.parameter_table`."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def _section(node: str, groups: tuple[tuple[str, type[Config]], ...]) -> str:
 def _rows(prefix: str, config: type[Config]) -> Iterator[str]:
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name, info in param_infos(config).items():
-        yield f"| `{prefix}{name}` | {_shown(defaults[name])} | {_range(info)} | {_sentence(info.description)} |"
+        yield f"| `{prefix}{name}` | {_default(defaults[name])} | {_range(info)} | {_sentence(info.description)} |"
 
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
-def _shown(value: Any) -> str:
+def _default(value: Any) -> str:
     if isinstance(value, tuple):
         return f"`[{', '.join(str(item) for item in value)}]`"
     return "`''`" if value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"
