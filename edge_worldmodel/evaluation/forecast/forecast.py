@@ -201,7 +201,7 @@ def _junctions(methods: Mapping[str, Forecaster]) -> dict[str, dict[str, float]]
         if name not in (UNCONDITIONED, DETERMINISTIC):
             scores = found[name] = junction_scores(method)
             print(
-                f"{name}: both turns among {FUTURES} futures in {scores['both_branches']:.0%} of {JUNCTIONS} T-junctions"
+                f"{name}: both turns among {FUTURES} futures in {scores['both_branches']:.0%} of {JUNCTIONS} junctions"
                 f"; squared error of the best future {scores['best_of_n']:.3f}, of their mean {scores['mean']:.3f}"
             )
     return found
