@@ -37,6 +37,7 @@ class DifferentialDrive:
         spec = self._spec
         forward, yaw_rate = self._wanted
         change = forward - self._speed_mps
+        # Braking has its own limit.
         braking = self._speed_mps * change < 0
         limit = (spec.max_deceleration_mps2 if braking else spec.max_acceleration_mps2) * dt_s
         self._speed_mps += min(max(change, -limit), limit)

@@ -106,6 +106,7 @@ class Fields:
 
 
 def _number(value: object, place: str, minimum: float, maximum: float) -> float:
+    # In Python, bool is a subclass of int.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise WorldError(f"{place} = {_quote(value)}: expected a finite number")
     if not minimum <= value <= maximum:

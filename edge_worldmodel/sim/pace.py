@@ -26,6 +26,7 @@ class Pace:
         if behind_s <= _MAX_BEHIND_S:
             return due_ns
         slip_s = behind_s - _MAX_BEHIND_S
+        # Moving the start means that lost time is not made up for.
         self._start_s += slip_s
         self.slipped_s += slip_s
         return due_ns - round(slip_s * self._factor * 1e9)

@@ -50,6 +50,7 @@ class Quadrotor:
         """Set the forces of the next ``dt_s`` for commanded speeds (forward_mps, yaw_rate_radps)."""
         q, v = data.qpos[self._at : self._at + 6], data.qvel[self._at : self._at + 6]
         wanted = self._control(q, v, speeds, dt_s)
+        # Motors have a first-order lag and a largest thrust.
         self._thrusts_n += (np.clip(self._unmix @ wanted, 0.0, self._most_n) - self._thrusts_n) * min(
             dt_s / _MOTOR_LAG_S, 1.0
         )
@@ -69,6 +70,7 @@ class Quadrotor:
         c, s = math.cos(q[2]), math.sin(q[2])
         error = speeds[0] * np.array([c, s]) - v[:2]
         most = _MOST_INTEGRAL_MPS2
+        # The integral compensates for steady wind; the limit prevents wind-up.
         self._integral = np.clip(self._integral + _VELOCITY_INTEGRAL * error * dt_s, -most, most)
         push = _VELOCITY_GAIN * error + self._integral
         ahead, left = c * push[0] + s * push[1], c * push[1] - s * push[0]
@@ -83,6 +85,7 @@ class Quadrotor:
                 _YAW_GAIN * (speeds[1] - v[2]),
             ]
         )
+        # A tilted vehicle needs more thrust for the same lift.
         upright = max(math.cos(q[4]) * math.cos(q[5]), 0.5)
         return np.concatenate([[self._mass_kg * lift / upright], self._inertia * turning])
 

@@ -22,6 +22,7 @@ from edge_worldmodel.sim.world import World
 
 START_NS = 1_000_000_000
 CROWD_PERIOD_S = 0.04
+# Absent people are moved out of the world, because bodies cannot be removed from a compiled model.
 _FAR_AWAY_M = 1000.0
 
 
@@ -69,6 +70,7 @@ class Simulation:
         self._place_robots(robot_seeds)
         self._quadrotors = self._make_quadrotors(seeds)
         self._crowd = make_crowd(world, np.random.default_rng(crowd_seed))
+        # The crowd model runs at a lower rate than the physics; positions are interpolated.
         self._crowd_steps = max(round(CROWD_PERIOD_S / world.step_s), 1)
         self._crowd_before = self._crowd_after = self._crowd.state
         self._people_step = np.zeros_like(self._crowd_after.positions)
@@ -88,6 +90,7 @@ class Simulation:
             self._data.qpos[at : at + 3] = placement.start
             if placement.spec.kind == "quadrotor":
                 self._data.qpos[at + 3] = placement.spec.flight_height_m
+            # Each sensor has its own seed, so that one sensor does not change the noise of another.
             odometry_seed, *scanner_seeds = seed.spawn(1 + len(placement.spec.scanners))
             rng = np.random.default_rng(odometry_seed)
             self._odometry.append(SimulatedOdometry(placement.spec.odometry, placement.start, rng))
@@ -214,6 +217,7 @@ class Simulation:
         touching: set[tuple[int, int, int]] = set()
         if self._data.ncon:
             contact = self._data.contact
+            # MuJoCo also lists pairs that are close but do not touch.
             for a, b in contact.geom[contact.dist <= 0]:
                 touching.update(self._touches(int(a), int(b)))
                 touching.update(self._touches(int(b), int(a)))

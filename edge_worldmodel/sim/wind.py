@@ -52,6 +52,7 @@ class Wind:
         rate = max(airspeed_mps, _LEAST_AIRSPEED_MPS) / self._length_m
         noise = self._rng.normal(size=3) / math.sqrt(dt_s)
         along = float(rate[0])
+        # Exact discretisation of the first-order filter.
         decay = math.exp(-along * dt_s)
         self._along_mps = decay * self._along_mps + float(
             self._sigma_mps[0] * math.sqrt(1 - decay**2) * noise[0] * math.sqrt(dt_s)

@@ -38,6 +38,7 @@ def write_world(world: World, path: Path) -> None:
     if world.wind is not None:
         tree["wind"] = dataclasses.asdict(world.wind)
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    # Reading the file again detects anything that it does not contain.
     if world.crowd.tracks is not None or load_world(path) != world:
         path.unlink()
         raise WorldError(
