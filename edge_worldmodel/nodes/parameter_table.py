@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md from the configurations themselves: `python -m edge_worldmodel.nodes.parameter_table`."""
+"""Writes docs/parameters.md from the parameter declarations: `python -m edge_worldmodel.nodes.parameter_table`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from edge_worldmodel.core.config import Config, ParamInfo, param_infos
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.planner.attention import AttentionConfig
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
-from edge_worldmodel.core.planner.effort import EffortConfig
-from edge_worldmodel.core.planner.heat import HeatConfig
-from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.effort import EffortConfig, ThermalConfig
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.recovery import RecoveryConfig
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
@@ -39,7 +38,7 @@ NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
         ("disturbance.", DisturbanceConfig),
         ("", AttentionConfig),
         ("effort.", EffortConfig),
-        ("heat.", HeatConfig),
+        ("heat.", ThermalConfig),
         ("recovery.", RecoveryConfig),
         ("", PlannerNodeConfig),
         ("", ModelConfig),
@@ -71,14 +70,14 @@ def _section(node: str, groups: tuple[tuple[str, type[Config]], ...]) -> str:
 def _rows(prefix: str, config: type[Config]) -> Iterator[str]:
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name, info in param_infos(config).items():
-        yield f"| `{prefix}{name}` | {_shown(defaults[name])} | {_range(info)} | {_sentence(info.description)} |"
+        yield f"| `{prefix}{name}` | {_default(defaults[name])} | {_range(info)} | {_sentence(info.description)} |"
 
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
-def _shown(value: Any) -> str:
+def _default(value: Any) -> str:
     if isinstance(value, tuple):
         return f"`[{', '.join(str(item) for item in value)}]`"
     return "`''`" if value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -1,7 +1,7 @@
-"""When to imagine anew: while the world does as imagined, the plan made for it still holds.
+"""Attention: decides in each frame whether the last plan is still valid or new imagination is needed.
 
-Everything here costs less than a millisecond. Whatever might matter to safety is looked at in every frame: the
-way ahead in what is seen now, the distance from the plan, the goal, and what nobody had imagined.
+Everything here costs less than a millisecond. Whatever may matter to safety is checked in every frame: obstacles near
+the path, movers, the distance from the plan, the goal, and obstacles that were not imagined.
 """
 
 from __future__ import annotations
@@ -11,176 +11,187 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edge_worldmodel.core import tensors
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import pose_along, relative, twist_along, wrap_angle
 from edge_worldmodel.core.grid import resample
-from edge_worldmodel.core.model.context_channels import motion_frames, present_frame
-from edge_worldmodel.core.planner.guidance.local_map import cells_of, local_map, too_close
+from edge_worldmodel.core.planner.guidance.local_map import cells_of, too_close
+from edge_worldmodel.core.planner.guidance.outlook import Outlook
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.planner.robot_limits import DT_S, STEPS
-from edge_worldmodel.core.types import Floats, LatentFrame, Plan, Tensor, Trajectory
+from edge_worldmodel.core.time_units import to_nanoseconds, to_seconds
+from edge_worldmodel.core.types import Floats, LatentFrame, Mask, Plan, Points, Pose, Tensor, Trajectory
 
-_SUREST = 0.01
+_LOWEST_PROBABILITY = 0.01
 _WATCHED_S = 2.0
-"""How far ahead along the plan surprises count."""
+"""Part of the plan, from now on, near which surprises count."""
 _SAME_GOAL_M = 0.05
-_BLUR = np.ones((5, 5), np.uint8)
-"""Something seen two cells beside where it was imagined is no surprise: that far two looks at one wall differ."""
+_TOLERANCE = np.ones((5, 5), np.uint8)
+"""An obstacle two cells beside its imagined place is no surprise: two scans of one wall differ by as much."""
 
 
 @dataclass(frozen=True)
 class AttentionConfig(Config):
-    """Up to when, and in what kind of world, a plan is used again."""
+    """When the last plan is followed further without new imagination."""
 
     reuse_s: float = param(
-        0.4, "longest time that a plan is used again without imagining anew; 0: never", minimum=0.0, maximum=1.5
+        0.4, "longest time for which a plan is used again without new imagination; 0: never", minimum=0.0, maximum=1.5
     )
-    reuse_risk: float = param(0.1, "risk of a plan above which it is not used again", minimum=0.0, maximum=1.0)
+    reuse_risk: float = param(0.1, "highest risk of a plan that is used again", minimum=0.0, maximum=1.0)
     max_entropy_bits: float = param(
-        0.9, "entropy of the scene above which a plan is not used again [bits per cell]", minimum=0.0, maximum=1.0
+        0.9, "highest uncertainty of a scene in which a plan is used again [bits per cell]", minimum=0.0, maximum=1.0
     )
     max_surprise_bits: float = param(
-        0.03, "surprise near the way ahead above which a plan is not used again [bits per observed cell]", minimum=0.0
+        0.03, "highest surprise near the path with which a plan is used again [bits per observed cell]", minimum=0.0
     )
-    watch_m: float = param(1.2, "distance from the way ahead within which surprises count", minimum=0.1, maximum=6.0)
+    watch_m: float = param(1.2, "distance from the path within which surprises count", minimum=0.1, maximum=6.0)
     watch_movers_m: float = param(
-        2.0, "distance from the way ahead within which nothing may move for a plan to be used again", minimum=0.0
+        2.0, "distance from the path within which a mover makes the planner imagine anew in every tick", minimum=0.0
     )
-    max_off_m: float = param(0.15, "distance from the plan above which it is not used again", minimum=0.0)
-    max_off_rad: float = param(0.2, "the same for the heading", minimum=0.0)
+    max_off_m: float = param(0.15, "largest distance from the plan with which it is used again", minimum=0.0)
+    max_off_rad: float = param(0.2, "largest heading error with which a plan is used again", minimum=0.0)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What was imagined last, around ``pose`` at ``stamp_ns``, and the plan made of it."""
+@dataclass(frozen=True, kw_only=True)
+class FollowedPlan:
+    """The plan that is followed, and the scene that was imagined for it.
+
+    Attributes:
+        plan: as it was chosen.
+        goal: (2,) or (3,) the goal at that time, if any.
+        pose: (3,) of the robot at that time; the centre of the imagined grid.
+        stamp_ns: that time.
+        imagined: (H, 64, 64) mean occupancy probability.
+    """
 
     plan: Plan
     goal: Floats | None
-    pose: Floats
+    pose: Pose
     stamp_ns: int
     imagined: Tensor
 
     def age_s(self, frame: LatentFrame) -> float:
-        """Return the time since the imagination began."""
-        return (frame.stamp_ns - self.stamp_ns) * 1e-9
+        """Return the time from the plan's stamp to a frame."""
+        return to_seconds(frame.stamp_ns - self.stamp_ns)
+
+    def rest(self, frame: LatentFrame, validity_s: float) -> Plan:
+        """Return the rest of the plan, stamped with a frame that has confirmed it."""
+        plan, age_s = self.plan, self.age_s(frame)
+        times_s = age_s + np.arange(0.0, (len(plan.trajectory.poses) - 1) * plan.trajectory.dt_s - age_s, DT_S)
+        poses, twists = pose_along(plan.trajectory, times_s), twist_along(plan.trajectory, times_s)
+        return replace(
+            plan,
+            stamp_ns=frame.stamp_ns,
+            trajectory=Trajectory(dt_s=DT_S, poses=poses, twists=twists),
+            valid_until_ns=frame.stamp_ns + to_nanoseconds(validity_s),
+            reason=f"{plan.reason}; the world does as imagined {age_s:.1f} s ago",
+            sequence=frame.sequence,
+        )
 
 
 class Attention:
-    """Remembers the last imagination and compares each new frame with it."""
+    """Keeps the followed plan and compares each new frame with what was imagined for it.
+
+    Attributes:
+        reasons: how often each reason to imagine anew was found; "reused" where none was.
+        followed: the plan that is followed; None: there is none, or the last tick failed.
+    """
 
     def __init__(self, clear_m: float, config: AttentionConfig | None = None) -> None:
-        """Watch for a robot whose paths need ``clear_m`` of clearance."""
+        """Watch for a robot whose paths keep ``clear_m`` of clearance from its centre."""
         self.config = config or AttentionConfig()
         self.reasons: Counter[str] = Counter()
+        self.followed: FollowedPlan | None = None
         self._clear_m = clear_m
-        self._memory: Memory | None = None
 
-    @property
-    def memory(self) -> Memory | None:
-        """Return what was imagined last."""
-        return self._memory
-
-    def remember(self, memory: Memory) -> None:
-        """Keep a new imagination instead of the last."""
-        self._memory = memory
+    def follow(self, plan: FollowedPlan) -> None:
+        """Keep a new plan in place of the last one."""
+        self.followed = plan
 
     def forget(self) -> None:
-        """Imagine anew at the next frame, whatever it shows."""
-        self._memory = None
+        """Drop the followed plan, so that the next frame is imagined anew whatever it shows."""
+        self.followed = None
 
-    def why_imagine(self, frame: LatentFrame, goal: ArrayLike | None) -> str:
-        """Return in a word why this frame needs a new imagination; empty when the plan still holds."""
-        reason = self._why(frame, goal)
+    def reason_to_imagine(self, request: PlanningRequest, outlook: Outlook) -> str:
+        """Return in one word why a tick needs new imagination; empty when the followed plan is still valid."""
+        reason = self._reason(request, outlook)
         self.reasons[reason or "reused"] += 1
         return reason
 
-    def _why(self, frame: LatentFrame, goal: ArrayLike | None) -> str:
-        memory, cfg = self._memory, self.config
-        if memory is None or memory.plan.model_id != frame.model_id or memory.plan.frame_id != frame.frame_id:
+    def _reason(self, request: PlanningRequest, outlook: Outlook) -> str:
+        followed, frame, cfg = self.followed, request.frame, self.config
+        if followed is None or followed.plan.model_id != frame.model_id or followed.plan.frame_id != frame.frame_id:
             return "first"
-        if not _same_goal(memory.goal, goal):
+        if not _is_same_goal(followed.goal, request.goal):
             return "goal"
-        if not 0.0 < memory.age_s(frame) <= cfg.reuse_s:
+        if not 0.0 < followed.age_s(frame) <= cfg.reuse_s:
             return "age"
-        if memory.plan.maneuver == "stop" or memory.plan.risk > cfg.reuse_risk:
+        if followed.plan.maneuver == "stop" or followed.plan.risk > cfg.reuse_risk:
             return "risk"
         if not frame.entropy_bits <= cfg.max_entropy_bits:
             return "entropy"
-        if self._is_off(memory, frame):
+        if self._is_off(followed, frame):
             return "tracking"
-        return self._unexpected(memory, frame)
+        return self._unexpected(followed, frame, outlook)
 
-    def _is_off(self, memory: Memory, frame: LatentFrame) -> bool:
-        wanted = pose_along(memory.plan.trajectory, memory.age_s(frame))
+    def _is_off(self, followed: FollowedPlan, frame: LatentFrame) -> bool:
+        """Return whether the robot is not where the plan wants it."""
+        wanted = pose_along(followed.plan.trajectory, followed.age_s(frame))
         off_m = float(np.hypot(*(frame.pose - wanted)[:2]))
         off_rad = abs(float(wrap_angle(frame.pose[2] - wanted[2])))
+        # Written so that NaN counts as off.
         return not (off_m <= self.config.max_off_m and off_rad <= self.config.max_off_rad)
 
-    def _unexpected(self, memory: Memory, frame: LatentFrame) -> str:
-        surroundings = local_map(present_frame(frame.tensor), frame.obstacles)
-        times_s = memory.age_s(frame) + np.arange(0.0, STEPS * DT_S - memory.age_s(frame), DT_S)
-        way = relative(frame.pose, pose_along(memory.plan.trajectory, times_s))[:, :2]
-        watched = way[: round(_WATCHED_S / DT_S)]
-        if too_close(surroundings.clearance_at_few(watched), self._clear_m).any():
+    def _unexpected(self, followed: FollowedPlan, frame: LatentFrame, outlook: Outlook) -> str:
+        """Return why the scene is not as it was imagined, empty if it is."""
+        times_s = followed.age_s(frame) + np.arange(0.0, STEPS * DT_S - followed.age_s(frame), DT_S)
+        path = relative(frame.pose, pose_along(followed.plan.trajectory, times_s))[:, :2]
+        watched = path[: round(_WATCHED_S / DT_S)]
+        if too_close(outlook.seen.clearance_at_few(watched), self._clear_m).any():
             return "margin"
-        away_m = _away(watched)
-        if (away_m[motion_frames(frame.tensor)[0] >= 0.5] <= self.config.watch_movers_m).any():
-            return "movers"  # where people walk, tenths of a second count
-        observed = (away_m <= self.config.watch_m) & ~surroundings.unknown
-        surprise = surprise_near(_imagined_now(memory, frame), surroundings.occupied, observed)
-        return "surprise" if surprise > self.config.max_surprise_bits else ""
+        distance_m = _distance_from(watched)
+        if (distance_m[outlook.movers[0]] <= self.config.watch_movers_m).any():
+            return "movers"
+        observed = (distance_m <= self.config.watch_m) & ~outlook.seen.unknown
+        surprise_bits = surprise_near(_imagined_now(followed, frame), outlook.seen.occupied, observed)
+        return "surprise" if surprise_bits > self.config.max_surprise_bits else ""
 
 
-def reused(memory: Memory, frame: LatentFrame, validity_s: float) -> Plan:
-    """Return the rest of the remembered plan, from the stamp of a frame that has confirmed it."""
-    plan, age_s = memory.plan, memory.age_s(frame)
-    times_s = age_s + np.arange(0.0, (len(plan.trajectory.poses) - 1) * plan.trajectory.dt_s - age_s, DT_S)
-    rest = Trajectory(DT_S, pose_along(plan.trajectory, times_s), twist_along(plan.trajectory, times_s))
-    return replace(
-        plan,
-        stamp_ns=frame.stamp_ns,
-        trajectory=rest,
-        valid_until_ns=frame.stamp_ns + round(validity_s * 1e9),
-        reason=f"{plan.reason}; the world does as imagined {age_s:.1f} s ago",
-        sequence=frame.sequence,
-    )
-
-
-def surprise_near(imagined: Tensor, occupied: NDArray[np.bool_], observed: NDArray[np.bool_]) -> float:
-    """Return the bits per observed cell that unexpected obstacles cost; what is unexpectedly free costs nothing.
+def surprise_near(imagined: Tensor, occupied: Mask, observed: Mask) -> float:
+    """Return the bits per observed cell that unexpected obstacles cost; unexpectedly free cells cost nothing.
 
     Args:
-        imagined: (64, 64) probability for the present, in the present ego frame.
-        occupied: (64, 64) what is seen.
+        imagined: (64, 64) occupancy probability for the present, in the present ego frame.
+        occupied: (64, 64) cells that are seen occupied.
         observed: (64, 64) cells that count.
     """
-    blurred = np.clip(cv2.dilate(imagined, _BLUR), _SUREST, 1.0)
+    blurred = np.clip(cv2.dilate(imagined, _TOLERANCE), _LOWEST_PROBABILITY, 1.0)
     bits = -np.log2(blurred[occupied & observed]).sum()
     return float(bits / max(np.count_nonzero(observed), 1))
 
 
-def _imagined_now(memory: Memory, frame: LatentFrame) -> Tensor:
-    """Return (64, 64) what was imagined for the time of a frame, in its ego frame."""
-    position = memory.age_s(frame) / tensors.HORIZON_STEP_S - 1.0
+def _imagined_now(followed: FollowedPlan, frame: LatentFrame) -> Tensor:
+    """Return (64, 64) the occupancy that was imagined for the time of a frame, in its ego frame."""
+    position = followed.age_s(frame) / tensors.HORIZON_STEP_S - 1.0
     before = int(np.clip(np.floor(position), 0, tensors.HORIZON_STEPS - 1))
     after = min(before + 1, tensors.HORIZON_STEPS - 1)
-    probability = np.maximum(memory.imagined[before], memory.imagined[after])
-    moved, _ = resample(probability, relative(memory.pose, frame.pose))
+    probability = np.maximum(followed.imagined[before], followed.imagined[after])
+    moved, _ = resample(probability, relative(followed.pose, frame.pose))
     return moved
 
 
-def _away(way: Floats) -> Tensor:
-    """Return (64, 64) the distance of each cell from a way (n, 2)."""
-    on_it = np.zeros((tensors.GRID_CELLS, tensors.GRID_CELLS), np.float32)
-    on_it[cells_of(way)] = 1.0
-    cells = cv2.distanceTransform((on_it < 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    away_m: Tensor = np.float32(tensors.CELL_SIZE_M) * cells
-    return away_m
+def _distance_from(path: Points) -> Tensor:
+    """Return (64, 64) the distance in metres of each cell from a path (n, 2)."""
+    on_path = np.zeros((tensors.GRID_CELLS, tensors.GRID_CELLS), np.float32)
+    on_path[cells_of(path)] = 1.0
+    cells = cv2.distanceTransform((on_path < 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance_m: Tensor = np.float32(tensors.CELL_SIZE_M) * cells
+    return distance_m
 
 
-def _same_goal(known: Floats | None, goal: ArrayLike | None) -> bool:
+def _is_same_goal(known: Floats | None, goal: ArrayLike | None) -> bool:
     if known is None or goal is None:
         return known is None and goal is None
     moved = np.asarray(goal, np.float64)[:2] - known[:2]

@@ -1,4 +1,4 @@
-"""The time that one tick may take, and whether it is worth going on."""
+"""The time that one tick may take."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 
 
 class LateError(EdgeWorldModelError):
-    """A tick took so long that its plan could hardly be followed any more; the plan before it goes on."""
+    """A tick took so long that its plan is hardly valid any more; the robot follows the previous plan."""
 
 
 def no_clock() -> float:
-    """Stand for a clock where nobody wants to know how long it took."""
+    """Return zero: a clock for ticks whose time is not limited or measured."""
     return 0.0
 
 
 class Budget:
     """Says when to stop denoising, when to stop imagining more maneuvers, and when to give the tick up.
 
-    What the next piece of work will take is judged from the pieces before it in the same tick.
+    The time that the next piece of work will take is estimated from the pieces before it in the same tick.
+
+    Attributes:
+        cut_short: whether something was left out for lack of time.
     """
 
     def __init__(
@@ -31,7 +34,7 @@ class Budget:
         Args:
             limit_s: time for the whole tick.
             clock_s: monotonic seconds.
-            give_up_s: time after which nobody could use the plan.
+            give_up_s: time after which the plan would be of no use.
         """
         self._clock_s, self._limit_s, self._give_up_s = clock_s, limit_s, give_up_s
         self._began_s = self._batch_began_s = clock_s()
@@ -44,7 +47,7 @@ class Budget:
         return self._clock_s() - self._began_s
 
     def begin_batch(self) -> bool:
-        """Return whether there is time for another batch, as long as the longest until now; begin it if so."""
+        """Begin another batch if there is time for one as long as the longest so far; return whether there is."""
         now_s = self._clock_s()
         self._longest_s = max(self._longest_s, now_s - self._batch_began_s)
         self._batch_began_s = now_s
@@ -54,7 +57,7 @@ class Budget:
         return False
 
     def keep_going(self, steps_done: int) -> bool:
-        """Return whether there is time for another denoising step, and for decoding, which takes as long as one."""
+        """Return whether there is time for another denoising step and for decoding, which takes as long as a step."""
         step_s = (self._clock_s() - self._batch_began_s) / max(steps_done, 1)
         if self.elapsed_s + 2.0 * step_s <= self._limit_s:
             return True
@@ -62,7 +65,7 @@ class Budget:
         return False
 
     def check(self) -> None:
-        """Raise LateError when nobody could use the plan any more."""
+        """Raise LateError when the plan would be of no use any more."""
         if self.elapsed_s > self._give_up_s:
             raise LateError(
                 f"a tick took {self.elapsed_s:.2f} s until decoding and was given up after {self._give_up_s:.2f} s;"

@@ -1,85 +1,91 @@
-"""From frame to plan: imagine anew where there is a reason to, or follow what was imagined a moment ago."""
+"""Deliberation: from a frame to a plan, by imagining anew or by following the last plan further."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from edge_worldmodel.core import tensors
-from edge_worldmodel.core.planner.attention import Attention, AttentionConfig, Memory, reused
-from edge_worldmodel.core.planner.budget import Budget, no_clock
-from edge_worldmodel.core.planner.effort import EVERYTHING, Effort
-from edge_worldmodel.core.planner.planner import Planner, PlannerOutput
+from edge_worldmodel.core.planner.attention import Attention, AttentionConfig, FollowedPlan
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_output import PlannerOutput
 from edge_worldmodel.core.planner.recovery import Recovery, RecoveryConfig
-from edge_worldmodel.core.types import Floats, LatentFrame, Plan, Tensor, WarmStart
+from edge_worldmodel.core.planner.request import PlanningRequest
+from edge_worldmodel.core.time_units import to_nanoseconds
+from edge_worldmodel.core.types import LatentFrame, Plan, Pose, Tensor
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is imagined (64, 64) for a time a little ahead, around ``pose``; the next frames are compared with it."""
+    """The occupancy imagined for a time shortly after now; perception compares the next frames with it.
+
+    Attributes:
+        stamp_ns: the time it was imagined for.
+        pose: (3,) centre of the grid, in ``Plan.frame_id``.
+        probability: (64, 64) occupancy probability.
+    """
 
     stamp_ns: int
-    pose: Floats
+    pose: Pose
     probability: Tensor
 
 
-@dataclass(frozen=True)
-class Decision:
-    """The plan to follow now; ``output`` is what was imagined for it, None where an earlier plan is used again."""
+@dataclass(frozen=True, kw_only=True)
+class PlanningDecision:
+    """The result of one tick.
+
+    Attributes:
+        plan: the plan to follow now.
+        expected: the occupancy that the next frames should show.
+        output: what was imagined in this tick; None where the last plan is followed further.
+        reason: why the scene was imagined anew; empty where the last plan is followed further.
+    """
 
     plan: Plan
     expected: Expectation
     output: PlannerOutput | None
-    why: str
+    reason: str
 
 
 class Deliberation:
-    """Decides frame by frame."""
+    """Decides frame by frame; keeps the plan that is followed and the robot's recent path."""
 
     def __init__(
         self, planner: Planner, config: AttentionConfig | None = None, recovery: RecoveryConfig | None = None
     ) -> None:
-        """Plan with ``planner`` whenever there is a reason to."""
+        """Plan with ``planner`` whenever attention finds a reason to."""
         self.planner = planner
         body_m, margins = planner.limits.body_radius_m, planner.config
-        # Nobody knows yet whether what has come close to the way stands there.
+        # An obstacle that has come close to the path may be a mover, so it needs the margin of movers.
         self.attention = Attention(body_m + margins.margin_m, config)
         self.recovery = Recovery(planner.limits, body_m + margins.wall_margin_m, recovery)
 
-    def decide(
-        self,
-        frame: LatentFrame,
-        *,
-        goal: ArrayLike | None,
-        rng: np.random.Generator,
-        warm_start: WarmStart | None = None,
-        previous: Plan | None = None,
-        effort: Effort = EVERYTHING,
-        budget: Budget | None = None,
-        clock_s: Callable[[], float] = no_clock,
-    ) -> Decision:
-        """Return what to follow from this frame on; arguments and errors as those of ``Planner.plan``."""
-        self.recovery.watch(frame, goal)
-        why, memory = self.attention.why_imagine(frame, goal), self.attention.memory
-        if not why and memory is not None:
-            plan = reused(memory, frame, self.planner.config.validity_s)
-            return Decision(plan, _expectation(memory, frame), None, "")
-        self.attention.forget()  # a tick that fails must not leave the old imagination to be used again
-        output = self.planner.plan(
-            frame, goal=goal, rng=rng, warm_start=warm_start, previous=previous, recovery=self.recovery,
-            effort=effort, budget=budget, clock_s=clock_s,
-        )  # fmt: skip
-        position = None if goal is None else np.asarray(goal, np.float64)
-        memory = Memory(output.plan, position, frame.pose, frame.stamp_ns, output.imagined)
-        self.attention.remember(memory)
-        return Decision(output.plan, _expectation(memory, frame), output, why)
+    def decide(self, request: PlanningRequest) -> PlanningDecision:
+        """Return the plan to follow from this frame on; errors as those of ``Planner.plan``."""
+        frame, outlook = request.frame, self.planner.outlook(request)
+        self.recovery.watch(frame, request.goal)
+        reason, followed = self.attention.reason_to_imagine(request, outlook), self.attention.followed
+        if not reason and followed is not None:
+            plan = followed.rest(frame, self.planner.config.validity_s)
+            return PlanningDecision(plan=plan, expected=_expectation(followed, frame), output=None, reason="")
+        # Forgotten first: if this tick fails, the old plan must not be followed further.
+        self.attention.forget()
+        self.planner.check(request)
+        output = self.planner.plan(request, outlook, self.recovery.escape(frame, outlook))
+        followed = FollowedPlan(
+            plan=output.plan,
+            goal=None if request.goal is None else np.asarray(request.goal, np.float64),
+            pose=frame.pose,
+            stamp_ns=frame.stamp_ns,
+            imagined=output.imagined,
+        )
+        self.attention.follow(followed)
+        return PlanningDecision(plan=output.plan, expected=_expectation(followed, frame), output=output, reason=reason)
 
 
-def _expectation(memory: Memory, frame: LatentFrame) -> Expectation:
-    """Return the imagined frame nearest to one step ahead of now."""
-    step = min(round(memory.age_s(frame) / tensors.HORIZON_STEP_S), tensors.HORIZON_STEPS - 1)
-    when_ns = memory.stamp_ns + round((step + 1) * tensors.HORIZON_STEP_S * 1e9)
-    return Expectation(when_ns, memory.pose, memory.imagined[step])
+def _expectation(followed: FollowedPlan, frame: LatentFrame) -> Expectation:
+    """Return the imagined frame that lies nearest to one step after a frame."""
+    step = min(round(followed.age_s(frame) / tensors.HORIZON_STEP_S), tensors.HORIZON_STEPS - 1)
+    stamp_ns = followed.stamp_ns + to_nanoseconds((step + 1) * tensors.HORIZON_STEP_S)
+    return Expectation(stamp_ns=stamp_ns, pose=followed.pose, probability=followed.imagined[step])

@@ -1,43 +1,26 @@
-"""Which candidate is best, and which could still become it: costs with and without the risk that is yet unknown."""
+"""The ranking of the candidates: which one is best, and which of the others could still become it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.core.planner.critics import arrival, comfort, progress
+from edge_worldmodel.core.planner.critics import AFTER_IMAGINING, BEFORE_IMAGINING, Critic
 from edge_worldmodel.core.planner.critics.scene import Scene
-from edge_worldmodel.core.planner.recovery import Escape
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.types import ROLLOUT_TERMS, Floats, Mask, Tensor
 
 BRAKE = 0
-"""Index of the brake maneuver; propose() always puts it first."""
-_PREFERRED = 1000.0
-"""Cost saved by a way out where the robot is boxed in: more than all the others can differ by."""
+"""Index of the maneuver that brings the robot to rest; ``propose`` puts it first."""
+_ESCAPE_BONUS = 1000.0
+"""Cost saved by the escape of a boxed-in robot: more than all other costs can differ by."""
 
 
 @dataclass(frozen=True)
-class ScoreConfig(Config):
-    """What counts how much."""
-
-    risk_limit: float = param(0.4, "highest acceptable risk (CVaR of collision probability)", minimum=0.0, maximum=1.0)
-    risk_weight_m: float = param(3.0, "metres of way that a risk of 1 is worth", minimum=0.0)
-    exposure_weight_m: float = param(
-        1.5, "metres of way that being run into, through no motion of its own, is worth", minimum=0.0
-    )
-    arrival_weight: float = param(1.0, "cost per metre still to go [1/m]", minimum=0.0)
-    progress_weight: float = param(0.2, "cost saved per metre gained [1/m]", minimum=0.0)
-    comfort_weight: float = param(0.1, "cost per unit of effort [-]", minimum=0.0)
-    previous_bonus: float = param(0.1, "cost saved by continuing the previous plan [-]", minimum=0.0)
-    goal_tolerance_m: float = param(0.3, "distance at which the goal counts as reached", minimum=0.05, maximum=5.0)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The chosen maneuver; ``index`` -1: none acceptable, brake and stop."""
+class ManeuverChoice:
+    """The chosen maneuver; ``index`` -1: no candidate is acceptable, so the robot brakes."""
 
     index: int
     name: str
@@ -45,90 +28,112 @@ class Choice:
 
 
 class Ranking:
-    """Terms and cost of every candidate, (M,) each; risk and exposure are NaN, and count nothing, until learned.
+    """The scores and costs of all candidates.
 
-    Risk only ever adds to the cost. So a candidate that is dearer without its risk than the best acceptable one
-    is with it cannot win, and need not be imagined: the choice is the same as if all had been.
+    Risk and exposure only ever add to the cost. So a candidate whose cost without them is higher than the full cost of
+    the best acceptable one cannot win and need not be imagined: the choice is the same as if all had been imagined.
+
+    Attributes:
+        terms: (M,) per critic; NaN where the candidate has not been imagined.
     """
 
-    def __init__(self, scene: Scene, config: ScoreConfig, escape: Escape | None = None) -> None:
-        """Ask every critic that needs no imagination; a way out of a box is preferred to everything else."""
+    def __init__(self, scene: Scene, config: PlannerConfig) -> None:
+        """Score everything that needs no imagined futures."""
         self.config, self._scene = config, scene
-        self.arrival, self.comfort = arrival.score(scene), comfort.score(scene)
-        lost = progress.score(scene)
-        self.progress: Floats = -lost
-        self.riskless: Floats = (
-            config.arrival_weight * self.arrival
-            + config.comfort_weight * self.comfort
-            + config.progress_weight * lost
-            - config.previous_bonus * np.array([name == "previous" for name in scene.candidates.names])
-        )
-        self._escape = escape
-        if escape is not None:
-            self.riskless[scene.candidates.names.index(escape.name)] -= _PREFERRED
-        self.risk: Floats = np.full(len(scene.candidates), np.nan)
-        self.exposure: Floats = self.risk.copy()
-        self._standing = self._why_stand()
+        self.candidates = scene.candidates
+        self.terms = {name: np.full(len(self.candidates), np.nan) for name in (*BEFORE_IMAGINING, *AFTER_IMAGINING)}
+        everything = list(range(len(self.candidates)))
+        self._score(BEFORE_IMAGINING, everything, scene)
+        self._cost_before: Floats = np.zeros(len(self.candidates))
+        for name, weight in _weights(config).items():
+            self._cost_before += weight * self.terms[name]
+        self._rest = self._choice_to_rest()
+
+    def score(self, indices: list[int], futures: Tensor) -> None:
+        """Score some candidates by their imagined futures (len(indices), F, H, 64, 64)."""
+        self._score(AFTER_IMAGINING, indices, self._scene.of(indices, futures))
+
+    def _score(self, critics: Mapping[str, Critic], indices: list[int], scene: Scene) -> None:
+        for name, critic in critics.items():
+            self.terms[name][indices] = critic(scene)
 
     @property
     def cost(self) -> Floats:
-        """Return (M,) the weighted sum, a lower bound where the risk is not known."""
-        cfg, unknown = self.config, np.isnan(self.risk)
-        risk, exposure = np.where(unknown, 0.0, self.risk), np.where(unknown, 0.0, self.exposure)
-        met = exposure - risk
-        cost: Floats = self.riskless + cfg.arrival_weight * (cfg.risk_weight_m * risk + cfg.exposure_weight_m * met)
+        """Return (M,) the weighted sum of all terms; a lower bound where a candidate has not been imagined."""
+        config, imagined = self.config, self._imagined
+        risk = np.where(imagined, self.terms["risk"], 0.0)
+        passive = np.where(imagined, self.terms["exposure"], 0.0) - risk
+        contact_m = config.risk_weight_m * risk + config.exposure_weight_m * passive
+        cost: Floats = self._cost_before + config.arrival_weight * contact_m
         return cost
 
     @property
-    def acceptable(self) -> NDArray[np.bool_]:
-        """Return (M,) whether the risk is known and within the limit."""
-        within: NDArray[np.bool_] = self.risk <= self.config.risk_limit
+    def acceptable(self) -> Mask:
+        """Return (M,) whether the candidate has been imagined and its risk is within the limit."""
+        within: Mask = self.terms["risk"] <= self.config.risk_limit
         return within
 
-    def learn(self, indices: list[int], risk: Floats, exposure: Floats) -> None:
-        """Take the risk and the exposure of some candidates."""
-        self.risk[indices], self.exposure[indices] = risk, exposure
+    def published_terms(self) -> dict[str, Floats]:
+        """Return (M,) each term of a ``Rollout``: progress counts metres gained there."""
+        terms = {**self.terms, "progress": -self.terms["progress"], "cost": self.cost}
+        return {name: terms[name] for name in ROLLOUT_TERMS}
 
-    def contenders(self, count: int) -> list[int]:
-        """Return at most ``count`` candidates to imagine next: those that could still win, the cheapest first.
+    def next_to_imagine(self, count: int) -> list[int]:
+        """Return at most ``count`` candidates that could still win, the cheapest first; empty when none can.
 
-        Braking is always among the first, because it is what is left when nothing else will do.
+        Braking is always in the first batch, because it is the answer when no candidate is acceptable.
         """
-        first = [BRAKE] if np.isnan(self.risk[BRAKE]) else []
-        if self._standing is not None:
+        first = [] if self._imagined[BRAKE] else [BRAKE]
+        if self._rest is not None:
             return first
         best = np.where(self.acceptable, self.cost, np.inf).min()
-        open_ones = np.where(np.isnan(self.risk) & (self.riskless <= best), self.riskless, np.inf)
-        open_ones[first] = np.inf
-        order = [int(i) for i in np.argsort(open_ones, kind="stable") if open_ones[i] < np.inf]
-        return [*first, *order[: max(count - len(first), 0)]]
+        could_win = ~self._imagined & (self._cost_before <= best)
+        could_win[first] = False
+        cheapest_first = np.argsort(np.where(could_win, self._cost_before, np.inf), kind="stable")
+        return [*first, *[int(i) for i in cheapest_first if could_win[i]][: max(count - len(first), 0)]]
 
-    def choose(self) -> Choice:
-        """Pick the cheapest acceptable maneuver and say why; brake with no way to go, or when none will do."""
-        names, limit = self._scene.candidates.names, self.config.risk_limit
-        if self._standing is not None:
-            return replace(self._standing, reason=f"{self._standing.reason}; risk of standing {self.risk[BRAKE]:.2f}")
+    def choose(self) -> ManeuverChoice:
+        """Return the cheapest acceptable maneuver with the reason; braking without a goal or an acceptable one."""
+        names, risk, limit = self.candidates.names, self.terms["risk"], self.config.risk_limit
+        if self._rest is not None:
+            return replace(self._rest, reason=f"{self._rest.reason}; risk of standing {risk[BRAKE]:.2f}")
         if not self.acceptable.any():
-            least = int(np.nanargmin(self.risk))
-            return Choice(
-                -1, "stop", f"stop: no maneuver within risk {limit:.2f}; "
-                f"the least is {names[least]} with {self.risk[least]:.2f}",
-            )  # fmt: skip
+            least = int(np.nanargmin(risk))
+            reason = f"stop: no maneuver within risk {limit:.2f}; the least is {names[least]} with {risk[least]:.2f}"
+            return ManeuverChoice(index=-1, name="stop", reason=reason)
         index = int(np.argmin(np.where(self.acceptable, self.cost, np.inf)))
-        reason = f"{names[index]}: risk {self.risk[index]:.2f}, {self.progress[index]:.1f} m progress"
-        if self._escape is not None and names[index] == self._escape.name:
-            reason += f"; {self._escape.reason}"
-        wished = int(np.argmin(np.where(np.isnan(self.risk), np.inf, self.riskless)))
-        if wished != index and self.risk[wished] > self.risk[index]:
-            reason += f"; {names[wished]} would hit with {self.risk[wished]:.2f}"
-        return Choice(index, names[index], reason)
+        reason = f"{names[index]}: risk {risk[index]:.2f}, {-self.terms['progress'][index]:.1f} m progress"
+        escape = self._scene.escape
+        if escape is not None and names[index] == escape.name:
+            reason += f"; {escape.reason}"
+        preferred = int(np.argmin(np.where(self._imagined, self._cost_before, np.inf)))
+        if preferred != index and risk[preferred] > risk[index]:
+            reason += f"; {names[preferred]} would hit with {risk[preferred]:.2f}"
+        return ManeuverChoice(index=index, name=names[index], reason=reason)
 
-    def _why_stand(self) -> Choice | None:
-        """Return the choice to stand where there is no goal, or the robot is there."""
-        field = self._scene.field
-        if field.goal is None:
-            return Choice(BRAKE, "hold", "hold: no goal")
-        to_goal_m = float(field.at(np.zeros(2)))
+    @property
+    def _imagined(self) -> Mask:
+        imagined: Mask = ~np.isnan(self.terms["risk"])
+        return imagined
+
+    def _choice_to_rest(self) -> ManeuverChoice | None:
+        """Return the choice to stay at rest without a goal or at the goal, else None."""
+        to_goal = self._scene.outlook.cost_to_go
+        if to_goal.goal is None:
+            return ManeuverChoice(index=BRAKE, name="hold", reason="hold: no goal")
+        to_goal_m = float(to_goal.at(np.zeros(2)))
         if to_goal_m <= self.config.goal_tolerance_m:
-            return Choice(BRAKE, "arrived", f"arrived: {to_goal_m:.2f} m from the goal")
+            reason = f"arrived: {to_goal_m:.2f} m from the goal"
+            return ManeuverChoice(index=BRAKE, name="arrived", reason=reason)
         return None
+
+
+def _weights(config: PlannerConfig) -> dict[str, float]:
+    """Return the weight of each term that needs no imagined futures."""
+    return {
+        "arrival": config.arrival_weight,
+        "comfort": config.comfort_weight,
+        "progress": config.progress_weight,
+        "continuity": config.previous_bonus,
+        "escape": _ESCAPE_BONUS,
+    }

@@ -1,1 +1,1 @@
-"""The arena: closed-loop episodes of many planners on the same worlds, with statistics and a report."""
+"""The arena: many planners drive the same simulated episodes, with statistics and a report."""

@@ -1,4 +1,4 @@
-"""Distances between the footprint of a robot and what stands or walks around it."""
+"""Clearance: distances between the footprint of a robot and the solids and people of a world."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CORNERS = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
 
 
 class FootprintClearance:
-    """The solids and people of one world, ready to be measured many times."""
+    """Measures the clearance of one robot in one world."""
 
     def __init__(self, world: World, robot: RobotSpec) -> None:
-        """Sort the solids by shape."""
+        """Prepare arrays of the solids, by shape."""
         cylinders = [(s.x_m, s.y_m, s.radius_m) for s in world.solids if isinstance(s, Cylinder)]
         boxes = [(s.x_m, s.y_m, s.yaw_rad, s.length_m / 2, s.width_m / 2) for s in world.solids if isinstance(s, Box)]
         self._cylinders = np.array(cylinders).reshape(-1, 3)
@@ -26,35 +26,42 @@ class FootprintClearance:
         outlines = [s.outline() for s in world.solids if isinstance(s, Box)]
         self._box_corners = np.array(outlines).reshape(-1, 2)
         self._radii_m = np.array([person.radius_m for person in world.people])
-        # A round footprint is a point with a radius, a rectangular one a box without.
+        # A round footprint is a point with a radius; a rectangle has no radius.
         self._half = np.array([robot.length_m, robot.width_m]) / 2
         self._round_m = robot.radius_m if robot.length_m == 0 else 0.0
 
     def to_people(self, pose: Floats, positions: Floats) -> float:
-        """Return the gap to the nearest person, given ``positions`` (n, 2), NaN where absent; inf if there is none."""
+        """Return the distance in metres to the nearest person; inf if none is present.
+
+        Args:
+            pose: (3,) of the robot in the world frame.
+            positions: (n, 2) of the people in the world frame, NaN where absent.
+        """
         present = ~np.isnan(positions[:, 0])
         if not present.any():
             return math.inf
-        gaps = self._from_footprint(pose, positions[present]) - self._radii_m[present]
-        return float(gaps.min())
+        distances_m = self._from_footprint(pose, positions[present]) - self._radii_m[present]
+        return float(distances_m.min())
 
     def to_solids(self, pose: Floats) -> float:
-        """Return the gap to the nearest solid; inf if there is none."""
-        gap_m = math.inf
+        """Return the distance in metres to the nearest solid; inf if there is none."""
+        clearance_m = math.inf
         if len(self._cylinders):
-            gaps = self._from_footprint(pose, self._cylinders[:, :2]) - self._cylinders[:, 2]
-            gap_m = float(gaps.min())
+            distances_m = self._from_footprint(pose, self._cylinders[:, :2]) - self._cylinders[:, 2]
+            clearance_m = float(distances_m.min())
         if len(self._boxes):
+            # The shortest distance between two rectangles is at a corner of one of them.
             corners = _to_world(pose, _CORNERS * self._half) if self._round_m == 0 else pose[None, :2]
             from_corners = self._to_boxes(corners) - self._round_m
             from_boxes = self._from_footprint(pose, self._box_corners)
-            gap_m = min(gap_m, float(from_corners.min()), float(from_boxes.min()))
-        return gap_m
+            clearance_m = min(clearance_m, float(from_corners.min()), float(from_boxes.min()))
+        return clearance_m
 
     def _from_footprint(self, pose: Floats, points: Floats) -> Floats:
-        """Return the distances (n,) of points (n, 2) to the footprint; inside of a rectangle they count as 0."""
+        """Return the distances (n,) of points (n, 2) to the footprint; 0 inside a rectangle."""
         c, s = math.cos(pose[2]), math.sin(pose[2])
         x, y = points[:, 0] - pose[0], points[:, 1] - pose[1]
+        # In the base frame the rectangle is axis-aligned.
         ahead = np.maximum(np.abs(c * x + s * y) - self._half[0], 0.0)
         aside = np.maximum(np.abs(c * y - s * x) - self._half[1], 0.0)
         return np.asarray(np.hypot(ahead, aside) - self._round_m)

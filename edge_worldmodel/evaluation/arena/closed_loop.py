@@ -1,4 +1,4 @@
-"""Verb `evaluate closed-loop`: planners drive the episodes of scenarios; figures with intervals as JSON."""
+"""Verb `evaluate closed-loop`: planners drive the episodes of scenarios; writes figures with intervals as JSON."""
 
 from __future__ import annotations
 
@@ -40,8 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"scenario file, or one of {_BUILT_IN}; may be given several times",
     )  # fmt: skip
     parser.add_argument("--planner", action="append", required=True, choices=NAMES, help="may be given several times")
-    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="of each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of all randomness (default: %(default)s)")
+    parser.add_argument(
+        "--episodes", type=int, default=100, metavar="N", help="per planner and scenario (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="K", help="seed of all randomness (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, default=Path("out/arena.json"), metavar="F", help="(default: %(default)s)")
     parser.add_argument(
         "--worlds",
@@ -52,37 +56,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="BARN .npz, DynaBARN .json, or a folder of them",
     )
     parser.add_argument("--tracks", type=Path, metavar="DIR", help="recorded tracks in ETH/UCY format")
-    parser.add_argument("--people", type=int, nargs=2, metavar=("MIN", "MAX"), help="number of people, if drawn")
+    parser.add_argument(
+        "--people", type=int, nargs=2, metavar=("MIN", "MAX"), help="number of people, where the scenario draws it"
+    )
     parser.add_argument("--max-speed", type=float, metavar="MPS", help="speed cap of all planners")
-    parser.add_argument("--time-limit", type=float, metavar="S", help="of an episode")
+    parser.add_argument("--time-limit", type=float, metavar="S", help="time limit of an episode")
     parser.add_argument(
         "--set", action="append", default=[], metavar="PLANNER.NAME=VALUE", type=setting,
-        help="a value of a planner's configuration, over its tuned ones; may be given several times",
+        help="set a value of a planner's configuration; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="episodes side by side (default: 1)")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="episodes at a time (default: 1)")
     parser.add_argument(
         "--ray", nargs="?", const="local", metavar="ADDRESS",
         help="use Ray: a cluster of --processes workers on this machine, or the one at ADDRESS",
     )  # fmt: skip
     parser.add_argument(
         "--live", action="store_true",
-        help=f"drive ours through the live ROS graph, too, in real time; its figures are called {LIVE}",
+        help=f"also drive ours through the live ROS graph, in real time; its figures are called {LIVE}",
     )  # fmt: skip
     parser.add_argument(
-        "--finished-only", action="store_true", help="drive nothing: the figures of what earlier runs have finished"
+        "--finished-only", action="store_true", help="drive nothing; only write the figures of finished episodes"
     )
-    parser.add_argument("--fresh", action="store_true", help="forget the episodes of an earlier, unfinished run")
+    parser.add_argument("--fresh", action="store_true", help="drive all episodes again, also those that are finished")
     parser.add_argument(
         "--keep-failures", type=int, default=3, metavar="N",
-        help="failures to keep as MCAP and animation, of each planner and scenario (default: %(default)s)",
+        help="failures to record as MCAP and animation, per planner and scenario (default: %(default)s)",
     )  # fmt: skip
 
 
 def setting(text: str) -> tuple[str, str, Any]:
-    """Read a PLANNER.NAME=VALUE of the command line.
+    """Return planner, name and value of a text PLANNER.NAME=VALUE.
 
     Raises:
-        argparse.ArgumentTypeError: it is not of that form.
+        argparse.ArgumentTypeError: the text has another form, or the planner does not exist.
     """
     name, equals, value = text.partition("=")
     planner, dot, key = name.partition(".")
@@ -94,14 +100,14 @@ def setting(text: str) -> tuple[str, str, Any]:
 
 
 def _settings(planner: str, options: argparse.Namespace) -> tuple[tuple[str, Any], ...] | None:
-    """Return the settings of a planner's tasks; None, the tuned ones, where the command line says nothing."""
+    """Return the settings of a planner's tasks; None means the tuned settings without changes."""
     chosen = {key: value for name, key, value in options.set if name == planner}
     return tuple(sorted({**tuned_settings(planner), **chosen}.items())) if chosen else None
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All episodes of a run: the scenarios that can be used, and the key and task of every episode."""
+    """All episodes of a run: usable scenarios, key and task of every episode, and skipped inputs."""
 
     scenarios: Mapping[str, Scenario]
     episodes: Sequence[tuple[str, EpisodeTask]]
@@ -109,7 +115,7 @@ class RunPlan:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run all episodes; 0 when each was driven, 1 when something was skipped or a planner broke down."""
+    """Drive all episodes; return 0 if all were driven, 1 if something was skipped or a planner failed."""
     options.json.parent.mkdir(parents=True, exist_ok=True)
     plan = make_plan(options)
     path = options.json.with_suffix(".episodes.jsonl")
@@ -123,13 +129,13 @@ def run(options: argparse.Namespace) -> int:
     report["wall_s"] = round(time.monotonic() - begin_s, 1)
     options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     kept = 0 if interrupted else keeper.complete(plan.episodes, journal)
-    _show(report, options.json, kept)
+    _print_summary(report, options.json, kept)
     broken = any(figures["error"] for planners in report["results"].values() for figures in planners.values())
     return 1 if report["skipped"] or report["unfinished"] or broken else 0
 
 
 def make_plan(options: argparse.Namespace) -> RunPlan:
-    """Load every scenario; one that cannot be used is skipped by name.
+    """Load every scenario; unusable ones are reported and skipped.
 
     Raises:
         ControllerError: a planner cannot be made.
@@ -148,10 +154,10 @@ def make_plan(options: argparse.Namespace) -> RunPlan:
         except ScenarioError as error:
             skipped.append(Skipped(f"scenario {name}", str(error)))
             continue
-        skipped += [replace(entry, what=f"scenario {name}: {entry.what}") for entry in scenario.source.skipped]
+        skipped += [replace(entry, subject=f"scenario {name}: {entry.subject}") for entry in scenario.source.skipped]
         scenarios[name] = scenario
         for planner in dict.fromkeys([*options.planner, *([LIVE] if options.live else [])]):
-            # Fails early, not in a worker; the live graph checks for itself.
+            # Reports a wrong setting before any episode runs; the live graph checks its own.
             settings = _settings(planner, options)
             changed = None if settings is None else dict(settings)
             make_controller("ours" if planner == LIVE else planner, scenario.robot, scenario.max_speed_mps, changed)
@@ -161,22 +167,24 @@ def make_plan(options: argparse.Namespace) -> RunPlan:
             ]
             episodes += [(episode_key(task, scenario.digest), task) for task in tasks]
     for entry in skipped:
-        print(f"skipped: {entry.what}: {entry.why}", file=sys.stderr)
+        print(f"skipped: {entry.subject}: {entry.reason}", file=sys.stderr)
     return RunPlan(scenarios, episodes, skipped)
 
 
 def _drive(plan: RunPlan, journal: Journal, keeper: failures.FailureKeeper, options: argparse.Namespace) -> bool:
-    """Drive what is missing; return whether somebody interrupted it."""
+    """Drive the missing episodes; return whether the user interrupted the run."""
     missing = journal.missing(plan.episodes)
     done = len(plan.episodes) - len(missing)
     if done or journal.damaged:
-        print(f"closed-loop: {done} episodes were driven before, {journal.damaged} damaged lines are driven again")
-    # Episodes of all planners in turns: the figures of a killed run compare the same episodes.
+        print(
+            f"closed-loop: {done} episodes are finished already, {journal.damaged} damaged lines will be driven again"
+        )
+    # Planners take turns, so that an interrupted run compares the same episodes.
     missing.sort(key=lambda entry: entry[1].index)
     keys = {replace(task, keep_trace=options.keep_failures > 0): key for key, task in missing}
     if options.finished_only:
         return False
-    # The live graph needs all processors for itself, or it would be late.
+    # Live episodes run alone: the graph needs all processors to keep real time.
     live, fast = ([task for task in keys if (task.planner == LIVE) == wanted] for wanted in (True, False))
     results = chain(run_tasks(fast, options.processes, options.ray), run_tasks(live))
     try:
@@ -184,13 +192,13 @@ def _drive(plan: RunPlan, journal: Journal, keeper: failures.FailureKeeper, opti
             journal.add(keys[result.task], result)
             keeper.add(keys[result.task], result)
     except KeyboardInterrupt:
-        print("closed-loop: interrupted; these are the figures so far, the same command goes on", file=sys.stderr)
+        print("closed-loop: interrupted; the figures are those so far, the same command continues", file=sys.stderr)
         return True
     return False
 
 
 def summary(plan: RunPlan, journal: Journal, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the report: settings, figures of each planner on each scenario, and every episode."""
+    """Return the result file: settings, figures of each planner on each scenario, and every episode."""
     results: dict[str, dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
     skipped, unfinished = list(plan.skipped), 0
@@ -200,9 +208,9 @@ def summary(plan: RunPlan, journal: Journal, options: argparse.Namespace) -> dic
         if key not in journal:
             unfinished += 1
             continue
-        outcome, why = journal.get(key)
+        outcome, reason = journal.get(key)
         if outcome is None:
-            skipped.append(Skipped(f"scenario {name}: episode {task.index} of {task.planner}", why))
+            skipped.append(Skipped(f"scenario {name}: episode {task.index} of {task.planner}", reason))
             continue
         outcomes.setdefault((name, task.planner), {})[task.index] = outcome
         plain_outcome = {k: v for k, v in outcome.to_json().items() if k not in ("tick_bins", "cpu_s", "simulator_s")}
@@ -221,15 +229,15 @@ def summary(plan: RunPlan, journal: Journal, options: argparse.Namespace) -> dic
         "unfinished": unfinished,
         "processes": options.processes,
         "settings": {f"{planner}.{key}": value for planner, key, value in options.set},
-        "scenarios": {s.name: _about(s) for s in plan.scenarios.values()},
+        "scenarios": {s.name: _scenario_details(s) for s in plan.scenarios.values()},
         "results": results,
         "differences": plain(_differences(outcomes)),
-        "skipped": [{"what": entry.what, "why": entry.why} for entry in skipped],
+        "skipped": [{"what": entry.subject, "why": entry.reason} for entry in skipped],
         "episode_list": rows,
     }
 
 
-def _about(scenario: Scenario) -> dict[str, Any]:
+def _scenario_details(scenario: Scenario) -> dict[str, Any]:
     return {
         "about": scenario.about, "robot": scenario.robot.name, "max_speed_mps": scenario.max_speed_mps,
         "time_limit_s": scenario.time_limit_s, "goal_tolerance_m": scenario.goal_tolerance_m, "digest": scenario.digest,
@@ -237,7 +245,7 @@ def _about(scenario: Scenario) -> dict[str, Any]:
 
 
 def _differences(outcomes: Mapping[tuple[str, str], Mapping[int, EpisodeOutcome]]) -> dict[str, Any]:
-    """Return how much more often `ours` succeeds than each other planner on the same episodes."""
+    """Return the success of `ours` minus that of each other planner on the same episodes."""
     found: dict[str, Any] = {}
     for (scenario, planner), theirs in outcomes.items():
         ours = outcomes.get((scenario, "ours"))
@@ -250,7 +258,7 @@ def _differences(outcomes: Mapping[tuple[str, str], Mapping[int, EpisodeOutcome]
     return found
 
 
-def _show(report: Mapping[str, Any], path: Path, kept: int) -> None:
+def _print_summary(report: Mapping[str, Any], path: Path, kept: int) -> None:
     for name, planners in report["results"].items():
         print(f"{name}:")
         for planner, figures in planners.items():
@@ -263,9 +271,9 @@ def _show(report: Mapping[str, Any], path: Path, kept: int) -> None:
                 f"  {figures['episodes']} episodes"
             )
             if figures["error"]:
-                print(f"  {planner:13} broke down in {figures['error']:.0%} of the episodes, see {path}")
+                print(f"  {planner:13} failed in {figures['error']:.0%} of the episodes, see {path}")
     if report["unfinished"]:
-        print(f"unfinished: {report['unfinished']} episodes; the same command goes on")
+        print(f"unfinished: {report['unfinished']} episodes; the same command continues")
     if report["skipped"]:
         print(f"skipped: {len(report['skipped'])}, named in {path}")
-    print(f"closed-loop: {path}, {kept} failures kept; edge-worldmodel report {path}")
+    print(f"closed-loop: {path}, {kept} failures recorded; edge-worldmodel report {path}")

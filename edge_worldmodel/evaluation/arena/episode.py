@@ -1,4 +1,4 @@
-"""One episode: a planner drives one robot through one world, without ROS, as fast as it goes."""
+"""One episode: a planner drives one robot through one world, without ROS and faster than real time where possible."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from edge_worldmodel.sim.sensors.scanner import SimulatedScan
 from edge_worldmodel.sim.simulation import Simulation
 
 INTRUSION_M = 0.45
-"""Closer than this to a person is intrusion: Hall's intimate distance."""
+"""Nearer to a person than this counts as intrusion: Hall's intimate distance."""
+# Clearance is measured more often than commands are given: at 2 m/s a robot moves 0.2 m in a control period.
 _MEASURE_S = 0.05
 
 
 @dataclass
 class _EpisodeRecord:
-    """What is written down while the robot drives."""
+    """Measurements taken while the robot drives."""
 
     moments: list[tuple[Any, ...]] = field(default_factory=list)
     bins: dict[str, int] = field(default_factory=dict)
@@ -46,10 +47,10 @@ class _EpisodeRecord:
 
 
 class Episode:
-    """Drives one case; ``run`` is called once."""
+    """One drive to the goal; ``run`` is called once."""
 
     def __init__(self, scenario: Scenario, case: EpisodeCase, controller: Controller) -> None:
-        """Build the world and tell the controller about the new task."""
+        """Build the world and reset the controller."""
         self._scenario, self._case, self._controller = scenario, case, controller
         world = case.drawn.world
         self._spec = world.robots[0].spec
@@ -65,18 +66,19 @@ class Episode:
         controller.reset(self._spec, self._goal, case.planner_seed, walls)
 
     def run(self) -> tuple[EpisodeOutcome, Trace]:
-        """Drive until the goal, a contact or the time limit."""
+        """Drive until the goal is reached, something is touched or the time is over."""
         began_cpu_s, began_s = time.process_time(), time.perf_counter()
         self._measure(0.0)
         ending, error = "", ""
         while not ending:
             try:
                 command = self._decide()
-            except Exception as failure:  # a planner's bug must cost its episode, not the whole run
+            except Exception as failure:  # a bug of a planner ends its episode, not the whole run
                 ending, error = "error", f"{type(failure).__name__}: {failure}"
                 break
             ending = self._drive(command)
-        self._note(self._simulation.scan(), Command(0.0, 0.0))
+        # The last moment shows where the episode ended; its command is never used.
+        self._add_moment(self._simulation.scan(), Command(0.0, 0.0))
         outcome, trace = self._outcome(ending, error), self._trace()
         if outcome.touched == "person":
             braking = avoidable(trace, self._spec, self._radii_m, outcome.contact_speed_mps)
@@ -99,18 +101,18 @@ class Episode:
             scan.range_max_m, (mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad),
         )  # fmt: skip
         people = self._people() if self._controller.knows_people else None
-        look = ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
+        inputs = ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
         began_s = time.perf_counter()
-        command = self._controller.act(look)
+        command = self._controller.act(inputs)
         tick_s = time.perf_counter() - began_s
         key = tick_bin(tick_s)
         self._record.planner_s += tick_s
         self._record.bins[key] = self._record.bins.get(key, 0) + 1
-        self._note(scan, command)
+        self._add_moment(scan, command)
         return command
 
     def _drive(self, command: Command) -> str:
-        """Follow a command until the next look; return how the episode ended, or nothing."""
+        """Follow a command for one control period; return how the episode ended, or an empty text."""
         simulation, step_s = self._simulation, self._case.drawn.world.step_s
         simulation.command(*self._capped(command))
         steps, measure = round(CONTROL_PERIOD_S / step_s), max(round(_MEASURE_S / step_s), 1)
@@ -137,12 +139,12 @@ class Episode:
         self._simulation.command(*self._capped(command))
 
     def _capped(self, command: Command) -> tuple[float, float]:
-        """Hold every planner to the same speed cap."""
+        """Return forward speed and yaw rate under the speed cap, which is the same for all planners."""
         cap = self._scenario.max_speed_mps
         return min(max(command.forward_mps, -cap), cap), command.yaw_rate_radps
 
     def _measure(self, duration_s: float) -> None:
-        """Measure how close things are; ``duration_s`` have passed since the last time."""
+        """Update clearances, intrusion and path length; ``duration_s`` is the time since the last call."""
         record, simulation = self._record, self._simulation
         pose = simulation.pose()
         to_person_m = self._clearance.to_people(pose, simulation.people().positions)
@@ -154,6 +156,7 @@ class Episode:
     def _people(self) -> People:
         state = self._simulation.people()
         c, s = math.cos(self._start[2]), math.sin(self._start[2])
+        # The origin of the odom frame is the start pose.
         to_odom = np.array([[c, -s], [s, c]])
         positions = (state.positions - self._start[:2]) @ to_odom
         return People(positions, state.velocities @ to_odom, self._radii_m)
@@ -162,7 +165,7 @@ class Episode:
         from_world = relative(self._start, np.zeros(3))
         return tuple(transform_points(from_world, solid.outline()) for solid in self._case.drawn.world.solids)
 
-    def _note(self, scan: SimulatedScan, command: Command) -> None:
+    def _add_moment(self, scan: SimulatedScan, command: Command) -> None:
         simulation = self._simulation
         moment = (
             scan.stamp_ns, simulation.pose(), simulation.odom().pose, simulation.twist(), tuple(command),
@@ -181,6 +184,7 @@ class Episode:
         record, simulation = self._record, self._simulation
         event = simulation.contact_events[0] if simulation.contact_events else None
         elapsed_s = self._elapsed_s()
+        # A contact between two measurements would otherwise leave a positive clearance.
         near_m = 0.0 if event else record.nearest_m
         near_person_m = 0.0 if event and event.kind == "person" else record.nearest_person_m
         return EpisodeOutcome(
@@ -203,10 +207,10 @@ class Episode:
 
 
 def mean_jerk(twists: Floats) -> float:
-    """Return the mean size of the change of acceleration [m/s^3] of twists (T, 3), one every 0.1 s, base frame."""
+    """Return the mean jerk [m/s^3] of twists (T, 3), one every 0.1 s, in the base frame."""
     if len(twists) < 4:
         return math.nan
-    # The last moment comes less than a period after the one before.
+    # The last twist is left out: its interval may be shorter than a control period.
     second = np.diff(twists[:-1, :2], n=2, axis=0) / CONTROL_PERIOD_S**2
     return float(np.hypot(second[:, 0], second[:, 1]).mean())
 

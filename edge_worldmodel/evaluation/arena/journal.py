@@ -1,4 +1,4 @@
-"""The journal of a run: every finished episode is a line, so that a killed run goes on where it was."""
+"""The journal of a run: one line for each finished episode, so that an interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from edge_worldmodel.evaluation.controllers.controller import ControllerError
 from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 
-_PARTS_THAT_COUNT = ("backends", "core", "evaluation/arena", "evaluation/controllers", "models", "sim")
-_LIVE_PARTS = (*_PARTS_THAT_COUNT, "nodes")
+_CODE_OF_EPISODES = ("backends", "core", "evaluation/arena", "evaluation/controllers", "models", "sim")
+_CODE_OF_LIVE_EPISODES = (*_CODE_OF_EPISODES, "nodes")
 _WITHOUT_EFFECT = ("evaluation/arena/results/", "evaluation/arena/closed_loop.py")
 """Code of the arena that shows results and does not change how an episode goes."""
 
 
 @lru_cache(maxsize=2)
 def code_digest(live: bool = False) -> str:
-    """Return a digest of the code that decides how an episode goes, without ROS or in the live graph."""
+    """Return a digest of the code that influences episodes, in one process or in the live graph."""
     package = Path(edge_worldmodel.__file__).parent
     digest = hashlib.sha256()
-    for part in _LIVE_PARTS if live else _PARTS_THAT_COUNT:
+    for part in _CODE_OF_LIVE_EPISODES if live else _CODE_OF_EPISODES:
         for path in sorted((package / part).rglob("*.py")):
             name = path.relative_to(package).as_posix()
             if not name.startswith(_WITHOUT_EFFECT) and (live or path.stem != "live_episode"):
@@ -39,7 +39,7 @@ def code_digest(live: bool = False) -> str:
 
 @lru_cache(maxsize=4)
 def ours_digest(model_dir: str = "") -> str:
-    """Return a digest of the files that decide how ours drives: its model and the parameters of the robots."""
+    """Return a digest of the model and of the robot parameters, which influence how our planner drives."""
     digest = hashlib.sha256()
     try:
         # The manifest holds the digests of the networks, which are verified when they are loaded.
@@ -47,12 +47,12 @@ def ours_digest(model_dir: str = "") -> str:
         for path in sorted(shipped("config/robots").glob("*.yaml")):
             digest.update(path.name.encode() + path.read_bytes())
     except (ControllerError, OSError):
-        pass  # without them ours cannot be made, and says so
+        pass  # without these files our planner cannot be made, and its own error says so
     return digest.hexdigest()[:16]
 
 
 def episode_key(task: EpisodeTask, scenario_digest: str) -> str:
-    """Return what says that two tasks are the same episode of the same planner: same code, settings and model."""
+    """Return a key that is the same for the same episode, planner, settings, code and model."""
     settings = tuned_settings(task.planner) if task.settings is None else dict(task.settings)
     parts = [task.scenario, scenario_digest, task.seed, task.planner, task.index, sorted(settings.items())]
     parts.append(code_digest(live=task.planner == LIVE))
@@ -61,10 +61,10 @@ def episode_key(task: EpisodeTask, scenario_digest: str) -> str:
 
 
 class Journal:
-    """Appends finished episodes to a file of JSON lines, and knows those of an earlier run."""
+    """Finished episodes in a file of JSON lines, those of earlier runs included."""
 
     def __init__(self, path: Path) -> None:
-        """Read what is there; lines that were cut off or damaged are counted and run again."""
+        """Read the file; damaged lines are counted, and their episodes are driven again."""
         self._path = path
         self.damaged = 0
         self._done: dict[str, tuple[EpisodeOutcome | None, str]] = {}
@@ -72,6 +72,7 @@ class Journal:
             for line in path.read_bytes().splitlines():
                 self._read(line)
             if not path.read_bytes().endswith(b"\n"):
+                # The next episode must not continue a line that was cut off.
                 self._end_line()
 
     def _read(self, line: bytes) -> None:
@@ -89,15 +90,15 @@ class Journal:
             file.write(b"\n")
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether an episode is already done."""
+        """Tell whether an episode is finished."""
         return key in self._done
 
     def get(self, key: str) -> tuple[EpisodeOutcome | None, str]:
-        """Return the outcome of an episode that is done, or why it was skipped."""
+        """Return the outcome of a finished episode, or None and the reason why it was skipped."""
         return self._done[key]
 
     def add(self, key: str, done: EpisodeResult) -> None:
-        """Write down one episode."""
+        """Append one episode to the file."""
         task = done.task
         row: dict[str, Any] = {
             "key": key, "scenario": task.scenario, "planner": task.planner, "index": task.index, "seed": task.seed,
@@ -108,5 +109,5 @@ class Journal:
         self._done[key] = done.outcome, done.skipped
 
     def missing(self, keyed: Iterable[tuple[str, EpisodeTask]]) -> list[tuple[str, EpisodeTask]]:
-        """Return the tasks that are not done yet."""
+        """Return the tasks that are not finished."""
         return [(key, task) for key, task in keyed if key not in self._done]

@@ -1,8 +1,7 @@
-"""One episode through the live ROS graph: the proof that the fast path drives as the robot's own nodes do.
+"""One episode through the live ROS graph, to compare with the same episode in one process.
 
-The same world and seed, the simulator node in real time, and our nodes with the parameters that the fast path has.
-What is known of it is how it ended and when; the clock counts from the first plan, because nodes need some seconds to
-start, in which people walk already.
+World, seed and parameters are the same; the simulator node runs in real time. The figures are only how the episode
+ended and when. The time counts from the first plan, because the nodes need some seconds to start.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.world_writer import write_world
 
 LIVE = "ours_live"
-"""What the results of the live graph are called, beside those of ``ours``."""
+"""Name of the live graph in the results; ``ours`` is the same planner in one process."""
 _POLL_S = 0.25
 _START_S = 60.0
 
@@ -32,7 +31,7 @@ def drive_live(scenario: Scenario, case: EpisodeCase) -> EpisodeOutcome:
     """Drive one case through demo.launch.py.
 
     Raises:
-        ScenarioError: the world cannot be said in a world file.
+        ScenarioError: the world cannot be written as a world file.
         LiveGraphError: the package is not built or not sourced.
     """
     from edge_worldmodel.evaluation.live.live_graph import LiveGraph
@@ -67,7 +66,7 @@ def launch_arguments(scenario: Scenario, case: EpisodeCase, folder: Path) -> dic
     return {
         "world": str(world),
         "seed": str(case.simulation_seed),
-        "robot": str(robot.with_suffix("")),  # an absolute path takes the place of config/robots
+        "robot": str(robot.with_suffix("")),  # an absolute path replaces the name of a file in config/robots
         "params_file": str(params),
         "rviz": "false",
     }
@@ -79,14 +78,14 @@ def _write_parameters(path: Path, nodes: dict[str, dict[str, Any]]) -> None:
 
 
 def _watch(graph: Any, limit_s: float) -> tuple[str, float, str]:
-    """Return how the episode ended, after how many seconds since the first plan, and what broke."""
+    """Return the ending, the seconds since the first plan, and the error."""
     launched_s, began_s = time.monotonic(), None
     while graph.running():
         figures, now_s = graph.statistics(), time.monotonic()
         if began_s is None and figures.get("plans", 0):
             began_s = now_s
         elapsed_s = 0.0 if began_s is None else now_s - began_s
-        # Both since the last time: who can say in which order. Count it against us.
+        # If both happened since the last poll, their order is unknown: it counts as a contact.
         if figures.get("contacts", 0):
             return "contact", elapsed_s, ""
         if figures.get("goal_reached"):

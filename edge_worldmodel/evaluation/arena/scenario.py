@@ -1,4 +1,4 @@
-"""A scenario: a small file that says which robot drives, where, among whom and for how long."""
+"""Scenarios: small files that define the robot, the worlds, the people and the time limit of episodes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edge_worldmodel.evaluation.arena.sources import KINDS, make_source
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 
-_MOST_TIME_S = 600.0
+_MAX_TIME_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True)
 class ScenarioOverrides:
-    """What the command line sets over the scenario file; None: as in the file."""
+    """Values of the command line that replace those of the scenario file; None: as in the file."""
 
     worlds: tuple[Path, ...] = ()
     tracks: Path | None = None
@@ -32,7 +32,7 @@ class ScenarioOverrides:
 
 @dataclass(frozen=True)
 class EpisodeCase:
-    """One episode to be driven: the world, and the seeds of everything random in it."""
+    """One episode to drive: the world and the seeds of all randomness."""
 
     index: int
     drawn: DrawnWorld
@@ -42,9 +42,9 @@ class EpisodeCase:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Makes cases.
+    """A family of seeded episodes.
 
-    ``digest`` changes with everything that decides what the cases are, the data files included.
+    ``digest`` changes with everything that the episodes depend on, data files included.
     """
 
     name: str
@@ -58,8 +58,9 @@ class Scenario:
     digest: str
 
     def case(self, index: int) -> EpisodeCase:
-        """Return episode ``index``: the same for every planner, process and machine."""
+        """Return episode ``index``; it is the same for every planner, process and machine."""
         root = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode()), index])
+        # Separate seeds: the random numbers of a planner do not change the world or the sensor noise.
         world_seed, simulation_seed, planner_seed = root.spawn(3)
         try:
             drawn = self.source.draw(index, np.random.default_rng(world_seed))
@@ -73,10 +74,15 @@ def _number(seed: np.random.SeedSequence) -> int:
 
 
 def load_scenario(name: str, seed: int, overrides: ScenarioOverrides | None = None) -> Scenario:
-    """Read a scenario: a built-in name, or the path of a .yaml file.
+    """Read a scenario.
+
+    Args:
+        name: a built-in name, or the path of a .yaml file.
+        seed: seed of all randomness.
+        overrides: values of the command line.
 
     Raises:
-        ScenarioError: there is none, or something in it cannot be used.
+        ScenarioError: the file is missing, or something in it cannot be used.
     """
     path = find_scenario(name)
     text = _read(path)
@@ -95,7 +101,7 @@ def load_scenario(name: str, seed: int, overrides: ScenarioOverrides | None = No
 
 
 def scenario_folder() -> Path:
-    """Return the folder of the built-in scenarios: of the source tree, or of what is installed."""
+    """Return the folder of the built-in scenarios, in the source tree or in the installation."""
     beside = Path(__file__).resolve().parents[3] / "worlds" / "scenarios"
     if beside.is_dir():
         return beside
@@ -126,7 +132,7 @@ def _scenario(fields: Fields, path: Path, seed: int, overrides: ScenarioOverride
     kind = fields.text("kind", choices=KINDS)
     robot = _robot(fields)
     speed_mps = fields.number("max_speed", robot.max_speed_mps, minimum=0.05, maximum=robot.max_speed_mps)
-    limit_s = fields.number("time_limit", 60.0, minimum=1.0, maximum=_MOST_TIME_S)
+    limit_s = fields.number("time_limit", 60.0, minimum=1.0, maximum=_MAX_TIME_LIMIT_S)
     if overrides.max_speed_mps is not None:
         speed_mps = min(overrides.max_speed_mps, robot.max_speed_mps)
     limit_s = limit_s if overrides.time_limit_s is None else overrides.time_limit_s

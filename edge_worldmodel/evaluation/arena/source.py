@@ -1,4 +1,4 @@
-"""Where the worlds of a scenario come from: what a source is asked for, and what it gives."""
+"""Sources of worlds: the interface of scenario kinds, and functions that several kinds use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_worldmodel.sim.robots import RobotSpec
 from edge_worldmodel.sim.world import World
 
 STEP_S = 0.01
-"""Physics step of the arena: the contact of a robot at 2 m/s is still met within 2 cm."""
+"""Physics step of the arena: a robot at 2 m/s moves 2 cm in it, which bounds the error of a contact."""
 
 
 class ScenarioError(EdgeWorldModelError):
@@ -25,15 +25,15 @@ class ScenarioError(EdgeWorldModelError):
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that could not be used, and why."""
+    """An input that was not used."""
 
-    what: str
-    why: str
+    subject: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class DrawnWorld:
-    """One world to drive in: what it is called in the report and how long the shortest way to the goal is."""
+    """One world to drive in, its label in the report, and the length of the shortest way to the goal."""
 
     world: World
     label: str
@@ -42,7 +42,7 @@ class DrawnWorld:
 
 @dataclass(frozen=True)
 class SourceInputs:
-    """What a source may need: the robot, how long an episode lasts, and the data that the user gave."""
+    """Robot, limits and data files that a source may use."""
 
     robot: RobotSpec
     time_limit_s: float
@@ -59,16 +59,22 @@ class Source(Protocol):
     skipped: Sequence[Skipped]
 
     def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
-        """Return the world of an episode; the same index and randomness give the same world."""
+        """Return the world of episode ``index``; the same index and random state give the same world."""
         ...
 
 
 MakeSource = Callable[[Fields, SourceInputs], Source]
-"""Reads the keys of its kind from a scenario file."""
+"""Reads the keys of its kind from a scenario file and makes the source."""
 
 
-def data_files(inputs: SourceInputs, fields: Fields, suffix: str, wanted: str) -> list[Path]:
-    """Return the world files of a suffix that --worlds (or ``worlds:``) names, those of folders included.
+def data_files(inputs: SourceInputs, fields: Fields, suffix: str, content: str) -> list[Path]:
+    """Return the world files that --worlds (or ``worlds:`` in the scenario file) names, those in folders included.
+
+    Args:
+        inputs: files and folders of the command line.
+        fields: the scenario file.
+        suffix: of the files.
+        content: of such a file, for the error message.
 
     Raises:
         ScenarioError: there is none.
@@ -78,17 +84,17 @@ def data_files(inputs: SourceInputs, fields: Fields, suffix: str, wanted: str) -
     found = [file for file in files if file.suffix == suffix]
     if not found:
         given = f"; given: {', '.join(map(str, named))}" if named else ""
-        raise ScenarioError(f"this scenario needs worlds: give --worlds FILE{suffix} ({wanted}){given}")
+        raise ScenarioError(f"this scenario needs world files: give --worlds FILE{suffix} ({content}){given}")
     return found
 
 
-def straight_m(start: Sequence[float], goal: Sequence[float]) -> float:
-    """Return the distance from a start to a goal."""
+def straight_distance_m(start: Sequence[float], goal: Sequence[float]) -> float:
+    """Return the straight distance from a start to a goal."""
     return float(np.hypot(goal[0] - start[0], goal[1] - start[1]))
 
 
 def heading_to(start: Sequence[float], goal: Sequence[float]) -> float:
-    """Return the yaw at a start that looks at a goal."""
+    """Return the yaw in radians that points from a start to a goal."""
     return float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
 
 
@@ -109,7 +115,7 @@ def span(fields: Fields, key: str, default: tuple[float, float]) -> tuple[float,
 
 
 def shuffled(count: int, index: int, seed: int) -> int:
-    """Return which of ``count`` files episode ``index`` takes: all in a shuffled order, then all again in another."""
+    """Return which of ``count`` worlds an episode uses: all in a random order, then all again in another order."""
     order = np.random.default_rng([seed, index // count]).permutation(count)
     return int(order[index % count])
 
@@ -120,14 +126,14 @@ def scatter(
     """Return ``count`` random points (count, 2) of an area at least ``apart_m`` from each other.
 
     Args:
-        rng: randomness.
-        count: how many.
+        rng: random generator.
+        count: number of points.
         area: x_min, y_min, x_max, y_max.
         apart_m: least distance between two of them.
-        free: tells which of (n, 2) points may be taken, (n,) bool.
+        free: returns (n,) bool for points (n, 2): whether a point may be used.
 
     Raises:
-        ScenarioError: there is no room for so many.
+        ScenarioError: so many points do not fit.
     """
     chosen: list[Floats] = []
     for _ in range(50):
@@ -137,4 +143,4 @@ def scatter(
                 return np.array(chosen).reshape(-1, 2)
             if all(np.hypot(*(point - other)) >= apart_m for other in chosen):
                 chosen.append(point)
-    raise ScenarioError(f"no room for {count} people, {apart_m} m apart, in the area {list(area)}; ask for fewer")
+    raise ScenarioError(f"{count} people, {apart_m} m apart, do not fit into the area {list(area)}; choose fewer")

@@ -1,4 +1,4 @@
-"""Episodes as tasks: run here, in many processes, or on a Ray cluster, always with the same result."""
+"""Episodes as tasks that run in this process, in several processes or on a Ray cluster, with the same results."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from edge_worldmodel.training.workers import spread, spread_on_ray, use_one_open
 
 @dataclass(frozen=True)
 class EpisodeTask:
-    """One episode of one planner; all that a worker elsewhere needs to know.
+    """One episode of one planner, complete enough to run in another process or on another machine.
 
-    ``settings`` are (name, value) pairs over the planner's own defaults, () for just these; None: the tuned ones. With
-    ``keep_trace`` the trace of a failure comes back.
+    ``settings`` are (name, value) pairs that replace defaults of the planner; None: the tuned settings. With
+    ``keep_trace`` the result of a failed episode contains its trace.
     """
 
     scenario: str
@@ -35,7 +35,7 @@ class EpisodeTask:
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """What came of a task: an outcome, or why there is none; and the trace of a failure if it was asked for."""
+    """The outcome of a task, or the reason why it was skipped; and the trace of a failure if the task asks for it."""
 
     task: EpisodeTask
     outcome: EpisodeOutcome | None
@@ -59,7 +59,7 @@ def _controller(
 
 
 def run_task(task: EpisodeTask) -> EpisodeResult:
-    """Drive one episode; scenarios and planners are loaded once per process."""
+    """Drive one episode; scenarios and planners are loaded once in a process."""
     scenario = _scenario(task.scenario, task.seed, task.overrides)
     try:
         case = scenario.case(task.index)
@@ -69,19 +69,19 @@ def run_task(task: EpisodeTask) -> EpisodeResult:
         return EpisodeResult(task, None, skipped=str(error))
     controller = _controller(task.planner, task.scenario, task.seed, task.overrides, task.settings)
     outcome, trace = Episode(scenario, case, controller).run()
-    wanted = task.keep_trace and outcome.ending != "success"
-    return EpisodeResult(task, outcome, "", trace, case) if wanted else EpisodeResult(task, outcome)
+    keep = task.keep_trace and outcome.ending != "success"
+    return EpisodeResult(task, outcome, "", trace, case) if keep else EpisodeResult(task, outcome)
 
 
 def run_tasks(
     tasks: Sequence[EpisodeTask], processes: int = 1, ray_address: str | None = None
 ) -> Iterator[EpisodeResult]:
-    """Yield results as they come, in any order.
+    """Yield the results of tasks, in any order.
 
     Args:
-        tasks: what to run.
+        tasks: episodes to drive.
         processes: how many run at a time; 1 runs them in this process.
-        ray_address: None: no Ray; "local": a cluster on this machine with ``processes`` workers; else its address.
+        ray_address: None: no Ray; "local": a cluster on this machine; otherwise the address of a cluster.
 
     Raises:
         WorkerError: a worker process died.

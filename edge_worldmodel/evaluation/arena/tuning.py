@@ -1,7 +1,7 @@
-"""Verb `evaluate tune`: a random search over each baseline's settings on training episodes, recorded trial by trial.
+"""Verb `evaluate tune`: random search over the settings of each baseline; every trial is recorded.
 
-The budget is the same for every planner: as many trials, and in each the same training episodes. The first trial is
-always the defaults. Ours is not tuned here.
+The budget is the same for every planner: the same number of trials, each with the same training episodes. The first
+trial has the default settings. Our own planner is not tuned here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edge_worldmodel.evaluation.controllers.tuned import SCHEMA, TUNED
 from edge_worldmodel.models.inventory import commit
 
 TRAINING_SEED = 7_000
-"""Far from the seeds that are evaluated with."""
+"""Far from the seeds of evaluations."""
 SCENARIOS = ("crowd", "corridor", "crossing", "doorway")
 _TIME_SHARE = 0.3
 
@@ -65,12 +65,12 @@ SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
         "near_m": (0.4, 0.25, 0.7),
     },
 }
-"""What is searched, by planner; the first of the values is the default."""
+"""Values to choose from, by planner and setting; the first is the default."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of settings and what came of it over all training episodes."""
+    """One choice of settings and its figures over all training episodes."""
 
     settings: Mapping[str, Any]
     utility: float
@@ -78,7 +78,7 @@ class Trial:
     contact: float
     timeout: float
     time_s: float | None
-    """Mean of the episodes that arrived, None when none did."""
+    """Mean time of successful episodes; None without any."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,16 +97,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Search; planners that are not named keep what the file says about them."""
+    """Search; the file keeps the trials of planners that are not searched now."""
     scenarios = tuple(options.scenario or SCENARIOS)
     budget = {"trials": options.trials, "episodes": options.episodes, "scenarios": list(scenarios)}
     planners = tuple(options.planner or (name for name in SPACES if name != "pytorch_mppi"))
     record = _read(options.json, budget)
     for planner in planners:
-        for settings in draw(planner, options.trials)[len(_known(record, planner)) :]:
-            trial = _try(planner, settings, scenarios, options.episodes, options.processes)
-            _known(record, planner).append(dict(vars(trial)))
-            _choose(record, planner)
+        for settings in draw(planner, options.trials)[len(_trials(record, planner)) :]:
+            trial = _run_trial(planner, settings, scenarios, options.episodes, options.processes)
+            _trials(record, planner).append(dict(vars(trial)))
+            _store_best(record, planner)
             options.json.parent.mkdir(parents=True, exist_ok=True)
             options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             print(f"{planner}: utility {trial.utility:.3f}, success {trial.success:.2f}, {dict(settings)}", flush=True)
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def draw(planner: str, trials: int) -> list[dict[str, Any]]:
-    """Return the settings of every trial, the defaults first; the same for the same planner, however many."""
+    """Return the settings of every trial, the defaults first; more trials only add to the list."""
     rng = np.random.default_rng([TRAINING_SEED, zlib.crc32(planner.encode())])
     space = SPACES[planner]
     drawn = [{name: values[0] for name, values in space.items()}]
@@ -124,16 +124,20 @@ def draw(planner: str, trials: int) -> list[dict[str, Any]]:
 
 
 def utility(outcome: EpisodeOutcome, time_limit_s: float) -> float:
-    """Return what an episode is worth: 1 for an instant arrival, 0.7 at the time limit, 0 for none, -1 for a touch."""
+    """Return the utility of an episode: 1 to 0.7 for a success, by its time; 0 for a timeout, -1 for a contact."""
     if outcome.ending == "success":
         return 1.0 - _TIME_SHARE * min(outcome.time_s / time_limit_s, 1.0)
     return -1.0 if outcome.ending == "contact" else 0.0
 
 
-def _try(planner: str, settings: Mapping[str, Any], scenarios: Sequence[str], episodes: int, processes: int) -> Trial:
+def _run_trial(
+    planner: str, settings: Mapping[str, Any], scenarios: Sequence[str], episodes: int, processes: int
+) -> Trial:
     limits_s = {name: load_scenario(name, TRAINING_SEED).time_limit_s for name in scenarios}
     first = load_scenario(scenarios[0], TRAINING_SEED)
-    make_controller(planner, first.robot, first.max_speed_mps, settings)  # fails early, not in a worker
+    make_controller(
+        planner, first.robot, first.max_speed_mps, settings
+    )  # reports a wrong setting before any episode runs
     pairs = tuple(sorted(settings.items()))
     tasks = [
         EpisodeTask(name, TRAINING_SEED, ScenarioOverrides(), planner, index, pairs)
@@ -141,16 +145,16 @@ def _try(planner: str, settings: Mapping[str, Any], scenarios: Sequence[str], ep
         for index in range(episodes)
     ]
     outcomes = [(done.task.scenario, done.outcome) for done in run_tasks(tasks, processes) if done.outcome is not None]
-    # Results come in any order; sums shall not depend on it.
-    worth = sorted(utility(outcome, limits_s[name]) for name, outcome in outcomes)
+    # Results come in any order; sorting keeps the rounding of sums the same.
+    utilities = sorted(utility(outcome, limits_s[name]) for name, outcome in outcomes)
     share = {e: sum(o.ending == e for _, o in outcomes) / len(outcomes) for e in ("success", "contact", "timeout")}
     times_s = sorted(outcome.time_s for _, outcome in outcomes if outcome.ending == "success")
     mean_s = round(float(np.mean(times_s)), 2) if times_s else None
-    return Trial(dict(settings), round(float(np.mean(worth)), 4), **share, time_s=mean_s)
+    return Trial(dict(settings), round(float(np.mean(utilities)), 4), **share, time_s=mean_s)
 
 
 def _read(path: Path, budget: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record to go on with; one of another budget is begun anew, as the budget is the same for all."""
+    """Return the record to continue; a record of another budget is not continued, because planners must share one."""
     fresh = {"schema": SCHEMA, "seed": TRAINING_SEED, "budget": dict(budget), "commit": commit(), "planners": {}}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -160,14 +164,14 @@ def _read(path: Path, budget: Mapping[str, Any]) -> dict[str, Any]:
     return record if same else fresh
 
 
-def _known(record: dict[str, Any], planner: str) -> list[dict[str, Any]]:
+def _trials(record: dict[str, Any], planner: str) -> list[dict[str, Any]]:
     entry = record["planners"].setdefault(planner, {"settings": {}, "trials": []})
     trials: list[dict[str, Any]] = entry["trials"]
     return trials
 
 
-def _choose(record: dict[str, Any], planner: str) -> None:
-    """Take the best trial; the earlier one on a tie, so that the defaults stay without a reason to leave them."""
-    trials = _known(record, planner)
+def _store_best(record: dict[str, Any], planner: str) -> None:
+    """Store the settings of the best trial; the earlier one on a tie, so that the defaults win ties."""
+    trials = _trials(record, planner)
     best = max(trials, key=lambda trial: trial["utility"])
     record["planners"][planner]["settings"] = best["settings"]

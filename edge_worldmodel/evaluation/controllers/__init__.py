@@ -1,4 +1,4 @@
-"""The controllers of the arena by name: ours, and the incumbents it has to beat."""
+"""The controllers of the arena by name: our planner, its variants and the baselines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
 
-# Modules are loaded when chosen: each needs only its own libraries.
+# A module is imported when its controller is made, because some need optional libraries.
 _MODULES = {
     "ours": "ours.ours",
     "ours_frozen": "ours.variants",
@@ -49,7 +49,7 @@ _MODULES = {
     "pytorch_mppi": "pytorch_mppi",
 }
 NAMES = tuple(_MODULES)
-"""Every controller, as the command line calls it."""
+"""Names of all controllers, as on the command line."""
 
 
 def make_controller(
@@ -59,13 +59,12 @@ def make_controller(
 
     Args:
         name: one of NAMES.
-        robot: the base to drive.
-        max_speed_mps: speed cap, the same for every controller of a comparison; the robot's own limit holds too.
-        settings: values of its configuration that differ from the defaults, {} for none; without it the tuned
-            ones, config/arena/tuned.json.
+        robot: the robot to drive.
+        max_speed_mps: speed cap, the same for every controller of a comparison; the robot's own limit also holds.
+        settings: configuration values that replace defaults; None: the tuned ones of config/arena/tuned.json.
 
     Raises:
-        ControllerError: no such controller or setting, or a library or model that it needs is missing.
+        ControllerError: the controller or a setting does not exist, or a library or model is missing.
     """
     if name not in _MODULES:
         raise ControllerError(f"planner '{name}' does not exist: choose one of {', '.join(NAMES)}")

@@ -1,4 +1,4 @@
-"""What the arena asks of every controller: look, then say how to drive; the same for ours and for the baselines."""
+"""The interface of controllers in the arena, the same for our planner and for the baselines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.robots import RobotSpec
 
 CONTROL_PERIOD_S = 0.1
-"""All controllers are given a look this often; their command holds until the next one."""
+"""A controller gets new input once per period; its command holds until the next one."""
 
 
 class ControllerError(EdgeWorldModelError):
-    """A controller cannot be made: unknown name or setting, or something that it needs is missing."""
+    """A controller cannot be made: a name or setting does not exist, or a library, model or file is missing."""
 
 
 class Command(NamedTuple):
-    """Wanted speeds of the base."""
+    """Commanded speeds of the base."""
 
     forward_mps: float
     yaw_rate_radps: float
@@ -31,7 +31,7 @@ STOP = Command(0.0, 0.0)
 
 @dataclass(frozen=True)
 class People:
-    """True state of everybody, odom frame: positions (n, 2), NaN where absent, velocities (n, 2), radii_m (n,)."""
+    """True state of all people, odom frame: positions (n, 2), NaN where absent, velocities (n, 2), radii_m (n,)."""
 
     positions: Floats
     velocities: Floats
@@ -40,10 +40,10 @@ class People:
 
 @dataclass(frozen=True)
 class ControllerInput:
-    """What a controller knows at one moment.
+    """The input of a controller in one control period.
 
     ``sweep`` is in the base frame, ``pose`` (3,) in the odom frame, ``twist`` (3,) in the base frame, ``goal`` (2,)
-    in the odom frame. ``people`` is there only for controllers with ``knows_people``.
+    in the odom frame. ``people`` is None for controllers without ``knows_people``.
     """
 
     stamp_ns: int
@@ -56,34 +56,40 @@ class ControllerInput:
 
 @runtime_checkable
 class Controller(Protocol):
-    """Drives one robot through one episode after another."""
+    """Drives one robot through a sequence of episodes."""
 
     name: str
     knows_people: bool
-    """Whether it is given the true people and walls; false for everything that could run on a robot."""
+    """Whether it gets the true people and walls; false for all controllers that could run on a robot."""
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
         """Begin an episode.
 
         Args:
-            robot: the base that is driven, with its true limits.
+            robot: the robot to drive, with its true limits.
             goal: (2,) in the odom frame.
-            seed: of everything random in this episode.
-            walls: outlines (k, 2), counter-clockwise, in the odom frame; only used with ``knows_people``.
+            seed: seed of all randomness of the controller in this episode.
+            walls: outlines (k, 2), counter-clockwise, in the odom frame; empty without ``knows_people``.
         """
         ...
 
-    def act(self, look: ControllerInput) -> Command:
-        """Decide how to drive until the next look."""
+    def act(self, inputs: ControllerInput, /) -> Command:
+        """Return the command for the next control period."""
         ...
 
 
 @runtime_checkable
 class SteeringController(Controller, Protocol):
-    """A controller that corrects its command between looks, as a supervisor on the robot does."""
+    """A controller that corrects its command within a control period, as the supervisor on a robot does."""
 
     steer_period_s: float
 
     def steer(self, stamp_ns: int, pose: Floats, twist: Floats) -> Command:
-        """Decide again, from fresh odometry alone (pose (3,) in the odom frame, twist (3,) in the base frame)."""
+        """Return a corrected command.
+
+        Args:
+            stamp_ns: time of the odometry.
+            pose: (3,) in the odom frame.
+            twist: (3,) in the base frame.
+        """
         ...

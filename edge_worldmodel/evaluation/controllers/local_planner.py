@@ -1,4 +1,4 @@
-"""What all baselines with a costmap have in common: the map, the way to follow, and what to do when stuck."""
+"""Base class of the baselines: costmap, path to the goal and recovery, as Nav2 provides them to its controllers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from edge_worldmodel.evaluation.controllers.recovery import BaselineRecovery
 from edge_worldmodel.sim.robots import RobotSpec
 
 ARRIVED_M = 0.1
-"""Nearer to the goal than this, a baseline stops."""
+"""A baseline stops within this distance of the goal."""
 
 
 @dataclass(frozen=True)
 class CommandLimits:
-    """What may be commanded."""
+    """Limits of the commands."""
 
     forward_mps: float
     reverse_mps: float
@@ -32,7 +32,7 @@ class CommandLimits:
     deceleration_mps2: float
     yaw_acceleration_radps2: float
     turn_radius_m: float = 0.0
-    """Smallest circle that can be driven; 0 where the robot turns on the spot."""
+    """Smallest turning radius; 0 if the robot can turn on the spot."""
 
 
 def command_limits(robot: RobotSpec, max_speed_mps: float) -> CommandLimits:
@@ -50,16 +50,16 @@ def command_limits(robot: RobotSpec, max_speed_mps: float) -> CommandLimits:
 
 @dataclass(frozen=True)
 class NavigationState:
-    """One look with what follows from it; ``path`` (n, 2) from the robot to the goal, all in the odom frame."""
+    """The controller input with the costmap and the ``path`` (n, 2) from the robot to the goal; odom frame."""
 
-    look: ControllerInput
+    inputs: ControllerInput
     costmap: Costmap
     path: Floats
 
     @property
     def pose(self) -> Floats:
         """Base pose (3,)."""
-        return self.look.pose
+        return self.inputs.pose
 
 
 class LocalPlanner(ABC):
@@ -81,23 +81,23 @@ class LocalPlanner(ABC):
         self._recovery = BaselineRecovery(self.footprint, self.limits.reverse_mps)
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
-        """Begin an episode with an empty map; walls are not looked at."""
+        """Begin an episode with an empty map; ``walls`` are ignored."""
         self._prepare(robot)
         self.begin(np.random.default_rng(seed))
 
-    def act(self, look: ControllerInput) -> Command:
-        """Update the map and the path, then choose; back up or spin when stuck."""
-        self._costmap.update(look.sweep, look.pose)
-        if np.hypot(*(look.goal - look.pose[:2])) < ARRIVED_M:
+    def act(self, inputs: ControllerInput) -> Command:
+        """Update costmap and path, then choose a command; back up or spin when stuck."""
+        self._costmap.update(inputs.sweep, inputs.pose)
+        if np.hypot(*(inputs.goal - inputs.pose[:2])) < ARRIVED_M:
             return STOP
-        path = self._guidance.path(self._costmap, look.pose[:2], look.goal)
-        command = self.choose(NavigationState(look, self._costmap, path))
-        return self._recovery.command(look.stamp_ns * 1e-9, look.pose, path, self._costmap) or command
+        path = self._guidance.path(self._costmap, inputs.pose[:2], inputs.goal)
+        command = self.choose(NavigationState(inputs, self._costmap, path))
+        return self._recovery.command(inputs.stamp_ns * 1e-9, inputs.pose, path, self._costmap) or command
 
     @abstractmethod
     def begin(self, rng: np.random.Generator) -> None:
-        """Forget the last episode."""
+        """Prepare for a new episode."""
 
     @abstractmethod
-    def choose(self, scene: NavigationState) -> Command:
-        """Decide how to drive."""
+    def choose(self, state: NavigationState) -> Command:
+        """Return the command for the next control period."""

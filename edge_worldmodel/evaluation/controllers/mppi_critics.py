@@ -1,9 +1,8 @@
-"""The critics that Nav2's MPPI runs by default, on arrays: n trajectories of T points in, (n,) costs out.
+"""The default critics of Nav2's MPPI on arrays: each returns costs (n,) of n trajectories of T points.
 
-Time comes first, (T, n), so that every step works on whole rows.
-
-Constraint, cost, goal, goal angle (the arena's goals have none: left out), path align, path follow, path angle and
-prefer forward; twirling is off, as in Nav2's defaults.
+Arrays are (T, n), time first, so that every step works on contiguous rows. The critics are constraint, cost, goal,
+path align, path follow, path angle and prefer forward. The goal angle critic is left out, because goals of the arena
+have no angle; twirling is off, as in Nav2's defaults.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ _GOAL_NEAR_M, _PATH_NEAR_M, _COST_NEAR_M = 1.4, 0.5, 1.0
 _MAX_ANGLE_RAD = 1.0
 _MAX_BLOCKED = 0.05
 _INSCRIBED, _LETHAL = 253.0, 254.0
-_FEW = 2
+_FEW_BLOCKED = 2
 _PER_METRE = np.float32(1.0 / CELL_M)
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Drawn controls (2, T, n), the speeds (2, T, n) and poses x, y, yaw (T, n) in the odom frame they lead to."""
+    """Drawn controls (2, T, n) with their speeds (2, T, n) and poses x, y, yaw (T, n) in the odom frame."""
 
     controls: Tensor
     speeds: Tensor
@@ -48,7 +47,7 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class CriticData:
-    """What trajectories are scored against, odom frame: obstacles, path ahead (p, 2), robot, goal, moving clusters."""
+    """Input of the critics in the odom frame: obstacles, path (p, 2), robot pose, goal and moving clusters."""
 
     costmap: Costmap
     distance_m: Tensor
@@ -64,7 +63,7 @@ class CriticData:
         return float(np.hypot(*(self.goal - self.pose[:2])))
 
     def distance_at(self, x: Tensor, y: Tensor, times_s: Tensor) -> Tensor:
-        """Return (T, n) distances of points to anything: to moving clusters where they will be at times (T,)."""
+        """Return distances (T, n) of points to obstacles and to moving clusters predicted at times (T,)."""
         left, low = self.costmap.origin.astype(np.float32)
         ix = np.clip((x - left) * _PER_METRE, 0, CELLS - 1).astype(np.int32)
         iy = np.clip((y - low) * _PER_METRE, 0, CELLS - 1).astype(np.int32)
@@ -78,7 +77,7 @@ class CriticData:
 
 
 def score(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Return costs (n,) and whether each trajectory collides (n,)."""
+    """Return the total costs (n,) and whether each trajectory collides (n,)."""
     costs, collides = cost(rollouts, data, config)
     costs = costs + constraint(rollouts, config) + forward(rollouts, data, config)
     if data.to_goal_m < _GOAL_NEAR_M:
@@ -94,7 +93,7 @@ def score(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Ten
 
 
 def cost(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Cost of being near obstacles, and of touching them with the footprint."""
+    """Cost of obstacles near the centre and of collisions of the footprint; also (n,) which collide."""
     x, y, yaw = (values[::_COST_STEP] for values in (rollouts.x, rollouts.y, rollouts.yaw))
     times_s = (rollouts.dt_s * (1 + _COST_STEP * np.arange(len(x)))).astype(np.float32)
     footprint = data.footprint
@@ -107,6 +106,7 @@ def cost(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Tens
     inflated = (_INSCRIBED - 1.0) * np.exp(-config.cost_scaling * (centre_m - footprint.inscribed_m))
     points = np.where(centre_m < config.inflation_m, inflated, 0.0)
     if data.to_goal_m < _COST_NEAR_M:
+        # Near the goal, inflation would keep the robot from a goal beside a wall.
         points[:] = 0.0
     points = np.where(centre_m < footprint.inscribed_m, config.critical_cost, points)
     total = np.where(collides, config.collision_cost, points.sum(axis=0))
@@ -114,14 +114,14 @@ def cost(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Tens
 
 
 def constraint(rollouts: Rollouts, config: MppiConfig) -> Tensor:
-    """Cost of speeds outside of the limits."""
+    """Cost of speeds beyond the limits."""
     speed = rollouts.speeds[0]
     beyond = np.maximum(speed - rollouts.high[0], 0.0) + np.maximum(rollouts.low[0] - speed, 0.0)
     return (config.constraint_weight * rollouts.dt_s * beyond.sum(axis=0)).astype(np.float32)
 
 
 def forward(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> Tensor:
-    """Cost of going backwards, but not right before the goal."""
+    """Cost of driving backwards; none close to the goal."""
     if data.to_goal_m < _PATH_NEAR_M:
         return np.zeros(rollouts.x.shape[1], np.float32)
     backwards = np.maximum(-rollouts.speeds[0], 0.0)
@@ -135,7 +135,7 @@ def goal(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> Tensor:
 
 
 def furthest_reached(rollouts: Rollouts, data: CriticData) -> int:
-    """Return the index of the furthest path point that is the nearest one to any trajectory's end."""
+    """Return the index of the furthest path point that is nearest to the end of any trajectory."""
     path = data.path.astype(np.float32)
     gap = (rollouts.x[-1] - path[:, :1]) ** 2 + (rollouts.y[-1] - path[:, 1:]) ** 2
     return int(np.argmin(gap, axis=0).max())
@@ -144,15 +144,15 @@ def furthest_reached(rollouts: Rollouts, data: CriticData) -> int:
 def align(
     rollouts: Rollouts, data: CriticData, config: MppiConfig, furthest: int, blocked: NDArray[np.bool_]
 ) -> Tensor:
-    """Mean distance to the path point that lies as far along the path as the trajectory has come."""
+    """Mean distance to the path point at the same length along the path as the trajectory has driven."""
     none = np.zeros(rollouts.x.shape[1], np.float32)
     ahead = blocked[: furthest + 1]
-    if furthest < _ALIGN_OFFSET or (ahead.sum() > _FEW and ahead.mean() > _MAX_BLOCKED):
+    if furthest < _ALIGN_OFFSET or (ahead.sum() > _FEW_BLOCKED and ahead.mean() > _MAX_BLOCKED):
         return none
     x, y = rollouts.x[::_ALIGN_STEP], rollouts.y[::_ALIGN_STEP]
     along = np.cumsum(np.hypot(np.diff(x, axis=0), np.diff(y, axis=0)), axis=0)
     path = data.path.astype(np.float32)
-    # The points of a path are evenly apart, so the way along it is an index.
+    # Path points have equal distances, so the length along the path gives the index.
     nearest = np.minimum(np.rint(along * np.float32(1.0 / SPACING_M)).astype(np.int32), len(path) - 1)
     gap = np.hypot(x[1:] - path[nearest, 0], y[1:] - path[nearest, 1])
     valid = ~blocked[nearest]
@@ -163,7 +163,7 @@ def align(
 def follow(
     rollouts: Rollouts, data: CriticData, config: MppiConfig, furthest: int, blocked: NDArray[np.bool_]
 ) -> Tensor:
-    """Distance of a trajectory's end to a point a little further on the path."""
+    """Distance of the end of a trajectory to a point further along the path."""
     index = min(furthest + _FOLLOW_OFFSET, len(data.path) - 1)
     while index < len(data.path) - 1 and blocked[index]:
         index += 1
@@ -172,7 +172,7 @@ def follow(
 
 
 def angle(rollouts: Rollouts, data: CriticData, config: MppiConfig, furthest: int) -> Tensor:
-    """Angle between a trajectory's end and a point ahead, where the robot does not face it yet."""
+    """Angle between the end of a trajectory and a path point; none if the robot already faces that point."""
     point = data.path[min(furthest + _ANGLE_OFFSET, len(data.path) - 1)]
     offset = point - data.pose[:2]
     facing = wrap_angle(np.arctan2(offset[1], offset[0]) - data.pose[2])

@@ -1,7 +1,7 @@
-"""ORCA (van den Berg et al., 2011) with perfect knowledge of people and walls: an upper reference, not a rival.
+"""ORCA (van den Berg et al., 2011) with true positions of people and walls: a reference that no robot could run.
 
-`pyrvo` is the outside implementation (RVO2). The robot takes half of every avoidance, as ORCA assumes of everybody.
-ORCA's velocity is holonomic: a differential drive turns towards it and drives as fast as it already points there.
+The implementation is `pyrvo` (RVO2). ORCA assumes that each agent takes half of every avoidance. Its velocities are
+holonomic: a differential drive turns towards the velocity and drives faster the better it points there.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from edge_worldmodel.sim.robots import RobotSpec
 
 @dataclass(frozen=True)
 class OrcaConfig(Config):
-    """ORCA's own parameters and the way to a drive that cannot go sideways."""
+    """Parameters of ORCA and of the conversion to a differential drive."""
 
     horizon_s: float = param(3.0, "time for which people are avoided", minimum=0.1, maximum=20.0)
     wall_horizon_s: float = param(1.0, "time for which walls are avoided", minimum=0.1, maximum=20.0)
     neighbour_m: float = param(8.0, "people farther away are ignored", minimum=0.5, maximum=50.0)
-    neighbours: int = param(12, "people heeded at most", minimum=1, maximum=100)
+    neighbours: int = param(12, "number of people considered", minimum=1, maximum=100)
     margin_m: float = param(0.08, "added to the robot's radius", minimum=0.0, maximum=1.0)
-    lookahead_m: float = param(1.0, "how far ahead on the path the target lies", minimum=0.2, maximum=5.0)
+    lookahead_m: float = param(1.0, "distance of the target along the path", minimum=0.2, maximum=5.0)
     turn_gain_hz: float = param(2.5, "yaw rate per radian of heading error", minimum=0.1, maximum=20.0)
 
 
@@ -44,7 +44,7 @@ _ROLLING_SHARE = 0.3
 
 
 class Orca:
-    """One agent among people whose states are known."""
+    """One ORCA agent among people whose states are known."""
 
     name = "orca"
     knows_people = True
@@ -70,7 +70,7 @@ class Orca:
         """Begin an episode among walls; nothing is random."""
         self._limits = command_limits(robot, self._max_speed_mps)
         footprint = footprint_discs(robot)
-        # RVO2's discs do not turn: a rectangle is as wide as its covering discs where it drives ahead.
+        # Agents of RVO2 are discs: a rectangle gets the radius of the discs that cover it.
         self._radius_m = footprint.radius_m + self.config.margin_m
         self._costmap, self._guidance = Costmap(footprint), Guidance(footprint)
         self._people = 0
@@ -82,37 +82,38 @@ class Orca:
         for outline in walls:
             self._simulator.add_obstacle([(float(x), float(y)) for x, y in outline])
         self._simulator.process_obstacles()
+        # Agent 0 is the robot, agent i + 1 is person i.
         self._simulator.add_agent((0.0, 0.0))
 
-    def act(self, look: ControllerInput) -> Command:
-        """Let RVO2 choose a velocity and turn it into a twist.
+    def act(self, inputs: ControllerInput) -> Command:
+        """Let RVO2 choose a velocity and convert it to a command.
 
         Raises:
-            ControllerError: the harness did not say where the people are.
+            ControllerError: the input contains no people.
         """
-        if look.people is None:
-            raise ControllerError("planner 'orca' was not told where the people are")
-        self._costmap.update(look.sweep, look.pose)
-        if np.hypot(*(look.goal - look.pose[:2])) < ARRIVED_M:
+        if inputs.people is None:
+            raise ControllerError("planner 'orca' needs the positions of the people, but the input has none")
+        self._costmap.update(inputs.sweep, inputs.pose)
+        if np.hypot(*(inputs.goal - inputs.pose[:2])) < ARRIVED_M:
             return STOP
-        path = self._guidance.path(self._costmap, look.pose[:2], look.goal)
-        ahead = path[min(len(path) - 1, round(self.config.lookahead_m / SPACING_M))] - look.pose[:2]
+        path = self._guidance.path(self._costmap, inputs.pose[:2], inputs.goal)
+        ahead = path[min(len(path) - 1, round(self.config.lookahead_m / SPACING_M))] - inputs.pose[:2]
         wanted = ahead * (self._limits.forward_mps / max(float(np.hypot(*ahead)), 1e-6))
-        self._place_people(look.people)
-        return self._drive(look, self._velocity(look, wanted))
+        self._place_people(inputs.people)
+        return self._drive(inputs, self._velocity(inputs, wanted))
 
-    def _velocity(self, look: ControllerInput, wanted: Floats) -> Floats:
+    def _velocity(self, inputs: ControllerInput, wanted: Floats) -> Floats:
         simulator = self._simulator
-        yaw = float(look.pose[2])
-        simulator.set_agent_position(0, (float(look.pose[0]), float(look.pose[1])))
-        simulator.set_agent_velocity(0, (float(look.twist[0]) * math.cos(yaw), float(look.twist[0]) * math.sin(yaw)))
+        yaw, speed = float(inputs.pose[2]), float(inputs.twist[0])
+        simulator.set_agent_position(0, (float(inputs.pose[0]), float(inputs.pose[1])))
+        simulator.set_agent_velocity(0, (speed * math.cos(yaw), speed * math.sin(yaw)))
         simulator.set_agent_pref_velocity(0, (float(wanted[0]), float(wanted[1])))
         simulator.do_step()
         chosen = simulator.get_agent_velocity(0)
         return np.array([chosen.x, chosen.y])
 
     def _place_people(self, people: People) -> None:
-        """Tell RVO2 where everybody is; agents come into being when somebody is first seen."""
+        """Update the agents of the people; absent people are placed far away."""
         simulator = self._simulator
         for i in range(self._people, len(people.positions)):
             index = simulator.add_agent((_FAR_M + i, _FAR_M))
@@ -127,14 +128,14 @@ class Orca:
             simulator.set_agent_velocity(i + 1, speed)
             simulator.set_agent_pref_velocity(i + 1, speed)
 
-    def _drive(self, look: ControllerInput, velocity: Floats) -> Command:
+    def _drive(self, inputs: ControllerInput, velocity: Floats) -> Command:
         speed = float(np.hypot(*velocity))
         if speed < 1e-3:
             return STOP
-        error = float(wrap_angle(math.atan2(velocity[1], velocity[0]) - look.pose[2]))
+        error = float(wrap_angle(math.atan2(velocity[1], velocity[0]) - inputs.pose[2]))
         turn = self.config.turn_gain_hz * error
         limit = self._limits.yaw_rate_radps
-        # What cannot turn on the spot has to roll to turn at all.
+        # A car turns only while it rolls, so its speed keeps a minimum.
         slowest = _ROLLING_SHARE if self._limits.turn_radius_m else 0.0
         return Command(speed * max(max(math.cos(error), 0.0) ** 2, slowest), min(max(turn, -limit), limit))
 

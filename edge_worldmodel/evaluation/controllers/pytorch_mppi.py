@@ -1,7 +1,7 @@
-"""The outside peer: MPPI of the library `pytorch-mppi` on our costmap, with the cost that its examples suggest.
+"""MPPI of the library `pytorch-mppi` on our costmap, an independent peer of our own MPPI baseline.
 
-The library draws, rolls out and weighs; we give it the robot's dynamics and a running cost of obstacles and of the way
-still to go. Optional: needs torch and pytorch-mppi.
+The library draws, rolls out and averages. This module provides the dynamics of the robot and a running cost of
+obstacles and of the distance to the target, as the examples of the library do. It needs torch and pytorch-mppi.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class PytorchMppiConfig(Config):
     """Parameters of the library and weights of the cost."""
 
     samples: int = param(1000, "trajectories drawn", minimum=10, maximum=10000)
-    horizon: int = param(28, "points of a trajectory, one per look", minimum=5, maximum=100)
+    horizon: int = param(28, "points of a trajectory, one per control period", minimum=5, maximum=100)
     temperature: float = param(0.3, "the library's lambda", minimum=0.001)
-    speed_std_mps: float = param(0.2, "spread of the drawn speeds", minimum=0.01)
-    turn_std_radps: float = param(0.5, "spread of the drawn yaw rates", minimum=0.01)
-    lookahead_m: float = param(1.5, "how far ahead on the path the target lies", minimum=0.2, maximum=5.0)
+    speed_std_mps: float = param(0.2, "standard deviation of the drawn speeds", minimum=0.01)
+    turn_std_radps: float = param(0.5, "standard deviation of the drawn yaw rates", minimum=0.01)
+    lookahead_m: float = param(1.5, "distance of the target along the path", minimum=0.2, maximum=5.0)
     target_weight: float = param(1.0, "cost per metre to the target and step", minimum=0.0)
     near_weight: float = param(3.0, "cost of a step right beside an obstacle", minimum=0.0)
-    near_m: float = param(0.4, "distance beyond the footprint at which obstacles stop to cost", minimum=0.01)
+    near_m: float = param(0.4, "distance from the footprint within which obstacles cost", minimum=0.01)
     collision_cost: float = param(1000.0, "cost of a step in an obstacle", minimum=0.0)
 
 
 class PytorchMppi(LocalPlanner):
-    """Wraps the library's controller; new for every episode."""
+    """Wraps the controller of the library, which is made anew for every episode."""
 
     def __init__(self, robot: RobotSpec, max_speed_mps: float, config: PytorchMppiConfig | None = None) -> None:
         """Drive a robot under a speed cap.
@@ -60,7 +60,7 @@ class PytorchMppi(LocalPlanner):
         self.begin(np.random.default_rng(0))
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Make a controller; the library draws from torch's own generator, seeded here."""
+        """Make the controller and seed torch, from which the library draws."""
         torch, cfg, limits = self._torch, self.config, self.limits
         torch.manual_seed(int(rng.integers(2**31)))
         torch.set_num_threads(1)
@@ -80,14 +80,14 @@ class PytorchMppi(LocalPlanner):
             u_max=torch.tensor([limits.forward_mps, limits.yaw_rate_radps]),
         )
 
-    def choose(self, scene: NavigationState) -> Command:
-        """Hand the scene over and ask the library for its command; stop when it is no number."""
+    def choose(self, state: NavigationState) -> Command:
+        """Return the command of the library; stop if it is not finite."""
         torch = self._torch
-        target = scene.path[min(len(scene.path) - 1, round(self.config.lookahead_m / SPACING_M))]
-        self._distance = torch.from_numpy(scene.costmap.distance_m.reshape(-1))
-        self._origin = torch.tensor(scene.costmap.origin, dtype=torch.float32)
+        target = state.path[min(len(state.path) - 1, round(self.config.lookahead_m / SPACING_M))]
+        self._distance = torch.from_numpy(state.costmap.distance_m.reshape(-1))
+        self._origin = torch.tensor(state.costmap.origin, dtype=torch.float32)
         self._target = torch.tensor(target, dtype=torch.float32)
-        state = torch.tensor(np.append(scene.pose, scene.look.twist[[0, 2]]), dtype=torch.float32)
+        state = torch.tensor(np.append(state.pose, state.inputs.twist[[0, 2]]), dtype=torch.float32)
         command = self._library_mppi.command(state).tolist()
         if not np.isfinite(command).all():
             self._library_mppi.reset()
@@ -95,7 +95,7 @@ class PytorchMppi(LocalPlanner):
         return Command(*command)
 
     def _dynamics(self, state: Any, control: Any) -> Any:
-        """Return the next states (n, 5: x, y, yaw, speed, yaw rate), speeds changing within the accelerations."""
+        """Return the next states (n, 5: x, y, yaw, speed, yaw rate), with speeds within the acceleration limits."""
         torch, limits, dt = self._torch, self.limits, CONTROL_PERIOD_S
         x, y, yaw, v, w = state.unbind(-1)
         change = torch.clamp(control[..., 0] - v, -limits.deceleration_mps2 * dt, limits.acceleration_mps2 * dt)

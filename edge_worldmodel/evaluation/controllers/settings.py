@@ -1,4 +1,4 @@
-"""From the settings of a file to a checked configuration."""
+"""Makes checked configurations from settings of a file or of the command line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 def configured(kind: type[ConfigT], settings: Mapping[str, Any]) -> ConfigT:
-    """Return a configuration with some values changed.
+    """Return a configuration with some values replaced.
 
     Raises:
-        ControllerError: a name that the configuration does not have, or a value that it refuses.
+        ControllerError: the configuration has no such value, or refuses it.
     """
     known = param_infos(kind)
     for name in settings:

@@ -1,4 +1,4 @@
-"""The settings that the recorded search found best, config/arena/tuned.json."""
+"""Tuned settings of the baselines: the best ones found by `evaluate tune`, in config/arena/tuned.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = 1
 
 
 def tuned_settings(planner: str) -> dict[str, Any]:
-    """Return the settings found for a planner; none for one that was not searched.
+    """Return the tuned settings of a planner; {} for a planner that was not tuned.
 
     Raises:
         ControllerError: the file is damaged.
@@ -23,7 +23,7 @@ def tuned_settings(planner: str) -> dict[str, Any]:
     try:
         path = shipped(TUNED)
     except ControllerError:
-        return {}  # nothing was searched yet: the defaults
+        return {}  # no file yet: the defaults
     return dict(_read(path).get(planner, {}).get("settings", {}))
 
 

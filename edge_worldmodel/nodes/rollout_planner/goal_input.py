@@ -1,4 +1,4 @@
-"""Where a person or a route planner wants the robot: one goal, or a path to follow; the newest of both counts."""
+"""The goal of the robot: a goal pose or a path to follow, whichever came last."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from nav_msgs.msg import Path
 
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose, relative
-from edge_worldmodel.core.planner.guidance.route import Route
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.planner.guidance.path_progress import PathProgress
+from edge_worldmodel.core.types import Pose
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.frames import Frames
 from edge_worldmodel.nodes.ros.health import guarded
 from edge_worldmodel.nodes.ros.managed_node import ManagedNode
 from edge_worldmodel.nodes.ros.qos import LATEST
 
-_MOST_POSES = 100_000
+_MAX_POSES = 100_000
 
 
 class GoalInput:
-    """Subscribes to goal_pose and path for as long as the node has it; keeps both in the frame they were given in."""
+    """Subscribes to goal_pose and path, and keeps the newest in the frame it was given in."""
 
     def __init__(self, node: ManagedNode, frames: Frames, ahead_m: float = 4.0) -> None:
         self.health = node.health
@@ -29,7 +29,7 @@ class GoalInput:
         node.open_subscription(Path, "path", self._on_path, LATEST)
         self._frames, self._ahead_m = frames, ahead_m
         self._odom_frame = node.common.odom_frame
-        self._wanted: PoseStamped | Route | None = None
+        self._wanted: PoseStamped | PathProgress | None = None
         self._frame_id = ""
 
     @guarded
@@ -47,24 +47,26 @@ class GoalInput:
         frame_id = message.header.frame_id
         if not message.poses:
             self._wanted = None
-            self.get_logger().info("an empty path: nothing to follow, the robot holds its position")
+            self.get_logger().info("empty path: the robot holds its position")
             return
         if not frame_id:
             raise InputError("path without a frame_id: set header.frame_id, for example 'map'")
-        if len(message.poses) > _MOST_POSES:
-            raise InputError(f"path of {len(message.poses)} poses: at most {_MOST_POSES} are taken")
+        if len(message.poses) > _MAX_POSES:
+            raise InputError(f"path of {len(message.poses)} poses: at most {_MAX_POSES} are accepted")
         others = {pose.header.frame_id for pose in message.poses} - {frame_id, ""}
         if others:
-            raise InputError(f"path in '{frame_id}' with poses in {sorted(others)}: one frame for all is expected")
-        route = Route(np.stack([convert.pose_from_msg(pose.pose)[:2] for pose in message.poses]), self._ahead_m)
-        self._wanted, self._frame_id = route, frame_id
-        self.get_logger().info(f"path of {len(message.poses)} poses, {route.length_m:.1f} m, in '{frame_id}'")
+            raise InputError(f"path in '{frame_id}' with poses in {sorted(others)}: expected one frame for all poses")
+        path = PathProgress(np.stack([convert.pose_from_msg(pose.pose)[:2] for pose in message.poses]), self._ahead_m)
+        self._wanted, self._frame_id = path, frame_id
+        self.get_logger().info(f"path of {len(message.poses)} poses, {path.length_m:.1f} m, in '{frame_id}'")
 
-    def in_odom(self, pose: Floats) -> Floats | None:
-        """Return where to go now, (3,) in the odometry frame as tf sees it: a goal in `map` follows localisation.
+    def in_odom(self, pose: Pose) -> Pose | None:
+        """Return the present goal (3,) in the odometry frame, None without one.
+
+        It is transformed anew each time, so that a goal in ``map`` follows the localisation.
 
         Args:
-            pose: (3,) of the robot in the odometry frame; what it has come on a path is judged by it.
+            pose: (3,) of the robot in the odometry frame; it tells the progress on a path.
 
         Raises:
             InputError: tf does not know the frame of the goal.
@@ -72,6 +74,6 @@ class GoalInput:
         if self._wanted is None:
             return None
         transform = self._frames.planar_transform(self._odom_frame, self._frame_id)
-        if isinstance(self._wanted, Route):
+        if isinstance(self._wanted, PathProgress):
             return compose(transform, np.append(self._wanted.goal(relative(transform, pose)[:2]), 0.0))
         return compose(transform, convert.pose_from_msg(self._wanted.pose))

@@ -1,4 +1,4 @@
-"""What the planner tells about its imagination, beside the plan itself: candidates, solution, what it expects."""
+"""The planner's topics beside the plan: candidates, solution, imagined occupancy and markers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nav_msgs.msg import OccupancyGrid
 from visualization_msgs.msg import MarkerArray
 
 import edge_worldmodel.msg as msg
-from edge_worldmodel.core.planner.deliberation import Decision
+from edge_worldmodel.core.planner.deliberation import PlanningDecision
 from edge_worldmodel.core.types import RolloutSet
 from edge_worldmodel.nodes.rollout_planner.markers import rollout_markers
-from edge_worldmodel.nodes.rollout_planner.planning_job import Job
+from edge_worldmodel.nodes.rollout_planner.planning_job import PlanningJob
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.convert_sensors import occupancy_to_msg
 from edge_worldmodel.nodes.ros.managed_node import ManagedNode
@@ -20,7 +20,7 @@ from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST
 
 
 class ImaginationTopics:
-    """Publishers that a node has for as long as it is configured."""
+    """The publishers of these topics."""
 
     def __init__(self, node: ManagedNode) -> None:
         self._rollouts = node.open_publisher(msg.RolloutSet, "planner/rollouts", LATEST)
@@ -28,8 +28,12 @@ class ImaginationTopics:
         self._imagined = node.open_publisher(OccupancyGrid, "planner/imagined_occupancy", LATCHED)
         self._markers = node.open_publisher(MarkerArray, "planner/markers", LATEST)
 
-    def publish(self, job: Job, decision: Decision) -> RolloutSet | None:
-        """Send what was imagined, and what is expected next; return the candidates, None where a plan is re-used."""
+    def publish(self, job: PlanningJob, decision: PlanningDecision) -> RolloutSet | None:
+        """Publish what was imagined for a job.
+
+        Returns:
+            The candidates with all latencies filled in; None where the last plan is used again.
+        """
         frame, expected = job.frame, decision.expected
         known = np.ones(expected.probability.shape, bool)
         self._imagined.publish(
@@ -40,7 +44,7 @@ class ImaginationTopics:
         rollouts = decision.output.rollout_set
         latency = dataclasses.replace(rollouts.latency, load_s=job.load_s, communication_s=job.communication_s)
         rollouts = dataclasses.replace(rollouts, latency=latency)
-        # Hundreds of poses each: made only where somebody looks.
+        # These messages hold hundreds of poses, so they are built only for subscribers.
         if self._rollouts.get_subscription_count():
             self._rollouts.publish(convert.rollout_set_to_msg(rollouts))
         if self._markers.get_subscription_count():

@@ -1,4 +1,4 @@
-"""What rviz shows of one tick: candidates coloured by risk, the plan on top, and why it won."""
+"""Markers of one tick for rviz: candidates coloured by risk, the plan on top, and the reason for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TEXT_COLOUR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
 
 
 def rollout_markers(rollouts: RolloutSet, plan: Plan) -> MarkerArray:
-    """Return one line per candidate, one for the plan and one text, replacing those of the last tick."""
+    """Return a line per candidate, a line for the plan and a text; they replace those of the last tick."""
     header = Header(stamp=stamp_to_msg(rollouts.stamp_ns), frame_id=rollouts.frame_id)
     clear = Marker(header=header, action=Marker.DELETEALL)
     lines = [
@@ -45,7 +45,7 @@ def _line(header: Header, namespace: str, index: int, poses: Floats, width_m: fl
 
 
 def _risk_colour(rollout: Rollout) -> ColorRGBA:
-    """Green at no risk over yellow to red at certain collision; grey where nothing was imagined."""
+    """Return green at risk 0, yellow at 0.5, red at 1; grey where nothing was imagined."""
     if math.isnan(rollout.risk):
         return _NOT_IMAGINED
     risk = min(max(rollout.risk, 0.0), 1.0)

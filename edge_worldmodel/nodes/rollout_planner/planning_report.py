@@ -1,4 +1,4 @@
-"""What the planner tells people: how it plans, and whether it has anything to plan on."""
+"""Diagnostics of the planner: how it plans, and whether it gets frames to plan on."""
 
 from __future__ import annotations
 
@@ -11,78 +11,88 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.planner.budget import LateError
 from edge_worldmodel.core.planner.effort import Effort
 from edge_worldmodel.core.types import RolloutSet
-from edge_worldmodel.nodes.rollout_planner.thermal_zones import Reading
-from edge_worldmodel.nodes.rollout_planner.thinking import Thinking
+from edge_worldmodel.nodes.rollout_planner.thermal_zones import ZoneReading
+from edge_worldmodel.nodes.rollout_planner.timed_deliberation import TimedDeliberation
 from edge_worldmodel.nodes.ros.health import Health
 
 _TELL_AFTER_S = 2.0
-"""A frame that is late now and then is the supervisor's business; people hear of frames that stay away."""
+"""Frames must be missing for so long before people are told; the supervisor handles single late frames."""
 _NO_FRAMES = (
-    "no LatentFrame arrives, so no plan is sent and the robot stands."
+    "no LatentFrame arrives, so no plan is sent and the robot does not move."
     " Check that perception is active and what its /diagnostics say about its sensors."
 )
 
 
 class PlanningReport:
-    """Keeps a Health up to date with the planner."""
+    """Updates the planner's part of a Health."""
 
     def __init__(self, health: Health, stalled_after_s: float = 1.0) -> None:
         self._health, self._stalled_after_s = health, stalled_after_s
-        self._plans = self._ticks = self._warm = self._steps = self._imagined = self._less = self._failed = 0
+        self._plans = self._ticks = self._warm_started = self._steps = self._imagined = self._reduced = self._failed = 0
         self._missing_since_s: float | None = None
 
-    def decided(self, rollouts: RolloutSet | None, dropped: int, thinking: Thinking) -> None:
-        """Note one plan, imagined anew (``rollouts``) or re-used, and how many frames were dropped so far."""
+    def decided(self, rollouts: RolloutSet | None, dropped: int, deliberation: TimedDeliberation) -> None:
+        """Note one plan.
+
+        Args:
+            rollouts: the candidates; None if the last plan is used again.
+            dropped: frames that were dropped so far.
+            deliberation: counts the reasons to imagine, and tells the effort.
+        """
         self._plans += 1
-        reasons = thinking.deliberation.attention.reasons
+        reasons = deliberation.deliberation.attention.reasons
         self._health.figures.update(
             plans=self._plans,
             plans_reused=reasons["reused"],
             frames_dropped=dropped,
-            imagined_because=", ".join(f"{why} {count}" for why, count in reasons.most_common() if why != "reused"),
+            imagined_because=", ".join(
+                f"{reason} {count}" for reason, count in reasons.most_common() if reason != "reused"
+            ),
         )
         self._health.solved("planning")
         if rollouts is not None:
-            self._imagined_anew(rollouts)
-        self._say(thinking.effort())
+            self._note_imagination(rollouts)
+        self._report_effort(deliberation.effort())
 
-    def _imagined_anew(self, rollouts: RolloutSet) -> None:
+    def _note_imagination(self, rollouts: RolloutSet) -> None:
         self._ticks += 1
-        self._warm += rollouts.warm_started
+        self._warm_started += rollouts.warm_started
         self._steps += rollouts.steps
         self._imagined += sum(math.isfinite(rollout.risk) for rollout in rollouts.rollouts)
-        self._less += bool(rollouts.effort)
+        self._reduced += bool(rollouts.effort)
         self._health.figures.update(
-            warm_start_rate=self._warm / self._ticks,
+            warm_start_rate=self._warm_started / self._ticks,
             denoise_steps_mean=self._steps / self._ticks,
             compute_s=rollouts.latency.compute_s,
             candidates_imagined_mean=self._imagined / self._ticks,
-            plans_with_less=self._less,
+            plans_with_less=self._reduced,
             effort=rollouts.effort or "everything",
         )
 
-    def felt(self, reading: Reading | None, effort: Effort) -> None:
-        """Note the temperature of the zone nearest to throttling, None where no zone can be read."""
+    def temperature(self, reading: ZoneReading | None, effort: Effort) -> None:
+        """Note the zone that is nearest to throttling; None: no zone can be read."""
         self._health.figures["temperature_c"] = "no thermal zone to read" if reading is None else reading.hottest_c
-        self._say(effort)
+        self._report_effort(effort)
 
-    def _say(self, effort: Effort) -> None:
+    def _report_effort(self, effort: Effort) -> None:
         if effort.reason:
             self._health.problem("effort", f"less is imagined, {effort.reason}", DiagnosticStatus.WARN)
         else:
             self._health.solved("effort")
 
     def failed(self, error: EdgeWorldModelError) -> None:
-        """Note a tick without a plan; the one before it runs on until it ends, then the robot stands."""
+        """Note a tick without a plan; the last plan is followed to its end, then the robot stops."""
         self._failed += 1
         self._health.figures["ticks_without_plan"] = self._failed
         level = DiagnosticStatus.WARN if isinstance(error, LateError) else DiagnosticStatus.ERROR
         self._health.problem("planning", f"no plan: {error}", level)
 
-    def watched(self, missing: bool, busy_s: float = 0.0) -> None:
-        """Note whether frames are missing now, a problem when that lasts, and how long the present tick has taken."""
+    def watch(self, missing: bool, busy_s: float = 0.0) -> None:
+        """Note whether frames are missing now, and for how long the present tick has been running."""
         if busy_s > self._stalled_after_s:
-            text = "a tick takes longer than stalled_after_s: the backend is stalled, and the robot stands until it"
+            text = (
+                "a tick takes longer than stalled_after_s: the backend is stalled, and the robot does not move until it"
+            )
             self._health.problem("stalled", f"{text} comes back. If it does not, restart this node.")
         else:
             self._health.solved("stalled")

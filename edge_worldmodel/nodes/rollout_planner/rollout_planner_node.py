@@ -1,4 +1,4 @@
-"""Rollout planner node: LatentFrame and WarmStart in, Plan out; thinking happens on a worker thread."""
+"""Rollout planner node: LatentFrame and WarmStart in, Plan out; it plans on a worker thread."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from edge_worldmodel.core.errors import EdgeWorldModelError, InputError
 from edge_worldmodel.core.planner.attention import AttentionConfig
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
 from edge_worldmodel.core.planner.deliberation import Deliberation
-from edge_worldmodel.core.planner.effort import EffortConfig, EffortControl
-from edge_worldmodel.core.planner.heat import Heat, HeatConfig
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.planner.effort import EffortConfig, EffortControl, ThermalConfig, ThermalGovernor
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.recovery import RecoveryConfig
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
+from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import LatentFrame, Plan, WarmStart
 from edge_worldmodel.nodes.rollout_planner.goal_input import GoalInput
 from edge_worldmodel.nodes.rollout_planner.imagination_topics import ImaginationTopics
-from edge_worldmodel.nodes.rollout_planner.planning_job import Job, PlannerNodeConfig
+from edge_worldmodel.nodes.rollout_planner.planning_job import PlannerNodeConfig, PlanningJob
 from edge_worldmodel.nodes.rollout_planner.planning_report import PlanningReport
-from edge_worldmodel.nodes.rollout_planner.thinking import Clocks, Thinking
+from edge_worldmodel.nodes.rollout_planner.timed_deliberation import Clocks, TimedDeliberation
 from edge_worldmodel.nodes.rollout_planner.worker import LatestWorker
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.frames import Frames
@@ -38,7 +39,7 @@ from edge_worldmodel.nodes.ros.spans import mark
 
 
 class RolloutPlannerNode(ManagedNode):
-    """Receives frames, plans on the newest, re-sends the plan while it is valid."""
+    """Receives frames, plans on the newest, and sends the plan again while it is valid."""
 
     def __init__(self) -> None:
         super().__init__("rollout_planner")
@@ -49,7 +50,7 @@ class RolloutPlannerNode(ManagedNode):
         self._config = declare(self, PlannerConfig)
         self._attention_config = declare(self, AttentionConfig)
         self._effort_config = declare(self, EffortConfig, "effort")
-        self._heat_config = declare(self, HeatConfig, "heat")
+        self._thermal_config = declare(self, ThermalConfig, "heat")
         self._recovery_config = declare(self, RecoveryConfig, "recovery")
 
     def setup(self) -> None:
@@ -58,8 +59,8 @@ class RolloutPlannerNode(ManagedNode):
         planner = Planner(model, self._limits, self._config, self._disturbances)
         clocks = Clocks(time.perf_counter, lambda: self.get_clock().now().nanoseconds)
         deliberation = Deliberation(planner, self._attention_config, self._recovery_config)
-        effort, heat = EffortControl(self._effort_config), Heat(self._heat_config)
-        self._thinking = Thinking(deliberation, self._timing, effort, heat, clocks)
+        effort, thermal = EffortControl(self._effort_config), ThermalGovernor(self._thermal_config)
+        self._deliberation = TimedDeliberation(deliberation, self._timing, effort, thermal, clocks)
         self._frames = Frames(self, self.common.base_frame)
         self.on_teardown(self._frames.close)
         self._waiting: LatentFrame | None = None
@@ -69,7 +70,7 @@ class RolloutPlannerNode(ManagedNode):
         self._sending = threading.Lock()
         self._report = PlanningReport(self.health, self._timing.stalled_after_s)
         self._connect()
-        self._worker = LatestWorker(self._think)
+        self._worker = LatestWorker(self._plan_on)
         self.on_teardown(self._worker.close)
 
     def _connect(self) -> None:
@@ -78,9 +79,9 @@ class RolloutPlannerNode(ManagedNode):
         self._goal = GoalInput(self, self._frames, self._timing.path_ahead_m)
         self.open_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST)
         self.open_subscription(msg.WarmStart, "latent_cache/warm_start", self._on_warm_start, LATEST)
-        self._patience = self.open_timer(self._timing.warm_start_wait_s, self._start_cold, autostart=False)
-        self._blinding = self.open_timer(self._timing.frame_timeout_s, self._withdraw, autostart=False)
-        self.open_timer(1.0, self._feel)
+        self._warm_start_timeout = self.open_timer(self._timing.warm_start_wait_s, self._start_cold, autostart=False)
+        self._frame_timeout = self.open_timer(self._timing.frame_timeout_s, self._withdraw, autostart=False)
+        self.open_timer(1.0, self._read_temperature)
         self.open_timer(1.0 / self._timing.heartbeat_hz, self._resend)
 
     @guarded
@@ -89,19 +90,19 @@ class RolloutPlannerNode(ManagedNode):
             return
         received_s = time.perf_counter()
         mark("frame", convert.stamp_from_msg(message.header.stamp))
-        communication_s = (self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)) * 1e-9
+        age_ns = self.get_clock().now().nanoseconds - convert.stamp_from_msg(message.header.stamp)
         frame = convert.latent_frame_from_msg(message)
         tensors.CONTEXT.check(frame.tensor)
         if frame.frame_id != self.common.odom_frame:
             raise InputError(f"LatentFrame in '{frame.frame_id}', expected '{self.common.odom_frame}' (odom_frame)")
         if not np.isfinite(frame.tensor).all():
             raise InputError("LatentFrame with NaN or infinite numbers: restart perception")
-        unseen_s, self._received_s = received_s - self._received_s, received_s
-        self._communication_s = communication_s
+        gap_s, self._received_s = received_s - self._received_s, received_s
+        self._communication_s = to_seconds(age_ns)
         self._waiting = frame
-        self._patience.reset()
-        self._blinding.reset()
-        if unseen_s > self._timing.frame_timeout_s:
+        self._warm_start_timeout.reset()
+        self._frame_timeout.reset()
+        if gap_s > self._timing.frame_timeout_s:
             self._resend()
 
     @guarded
@@ -110,22 +111,28 @@ class RolloutPlannerNode(ManagedNode):
             self._submit(convert.warm_start_from_msg(message))
 
     def _start_cold(self) -> None:
-        self._patience.cancel()
+        self._warm_start_timeout.cancel()
         if self._waiting is not None:
             self._submit(None)
 
     def _submit(self, warm_start: WarmStart | None) -> None:
         frame, self._waiting = self._waiting, None
-        self._patience.cancel()
+        self._warm_start_timeout.cancel()
         if frame is not None:
-            load_s = time.perf_counter() - self._received_s
-            self._worker.submit(Job(frame, warm_start, self._goal.in_odom(frame.pose), self._communication_s, load_s))
+            job = PlanningJob(
+                frame=frame,
+                warm_start=warm_start,
+                load_s=time.perf_counter() - self._received_s,
+                goal=self._goal.in_odom(frame.pose),
+                communication_s=self._communication_s,
+            )
+            self._worker.submit(job)
 
     @guarded
-    def _think(self, job: Job) -> None:
-        """Plan on one frame; runs on the worker thread."""
+    def _plan_on(self, job: PlanningJob) -> None:
+        """Plan on one frame, on the worker thread."""
         try:
-            decision = self._thinking.tick(job, self._plan)
+            decision = self._deliberation.decide(job, self._plan)
         except EdgeWorldModelError as error:
             self._report.failed(error)
             raise
@@ -133,35 +140,34 @@ class RolloutPlannerNode(ManagedNode):
         with self._sending:
             self._plan = decision.plan
             self._plan_bytes = plan_bytes
-            if not self._is_blind():  # or it would undo its own withdrawal
+            if not self._frames_missing():  # or it would undo its own withdrawal
                 mark("plan", job.frame.stamp_ns)
                 self._plans.publish(plan_bytes)
         rollouts = self._imagination.publish(job, decision)
-        self._report.decided(rollouts, self._worker.dropped, self._thinking)
+        self._report.decided(rollouts, self._worker.dropped, self._deliberation)
 
-    def _feel(self) -> None:
-        """Look at the temperature, once a second."""
-        self._report.felt(self._thinking.feel(), self._thinking.effort())
+    def _read_temperature(self) -> None:
+        self._report.temperature(self._deliberation.read_temperature(), self._deliberation.effort())
 
     def _resend(self) -> None:
-        """Prove that the planner lives and sees, for as long as the present plan may be followed."""
+        """Send the present plan again while it is valid: proof that the planner runs and gets frames."""
         if not self.active:
             return
-        blind = self._is_blind()
-        self._report.watched(blind, self._worker.busy_s())
-        if blind:
+        missing = self._frames_missing()
+        self._report.watch(missing, self._worker.busy_s())
+        if missing:
             return
-        with self._sending:  # or an old plan could follow a new one
+        with self._sending:  # or an old plan could be sent after a new one
             plan = self._plan
             if plan is not None and self.get_clock().now().nanoseconds < plan.valid_until_ns:
                 self._plans.publish(self._plan_bytes)
 
-    def _is_blind(self) -> bool:
+    def _frames_missing(self) -> bool:
         return time.perf_counter() - self._received_s > self._timing.frame_timeout_s
 
     def _withdraw(self) -> None:
-        """Nobody looks any more: take the plan back, so that the supervisor need not wait for its silence."""
-        self._blinding.cancel()
+        """Withdraw the plan when frames stay away, so that the supervisor need not wait until it times out."""
+        self._frame_timeout.cancel()
         with self._sending:
             if self.active and self._plan is not None:
                 self._plans.publish(convert.withdrawal_to_msg(self._plan))

@@ -1,4 +1,4 @@
-"""Reads the kernel's thermal zones (Documentation/driver-api/thermal/sysfs-api.rst)."""
+"""The kernel's thermal zones (Documentation/driver-api/thermal/sysfs-api.rst)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _THROTTLING = ("passive", "hot", "critical")
-"""Kinds of trip points from which on the kernel acts."""
+"""Kinds of trip points at which the kernel acts."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """The zone nearest to its limit; both in degrees Celsius, ``throttle_c`` None where it does not say."""
+class ZoneReading:
+    """Temperature of one zone and its throttling temperature, in degrees Celsius; None: the zone does not say."""
 
     hottest_c: float
     throttle_c: float | None
 
 
-def read_zones(folder: Path, assumed_throttle_c: float) -> Reading | None:
-    """Return the reading of the zone that is nearest to throttling, None where no zone can be read.
+def read_zones(folder: Path, assumed_throttle_c: float) -> ZoneReading | None:
+    """Return the zone that is nearest to throttling, None where no zone can be read.
 
     Args:
         folder: usually /sys/class/thermal.
-        assumed_throttle_c: limit of zones that do not say theirs, to compare them with the others.
+        assumed_throttle_c: throttling temperature of zones that do not say theirs.
     """
     readings = [reading for zone in sorted(folder.glob("thermal_zone*")) if (reading := _read(zone)) is not None]
 
-    def room_c(reading: Reading) -> float:
+    def left_c(reading: ZoneReading) -> float:
         limit_c = assumed_throttle_c if reading.throttle_c is None else reading.throttle_c
         return limit_c - reading.hottest_c
 
-    return min(readings, key=room_c, default=None)
+    return min(readings, key=left_c, default=None)
 
 
-def _read(zone: Path) -> Reading | None:
+def _read(zone: Path) -> ZoneReading | None:
     temperature_c = _celsius(zone / "temp")
     if temperature_c is None:
         return None
@@ -44,7 +44,7 @@ def _read(zone: Path) -> Reading | None:
         and (limit_c := _celsius(kind.with_name(kind.name.replace("_type", "_temp")))) is not None
         and limit_c > 0.0
     ]
-    return Reading(temperature_c, min(limits, default=None))
+    return ZoneReading(temperature_c, min(limits, default=None))
 
 
 def _celsius(file: Path) -> float | None:
@@ -58,5 +58,5 @@ def _celsius(file: Path) -> float | None:
 def _text(file: Path) -> str | None:
     try:
         return file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):  # a zone may refuse to be read while its device sleeps
+    except (OSError, ValueError):  # a zone cannot be read while its device sleeps
         return None

@@ -1,4 +1,4 @@
-"""A worker thread on which only the newest job waits: late work is dropped, counted, never queued."""
+"""A worker thread with a queue of one: a waiting job is replaced by a newer one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ JobT = TypeVar("JobT")
 
 
 class LatestWorker(Generic[JobT]):
-    """Runs ``work(job)`` on one thread; a job not yet begun is replaced by a newer one.
+    """Runs ``work(job)`` on one thread.
 
     Args:
         work: called with each job that is run. It must handle its own errors.
+
+    Attributes:
+        dropped: number of jobs that were replaced before they began.
     """
 
     def __init__(self, work: Callable[[JobT], None]) -> None:
@@ -24,24 +27,24 @@ class LatestWorker(Generic[JobT]):
         self._closed = False
         self._began_s: float | None = None
         self.dropped = 0
-        # a daemon: a backend that hangs for ever must not keep the process from ending
+        # A daemon thread, so that a backend that hangs does not keep the process from ending.
         self._thread = threading.Thread(target=self._loop, name="worker", daemon=True)
         self._thread.start()
 
     def submit(self, job: JobT) -> None:
-        """Hand a job over and return at once."""
+        """Hand over a job; does not wait."""
         with self._wake:
             self.dropped += self._pending is not None
             self._pending = job
             self._wake.notify()
 
     def busy_s(self) -> float:
-        """Return for how long the present job has been running, 0 between two."""
+        """Return for how long the present job has been running; 0 between jobs."""
         began_s = self._began_s
         return 0.0 if began_s is None else time.perf_counter() - began_s
 
     def close(self, timeout_s: float = 0.5) -> None:
-        """Let the running job end, at most ``timeout_s``, and stop."""
+        """Stop; wait at most ``timeout_s`` for the running job."""
         with self._wake:
             self._closed = True
             self._wake.notify()

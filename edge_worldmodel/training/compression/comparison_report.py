@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_worldmodel.backends.timing import Workload
-from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.inventory import commit, device_name
 from edge_worldmodel.training.validation.model_comparison import ComparisonData, compare, lines_of, open_for_comparison

@@ -11,8 +11,10 @@ from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 from edge_worldmodel.core.geometry import compose, pose_along, twist_along
 from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.planner.attention import AttentionConfig
-from edge_worldmodel.core.planner.deliberation import Decision, Deliberation
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.planner.deliberation import Deliberation, PlanningDecision
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.types import LatentFrame
 
 GOAL = np.array([6.0, 0.0])
@@ -38,17 +40,26 @@ def _deliberation(**config: float) -> Deliberation:
     return Deliberation(Planner(MODEL, config=PlannerConfig(futures=1)), AttentionConfig(**config))
 
 
-def _decide(deliberation: Deliberation, frame: LatentFrame, goal: np.ndarray | None = GOAL) -> Decision:
-    return deliberation.decide(frame, goal=goal, rng=np.random.default_rng(3))
+def _decide(deliberation: Deliberation, frame: LatentFrame, goal: np.ndarray | None = GOAL) -> PlanningDecision:
+    return deliberation.decide(_request(frame, goal))
 
 
-def _began(deliberation: Deliberation) -> Decision:
+def _request(frame: LatentFrame, goal: np.ndarray | None) -> PlanningRequest:
+    return PlanningRequest(frame=frame, goal=goal, rng=np.random.default_rng(3))
+
+
+def _reason(deliberation: Deliberation, frame: LatentFrame, goal: np.ndarray | None = GOAL) -> str:
+    request = _request(frame, goal)
+    return deliberation.attention.reason_to_imagine(request, deliberation.planner.outlook(request))
+
+
+def _began(deliberation: Deliberation) -> PlanningDecision:
     first = _decide(deliberation, _frame(0.0, np.zeros(3), np.array([0.8, 0.0, 0.0])))
-    assert first.output is not None and first.why == "first" and first.plan.trajectory.twists[5, 0] > 0.5
+    assert first.output is not None and first.reason == "first" and first.plan.trajectory.twists[5, 0] > 0.5
     return first
 
 
-def _on_the_way(first: Decision, t_s: float, **more: object) -> LatentFrame:
+def _on_the_way(first: PlanningDecision, t_s: float, **more: object) -> LatentFrame:
     """Where the robot should be by then, seeing what it expects; the far wall is too far to matter."""
     trajectory = first.plan.trajectory
     return _frame(t_s, pose_along(trajectory, t_s), twist_along(trajectory, t_s), **more)
@@ -59,7 +70,7 @@ def test_as_imagined_the_plan_goes_on_where_it_was() -> None:
     first = _began(deliberation)
     for t_s in (0.1, 0.25, 0.4):
         again = _decide(deliberation, _on_the_way(first, t_s))
-        assert again.output is None and again.why == ""
+        assert again.output is None and again.reason == ""
         assert again.plan.stamp_ns == START_NS + round(t_s * 1e9)
         assert again.plan.valid_until_ns - again.plan.stamp_ns == 600_000_000
         for ahead_s in (0.0, 0.33, 1.0):
@@ -101,17 +112,16 @@ def _off(frame: LatentFrame, by: tuple[float, float, float]) -> LatentFrame:
 def test_what_is_not_as_planned_triggers_at_once(why, change, goal) -> None:
     deliberation = _deliberation()
     first = _began(deliberation)
-    assert deliberation.attention.why_imagine(change(_on_the_way(first, 0.2)), goal) == why
-    assert deliberation.attention.why_imagine(_on_the_way(first, 0.2), GOAL) == ""
+    assert _reason(deliberation, change(_on_the_way(first, 0.2)), goal) == why
+    assert _reason(deliberation, _on_the_way(first, 0.2)) == ""
 
 
 def test_something_in_the_way_triggers_as_margin_and_something_new_beside_it_as_surprise() -> None:
     deliberation = _deliberation()
     first = _began(deliberation)
-    why = deliberation.attention.why_imagine
-    assert why(_on_the_way(first, 0.1, obstacle_m=(1.2, 0.1)), GOAL) == "margin"
-    assert why(_on_the_way(first, 0.1, obstacle_m=(1.2, 0.9)), GOAL) == "surprise"
-    assert why(_on_the_way(first, 0.1, obstacle_m=(1.0, -4.0)), GOAL) == "", "too far aside to matter yet"
+    assert _reason(deliberation, _on_the_way(first, 0.1, obstacle_m=(1.2, 0.1))) == "margin"
+    assert _reason(deliberation, _on_the_way(first, 0.1, obstacle_m=(1.2, 0.9))) == "surprise"
+    assert _reason(deliberation, _on_the_way(first, 0.1, obstacle_m=(1.0, -4.0))) == "", "too far aside to matter yet"
 
 
 def test_somebody_who_walks_nearby_is_watched_in_every_frame() -> None:
@@ -128,8 +138,8 @@ def test_somebody_who_walks_nearby_is_watched_in_every_frame() -> None:
             history[4 - back, 1, iy : iy + 2, ix : ix + 2] = 0.0
         return replace(frame, tensor=MODEL.encode(history.reshape(1, 10, 64, 64)))
 
-    assert deliberation.attention.why_imagine(with_somebody(1.6), GOAL) == "movers"
-    assert deliberation.attention.why_imagine(with_somebody(5.0), GOAL) == "", "too far aside to matter yet"
+    assert _reason(deliberation, with_somebody(1.6)) == "movers"
+    assert _reason(deliberation, with_somebody(5.0)) == "", "too far aside to matter yet"
 
 
 def test_what_was_imagined_is_no_surprise() -> None:
@@ -139,7 +149,7 @@ def test_what_was_imagined_is_no_surprise() -> None:
     assert first.plan.risk <= 0.1
     moved_m = pose_along(first.plan.trajectory, 0.2)[0]
     frame = _on_the_way(first, 0.2, obstacle_m=(1.2 - moved_m, 0.9))
-    assert deliberation.attention.why_imagine(frame, GOAL) == ""
+    assert _reason(deliberation, frame) == ""
 
 
 def test_a_risky_plan_and_a_stop_are_always_thought_over() -> None:
@@ -148,11 +158,11 @@ def test_a_risky_plan_and_a_stop_are_always_thought_over() -> None:
     first = _decide(deliberation, wall[0])
     assert first.output is not None
     risky = replace(first.plan, risk=0.2, maneuver="straight_fast")
-    memory = deliberation.attention.memory
-    assert memory is not None
+    followed = deliberation.attention.followed
+    assert followed is not None
     for plan in (risky, replace(first.plan, risk=0.0, maneuver="stop")):
-        deliberation.attention.remember(replace(memory, plan=plan))
-        assert deliberation.attention.why_imagine(wall[1], GOAL) == "risk"
+        deliberation.attention.follow(replace(followed, plan=plan))
+        assert _reason(deliberation, wall[1]) == "risk"
 
 
 def test_it_can_be_switched_off() -> None:
@@ -176,4 +186,4 @@ def test_a_tick_that_fails_leaves_nothing_to_use_again() -> None:
     backend.fails = True
     with pytest.raises(RuntimeError):
         _decide(deliberation, _on_the_way(first, 0.5))
-    assert deliberation.attention.why_imagine(_on_the_way(first, 0.3), GOAL) == "first"
+    assert _reason(deliberation, _on_the_way(first, 0.3)) == "first"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from edge_worldmodel.core.planner.attention import AttentionConfig
 from edge_worldmodel.core.planner.deliberation import Deliberation
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.types import Plan
 
@@ -29,8 +29,11 @@ class Attentive:
         self.world_model, self.limits = self.planner.world_model, self.planner.limits
         self.deliberation = Deliberation(self.planner, AttentionConfig(**config))
 
-    def plan(self, frame: Any, *, warm_start: Any, **more: Any) -> Decided:
-        return Decided(self.deliberation.decide(frame, **more).plan)
+    def outlook(self, request: PlanningRequest) -> None:
+        """The deliberation builds its own."""
+
+    def plan(self, request: PlanningRequest, outlook: None) -> Decided:
+        return Decided(self.deliberation.decide(replace(request, warm_start=None)).plan)
 
     @property
     def reused_share(self) -> float:

@@ -17,7 +17,9 @@ from edge_worldmodel.core.geometry import compose, relative, transform_points, t
 from edge_worldmodel.core.grid import render
 from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import LatentFrame, Plan
@@ -105,7 +107,8 @@ def drive(
         sweeps.append(look(world, pose, now_ns))
         frame = observe(planner.world_model, sweeps, poses, twist, tick)
         warm_start = cache.warm_start(frame) if cache is not None else None
-        output = planner.plan(frame, goal=goal, rng=rng, previous=plan, warm_start=warm_start)
+        request = PlanningRequest(frame=frame, goal=goal, rng=rng, previous=plan, warm_start=warm_start)
+        output = planner.plan(request, planner.outlook(request))
         if cache is not None:
             assert cache.remember(replace(frame, tensor=output.solution))
             assert output.rollout_set.warm_started == (warm_start is not None and warm_start.valid)

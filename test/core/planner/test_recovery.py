@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.planner.candidates.driving import roll_out
 from edge_worldmodel.core.planner.deliberation import Deliberation
 from edge_worldmodel.core.planner.guidance.local_map import LocalMap, local_map
+from edge_worldmodel.core.planner.guidance.outlook import Outlook
 from edge_worldmodel.core.planner.planner import Planner
 from edge_worldmodel.core.planner.recovery import Escape, Recovery, RecoveryConfig, boxed_in, opening
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
@@ -30,6 +32,10 @@ SLOT = [(-1.5, 0.36, 0.4, 0.66), (-1.5, -0.66, 0.4, -0.36), (0.4, -0.66, 0.7, 0.
 def _map(free: np.ndarray, unknown: np.ndarray | None = None) -> LocalMap:
     unknown = np.zeros_like(free) if unknown is None else unknown
     return local_map(np.stack([~free & ~unknown, free & ~unknown]).astype(np.float32))
+
+
+def _outlook(seen: LocalMap) -> Outlook:
+    return Outlook(seen, np.zeros((9, 64, 64), bool), np.array([5.0, 0.0]), CLEAR_M)
 
 
 def _frame(t_s: float, pose: tuple[float, float, float]) -> LatentFrame:
@@ -51,10 +57,11 @@ def test_out_of_a_blind_alley(limits: RobotLimits) -> None:
     for stuck_after_s, limit_s in ((3.0, 30.0), (0.0, 12.0)):
         deliberation = Deliberation(planner, recovery=RecoveryConfig(stuck_after_s=stuck_after_s))
 
-        def plan(frame, *, warm_start, deliberation=deliberation, **more):
-            return Decided(deliberation.decide(frame, **more).plan)
+        def plan(request, _, deliberation=deliberation):
+            return Decided(deliberation.decide(replace(request, warm_start=None)).plan)
 
-        stand_in = SimpleNamespace(plan=plan, world_model=planner.world_model, limits=limits)
+        parts = {"world_model": planner.world_model, "limits": limits, "outlook": planner.outlook}
+        stand_in = SimpleNamespace(plan=plan, **parts)
         results.append(drive(stand_in, World(np.array([*ROOM, *SLOT])), np.zeros(3), goal, 0, limit_s))  # type: ignore[arg-type]
     out, without = results
     assert out.reached and out.closest_m > limits.radius_m, out
@@ -88,7 +95,7 @@ def _stuck_in_an_alley(limits: RobotLimits, stuck_s: float, hidden: bool = False
         recovery.watch(frame, [5.0, 0.0])
     unknown = _within((-6.0, -0.3), (-6.0, 6.0)) if hidden else None
     surroundings = _map(_within((-6.0, 6.0), (-0.4, 0.4)), unknown)
-    return recovery.escape(frame, surroundings, 0.0), surroundings
+    return recovery.escape(frame, _outlook(surroundings)), surroundings
 
 
 def test_it_backs_off_along_what_was_driven_where_that_is_observed_free() -> None:
@@ -109,9 +116,9 @@ def test_who_waits_in_the_open_or_has_no_goal_is_not_boxed_in() -> None:
     recovery = Recovery(RobotLimits(), CLEAR_M)
     for t_s in range(20):
         recovery.watch(_frame(float(t_s), (0.0, 0.0, 0.0)), [5.0, 0.0])
-    assert recovery.escape(_frame(20.0, (0.0, 0.0, 0.0)), open_space, 0.0) is None
-    assert recovery.escape(_frame(20.0, (0.0, 0.0, 0.0)), box, 0.0) is not None
+    assert recovery.escape(_frame(20.0, (0.0, 0.0, 0.0)), _outlook(open_space)) is None
+    assert recovery.escape(_frame(20.0, (0.0, 0.0, 0.0)), _outlook(box)) is not None
     without = Recovery(RobotLimits(), CLEAR_M)
     for t_s in range(20):
         without.watch(_frame(float(t_s), (0.0, 0.0, 0.0)), None)
-    assert without.escape(_frame(20.0, (0.0, 0.0, 0.0)), box, 0.0) is None
+    assert without.escape(_frame(20.0, (0.0, 0.0, 0.0)), _outlook(box)) is None

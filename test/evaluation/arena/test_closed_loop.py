@@ -215,6 +215,16 @@ def test_what_is_no_result_is_refused(tmp_path):
         report.load(path)
 
 
+def test_texts_of_a_result_are_not_taken_as_html(tmp_path):
+    path = tmp_path / "f.json"
+    known = {"kind": "closed_loop", "schema": 1, "results": {}, "episodes": 1, "seed": 0, "commit": "<i>", "code": ""}
+    content = {**known, "machine": "", "created": "", "skipped": [{"what": "<script>", "why": "&"}]}
+    path.write_text(json.dumps(content))
+    page = report.page([report.load(path)])
+    assert "&lt;script&gt;: &amp;" in page and "commit &lt;i&gt;" in page
+    assert "<script>" not in page
+
+
 def test_nobody_is_marked_best_where_all_are_equal():
     def figures(success: float) -> dict[str, float]:
         return {"success": success}

@@ -48,20 +48,20 @@ def test_nobody_waits_where_the_robot_could_see_it():
 
 def test_barn_skips_damaged_worlds_by_name(barn_file):
     source = load_scenario("barn", 0, ScenarioOverrides(worlds=(barn_file,))).source
-    assert [entry.what for entry in source.skipped] == ["worlds.npz: world 3"]
-    assert "cannot be a position" in source.skipped[0].why
+    assert [entry.subject for entry in source.skipped] == ["worlds.npz: world 3"]
+    assert "not finite" in source.skipped[0].reason
 
 
 def test_a_damaged_file_is_skipped_where_others_are_sound(barn_file, tmp_path):
     (tmp_path / "cut.npz").write_bytes(barn_file.read_bytes()[:300])
     source = load_scenario("barn", 0, ScenarioOverrides(worlds=(tmp_path,))).source
-    assert sorted(entry.what for entry in source.skipped) == ["cut.npz", "worlds.npz: world 3"]
+    assert sorted(entry.subject for entry in source.skipped) == ["cut.npz", "worlds.npz: world 3"]
 
 
 def test_dynabarn_moves_along_its_key_frames_again_and_again(dynabarn_file):
     scenario = load_scenario("dynabarn", 0, ScenarioOverrides(worlds=(dynabarn_file,)))
-    assert [entry.what for entry in scenario.source.skipped] == ["moving.json: world 1"]
-    assert "keyframes_txyz" in scenario.source.skipped[0].why
+    assert [entry.subject for entry in scenario.source.skipped] == ["moving.json: world 1"]
+    assert "keyframes_txyz" in scenario.source.skipped[0].reason
     positions = scenario.case(0).drawn.world.crowd.tracks.positions
     np.testing.assert_allclose(positions[20, 0], (0.0, 0.0), atol=1e-9)
     np.testing.assert_allclose(positions[60, 0], (0.0, 0.0), atol=1e-9)
@@ -70,8 +70,8 @@ def test_dynabarn_moves_along_its_key_frames_again_and_again(dynabarn_file):
 
 def test_tracks_are_replayed_as_recorded_and_damaged_files_skipped(tracks_folder):
     scenario = load_scenario("tracks", 0, ScenarioOverrides(tracks=tracks_folder, time_limit_s=10.0))
-    assert [entry.what for entry in scenario.source.skipped] == ["cut.txt"]
-    assert "line 21" in scenario.source.skipped[0].why
+    assert [entry.subject for entry in scenario.source.skipped] == ["cut.txt"]
+    assert "line 21" in scenario.source.skipped[0].reason
     world = scenario.case(0).drawn.world
     speeds = np.hypot(*np.moveaxis(np.diff(world.crowd.tracks.positions, axis=0), -1, 0)) / 0.1
     assert np.nanmedian(speeds) == pytest.approx(1.2, abs=0.05)

@@ -63,7 +63,7 @@ def test_keeps_the_best_trial_and_goes_on_where_it_stopped(tmp_path: Path, monke
             raise KeyboardInterrupt
         return tuning.Trial(settings, float(settings["lookahead_m"]), 1.0, 0.0, 0.0, 10.0)
 
-    monkeypatch.setattr(tuning, "_try", drive)
+    monkeypatch.setattr(tuning, "_run_trial", drive)
     path = tmp_path / "tuned.json"
     with pytest.raises(KeyboardInterrupt):
         tuning.run(options(path, 4))

@@ -14,8 +14,14 @@ pytest.importorskip("mujoco")
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.planner.attention import AttentionConfig
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig, PlannerOutput
-from edge_worldmodel.core.types import Floats, LatentFrame
+from edge_worldmodel.core.planner.budget import Budget
+from edge_worldmodel.core.planner.guidance.outlook import Outlook
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.planner_output import PlannerOutput
+from edge_worldmodel.core.planner.recovery import Escape
+from edge_worldmodel.core.planner.request import PlanningRequest
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.controllers.ours.ours import Ours
 from edge_worldmodel.sim.robots import PRESETS, RobotSpec
 from edge_worldmodel.sim.world import Person
@@ -26,20 +32,18 @@ ALWAYS_IMAGINE = AttentionConfig(reuse_s=0.0)
 
 
 class Tick(NamedTuple):
-    """The inputs of one call of the planner, and its output."""
+    """The request of one call of the planner, and its output."""
 
-    frame: LatentFrame
-    inputs: dict[str, Any]
+    request: PlanningRequest
     output: PlannerOutput
 
-    def decide_again(self, planner: Planner, other_draws: int = 0, **inputs: Any) -> PlannerOutput:
+    def decide_again(self, planner: Planner, other_draws: int = 0, **changes: Any) -> PlannerOutput:
         """Plan again; ``other_draws`` above 0 gives other noise and disturbances, but the same candidates."""
         rng = np.random.default_rng(7)
         # Candidates come from a child of the generator, which drawing from the generator does not change.
         rng.standard_normal(other_draws)
-        goal, warm_start, previous = (self.inputs[name] for name in ("goal", "warm_start", "previous"))
-        inputs = {"goal": goal, "warm_start": warm_start, "previous": previous, **inputs}
-        return planner.plan(self.frame, rng=rng, **inputs)
+        request = replace(self.request, rng=rng, budget=Budget(), **changes)
+        return planner.plan(request, planner.outlook(request))
 
 
 class Recording(Ours):
@@ -50,9 +54,9 @@ class Recording(Ours):
         self.ticks: list[Tick] = []
         plan = self._deliberation.planner.plan
 
-        def recorded(frame: LatentFrame, **inputs: Any) -> PlannerOutput:
-            output = plan(frame, **inputs)
-            self.ticks.append(Tick(frame, inputs, output))
+        def recorded(request: PlanningRequest, outlook: Outlook, escape: Escape | None = None) -> PlannerOutput:
+            output = plan(request, outlook, escape)
+            self.ticks.append(Tick(request, output))
             return output
 
         self._deliberation.planner.plan = recorded

@@ -1,126 +1,109 @@
-"""Candidate maneuvers: within the robot's limits by construction, few and different, refined around the best.
+"""Proposing: few and different candidate maneuvers, within the robot's limits by construction.
 
-A maneuver is a sequence of twist targets (``core/libraries.py``). Rolling it out from the present twist within the
-limits (``core/driving.py``) gives the trajectory, so nothing that is proposed is out of reach.
+A maneuver is a sequence of twist targets (``libraries.py``). Rolling it out from the present twist within the limits
+(``driving.py``) gives its trajectory.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_worldmodel.core import tensors
-from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.core.geometry import wrap_angle
-from edge_worldmodel.core.planner.candidates.centring import centred
-from edge_worldmodel.core.planner.candidates.driving import pursue, roll_out
+from edge_worldmodel.core.planner.candidates.candidates import Candidates
+from edge_worldmodel.core.planner.candidates.driving import roll_out
 from edge_worldmodel.core.planner.candidates.libraries import ManeuverLibrary
-from edge_worldmodel.core.planner.guidance.cost_to_go import CostToGo
+from edge_worldmodel.core.planner.candidates.pursuit import keep_to_middle, pursue
+from edge_worldmodel.core.planner.candidates.start_state import StartState
+from edge_worldmodel.core.planner.guidance.cost_to_go import FACING_AWAY_SHARE
 from edge_worldmodel.core.planner.guidance.local_map import too_close
 from edge_worldmodel.core.planner.guidance.outlook import Outlook
-from edge_worldmodel.core.planner.robot_limits import POSES_PER_FRAME, STEPS, RobotLimits
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.recovery import Escape
+from edge_worldmodel.core.planner.robot_limits import STEPS, RobotLimits
 from edge_worldmodel.core.types import Floats
 
-MIN_CANDIDATES = 3
-STANDING = {"quadrotor": "hover"}
-"""What the first maneuver, which brings the robot to rest, is called; "brake" for all other kinds."""
+PREVIOUS = "previous"
+"""Name of the maneuver that continues the previous plan."""
+_REST_NAMES = {"quadrotor": "hover"}
+"""Name of the maneuver that brings the robot to rest; "brake" for all other kinds."""
 _AMPLE_M = 0.3
-"""Room beyond the margin from which on a maneuver is no longer tight, and its route need not be centred."""
+"""Clearance beyond the margin from which on a maneuver is not tight."""
+_BLOCKED_COST = 2.0
+"""Cost of a maneuver that is blocked all the time, in reaches of the horizon."""
+_TIGHT_COST_M = 0.2
 _PARENTS = 8
 _KNOTS = 4
 _SPREAD = 0.15
-"""Deviation of refined targets from those of their parents, as a share of the limits."""
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Maneuvers rolled out from the present: poses and twists (M, T + 1, 3) in the present ego frame, every DT_S."""
-
-    names: tuple[str, ...]
-    poses: Floats
-    twists: Floats
-
-    def __len__(self) -> int:
-        """Return the number of maneuvers."""
-        return len(self.names)
-
-    def maneuver_tensor(self) -> Floats:
-        """Return (M, H, 3), the ego pose at each imagined time."""
-        return self.poses[:, POSES_PER_FRAME::POSES_PER_FRAME]
-
-    def and_also(self, others: Candidates) -> Candidates:
-        """Return these and others."""
-        both = [np.concatenate(pair) for pair in ((self.poses, others.poses), (self.twists, others.twists))]
-        return Candidates((*self.names, *others.names), *both)
-
-    def pick(self, indices: list[int]) -> Candidates:
-        """Return the maneuvers at ``indices``."""
-        return Candidates(tuple(self.names[i] for i in indices), self.poses[indices], self.twists[indices])
+"""Standard deviation of varied targets from those of their parents, as a share of the limits."""
 
 
 def propose(
     library: ManeuverLibrary,
-    twist: Floats,
-    ahead: Outlook,
-    field: CostToGo,
-    *,
-    count: int,
-    margin_m: float,
-    movers_margin_m: float,
-    previous_targets: Floats | None = None,
-    escape: tuple[str, Floats] | None = None,
-    acceleration: Floats | None = None,
-    refinement: Floats | None = None,
+    start: StartState,
+    outlook: Outlook,
+    config: PlannerConfig,
+    rng: np.random.Generator,
+    escape: Escape | None = None,
 ) -> Candidates:
-    """Propose ``count`` different maneuvers; the first brings the robot to rest, the second is 'previous', if any.
+    """Propose ``config.maneuvers`` different maneuvers.
+
+    The first brings the robot to rest; the continued previous plan and the escape follow, if there are any.
 
     Args:
-        library: what the robot can do.
-        twist: (3,) present base twist.
-        ahead: what is where and when; maneuvers that would meet it are proposed last, not never.
-        field: cost-to-go towards the goal.
-        count: maneuvers wanted, at least 3.
-        margin_m: room between the body and what stands under which a pose counts as blocked.
-        movers_margin_m: the same for what moves.
-        previous_targets: (T, A) of the previous plan from now on.
-        escape: name and targets (T, 2) of a way out of a box, proposed as well.
-        acceleration: (3,) present change of the twist per second; None: none.
-        refinement: (R, KNOTS, A) standard normal numbers, a variation of one of the best maneuvers each; None: none.
+        library: the maneuvers of the robot.
+        start: the motion to start from.
+        outlook: maneuvers that would collide in it are proposed last.
+        config: how many maneuvers, and the margins.
+        rng: source of the variations; a child of it is used, so that it stays as it is.
+        escape: a way out where the robot is boxed in.
     """
-    if count < MIN_CANDIDATES:
-        raise ConfigError(f"count = {count!r}: a choice needs at least {MIN_CANDIDATES} maneuvers")
-    limits, margins_m = library.limits, (margin_m, movers_margin_m)
-    first = {STANDING.get(limits.kind, "brake"): np.zeros((STEPS, limits.axes))}
-    if previous_targets is not None:
-        first["previous"] = previous_targets
-    if escape is not None:
-        first[escape[0]] = escape[1]
+    limits = library.limits
+    first = _always_proposed(start, limits, escape)
     kept = len(first)
-    route = field.route()
+    first |= _along_route(start, outlook, limits, config)
+    names = (*first, *library.names)
+    own_targets = np.stack([_with_axes(targets, limits.axes) for targets in first.values()])
+    targets = np.concatenate([own_targets, library.targets])
+    everything = Candidates(names, *roll_out(start.twist, targets, limits, start.acceleration))
+    costs = _outlook_cost(everything, outlook, limits, config)
+    normals = rng.spawn(1)[0].standard_normal((config.refined, _KNOTS, limits.axes))
+    if len(normals):
+        parents = _parents(names, costs, kept, len(normals))
+        varied = targets[parents] + _variations(normals, limits)
+        parent_names = tuple(names[i] for i in parents)
+        variations = Candidates(parent_names, *roll_out(start.twist, varied, limits, start.acceleration))
+        everything = everything.joined_with(variations)
+        costs = np.append(costs, _outlook_cost(variations, outlook, limits, config))
+    return everything.pick(_different(everything.names, costs, kept, config.maneuvers))
+
+
+def _always_proposed(start: StartState, limits: RobotLimits, escape: Escape | None) -> dict[str, Floats]:
+    """Return the targets of the maneuvers that are proposed whatever they cost."""
+    targets = {_REST_NAMES.get(limits.kind, "brake"): np.zeros((STEPS, limits.axes))}
+    if start.previous_targets is not None:
+        targets[PREVIOUS] = start.previous_targets
+    if escape is not None:
+        targets[escape.name] = escape.targets
+    return targets
+
+
+def _along_route(start: StartState, outlook: Outlook, limits: RobotLimits, config: PlannerConfig) -> dict[str, Floats]:
+    """Return the targets (T, 2) of following the route to the goal, fast and slowly."""
+    route = outlook.cost_to_go.route()
     if len(route):
-        enough_m = limits.body_radius_m + margin_m + _AMPLE_M
-        route = centred(route, ahead.standing, enough_m, limits.max_speed_mps * tensors.HORIZON_S + _AMPLE_M)
-    first["route_fast"] = pursue(route, twist, limits.max_speed_mps, limits)
-    first["route_slow"] = pursue(route, twist, 0.5 * limits.max_speed_mps, limits)
-    own = np.stack([_with_axes(targets, limits.axes) for targets in first.values()])
-    names, targets = (*first, *library.names), np.concatenate([own, library.targets])
-    everything = Candidates(names, *roll_out(twist, targets, limits, acceleration))
-    scores = _prefilter(everything, ahead, field, margins_m, limits)
-    if refinement is not None and len(refinement):
-        parents = _parents(names, scores, kept, len(refinement))
-        near = targets[parents] + _variations(refinement, limits)
-        more = Candidates(tuple(names[i] for i in parents), *roll_out(twist, near, limits, acceleration))
-        everything = everything.and_also(more)
-        scores = np.append(scores, _prefilter(more, ahead, field, margins_m, limits))
-    return everything.pick(_diverse(everything, scores, kept, count))
+        ample_m = limits.body_radius_m + config.wall_margin_m + _AMPLE_M
+        length_m = limits.max_speed_mps * tensors.HORIZON_S + _AMPLE_M
+        route = keep_to_middle(route, outlook.static, ample_m, length_m)
+    return {
+        "route_fast": pursue(route, start.twist, limits.max_speed_mps, limits),
+        "route_slow": pursue(route, start.twist, 0.5 * limits.max_speed_mps, limits),
+    }
 
 
-def _parents(names: tuple[str, ...], scores: Floats, kept: int, count: int) -> list[int]:
-    """Return ``count`` indices that go round the best maneuvers, one per name."""
+def _parents(names: tuple[str, ...], costs: Floats, kept: int, count: int) -> list[int]:
+    """Return ``count`` indices that cycle through the best maneuvers, one per name."""
     best: dict[str, int] = {}
-    for index in np.argsort(scores, kind="stable").tolist():
+    for index in np.argsort(costs, kind="stable").tolist():
         if index >= kept:
             best.setdefault(names[index], index)
     chosen = list(best.values())[:_PARENTS]
@@ -128,7 +111,7 @@ def _parents(names: tuple[str, ...], scores: Floats, kept: int, count: int) -> l
 
 
 def _variations(normals: Floats, limits: RobotLimits) -> Floats:
-    """Return (R, T, A) smooth differences of targets from normal numbers (R, KNOTS, A) at some moments."""
+    """Return (R, T, A) smooth changes of targets from normal numbers (R, KNOTS, A), interpolated in time."""
     most = np.array([limits.max_speed_mps, limits.max_lateral_mps, limits.max_yaw_rate_radps])
     knots = normals * _SPREAD * most[[0, 2] if limits.axes == 2 else [0, 1, 2]]
     position = np.linspace(0.0, knots.shape[1] - 1.0, STEPS)
@@ -139,50 +122,41 @@ def _variations(normals: Floats, limits: RobotLimits) -> Floats:
 
 
 def _with_axes(targets: Floats, axes: int) -> Floats:
-    """Return targets (T, A): those of speed and yaw rate alone get a sideways speed of zero where there is one."""
+    """Return targets (T, A) with a sideways speed of zero inserted where the robot has one and they do not."""
     return targets if targets.shape[1] == axes else np.insert(targets, 1, 0.0, axis=1)
 
 
-def _prefilter(
-    candidates: Candidates, ahead: Outlook, field: CostToGo, margins_m: tuple[float, float], limits: RobotLimits
-) -> Floats:
-    """Return (N,) a cheap cost against the outlook alone: metres to go, a turn's worth, blocked time."""
-    margin_m, movers_margin_m = margins_m
-    room = ahead.room_along(candidates.poses, limits, movers_margin_m - margin_m)
-    # Where the robot stands inside a margin, only getting closer counts as blocked.
-    blocked = too_close(room, margin_m) & (room < room[0, 0])
+def _outlook_cost(candidates: Candidates, outlook: Outlook, limits: RobotLimits, config: PlannerConfig) -> Floats:
+    """Return (N,) a cheap cost against the outlook: way left, facing away, blocked time, tight places."""
+    margin_m = config.wall_margin_m
+    clearance_m = outlook.clearance_along(candidates.poses, limits, config.margin_m - margin_m)
+    # A robot that is inside a margin already is blocked only where it gets even closer.
+    blocked = too_close(clearance_m, margin_m) & (clearance_m < clearance_m[0, 0])
     blocked_share = np.logical_or.accumulate(blocked, axis=1).mean(axis=1)
-    end = candidates.poses[:, -1]
-    to_go = field.at(end[:, :2])
-    facing = np.abs(wrap_angle(field.heading(end[:, :2]) - end[:, 2])) / np.pi
-    tight = np.clip(1.0 - (room.min(axis=1) - margin_m) / _AMPLE_M, 0.0, 1.0)
+    tight = np.clip(1.0 - (clearance_m.min(axis=1) - margin_m) / _AMPLE_M, 0.0, 1.0)
     reach_m = limits.max_speed_mps * tensors.HORIZON_S
-    if field.goal is None:
-        # Without a goal show what could be done: prefer to get somewhere, straight ahead.
-        to_go, facing = reach_m - np.hypot(end[:, 0], end[:, 1]), np.abs(end[:, 2]) / np.pi
-    cost: Floats = to_go + np.minimum(to_go, reach_m) * 0.3 * facing + reach_m * 2.0 * blocked_share + 0.2 * tight
+    end = candidates.poses[:, -1]
+    if outlook.cost_to_go.goal is None:
+        # Without a goal the candidates show what the robot could do: get somewhere, straight ahead.
+        to_go_m, away = reach_m - np.hypot(end[:, 0], end[:, 1]), np.abs(end[:, 2]) / np.pi
+    else:
+        to_go_m, away = outlook.cost_to_go.at(end[:, :2]), outlook.cost_to_go.facing_away(end)
+    turn_m = np.minimum(to_go_m, reach_m) * FACING_AWAY_SHARE * away
+    cost: Floats = to_go_m + turn_m + reach_m * _BLOCKED_COST * blocked_share + _TIGHT_COST_M * tight
     return cost
 
 
-def _diverse(candidates: Candidates, scores: Floats, kept: int, count: int) -> list[int]:
-    """Pick ``count`` indices, one per name: the kept, the route, a left, a right and a slow one, then by score."""
-    order = [int(i) for i in np.argsort(scores, kind="stable") if i >= kept]
+def _different(names: tuple[str, ...], costs: Floats, kept: int, count: int) -> list[int]:
+    """Return ``count`` indices, one per name.
+
+    The first ``kept`` come first, then the best of the route, left, right and slow maneuvers, then all others by cost.
+    """
     best: dict[str, int] = {}
-    for index in order:
-        best.setdefault(candidates.names[index], index)
+    for index in np.argsort(costs, kind="stable").tolist():
+        if index >= kept:
+            best.setdefault(names[index], index)
     chosen = list(range(kept))
-    for wanted in ("route_fast", "left", "right", "slow"):
-        group = [i for name, i in best.items() if wanted in name and i not in chosen]
-        chosen += group[:1]
-    chosen += [i for i in best.values() if i not in chosen]
+    for part in ("route_fast", "left", "right", "slow"):
+        chosen += [index for name, index in best.items() if part in name and index not in chosen][:1]
+    chosen += [index for index in best.values() if index not in chosen]
     return chosen[:count]
-
-
-def targets_of(twists: NDArray[np.float64], axes: int = 2) -> Floats:
-    """Return targets (T, A) that repeat twists (T, 3)."""
-    return twists[:, [0, 2]] if axes == 2 else twists.copy()
-
-
-def knots_of(limits: RobotLimits, count: int) -> tuple[int, int, int]:
-    """Return the shape of the normal numbers that refine ``count`` maneuvers."""
-    return count, _KNOTS, limits.axes

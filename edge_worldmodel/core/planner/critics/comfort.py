@@ -1,4 +1,4 @@
-"""Comfort: the effort of speeding up, braking and turning."""
+"""Comfort: the effort of accelerating, braking and turning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress: how much nearer the maneuver brings the robot."""
+"""Progress: the way gained towards the goal."""
 
 from __future__ import annotations
 
@@ -10,5 +10,6 @@ from edge_worldmodel.core.types import Floats
 
 def score(scene: Scene) -> Floats:
     """Return (M,) minus the metres gained towards the goal by the end of the horizon."""
-    lost: Floats = scene.field.at(scene.candidates.poses[:, -1, :2]) - scene.field.at(np.zeros(2))
-    return lost
+    cost_to_go = scene.outlook.cost_to_go
+    lost_m: Floats = cost_to_go.at(scene.candidates.poses[:, -1, :2]) - cost_to_go.at(np.zeros(2))
+    return lost_m

@@ -1,80 +1,137 @@
-"""What every critic looks at: the maneuvers, what was imagined for them, and where they should lead."""
+"""The scene that every critic scores, and where its candidates collide."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_worldmodel.core.planner.candidates.maneuvers import Candidates
-from edge_worldmodel.core.planner.guidance.cost_to_go import CostToGo
-from edge_worldmodel.core.planner.guidance.local_map import LocalMap
-from edge_worldmodel.core.planner.guidance.outlook import Outlook
+from edge_worldmodel.core import tensors
+from edge_worldmodel.core.planner.candidates.candidates import Candidates
+from edge_worldmodel.core.planner.critics.collision import dilate, footprint_kernel, grown_by_one_cell, leaving
+from edge_worldmodel.core.planner.guidance.local_map import ROUNDING_M, LocalMap, cells_of, lookup, too_close
+from edge_worldmodel.core.planner.guidance.outlook import Outlook, body_clearance, nearest_frames
+from edge_worldmodel.core.planner.recovery import Escape
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
-from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.core.types import Floats, Points, Pose, Tensor
 
 NEAR_MOVER_M = 0.8
-"""Distance from the outlook's movers within which anything imagined may be one of them."""
+"""Distance from an expected mover within which imagined occupancy may be that mover."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One tick's candidates and their imagined futures, in the present ego frame.
+    """The candidates of one tick and their imagined futures, in the present ego frame.
 
-    ``disturbed`` is (M, D, T + 1, 3), the poses under drawn disturbances; ``futures`` (M, F, H, 64, 64) the
-    occupancy probability; ``ahead`` what is seen now, and what stands of it; ``clear_m`` the clearance that a
-    pose needs from what moves, ``wall_margin_m`` the room between body and what stands;
-    ``tail`` the share of worst outcomes that risk looks at; ``fade`` (T + 1,) how much a collision counts by when it
-    would happen; ``harmless_mps`` the own speed below which it counts in proportion.
+    Attributes:
+        candidates: M maneuvers.
+        disturbed: (M, D, T + 1, 3) their poses under drawn disturbances.
+        futures: (M, F, H, 64, 64) imagined occupancy probability; empty before anything is imagined.
+        outlook: the present and what is expected of it at constant velocity.
+        limits: the robot.
+        clear_m: distance wanted between the robot's centre and movers.
+        wall_margin_m: clearance wanted between the body and static obstacles.
+        tail: share of the worst outcomes that risk and exposure average over.
+        time_weights: (T + 1,) how much a collision counts by its time.
+        harmless_mps: own speed below which a collision adds to risk in proportion to that speed.
+        escape: the candidate that leads out where the robot is boxed in.
     """
 
     candidates: Candidates
-    disturbed: Floats
-    futures: Tensor
-    ahead: Outlook
-    field: CostToGo
+    disturbed: Pose
+    futures: Tensor = field(default_factory=lambda: np.zeros((0, 0, *tensors.FUTURE.shape[1:]), np.float32))
+    outlook: Outlook
     limits: RobotLimits
     clear_m: float
     wall_margin_m: float
     tail: float
-    fade: Floats
+    time_weights: Floats
     harmless_mps: float
+    escape: Escape | None = None
 
     def of(self, indices: list[int], futures: Tensor) -> Scene:
         """Return the scene of some candidates with their imagined futures (len(indices), F, H, 64, 64)."""
         picked = self.candidates.pick(indices)
         return replace(self, candidates=picked, disturbed=self.disturbed[indices], futures=futures)
 
-    def without_what_stands(self) -> Scene:
-        """Return the scene with only what is imagined where nothing is seen now, nor right beside it."""
-        elsewhere = ~_grown(self.ahead.seen.occupied)
-        nothing = np.zeros_like(elsewhere)
-        empty = LocalMap(nothing, self.ahead.seen.unknown)
-        futures = self.futures * elsewhere.astype(np.float32)
-        return replace(self, futures=futures, ahead=replace(self.ahead, seen=empty, standing=empty))
+    @cached_property
+    def collision_probability(self) -> Tensor:
+        """Return (M, F, D, T + 1) the probability of a contact at each pose, weighted by its time.
+
+        Static obstacles count as seen, because they are seen with sharper edges than they are imagined with. Movers,
+        and whatever is imagined to come from elsewhere, count as imagined in the frame nearest in time; at first as
+        seen. A robot that is closer to a mover than ``clear_m`` must be able to leave, and must see that it has to: at
+        poses that get no closer, only what comes closer than the mover is now counts. For the escape only what is
+        imagined to come counts: its clearance from everything that is seen was checked when it was found.
+        """
+        probability = self._collision_probability()
+        names = self.candidates.names
+        if self.escape is not None and self.escape.name in names:
+            index = names.index(self.escape.name)
+            alone = self.of([index], self.futures[index : index + 1])
+            probability[[index]] = alone._only_what_comes()._collision_probability()
+        return probability
 
     def departures(self, rows: slice, columns: slice) -> Tensor:
-        """Return (M, F, H, rows, columns) what is imagined beside what stands, of a part of the grid.
+        """Return (M, F, H, rows, columns) imagined occupancy that is no static obstacle, in a part of the grid.
 
-        Walls are imagined with soft edges, for their cells are coarse; they are seen better than that. And how things
-        go on where nobody has looked yet will be seen before the robot is there, unless it moves. So right beside
-        what stands only that counts by which a cell is rather occupied than not, and neither that nor what lies
-        in the dark counts away from where movers are expected.
+        Static obstacles are imagined with soft edges, and their continuation in unknown space differs from future to
+        future. Both will be seen before the robot is there. So unknown cells count only near expected movers, and so do
+        cells beside static obstacles, by as much as they are rather occupied than free.
         """
         part = np.s_[..., rows, columns]
-        stands, unknown = self.ahead.standing.occupied, self.ahead.seen.unknown
-        beside = (_grown(stands) & ~stands)[part]
-        moving = self.ahead.movers_m[1:][part] <= NEAR_MOVER_M
-        counted = ~stands[part] & (moving | ~(beside | unknown[part]))
+        static, unknown = self.outlook.static.occupied, self.outlook.seen.unknown
+        beside = (grown_by_one_cell(static) & ~static)[part]
+        near_mover = self.outlook.movers_m[1:][part] <= NEAR_MOVER_M
+        counted = ~static[part] & (near_mover | ~(beside | unknown[part]))
         edge = (counted & beside).astype(np.float32)
         found: Tensor = self.futures[part] * (counted.astype(np.float32) + edge)
         found -= edge
         return np.maximum(found, 0.0, out=found)
 
+    def _only_what_comes(self) -> Scene:
+        """Return the scene with nothing but what is imagined away from everything that is seen now."""
+        elsewhere = ~grown_by_one_cell(self.outlook.seen.occupied)
+        empty = LocalMap(np.zeros_like(elsewhere), self.outlook.seen.unknown)
+        futures = self.futures * elsewhere.astype(np.float32)
+        return replace(self, futures=futures, outlook=replace(self.outlook, seen=empty))
 
-def _grown(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells and all their neighbours."""
-    grown: NDArray[np.bool_] = cv2.dilate(cells.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return grown
+    def _collision_probability(self) -> Tensor:
+        points = self.disturbed[..., :2]
+        mover_m = lookup(self.outlook.movers_m[0], points).astype(np.float64)
+        hit = self._mover_hits(points, self.clear_m)
+        if too_close(mover_m[..., 0], self.clear_m).any():
+            still_close = leaving(mover_m, self.clear_m)
+            closer_m = float(mover_m[..., 0].min()) - 2.0 * ROUNDING_M
+            hit = np.where(still_close[:, None], self._mover_hits(points, closer_m), hit)
+        hit = np.maximum(hit, self._static_hits()[:, None])
+        weighted: Tensor = (hit * self.time_weights).astype(np.float32)
+        return weighted
+
+    def _static_hits(self) -> Tensor:
+        """Return (M, D, T + 1) 1 where the body is closer to a static obstacle than wanted, and than it is now."""
+        clearance_m = body_clearance(self.outlook.static, self.disturbed, self.limits)
+        closer = clearance_m < clearance_m[..., :1] - 2.0 * ROUNDING_M
+        return (too_close(clearance_m, self.wall_margin_m) & closer).astype(np.float32)
+
+    def _mover_hits(self, points: Points, clear_m: float) -> Tensor:
+        """Return (M, F, D, T + 1) the probability that a mover is within ``clear_m`` of points (M, D, T + 1, 2)."""
+        if clear_m < 0.0:
+            return np.zeros((*points.shape[:1], self.futures.shape[1], *points.shape[1:3]), np.float32)
+        iy, ix = cells_of(points)
+        kernel = footprint_kernel(clear_m)
+        # Only the part of the grid that some path comes near is dilated.
+        margin = kernel.shape[0] // 2
+        top, left = max(int(iy.min()) - margin, 0), max(int(ix.min()) - margin, 0)
+        rows = slice(top, int(iy.max()) + margin + 1)
+        columns = slice(left, int(ix.max()) + margin + 1)
+        iy, ix = iy - top, ix - left
+        movers = (self.outlook.seen.occupied & ~self.outlook.static.occupied)[rows, columns]
+        present = dilate(movers[None].astype(np.float32), kernel)[0]
+        imagined = self.departures(rows, columns)
+        grown = dilate(imagined.reshape(-1, *imagined.shape[-2:]), kernel)
+        frame = nearest_frames(points.shape[2])
+        future = np.arange(imagined.shape[0] * imagined.shape[1]).reshape(*imagined.shape[:2], 1, 1)
+        hit: Tensor = grown[future * imagined.shape[2] + np.maximum(frame - 1, 0), iy[:, None], ix[:, None]]
+        return np.where(frame == 0, present[iy, ix][:, None], hit)

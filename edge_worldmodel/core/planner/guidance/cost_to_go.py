@@ -1,6 +1,6 @@
-"""How far it still is to the goal from every cell, round the obstacles of the present frame.
+"""The cost-to-go: the length of the shortest collision-free way to the goal from each cell.
 
-The distances themselves come from a wavefront (``core/wavefront.py``).
+The distances come from a wavefront (``wavefront.py``).
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.planner.guidance.local_map import LocalMap, cells_of, too_close
 from edge_worldmodel.core.planner.guidance.wavefront import UNREACHED_M, following, spread
-from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.core.types import Floats, Points, Pose, Tensor
 
+FACING_AWAY_SHARE = 0.3
+"""A robot that faces straight away from its way pays this share of the way left, or of the horizon's reach if that is
+shorter. Without it a robot that faces away would gain nothing by turning."""
 _CELLS = EGO_GRID.cells
 _CENTRES = EGO_GRID.cell_centres()
 _CORNERS = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
@@ -23,31 +27,37 @@ _CORNER_CELLS = np.array([0, 1, _CELLS, _CELLS + 1], np.intp)
 _BORDER = np.ones((_CELLS, _CELLS), bool)
 _BORDER[1:-1, 1:-1] = False
 _ROBOT = _CELLS // 2, _CELLS // 2
-"""The cell in which the robot is."""
+"""Cell (iy, ix) of the robot."""
 
 
 @dataclass(frozen=True)
 class CostToGoConfig(Config):
-    """What a metre costs, depending on where it is driven."""
+    """Cost of a metre, depending on where it is driven."""
 
     unknown_factor: float = param(1.5, "cost of a metre through unobserved cells, relative to free ones", minimum=1.0)
     blocked_factor: float = param(50.0, "cost of a metre through cells the footprint cannot enter", minimum=1.0)
     near_factor: float = param(2.0, "cost of a metre right beside an obstacle, falling to 1", minimum=1.0)
-    crossed_factor: float = param(3.0, "cost of a metre where movers come by, relative to others", minimum=1.0)
-    near_distance_m: float = param(0.4, "distance beyond the footprint at which obstacles stop to cost", minimum=0.01)
+    visited_factor: float = param(3.0, "cost of a metre where movers will pass, relative to others", minimum=1.0)
+    near_distance_m: float = param(0.4, "clearance from which on obstacles add no cost", minimum=0.01)
 
 
 @dataclass(frozen=True)
 class CostToGo:
-    """Distance field (64, 64) in metres towards ``goal`` (2,), all in the present ego frame; no goal: zero."""
+    """The way to the goal from every cell, in the present ego frame.
+
+    Attributes:
+        distance_m: (64, 64) weighted metres still to go; zero without a goal.
+        goal: (2,) the goal, moved to the nearest free cell if it lies in an obstacle; None: no goal.
+        following: (4096,) the next flat cell on the way from each; the cell itself where the way ends or leaves the
+            grid.
+    """
 
     distance_m: Tensor
-    goal: Floats | None
+    goal: Points | None
     following: NDArray[np.intp]
-    """(4096,) for each flat cell the next one on the way, itself where the way leaves the grid or ends."""
 
     def at(self, points: ArrayLike) -> Floats:
-        """Return (...) the distance still to go from points (..., 2)."""
+        """Return (...) the weighted metres still to go from points (..., 2)."""
         points = np.asarray(points, dtype=np.float64)
         if self.goal is None:
             return np.zeros(points.shape[:-1])
@@ -64,7 +74,7 @@ class CostToGo:
         return distance
 
     def heading(self, points: ArrayLike, moves: int = 4) -> Floats:
-        """Return (...) the yaw in rad towards the way ahead of points (..., 2), ``moves`` grid moves on."""
+        """Return (...) the yaw in rad from points (..., 2) to the cell that lies ``moves`` grid moves on."""
         points = np.asarray(points, dtype=np.float64)
         if self.goal is None:
             return np.zeros(points.shape[:-1])
@@ -73,11 +83,16 @@ class CostToGo:
         for _ in range(moves):
             cell = self.following[cell]
         target = np.where((self.following[cell] == cell)[..., None], self.goal, _centres(cell))
-        ahead = target - points
-        yaw: Floats = np.arctan2(ahead[..., 1], ahead[..., 0])
+        offset = target - points
+        yaw: Floats = np.arctan2(offset[..., 1], offset[..., 0])
         return yaw
 
-    def route(self) -> Floats:
+    def facing_away(self, poses: Pose) -> Floats:
+        """Return (...) how far poses (..., 3) face away from the way: 0 along it, 1 straight back."""
+        away: Floats = np.abs(wrap_angle(self.heading(poses[..., :2]) - poses[..., 2])) / np.pi
+        return away
+
+    def route(self) -> Points:
         """Return (n, 2) points from the robot along the cheapest way, the goal last; empty without a goal."""
         if self.goal is None:
             return np.zeros((0, 2))
@@ -88,67 +103,67 @@ class CostToGo:
 
 
 def cost_to_go(
-    surroundings: LocalMap,
+    obstacles: LocalMap,
     goal: ArrayLike | None,
     radius_m: float,
     config: CostToGoConfig | None = None,
     *,
-    crossed: Tensor | None = None,
+    visited: Tensor | None = None,
     whole: bool = True,
 ) -> CostToGo:
     """Measure the way to the goal from every cell.
 
     Args:
-        surroundings: the present frame.
+        obstacles: the map to go round.
         goal: (2,) in the present ego frame; outside the grid the straight remainder is added at its border.
-            None: there is no way to go, the field is zero.
-        radius_m: footprint radius with margin; cells with less clearance are blocked, but not infinitely, so
-            that a robot that stands in one finds the way out.
-        config: what a metre costs where.
-        crossed: (64, 64), 1 where movers come by, 0 where none do; None: none anywhere.
-        whole: False: only what ``route`` needs, in half the time; the field is too high farther from the goal than
-            the robot.
+            None: all distances are zero.
+        radius_m: footprint radius with margin. Cells with less clearance are costly but not impassable, so that a robot
+            inside one finds the way out.
+        config: cost of a metre.
+        visited: (64, 64), 1 where movers will pass, 0 where none will; None: none anywhere.
+        whole: False: compute only the part that ``route`` needs, in half the time; distances are too high in cells that
+            lie farther from the goal than the robot.
     """
     if goal is None:
         cells = np.arange(_CELLS * _CELLS)
         return CostToGo(np.zeros((_CELLS, _CELLS), np.float32), None, cells)
     goal = np.asarray(goal, dtype=np.float64)[:2]
-    metre_cost = _metre_cost(surroundings, radius_m, config or CostToGoConfig())
-    sources, goal = _sources(surroundings, goal, radius_m)
-    if crossed is not None:
-        metre_cost *= 1.0 + np.float32((config or CostToGoConfig()).crossed_factor - 1.0) * crossed
+    metre_cost = _metre_cost(obstacles, radius_m, config or CostToGoConfig())
+    sources, goal = _sources(obstacles, goal, radius_m)
+    if visited is not None:
+        metre_cost *= 1.0 + np.float32((config or CostToGoConfig()).visited_factor - 1.0) * visited
     cell_cost = metre_cost * np.float32(EGO_GRID.cell_size_m)
     distance = spread(sources, cell_cost) if whole else spread(sources, cell_cost, _ROBOT)
     return CostToGo(distance, goal, following(distance, sources))
 
 
-def _metre_cost(surroundings: LocalMap, radius_m: float, config: CostToGoConfig) -> Tensor:
-    beyond = np.clip((surroundings.clearance_m - radius_m) / config.near_distance_m, 0.0, 1.0)
+def _metre_cost(obstacles: LocalMap, radius_m: float, config: CostToGoConfig) -> Tensor:
+    beyond = np.clip((obstacles.clearance_m - radius_m) / config.near_distance_m, 0.0, 1.0)
     cost = 1.0 + (config.near_factor - 1.0) * (1.0 - beyond) ** 2
-    cost = np.where(surroundings.unknown, cost * config.unknown_factor, cost)
-    return np.where(too_close(surroundings.clearance_m, radius_m), config.blocked_factor, cost).astype(np.float32)
+    cost = np.where(obstacles.unknown, cost * config.unknown_factor, cost)
+    return np.where(too_close(obstacles.clearance_m, radius_m), config.blocked_factor, cost).astype(np.float32)
 
 
-def _sources(surroundings: LocalMap, goal: Floats, radius_m: float) -> tuple[Tensor, Floats]:
-    """Return (64, 64) the distance where it is known at once, and the goal, moved out of an obstacle if in one."""
+def _sources(obstacles: LocalMap, goal: Points, radius_m: float) -> tuple[Tensor, Points]:
+    """Return (64, 64) the distances of the cells where the way ends, and the goal, moved out of an obstacle."""
     sources = np.full((_CELLS, _CELLS), UNREACHED_M, np.float32)
-    blocked = too_close(surroundings.clearance_m, radius_m)
+    blocked = too_close(obstacles.clearance_m, radius_m)
     if np.abs(goal).max() < 0.5 * EGO_GRID.extent_m:
         if blocked[cells_of(goal)] and not blocked.all():
-            away = np.hypot(*np.moveaxis(_CENTRES - goal, -1, 0))
-            away[blocked] = np.inf
-            goal = _CENTRES[np.unravel_index(np.argmin(away), away.shape)]
+            distance_m = np.hypot(*np.moveaxis(_CENTRES - goal, -1, 0))
+            distance_m[blocked] = np.inf
+            goal = _CENTRES[np.unravel_index(np.argmin(distance_m), distance_m.shape)]
         iy, ix = cells_of(goal)
         sources[iy, ix] = np.hypot(*(_CENTRES[iy, ix] - goal))
         return sources, goal
-    # A border cell that cannot be entered is no way out.
+    # The way to a goal outside the grid leaves it through a border cell that the robot can enter.
     ways_out = _BORDER & ~blocked
     sources[ways_out] = np.hypot(*(_CENTRES[ways_out] - goal).T)
     return sources, goal
 
 
-def _centres(cells: NDArray[np.intp]) -> Floats:
+def _centres(cells: NDArray[np.intp]) -> Points:
     """Return (..., 2) the centres in metres of flat cells (...)."""
     iy, ix = np.divmod(cells, _CELLS)
-    centres: Floats = (np.stack([ix, iy], axis=-1) + 0.5 - 0.5 * _CELLS) * EGO_GRID.cell_size_m
+    centres: Points = (np.stack([ix, iy], axis=-1) + 0.5 - 0.5 * _CELLS) * EGO_GRID.cell_size_m
     return centres

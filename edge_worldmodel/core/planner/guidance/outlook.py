@@ -1,88 +1,121 @@
-"""What is where, and when, if whatever moves keeps its velocity: a first glance that costs no imagination.
+"""The outlook: the present scene with movers carried on at constant velocity, and the way to the goal through it.
 
-The way to the goal is looked for among what stands, since what moves will have moved; maneuvers are sorted by what
-each of them would meet, and when.
+It costs no imagination. The way to the goal is looked for among static obstacles only, since movers will have moved;
+maneuvers are sorted by what each of them would meet, and when.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core import tensors
+from edge_worldmodel.core.geometry import relative
 from edge_worldmodel.core.grid import EGO_GRID
+from edge_worldmodel.core.model.context_channels import motion_frames, present_frame
+from edge_worldmodel.core.planner.guidance.cost_to_go import CostToGo, cost_to_go
 from edge_worldmodel.core.planner.guidance.local_map import LocalMap, cells_of, clearance, local_map, without
 from edge_worldmodel.core.planner.robot_limits import DT_S, RobotLimits
-from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.core.types import Floats, LatentFrame, Mask, Points, Pose, Tensor
 
-_SOFT_CELLS = 1.5
+_BLUR_CELLS = 1.5
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """The present as seen, the same without what moves, and what moves.
+    """The scene of one tick; whatever is derived from its fields is computed when first asked for.
 
-    ``movers_m`` (1 + H, 64, 64) is the distance in metres to the nearest mover at 0, 0.4 .. 3.2 s, ``crossed``
-    (64, 64) 1 where movers come by and 0 where none do.
+    Attributes:
+        seen: the present frame.
+        movers: (1 + H, 64, 64) cells of movers now and at each imagined time (0, 0.4 .. 3.2 s).
+        goal: (2,) in the present ego frame; None: there is no goal.
+        clear_m: clearance that the way to the goal keeps from static obstacles, from the robot's centre.
     """
 
     seen: LocalMap
-    standing: LocalMap
-    movers_m: Tensor
-    crossed: Tensor
+    movers: Mask
+    goal: Points | None
+    clear_m: float
 
-    def room_along(self, poses: Floats, limits: RobotLimits, more_m: float = 0.0) -> Floats:
-        """Return (N, T + 1) the room in metres round the footprint at poses (N, T + 1, 3), every DT_S.
+    @cached_property
+    def static(self) -> LocalMap:
+        """Return the present frame without movers."""
+        return without(self.seen, self.movers[0]) if self._has_movers else self.seen
 
-        The body keeps away from what stands, the circle round it from what moves, by ``more_m`` more. Negative: they
-        overlap.
+    @cached_property
+    def movers_m(self) -> Tensor:
+        """Return (1 + H, 64, 64) the distance in metres to the nearest mover at each time."""
+        if not self._has_movers:
+            return np.broadcast_to(clearance(self.movers[0]), self.movers.shape)
+        return np.stack([clearance(cells) for cells in self.movers])
+
+    @cached_property
+    def visited(self) -> Tensor:
+        """Return (64, 64) 1 where movers will pass, falling to 0 beside their paths."""
+        if not self._has_movers:
+            return np.zeros(self.movers.shape[1:], np.float32)
+        paths = cv2.dilate(self.movers[1:].any(axis=0).astype(np.float32), np.ones((3, 3), np.uint8))
+        blurred: Tensor = cv2.GaussianBlur(paths, (0, 0), _BLUR_CELLS).astype(np.float32, copy=False)
+        return blurred
+
+    @cached_property
+    def cost_to_go(self) -> CostToGo:
+        """Return the cost-to-go round static obstacles, more costly where movers will pass."""
+        return cost_to_go(self.static, self.goal, self.clear_m, visited=self.visited)
+
+    def clearance_along(self, poses: Pose, limits: RobotLimits, extra_mover_margin_m: float = 0.0) -> Floats:
+        """Return (N, T + 1) the clearance in metres of the footprint at poses (N, T + 1, 3), every DT_S.
+
+        Args:
+            poses: in the present ego frame.
+            limits: the robot. Its body keeps away from static obstacles, the circle round it from movers.
+            extra_mover_margin_m: subtracted from the clearance from movers.
+
+        Returns:
+            The smaller of both clearances; negative where they overlap.
         """
-        beside = room_beside(self.standing, poses, limits)
+        static_m = body_clearance(self.static, poses, limits)
         iy, ix = cells_of(poses[..., :2])
-        cell = frames_at(poses.shape[1]) * EGO_GRID.cells**2 + iy * EGO_GRID.cells + ix
-        room: Floats = np.minimum(self.movers_m.reshape(-1)[cell] - (limits.radius_m + more_m), beside)
-        return room
+        cell = nearest_frames(poses.shape[1]) * EGO_GRID.cells**2 + iy * EGO_GRID.cells + ix
+        mover_m = self.movers_m.reshape(-1)[cell] - (limits.radius_m + extra_mover_margin_m)
+        smaller: Floats = np.minimum(mover_m, static_m)
+        return smaller
+
+    @cached_property
+    def _has_movers(self) -> bool:
+        return bool(self.movers[0].any())
 
 
-def room_beside(standing: LocalMap, poses: Floats, limits: RobotLimits) -> Floats:
-    """Return (..., T) the room in metres between what stands and the body at poses (..., T, 3)."""
-    if limits.discs_m == (0.0,):
-        alone: Floats = standing.clearance_along(poses[..., :2]) - limits.body_radius_m
-        return alone
-    cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
-    discs = (np.stack([poses[..., 0] + x * cos, poses[..., 1] + x * sin], axis=-1) for x in limits.discs_m)
-    room: Floats = np.minimum.reduce([standing.clearance_along(disc) for disc in discs]) - limits.body_radius_m
-    return room
-
-
-def outlook(present: Tensor, motion: Tensor, points: Tensor | None = None) -> Outlook:
-    """Return the outlook.
+def outlook_of(frame: LatentFrame, goal: ArrayLike | None, clear_m: float) -> Outlook:
+    """Return the outlook of a frame.
 
     Args:
-        present: (2, 64, 64), occupied and observed free.
-        motion: (1 + H, 64, 64), what moves, now and at each imagined time: ``motion_forecast``.
-        points: (n, 2) in the ego frame, what was hit; None: only the cells are known.
+        frame: encoded scene; it carries the present frame and the motion forecast.
+        goal: (2,) or (3,) position in ``frame.frame_id``; None: there is no goal.
+        clear_m: clearance that the way to the goal keeps from static obstacles, from the robot's centre.
     """
-    seen = local_map(present, points)
-    now, *ahead = motion >= 0.5
-    if not now.any():
-        nobody_m = np.broadcast_to(clearance(now), (1 + len(ahead), *now.shape))
-        return Outlook(seen, seen, nobody_m, np.zeros(now.shape, np.float32))
-    movers_m = np.stack([clearance(moved) for moved in (now, *ahead)])
-    return Outlook(seen, without(seen, now), movers_m, _crossed(np.stack(ahead)))
+    if goal is not None:
+        goal = relative(frame.pose, np.append(np.asarray(goal, np.float64)[:2], 0.0))[:2]
+    seen = local_map(present_frame(frame.tensor), frame.obstacles)
+    return Outlook(seen=seen, movers=motion_frames(frame.tensor) >= 0.5, goal=goal, clear_m=clear_m)
 
 
-def _crossed(ahead: NDArray[np.bool_]) -> Tensor:
-    """Return (64, 64) 1 where movers come by, falling to 0 beside their ways."""
-    ways = cv2.dilate(ahead.any(axis=0).astype(np.float32), np.ones((3, 3), np.uint8))
-    soft: Tensor = cv2.GaussianBlur(ways, (0, 0), _SOFT_CELLS).astype(np.float32, copy=False)
-    return soft
+def body_clearance(static: LocalMap, poses: Pose, limits: RobotLimits) -> Floats:
+    """Return (..., T) the clearance in metres between the body and static obstacles at poses (..., T, 3)."""
+    if limits.discs_m == (0.0,):
+        of_circle: Floats = static.clearance_along(poses[..., :2]) - limits.body_radius_m
+        return of_circle
+    cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
+    discs = (np.stack([poses[..., 0] + x * cos, poses[..., 1] + x * sin], axis=-1) for x in limits.discs_m)
+    of_discs: Floats = np.minimum.reduce([static.clearance_along(disc) for disc in discs]) - limits.body_radius_m
+    return of_discs
 
 
-def frames_at(poses: int) -> NDArray[np.intp]:
-    """Return (poses,) the frame nearest in time to each pose: 0 the present one, k the k-th forecast one."""
+def nearest_frames(poses: int) -> NDArray[np.intp]:
+    """Return (poses,) the frame nearest in time to each pose: 0 the present one, k the k-th imagined one."""
     frame = np.floor(np.arange(poses) * DT_S / tensors.HORIZON_STEP_S + 0.5).astype(np.intp)
     return np.minimum(frame, tensors.HORIZON_STEPS)

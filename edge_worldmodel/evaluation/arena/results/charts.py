@@ -24,7 +24,7 @@ _PLANNERS = {
 
 
 def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a picture of how often each planner arrives and touches something on every scenario, with intervals."""
+    """Return a chart of success and contact of each planner on every scenario, with intervals, as a PNG data URL."""
     planners = list(dict.fromkeys(name for figures in results.values() for name in figures))
     figure, axes = plt.subplots(
         1, 2, figsize=(13, len(results) * (0.16 * len(planners) + 0.12) + 1.0), layout="constrained", sharey=True
@@ -62,14 +62,15 @@ def _shares(axis: Any, results: Mapping[str, Mapping[str, Any]], planners: Seque
 
 
 def overview(planners: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a picture of the endings with their intervals, times to the goal, and nearest gaps of all planners."""
+    """Return a chart of the endings, times to the goal and clearances of all planners, as a PNG data URL."""
     names = list(planners)
     figure, axes = plt.subplots(1, 3, figsize=(13, 0.5 * len(names) + 1.6), layout="constrained", sharey=True)
+    figure.get_layout_engine().set(wspace=0.06)
     try:
         _endings(axes[0], planners)
         for axis, key, title in (
             (axes[1], "time_s", "time to the goal [s]"),
-            (axes[2], "min_distance_m", "smallest gap [m]"),
+            (axes[2], "min_distance_m", "clearance [m]"),
         ):
             _spread(axis, names, [_values(rows, name, key) for name in names], title)
         axes[0].set_yticks(range(len(names)), names)
@@ -87,8 +88,8 @@ def data_url(figure: Any) -> str:
 
 
 def _values(rows: Sequence[Mapping[str, Any]], planner: str, key: str) -> np.ndarray[Any, Any]:
-    mine = (row for row in rows if row["planner"] == planner and (key != "time_s" or row["ending"] == "success"))
-    return np.array([row[key] for row in mine if row[key] is not None], float)
+    chosen = (row for row in rows if row["planner"] == planner and (key != "time_s" or row["ending"] == "success"))
+    return np.array([row[key] for row in chosen if row[key] is not None], float)
 
 
 def _endings(axis: Any, planners: Mapping[str, Any]) -> None:
@@ -105,7 +106,7 @@ def _endings(axis: Any, planners: Mapping[str, Any]) -> None:
     axis.set_xlim(0, 1.02)
     axis.set_xticks(np.linspace(0, 1, 5))
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_title("endings, with the interval of success", fontsize=10)
+    axis.set_title("endings, with the 95 % interval of success", fontsize=10)
     axis.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
 
@@ -113,7 +114,7 @@ def _spread(axis: Any, names: Sequence[str], values: Sequence[np.ndarray[Any, An
     for i in range(len(names)):
         if len(values[i]):
             jitter = np.linspace(-0.18, 0.18, len(values[i]))
-            axis.plot(values[i], i + jitter, "o", color="#4a78b5", alpha=0.45, markersize=4, markeredgewidth=0)
+            axis.plot(values[i], i + jitter, "o", color="#4a78b5", alpha=0.6, markersize=5, markeredgewidth=0)
             axis.plot([np.median(values[i])] * 2, [i - 0.3, i + 0.3], color="black", linewidth=1.8)
     if not any(len(found) for found in values):
         axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", color="#59636e")

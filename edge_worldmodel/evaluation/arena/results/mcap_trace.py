@@ -27,12 +27,12 @@ _LATCHED = "- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n"
 
 @lru_cache(maxsize=1)
 def _store() -> Any:
-    """Return the definitions; rosbags compiles each message when it is first used, which is not for free."""
+    """Return the message definitions, made once: rosbags compiles each message at its first use."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
 class _Messages:
-    """Makes messages of the ROS 2 Jazzy definitions that rosbags brings."""
+    """Makes messages from the ROS 2 Jazzy definitions in rosbags."""
 
     def __init__(self) -> None:
         self.store = _store()
@@ -64,7 +64,7 @@ class _Messages:
         return self.make("geometry_msgs/Twist", linear=linear, angular=angular)
 
     def transform(self, stamp_ns: int, parent: str, child: str, pose: Any, z_m: float = 0.0) -> Any:
-        """Return the TransformStamped of a pose (3,) in its parent frame, ``z_m`` above its plane."""
+        """Return a TransformStamped from a pose (3,) in its parent frame and a height ``z_m``."""
         transform = self.make(
             "geometry_msgs/Transform", translation=self.vector(pose[0], pose[1], z_m),
             rotation=self.quaternion(float(pose[2])),
@@ -76,7 +76,15 @@ class _Messages:
 def write_mcap(path: Path, trace: Trace, case: EpisodeCase) -> None:
     """Write the scans, odometry, transforms, commands, people and walls of an episode.
 
-    Frames: map (the world), odom (origin at the start), base_link, scan. Raises OSError if it cannot be written.
+    Frames: map (the world frame), odom (origin at the start), base_link, scan.
+
+    Args:
+        path: file to write.
+        trace: the episode.
+        case: its world, with the robot and its goal.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     messages = _Messages()
     with McapFile(path, messages.definition) as file:
@@ -113,7 +121,7 @@ def _send_moment(
     send: Send, messages: _Messages, trace: Trace, moment: int, mount: ScannerSpec, radii_m: Floats
 ) -> None:
     stamp_ns, odometry = int(trace.stamps_ns[moment]), trace.odometry[moment]
-    # The true pose in the world, told as where odom is: the two differ by the error of the odometry.
+    # map to odom is chosen so that base_link has its true pose; it contains the error of the odometry.
     to_odom = compose(trace.poses[moment], relative(odometry, np.zeros(3)))
     moved = [
         messages.transform(stamp_ns, "map", "odom", to_odom),
@@ -147,23 +155,29 @@ def _send_moment(
 
 
 def _solid(messages: _Messages, stamp_ns: int, index: int, solid: Solid) -> Any:
-    what = ("world", index, _GREY)
+    identity = ("world", index, _GREY)
     if isinstance(solid, Cylinder):
-        return _cylinder(messages, stamp_ns, what, (solid.x_m, solid.y_m, 0.0), solid.radius_m, solid.height_m)
+        return _cylinder(messages, stamp_ns, identity, (solid.x_m, solid.y_m, 0.0), solid.radius_m, solid.height_m)
     size = (solid.length_m, solid.width_m, solid.height_m)
-    return _marker(messages, stamp_ns, what, (solid.x_m, solid.y_m, solid.yaw_rad), 1, size)
+    return _marker(messages, stamp_ns, identity, (solid.x_m, solid.y_m, solid.yaw_rad), 1, size)
 
 
 def _cylinder(
-    messages: _Messages, stamp_ns: int, what: tuple[str, int, Any], pose: Any, radius_m: float, height_m: float
+    messages: _Messages, stamp_ns: int, identity: tuple[str, int, Any], pose: Any, radius_m: float, height_m: float
 ) -> Any:
-    return _marker(messages, stamp_ns, what, pose, 3, (2 * radius_m, 2 * radius_m, height_m))
+    return _marker(messages, stamp_ns, identity, pose, 3, (2 * radius_m, 2 * radius_m, height_m))
 
 
 def _marker(
-    messages: _Messages, stamp_ns: int, what: tuple[str, int, Any], pose: Any, shape: int, size: Any, action: int = 0
+    messages: _Messages,
+    stamp_ns: int,
+    identity: tuple[str, int, Any],
+    pose: Any,
+    shape: int,
+    size: Any,
+    action: int = 0,
 ) -> Any:
-    namespace, number, colour = what
+    namespace, number, colour = identity
     red, green, blue, alpha = colour
     return messages.make(
         "visualization_msgs/Marker", header=messages.header(stamp_ns, "map"), ns=namespace, id=number, type=shape,

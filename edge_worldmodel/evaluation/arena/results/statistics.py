@@ -41,7 +41,7 @@ def bootstrap(values: Floats) -> tuple[float, float]:
 
 
 def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tuple[float, float]]:
-    """Return the mean difference of paired hits (the same episodes), with its bootstrap interval."""
+    """Return the mean difference of paired successes (same episodes) and its bootstrap interval."""
     change = np.asarray(ours, float) - np.asarray(theirs, float)
     return float(change.mean()), bootstrap(change)
 
@@ -49,9 +49,8 @@ def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tup
 def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     """Return the figures of one planner on one scenario.
 
-    Shares count all episodes, ``avoidable_contact`` those with a contact that braking could have avoided; ``time_s``
-    and ``path_m`` are means over the successful ones, everything else means over all. ``ci95`` holds
-    Wilson intervals of shares and bootstrap intervals of means.
+    Endings and ``avoidable_contact`` are shares of all episodes; ``time_s`` and ``path_m`` are means over successful
+    episodes, the others means over all. ``ci95`` holds Wilson intervals of shares and bootstrap intervals of means.
     """
     count = len(outcomes)
     figures: dict[str, Any] = {}
@@ -63,15 +62,15 @@ def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     avoidable = sum(o.avoidable == 1.0 for o in outcomes)
     figures["avoidable_contact"] = avoidable / count if count else math.nan
     intervals["avoidable_contact"] = wilson(avoidable, count)
-    arrived = [o for o in outcomes if o.ending == "success"]
-    means: dict[str, list[float]] = {name: [getattr(o, name) for o in arrived] for name in ("time_s", "path_m")}
+    successful = [o for o in outcomes if o.ending == "success"]
+    means: dict[str, list[float]] = {name: [getattr(o, name) for o in successful] for name in ("time_s", "path_m")}
     for name in ("min_distance_m", "person_distance_m", "intrusion_s", "jerk", "score"):
         means[name] = [getattr(o, name) for o in outcomes]
     for name, listed in means.items():
         values = np.array([v for v in listed if math.isfinite(v)])
         figures[name] = float(values.mean()) if len(values) else math.nan
         intervals[name] = bootstrap(values)
-    p50_s, p99_s = tick_quantiles(_together(outcomes), (0.5, 0.99))
+    p50_s, p99_s = tick_quantiles(_summed_bins(outcomes), (0.5, 0.99))
     figures["tick_s"] = {"p50": p50_s, "p99": p99_s}
     figures["episodes"] = count
     figures["touched"] = dict(sorted(Counter(o.touched for o in outcomes if o.touched).items()))
@@ -84,7 +83,7 @@ def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     return plain({**figures, "ci95": intervals})
 
 
-def _together(outcomes: Sequence[EpisodeOutcome]) -> dict[str, int]:
+def _summed_bins(outcomes: Sequence[EpisodeOutcome]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         counts.update(outcome.tick_bins)
@@ -92,7 +91,7 @@ def _together(outcomes: Sequence[EpisodeOutcome]) -> dict[str, int]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON knows it: tuples as lists, what is not finite as None."""
+    """Return the value with plain JSON types: tuples as lists, numbers that are not finite as None."""
     if isinstance(value, dict):
         return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):

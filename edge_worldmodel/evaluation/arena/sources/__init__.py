@@ -1,4 +1,4 @@
-"""The kinds of scenario, each with the module that makes its worlds."""
+"""Kinds of scenarios; each has a function make_<kind> in one of these modules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = tuple(_MODULES)
 
 
 def make_source(kind: str) -> MakeSource:
-    """Return what reads the keys of a kind and makes its source."""
+    """Return the function that reads the keys of a kind and makes its source."""
     module = import_module(f"{__name__}.{_MODULES[kind]}")
     make: MakeSource = getattr(module, f"make_{kind}")
     return make

@@ -1,4 +1,4 @@
-"""BARN: static worlds of small cylinders, made for comparing planners (Perille et al., SSRR 2020)."""
+"""BARN: static worlds of small cylinders for benchmarks of navigation (Perille et al., SSRR 2020)."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _DAMAGED = (
 
 
 class BarnSource:
-    """The worlds of .npz files, in an order shuffled by the seed."""
+    """Worlds of .npz files in a random order."""
 
     def __init__(self, paths: Sequence[Path], inputs: SourceInputs) -> None:
-        """Check every world of the files; those that cannot be used are named in ``skipped``."""
+        """Check every world of the files; unusable ones are listed in ``skipped``."""
         self._inputs = inputs
         self.skipped: list[Skipped] = []
         self._worlds: list[tuple[str, Floats, Floats]] = []
         for path in paths:
             self._load(path)
         if not self._worlds:
-            reasons = "; ".join(f"{entry.what}: {entry.why}" for entry in self.skipped[:3])
+            reasons = "; ".join(f"{entry.subject}: {entry.reason}" for entry in self.skipped[:3])
             raise ScenarioError(f"no usable BARN world ({len(self.skipped)} damaged: {reasons})")
         self.digest = hashlib.sha256(b"".join(o.tobytes() + w.tobytes() for _, o, w in self._worlds)).hexdigest()
 
@@ -61,17 +61,17 @@ class BarnSource:
         with arrays:
             for name in names:
                 try:
-                    obstacles, way = read_world(arrays, name)
+                    obstacles, path_cells = read_world(arrays, name)
                     self._world(name, obstacles)
                 except _DAMAGED as error:  # noqa: PERF203
                     self.skipped.append(Skipped(f"{path.name}: world {name}", str(error)))
                 else:
-                    self._worlds.append((name, obstacles, way))
+                    self._worlds.append((name, obstacles, path_cells))
 
     def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
-        """Return the world of an episode; nothing but the choice of the world is random."""
-        name, obstacles, way = self._worlds[shuffled(len(self._worlds), index, self._inputs.seed)]
-        return DrawnWorld(self._world(name, obstacles), f"world {name}", path_length_m(way))
+        """Return the world of an episode; only the choice of the world is random."""
+        name, obstacles, path_cells = self._worlds[shuffled(len(self._worlds), index, self._inputs.seed)]
+        return DrawnWorld(self._world(name, obstacles), f"world {name}", path_length_m(path_cells))
 
     def _world(self, name: str, obstacles: Floats) -> World:
         solids = tuple(Cylinder(x, y, r, _HEIGHT_M) for x, y, r in obstacles.tolist())
@@ -79,10 +79,11 @@ class BarnSource:
         return World(f"barn{name}", 0, _BOUNDS, solids, robots=(robot,), step_s=STEP_S)
 
 
-def path_length_m(way: Floats) -> float:
-    """Return the length of a reference path (n, 2) of columns and rows, from the start to the goal, as BARN counts."""
-    x = way[:, 0] * _CELL_M - _CELL_M / 2 - 30 * _CELL_M
-    y = way[:, 1] * _CELL_M + _CELL_M / 2 + 5.0
+def path_length_m(path_cells: Floats) -> float:
+    """Return the length in metres of a reference path (n, 2) of columns and rows, from start to goal."""
+    # Column 30 is at x = 0 and the first row at y = 5 m, up to half a cell.
+    x = path_cells[:, 0] * _CELL_M - _CELL_M / 2 - 30 * _CELL_M
+    y = path_cells[:, 1] * _CELL_M + _CELL_M / 2 + 5.0
     points = np.concatenate(([START[:2]], np.stack([x, y], axis=-1), [GOAL[:2]]))
     return float(np.hypot(*np.diff(points, axis=0).T).sum())
 
@@ -99,15 +100,15 @@ def read_world(arrays: Mapping[str, Floats], name: str) -> tuple[Floats, Floats]
     return obstacles, _numbers(arrays[f"path_{name}"], 2, "path")
 
 
-def _numbers(array: Floats, columns: int, what: str) -> Floats:
+def _numbers(array: Floats, columns: int, name: str) -> Floats:
     values = np.asarray(array, np.float64)
     if values.ndim != 2 or values.shape[1] != columns or not len(values):
-        raise ValueError(f"{what} of shape {values.shape}: expected (n, {columns})")
+        raise ValueError(f"{name} of shape {values.shape}: expected (n, {columns})")
     if not np.isfinite(values).all() or np.abs(values).max() > 1e3:
-        raise ValueError(f"{what} holds a value that cannot be a position")
+        raise ValueError(f"{name} holds values that are not finite or beyond 1 km")
     return values
 
 
 def make_barn(fields: Fields, inputs: SourceInputs) -> BarnSource:
-    """Return the worlds of the files that --worlds (or ``worlds:``) names."""
+    """Make the source from the files that --worlds (or ``worlds:``) names."""
     return BarnSource(data_files(inputs, fields, ".npz", "obs_<i>, path_<i>"), inputs)

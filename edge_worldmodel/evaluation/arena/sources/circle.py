@@ -1,4 +1,4 @@
-"""The circle of CrowdNav (Chen et al., ICRA 2019): everybody walks to the opposite side, and nobody sees the robot."""
+"""The circle crossing of CrowdNav (Chen et al., ICRA 2019): people walk to the opposite side and ignore the robot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRIES = 1000
 
 
 class CircleSource:
-    """People at random angles, moved by up to half a metre in x and y, as in CrowdNav's circle_crossing."""
+    """People at random angles on a circle with up to 0.5 m of noise in x and y, as CrowdNav's circle_crossing."""
 
     skipped: tuple[Skipped, ...] = ()
 
@@ -40,11 +40,10 @@ class CircleSource:
         taken = [(np.array(start[:2]), np.array(goal[:2]))]
         people = []
         for _ in range(int(rng.integers(self._people[0], self._people[1] + 1))):
-            place = self._place(rng, taken)
-            taken.append((place, -place))
-            people.append(
-                Person((place[0], place[1]), ((-place[0], -place[1]),), speed_mps=_SPEED_MPS, radius_m=_RADIUS_M)
-            )
+            person_start = self._start(rng, taken)
+            taken.append((person_start, -person_start))
+            x, y = person_start
+            people.append(Person((x, y), ((-x, -y),), speed_mps=_SPEED_MPS, radius_m=_RADIUS_M))
         world = World(
             name=f"circle{index}",
             seed=0,
@@ -56,17 +55,17 @@ class CircleSource:
         )
         return DrawnWorld(world, f"{len(people)} people", 2 * r)
 
-    def _place(self, rng: np.random.Generator, taken: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    def _start(self, rng: np.random.Generator, taken: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         for _ in range(_TRIES):
             angle, noise = rng.uniform(0, 2 * np.pi), (rng.uniform(size=2) - 0.5) * _SPEED_MPS
-            place = self._circle_m * np.array([np.cos(angle), np.sin(angle)]) + noise
+            point = self._circle_m * np.array([np.cos(angle), np.sin(angle)]) + noise
             least_m = 2 * _RADIUS_M + _APART_M
-            gaps = [min(np.hypot(*(place - a)), np.hypot(*(-place - b))) for a, b in taken]
+            gaps = [min(np.hypot(*(point - a)), np.hypot(*(-point - b))) for a, b in taken]
             if min(gaps) >= least_m:
-                return np.asarray(place)
-        raise ScenarioError(f"no room for so many people on a circle of {self._circle_m} m; ask for fewer")
+                return np.asarray(point)
+        raise ScenarioError(f"so many people do not fit on a circle of {self._circle_m} m; choose fewer")
 
 
 def make_circle(fields: Fields, inputs: SourceInputs) -> CircleSource:
-    """Return the circle."""
+    """Make the source."""
     return CircleSource(fields, inputs)

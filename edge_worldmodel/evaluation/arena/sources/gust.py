@@ -12,7 +12,7 @@ from edge_worldmodel.evaluation.arena.source import (
     SourceInputs,
     scatter,
     span,
-    straight_m,
+    straight_distance_m,
     whole_range,
 )
 from edge_worldmodel.sim.fields import Fields
@@ -31,9 +31,9 @@ class GustSource:
     skipped: tuple[Skipped, ...] = ()
 
     def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
-        """Read how many pillars stand how far apart, and how strong the wind is."""
+        """Read number and distance of the pillars and the strength of the wind."""
         if inputs.robot.kind != "quadrotor":
-            raise ScenarioError(f"robot {inputs.robot.name}: gust needs one of kind quadrotor")
+            raise ScenarioError(f"robot {inputs.robot.name}: scenario kind gust needs a robot of kind quadrotor")
         self._robot = inputs.robot
         self._pillars = whole_range(fields, "pillars", (8, 14), 40)
         self._radii_m = span(fields, "radius", (0.15, 0.35))
@@ -59,9 +59,9 @@ class GustSource:
         robot = RobotPlacement(self._robot, start, goal)
         world = World(f"gust{index}", 0, bounds, solids, robots=(robot,), step_s=STEP_S, wind=wind)
         label = f"{count} pillars, wind {wind.mean_mps:.1f} m/s, gusts of {wind.gust_mps:.1f} m/s"
-        return DrawnWorld(world, label, straight_m(start, goal))
+        return DrawnWorld(world, label, straight_distance_m(start, goal))
 
 
 def make_gust(fields: Fields, inputs: SourceInputs) -> GustSource:
-    """Return the pillars in the wind."""
+    """Make the source."""
     return GustSource(fields, inputs)

@@ -1,4 +1,4 @@
-"""Sudden step-outs: somebody hidden behind a pillar steps into the robot's way when it comes near."""
+"""Sudden step-outs: a person hidden behind a screen steps into the robot's way when it comes near."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_worldmodel.evaluation.arena.source import (
     Skipped,
     SourceInputs,
     span,
-    straight_m,
+    straight_distance_m,
     whole_range,
 )
 from edge_worldmodel.sim.fields import Fields
@@ -24,12 +24,12 @@ _RADIUS_M = 0.25
 
 
 class StepoutSource:
-    """A passage with screens along its sides; behind some of them somebody waits."""
+    """A passage with screens along its sides and people waiting behind some of them."""
 
     skipped: tuple[Skipped, ...] = ()
 
     def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
-        """Read how many step out, how fast, and when."""
+        """Read how many people step out, how fast, and at which distance of the robot."""
         self._count = inputs.people or whole_range(fields, "people", (1, 3), len(_SPOTS_M))
         self._speeds_mps = span(fields, "speeds", (1.0, 1.8))
         self._trigger_m = span(fields, "trigger", (1.8, 3.0))
@@ -45,7 +45,7 @@ class StepoutSource:
         for i, spot_m in enumerate(_SPOTS_M):
             side = float(rng.choice([-1.0, 1.0]))
             x = spot_m + rng.uniform(-0.5, 0.5)
-            # Seen from the robot's side the screen covers whoever stands behind it.
+            # The screen hides the person behind it from an approaching robot.
             solids.append(Box(x - 0.45, side * (_HALF_WIDTH_M - 0.6), 0.15, 1.2, height_m=_HEIGHT_M))
             if i in hiding:
                 people.append(self._person(x, side, rng))
@@ -54,7 +54,7 @@ class StepoutSource:
         robot = RobotPlacement(self._inputs.robot, start, goal)
         crowd = CrowdSpec("waypoints", reacts_to_robot=False)
         world = World(f"stepout{index}", 0, bounds, tuple(solids), tuple(people), crowd, (robot,), STEP_S)
-        return DrawnWorld(world, f"{count} step out", straight_m(start, goal))
+        return DrawnWorld(world, f"{count} step out", straight_distance_m(start, goal))
 
     def _person(self, x: float, side: float, rng: np.random.Generator) -> Person:
         begin = (x, side * (_HALF_WIDTH_M - 0.4))
@@ -65,5 +65,5 @@ class StepoutSource:
 
 
 def make_stepout(fields: Fields, inputs: SourceInputs) -> StepoutSource:
-    """Return the passage."""
+    """Make the source."""
     return StepoutSource(fields, inputs)

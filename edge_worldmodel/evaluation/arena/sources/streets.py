@@ -1,4 +1,4 @@
-"""Drawn places with people who heed each other: an open square, a corridor, a crossing and a doorway."""
+"""Random squares, corridors, crossings and doorways with people who avoid each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_worldmodel.evaluation.arena.source import (
     heading_to,
     scatter,
     span,
-    straight_m,
+    straight_distance_m,
     whole_range,
 )
 from edge_worldmodel.sim.fields import Fields
@@ -27,14 +27,14 @@ Bounds = tuple[float, float, float, float]
 
 _WALL_M = 0.2
 _HEIGHT_M = 2.0
-_FREE_AROUND_ROBOT_M = 1.5
+_CLEAR_OF_ROBOT_M = 1.5
 _APART_M = 0.7
 _RADII_M = (0.2, 0.3)
 
 
 @dataclass(frozen=True)
 class StreetPlan:
-    """Where things stand and may be: ``areas`` are the rectangles people start and turn in, in this order."""
+    """The plan of one world; ``areas`` are pairs of rectangles between which people walk."""
 
     bounds: Bounds
     solids: tuple[Solid, ...]
@@ -44,12 +44,12 @@ class StreetPlan:
 
 
 class StreetSource:
-    """Draws a place, and people who walk to and fro between two areas of it."""
+    """Draws a plan, and people who walk to and fro between two areas of it."""
 
     skipped: tuple[Skipped, ...] = ()
 
     def __init__(self, fields: Fields, inputs: SourceInputs, people: tuple[int, int], layout: Layout) -> None:
-        """Read what all of these kinds have in common."""
+        """Read the keys that all of these kinds have."""
         drawn = whole_range(fields, "people", people)
         self._count = inputs.people or drawn
         self._speeds_mps = span(fields, "speeds", (0.6, 1.4))
@@ -58,44 +58,44 @@ class StreetSource:
 
     def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
-        place = self._layout(rng)
-        solids = place.solids + enclosure(place.bounds, _WALL_M, _HEIGHT_M)
+        plan = self._layout(rng)
+        solids = plan.solids + enclosure(plan.bounds, _WALL_M, _HEIGHT_M)
         count = int(rng.integers(self._count[0], self._count[1] + 1))
-        start = (*place.start, heading_to(place.start, place.goal))
+        start = (*plan.start, heading_to(plan.start, plan.goal))
         world = World(
             name=f"drawn{index}",
             seed=0,
-            bounds=place.bounds,
+            bounds=plan.bounds,
             solids=solids,
-            people=self._people(place, solids, count, rng),
+            people=self._people(plan, solids, count, rng),
             crowd=CrowdSpec("jupedsim", self._reacts),
-            robots=(RobotPlacement(self._robot, start, (*place.goal, 0.0)),),
+            robots=(RobotPlacement(self._robot, start, (*plan.goal, 0.0)),),
             step_s=STEP_S,
         )
-        return DrawnWorld(world, f"{count} people", straight_m(place.start, place.goal))
+        return DrawnWorld(world, f"{count} people", straight_distance_m(plan.start, plan.goal))
 
     def _people(
-        self, place: StreetPlan, solids: tuple[Solid, ...], count: int, rng: np.random.Generator
+        self, plan: StreetPlan, solids: tuple[Solid, ...], count: int, rng: np.random.Generator
     ) -> tuple[Person, ...]:
-        start = np.array(place.start)
+        start = np.array(plan.start)
 
         def free(points: Floats) -> Floats:
             away_m = np.hypot(*(points - start).T)
-            return np.asarray((clearance(solids, points) > _RADII_M[1] + 0.05) & (away_m > _FREE_AROUND_ROBOT_M))
+            return np.asarray((clearance(solids, points) > _RADII_M[1] + 0.05) & (away_m > _CLEAR_OF_ROBOT_M))
 
-        ways = rng.integers(len(place.areas), size=count)
+        ways = rng.integers(len(plan.areas), size=count)
         begin: list[Point] = [(0.0, 0.0)] * count
-        for way, (first, _) in enumerate(place.areas):
+        for way, (first, _) in enumerate(plan.areas):
             mine = np.flatnonzero(ways == way)
             others = np.array([begin[i] for i in range(count) if ways[i] < way]).reshape(-1, 2)
 
             def free_of(points: Floats, others: Floats = others) -> Floats:
-                return np.logical_and(free(points), _away_from(others, points))
+                return np.logical_and(free(points), _far_from(others, points))
 
             spots = scatter(rng, len(mine), first, _APART_M, free_of)
             for i, spot in zip(mine, spots.tolist(), strict=True):
                 begin[i] = (spot[0], spot[1])
-        return tuple(self._person(begin[i], place.areas[ways[i]], free, rng) for i in range(count))
+        return tuple(self._person(begin[i], plan.areas[ways[i]], free, rng) for i in range(count))
 
     def _person(
         self, begin: Point, way: tuple[Bounds, Bounds], free: Callable[[Floats], Floats], rng: np.random.Generator
@@ -108,8 +108,8 @@ class StreetSource:
 Layout = Callable[[np.random.Generator], StreetPlan]
 
 
-def _away_from(others: Floats, points: Floats) -> Floats:
-    """Tell which points (n, 2) are far enough from all others (m, 2)."""
+def _far_from(others: Floats, points: Floats) -> Floats:
+    """Tell which points (n, 2) are far enough from all others (m, 2), as (n,) bool."""
     if not len(others):
         return np.ones(len(points), bool)
     away_m = np.hypot(*np.moveaxis(points[:, None] - others, -1, 0))
@@ -117,11 +117,11 @@ def _away_from(others: Floats, points: Floats) -> Floats:
 
 
 def make_crowd(fields: Fields, inputs: SourceInputs) -> StreetSource:
-    """Return an open square that people cross in all directions."""
+    """Make an open square that people cross in all directions."""
     half_m = fields.number("size", 14.0, minimum=6.0, maximum=100.0) / 2
 
     def layout(rng: np.random.Generator) -> StreetPlan:
-        """Draw the walls, the robot's way and where people come from and go to."""
+        """Draw the walls, the robot's start and goal, and the areas of the people."""
         reach_m = half_m - 1.0
         start, goal = (-reach_m, rng.uniform(-2, 2)), (reach_m, rng.uniform(-2, 2))
         inner = (-half_m + 0.5, -half_m + 0.5, half_m - 0.5, half_m - 0.5)
@@ -131,12 +131,12 @@ def make_crowd(fields: Fields, inputs: SourceInputs) -> StreetSource:
 
 
 def make_corridor(fields: Fields, inputs: SourceInputs) -> StreetSource:
-    """Return a corridor with people coming towards the robot and walking along with it."""
+    """Make a corridor with people who walk in both directions."""
     half_m = fields.number("length", 16.0, minimum=8.0, maximum=100.0) / 2
     widths_m = span(fields, "width", (2.2, 3.6))
 
     def layout(rng: np.random.Generator) -> StreetPlan:
-        """Draw the walls, the robot's way and where people come from and go to."""
+        """Draw the walls, the robot's start and goal, and the areas of the people."""
         w = rng.uniform(*widths_m) / 2
         side_m = max(w - 0.8, 0.0)
         start, goal = (-half_m + 1.0, rng.uniform(-side_m, side_m)), (half_m - 1.0, rng.uniform(-side_m, side_m))
@@ -147,12 +147,12 @@ def make_corridor(fields: Fields, inputs: SourceInputs) -> StreetSource:
 
 
 def make_crossing(fields: Fields, inputs: SourceInputs) -> StreetSource:
-    """Return two corridors that cross; people come from all four arms."""
+    """Make two corridors that cross; people come from all four arms."""
     half_m = fields.number("length", 14.0, minimum=8.0, maximum=100.0) / 2
     widths_m = span(fields, "width", (2.6, 4.0))
 
     def layout(rng: np.random.Generator) -> StreetPlan:
-        """Draw the walls, the robot's way and where people come from and go to."""
+        """Draw the walls, the robot's start and goal, and the areas of the people."""
         w = rng.uniform(*widths_m) / 2
         block_m = half_m - w
         centre_m = w + block_m / 2
@@ -167,12 +167,12 @@ def make_crossing(fields: Fields, inputs: SourceInputs) -> StreetSource:
 
 
 def make_doorway(fields: Fields, inputs: SourceInputs) -> StreetSource:
-    """Return two rooms and one door, which people come through while the robot wants to."""
+    """Make two rooms and one door that the robot and the people pass through."""
     half_m = fields.number("length", 10.0, minimum=6.0, maximum=100.0) / 2
     doors_m = span(fields, "door", (1.0, 1.5))
 
     def layout(rng: np.random.Generator) -> StreetPlan:
-        """Draw the walls, the robot's way and where people come from and go to."""
+        """Draw the walls, the robot's start and goal, and the areas of the people."""
         h, at_m, door_m = 3.0, rng.uniform(-1.5, 1.5), rng.uniform(*doors_m)
         walls = (
             segment((0.0, -h), (0.0, at_m - door_m / 2), _WALL_M, _HEIGHT_M),

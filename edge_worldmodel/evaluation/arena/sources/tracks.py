@@ -1,4 +1,4 @@
-"""Replayed pedestrian tracks (ETH/UCY text format): the robot crosses a scene of people who cannot see it."""
+"""Recorded pedestrian tracks (ETH/UCY text format); the replayed people do not react to the robot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_worldmodel.evaluation.arena.source import (
     heading_to,
     shuffled,
     span,
-    straight_m,
+    straight_distance_m,
 )
 from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.fields import Fields
@@ -30,7 +30,7 @@ from edge_worldmodel.training.data.tracks import interpolate, obstacles_beside, 
 
 _RADII_M = (0.2, 0.28)
 _AROUND_M = 3.0
-_CLEAR_PEOPLE_M = 1.0
+_CLEAR_OF_PEOPLE_M = 1.0
 _CLEAR_S = 1.0
 _TRIES = 400
 _WALL_M = 0.1
@@ -39,7 +39,7 @@ _HEIGHT_M = 2.0
 
 @dataclass(frozen=True)
 class RecordedScene:
-    """A recording: positions (T, n, 2) every 0.1 s, NaN while absent, and the walls of the place."""
+    """A recording: positions (T, n, 2) every 0.1 s, NaN while absent, and the walls."""
 
     name: str
     positions: Floats
@@ -47,10 +47,10 @@ class RecordedScene:
 
 
 class TracksSource:
-    """Crossings of the recorded scenes at random times, between random points where people walk."""
+    """Drives through recorded scenes at random times, between random points where people walked."""
 
     def __init__(self, folder: Path, fields: Fields, inputs: SourceInputs) -> None:
-        """Read every track file of the folder; those that cannot be used are named in ``skipped``."""
+        """Read every track file of the folder; unusable ones are listed in ``skipped``."""
         self._distance_m = span(fields, "distance", (8.0, 12.0))
         self._inputs = inputs
         self.skipped: list[Skipped] = []
@@ -79,14 +79,14 @@ class TracksSource:
             if ends is not None:
                 start, goal = ends
                 label = f"{scene.name} from {begin * TRACK_STEP_S:.1f} s, {window.shape[1]} people"
-                way_m = straight_m(start.tolist(), goal.tolist())
+                way_m = straight_distance_m(start.tolist(), goal.tolist())
                 return DrawnWorld(self._world(scene, window, start, goal, rng), label, way_m)
-        raise ScenarioError(f"{scene.name}: found no free way of {self._distance_m} m in {_TRIES} tries")
+        raise ScenarioError(f"{scene.name}: no free way of {self._distance_m} m found in {_TRIES} tries")
 
     def _start_and_goal(
         self, scene: RecordedScene, window: Floats, rng: np.random.Generator
     ) -> tuple[Floats, Floats] | None:
-        """Return a start clear of people for a second, and a goal, both where people walked; None: try again."""
+        """Return start and goal (2,) where people walked, the start clear of people for 1 s; None: try again."""
         walked = scene.positions[~np.isnan(scene.positions[..., 0])]
         start = walked[rng.integers(len(walked))]
         goal = start + rng.uniform(*self._distance_m) * _unit(rng.uniform(0, 2 * np.pi))
@@ -97,13 +97,13 @@ class TracksSource:
             return None
         soon = window[: int(_CLEAR_S / TRACK_STEP_S) + 1] - start
         nearest_m = np.nanmin(np.hypot(soon[..., 0], soon[..., 1]), initial=np.inf)
-        return None if nearest_m < _CLEAR_PEOPLE_M else (start, goal)
+        return None if nearest_m < _CLEAR_OF_PEOPLE_M else (start, goal)
 
     def _world(
         self, scene: RecordedScene, window: Floats, start: Floats, goal: Floats, rng: np.random.Generator
     ) -> World:
-        places = np.vstack([window[~np.isnan(window[..., 0])], start, goal])
-        low, high = places.min(axis=0) - _AROUND_M, places.max(axis=0) + _AROUND_M
+        points = np.vstack([window[~np.isnan(window[..., 0])], start, goal])
+        low, high = points.min(axis=0) - _AROUND_M, points.max(axis=0) + _AROUND_M
         radii = rng.uniform(*_RADII_M, size=(window.shape[1],))
         (x, y), (goal_x, goal_y) = start.tolist(), goal.tolist()
         robot = RobotPlacement(self._inputs.robot, (x, y, heading_to((x, y), (goal_x, goal_y))), (goal_x, goal_y, 0.0))
@@ -138,12 +138,14 @@ def _scene(path: Path) -> RecordedScene:
         solids += [segment((x0, y0), (x1, y1), _WALL_M, _HEIGHT_M) for x0, y0, x1, y1 in segments.tolist()]
         solids += [Cylinder(x, y, radius_m, _HEIGHT_M) for x, y, radius_m in discs.tolist()]
     if np.isnan(positions).all():
-        raise RecordingError(f"{path}: nobody is seen twice within a second; is the frame number in video frames?")
+        raise RecordingError(
+            f"{path}: no person is seen twice within a second; are the frame numbers those of the video?"
+        )
     return RecordedScene(path.stem, positions, tuple(solids))
 
 
 def make_tracks(fields: Fields, inputs: SourceInputs) -> TracksSource:
-    """Return the scenes of the folder that --tracks (or ``tracks:``) names."""
+    """Make the source from the folder that --tracks (or ``tracks:``) names."""
     folder = inputs.tracks or (Path(fields.text("tracks")) if "tracks" in fields else None)
     if folder is None:
         raise ScenarioError("scenario tracks needs recordings: give --tracks DIR (ETH/UCY text files)")

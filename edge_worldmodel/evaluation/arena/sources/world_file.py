@@ -1,4 +1,4 @@
-"""A world file of the simulator as a scenario: the same place every time, other randomness."""
+"""A world file of the simulator as a scenario: the same world in every episode, with other seeds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_worldmodel.evaluation.arena.source import DrawnWorld, ScenarioError, Skipped, SourceInputs, straight_m
+from edge_worldmodel.evaluation.arena.source import (
+    DrawnWorld,
+    ScenarioError,
+    Skipped,
+    SourceInputs,
+    straight_distance_m,
+)
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.world import load_world
 
 
 class WorldFileSource:
-    """One world; the seed of the episode decides noise and the ways of people."""
+    """One world; the seed of the episode changes noise and routes of people."""
 
     skipped: tuple[Skipped, ...] = ()
 
     def __init__(self, path: Path, inputs: SourceInputs) -> None:
-        """Read the file, and let the scenario's robot drive in it."""
+        """Read the file; the scenario's robot replaces the first robot of the world."""
         self._world = load_world(path)
         self.digest = path.read_text(encoding="utf-8")
         robots = self._world.robots
@@ -30,9 +36,9 @@ class WorldFileSource:
         """Return the world of an episode."""
         robot = self._world.robots[0]
         assert robot.goal is not None
-        return DrawnWorld(self._world, self._world.name, straight_m(robot.start, robot.goal))
+        return DrawnWorld(self._world, self._world.name, straight_distance_m(robot.start, robot.goal))
 
 
 def make_world(fields: Fields, inputs: SourceInputs) -> WorldFileSource:
-    """Return the world that ``file`` names."""
+    """Make the source from the world file that ``file`` names."""
     return WorldFileSource(Path(fields.text("file")), inputs)

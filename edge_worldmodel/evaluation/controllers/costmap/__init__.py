@@ -1,1 +1,1 @@
-"""What the baseline controllers know of the scene: costmap, clusters, guidance."""
+"""Perception of the baselines: costmap, tracked clusters, path to the goal."""

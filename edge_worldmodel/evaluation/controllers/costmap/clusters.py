@@ -1,7 +1,7 @@
-"""Tracks of what stands out in a scan: clusters of hits, followed by Kalman filters at constant velocity.
+"""Clusters of hits in a scan, tracked by Kalman filters with a constant-velocity model.
 
-The classic pipeline of leg and people trackers for planar scanners, in numpy alone: cluster, associate with the
-nearest track, filter. Used by MPPI with prediction and as a baseline of forecasts.
+The usual pipeline of people trackers for planar scanners: cluster, associate each cluster with the nearest track,
+filter. MPPI with prediction uses it.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from edge_worldmodel.core.types import Floats
 
 @dataclass(frozen=True)
 class ClusterConfig(Config):
-    """What counts as a cluster, as the same one, and as moving."""
+    """Thresholds of clustering, association and motion."""
 
     gap_m: float = param(0.25, "neighbouring hits farther apart belong to two clusters", minimum=0.01, maximum=2.0)
     max_range_m: float = param(8.0, "hits farther away are ignored", minimum=1.0, maximum=100.0)
     min_hits: int = param(3, "smaller clusters are ignored", minimum=1, maximum=100)
     max_size_m: float = param(0.9, "larger clusters are walls", minimum=0.1, maximum=5.0)
-    behind_m: float = param(0.12, "how far the middle lies behind what is seen", minimum=0.0, maximum=1.0)
-    gate_m: float = param(0.5, "farthest a cluster may lie from where its track is expected", minimum=0.05, maximum=3.0)
-    position_noise_m: float = param(0.06, "spread of measured middles", minimum=0.001, maximum=1.0)
-    acceleration_mps2: float = param(1.0, "spread of the accelerations of people", minimum=0.01, maximum=10.0)
-    lost_after_s: float = param(0.5, "a track that is not seen for longer ends", minimum=0.1, maximum=5.0)
-    confirmed_looks: int = param(4, "looks after which a track counts", minimum=1, maximum=100)
-    moving_mps: float = param(0.25, "slower tracks stand", minimum=0.0, maximum=3.0)
-    moved_m: float = param(0.2, "way within the last second that shows a real motion", minimum=0.0, maximum=3.0)
+    behind_m: float = param(0.12, "distance of the centre behind the visible surface", minimum=0.0, maximum=1.0)
+    gate_m: float = param(0.5, "largest distance of a cluster from its predicted track", minimum=0.05, maximum=3.0)
+    position_noise_m: float = param(0.06, "standard deviation of measured centres", minimum=0.001, maximum=1.0)
+    acceleration_mps2: float = param(1.0, "standard deviation of accelerations", minimum=0.01, maximum=10.0)
+    lost_after_s: float = param(0.5, "time without a cluster after which a track ends", minimum=0.1, maximum=5.0)
+    confirmed_updates: int = param(4, "updates after which a track is confirmed", minimum=1, maximum=100)
+    moving_mps: float = param(0.25, "slower tracks count as static", minimum=0.0, maximum=3.0)
+    moved_m: float = param(0.2, "displacement in the last second of a moving track", minimum=0.0, maximum=3.0)
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Middles (n, 2) in the frame of the points, radii (n,) in metres, number of hits (n,)."""
+    """Centres (n, 2) in the frame of the points, radii (n,) in metres, number of hits (n,)."""
 
     centres: Floats
     radii_m: Floats
@@ -56,7 +56,7 @@ class ClusterTracks:
 
     @staticmethod
     def none() -> ClusterTracks:
-        """Return no tracks at all."""
+        """Return an empty set of tracks."""
         return ClusterTracks(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.intp))
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class ClusterTracks:
         )
 
     def moving(self) -> ClusterTracks:
-        """Return those that move."""
+        """Return the moving tracks."""
         return self.pick(self.is_moving)
 
     def near(self, point: Floats, within_m: float, count: int) -> ClusterTracks:
@@ -81,8 +81,8 @@ class ClusterTracks:
 
     def at(self, time_s: float) -> Floats:
         """Return the positions (n, 2) after ``time_s`` at constant velocity."""
-        ahead: Floats = self.positions + self.velocities * time_s
-        return ahead
+        predicted: Floats = self.positions + self.velocities * time_s
+        return predicted
 
 
 @dataclass
@@ -92,24 +92,25 @@ class _Track:
     covariance: Floats  # (4, 4)
     radius_m: float
     seen_ns: int
-    looks: int = 1
+    updates: int = 1
     places: list[tuple[int, Floats]] = field(default_factory=list)
 
 
 def find_clusters(sweep: Sweep, config: ClusterConfig) -> Clusters:
-    """Return the clusters of a sweep (base frame), without what is as large as a wall."""
+    """Return the clusters of a sweep (base frame), without those larger than a person."""
     points = sweep.endpoints[sweep.hit]
     away = np.hypot(*(points - sweep.origin).T)
     points = points[away <= config.max_range_m]
     if len(points) < config.min_hits:
         return Clusters(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.intp))
-    # Scans come in order of bearing; sorting makes clouds and turned scanners the same.
+    # Points of clouds and of rotated scanners are not in order of bearing.
     offset = points - sweep.origin
     points = points[np.argsort(np.arctan2(offset[:, 1], offset[:, 0]), kind="stable")]
     groups = _split(points, config.gap_m)
     kept = [group for group in groups if len(group) >= config.min_hits and _size(group) <= config.max_size_m]
     centres, radii = [], []
     for group in kept:
+        # A scanner sees the near side of a body: its centre lies further along the ray.
         middle = group.mean(axis=0)
         ray = middle - sweep.origin
         centres.append(middle + ray * (config.behind_m / max(float(np.hypot(*ray)), 1e-6)))
@@ -120,7 +121,7 @@ def find_clusters(sweep: Sweep, config: ClusterConfig) -> Clusters:
 
 
 def _split(points: Floats, gap_m: float) -> list[Floats]:
-    """Cut points (n, 2) in order of bearing where neighbours are apart; the last and the first may belong together."""
+    """Split points (n, 2) in order of bearing at gaps; the first and the last group may be one."""
     steps = np.hypot(*np.diff(points, axis=0).T)
     groups = np.split(points, np.flatnonzero(steps > gap_m) + 1)
     if len(groups) > 1 and np.hypot(*(points[0] - points[-1])) <= gap_m:
@@ -163,7 +164,7 @@ class ClusterTracker:
 
     def tracks(self) -> ClusterTracks:
         """Return the confirmed tracks at the time of the last sweep."""
-        known = [track for track in self._tracks if track.looks >= self.config.confirmed_looks]
+        known = [track for track in self._tracks if track.updates >= self.config.confirmed_updates]
         if not known:
             return ClusterTracks.none()
         states = np.stack([track.state for track in known])
@@ -171,14 +172,14 @@ class ClusterTracker:
             states[:, :2],
             states[:, 2:],
             np.array([track.radius_m for track in known]),
-            np.array([self._moves(track) for track in known]),
+            np.array([self._is_moving(track) for track in known]),
             np.array([track.identity for track in known], np.intp),
         )
 
-    def _moves(self, track: _Track) -> bool:
+    def _is_moving(self, track: _Track) -> bool:
         speed = float(np.hypot(track.state[2], track.state[3]))
-        way_m = float(np.hypot(*(track.places[-1][1] - track.places[0][1])))
-        return speed > self.config.moving_mps and way_m > self.config.moved_m
+        displacement_m = float(np.hypot(*(track.places[-1][1] - track.places[0][1])))
+        return speed > self.config.moving_mps and displacement_m > self.config.moved_m
 
     def _begin(self, centre: Floats, radius_m: float, stamp_ns: int) -> None:
         covariance = np.diag([self.config.position_noise_m**2] * 2 + [1.0, 1.0])
@@ -190,6 +191,7 @@ class ClusterTracker:
     def _predict(self, track: _Track, dt_s: float) -> None:
         model = np.eye(4)
         model[0, 2] = model[1, 3] = dt_s
+        # The process noise is a random acceleration.
         push = np.array([0.5 * dt_s**2, 0.5 * dt_s**2, dt_s, dt_s])
         noise = np.outer(push, push) * np.tile(np.eye(2), (2, 2)) * self.config.acceleration_mps2**2
         track.state = model @ track.state
@@ -200,8 +202,9 @@ class ClusterTracker:
         gain = np.linalg.solve(measured, track.covariance[:2]).T
         track.state = track.state + gain @ (centre - track.state[:2])
         track.covariance = track.covariance - gain @ track.covariance[:2]
+        # The visible part of a body changes, so the radius follows slowly.
         track.radius_m += 0.3 * (radius_m - track.radius_m)
-        track.seen_ns, track.looks = stamp_ns, track.looks + 1
+        track.seen_ns, track.updates = stamp_ns, track.updates + 1
         track.places.append((stamp_ns, centre))
         while track.places[0][0] < stamp_ns - 1_000_000_000:
             track.places.pop(0)

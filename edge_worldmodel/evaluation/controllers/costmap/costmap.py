@@ -1,7 +1,7 @@
-"""A rolling map of what the scanner has seen: rays clear, hits mark, what was seen once stays until seen otherwise.
+"""A rolling costmap in the odom frame: rays clear cells, hits mark them, and cells keep their state until seen again.
 
-What Nav2's costmap with an obstacle layer does, in the odom frame, with the distance to the next obstacle in place
-of inflated costs.
+It corresponds to Nav2's costmap with an obstacle layer, with distances to the nearest obstacle instead of inflated
+costs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDi
 
 CELL_M = 0.05
 CELLS = 256
-"""12.8 m, as wide as the grid that our own planner sees."""
+"""12.8 m, as wide as the ego grid of our own planner."""
 _UNKNOWN, _FREE, _OCCUPIED = 0, 1, 2
 _FAR_M = 20.0
+# Number of fractional bits in coordinates for drawing with OpenCV.
 _SHIFT = 6
 _FARTHEST_CELL = 2.0**15
 
@@ -30,7 +31,7 @@ class Costmap:
     """Cells [iy, ix] of the odom frame around the robot: unknown, free or occupied."""
 
     def __init__(self, footprint: FootprintDiscs) -> None:
-        """Start without any knowledge, at the origin."""
+        """Start with unknown cells around the origin."""
         self._footprint = footprint
         self._state = np.zeros((CELLS, CELLS), np.uint8)
         self._corner = np.full(2, -CELLS // 2)
@@ -43,33 +44,34 @@ class Costmap:
 
     @property
     def centre(self) -> Floats:
-        """Middle (2,) of the map in the odom frame, within a cell of the robot."""
+        """Centre (2,) of the map in the odom frame, within a cell of the robot."""
         return self.origin + 0.5 * CELLS * CELL_M
 
     @property
     def occupied(self) -> NDArray[np.bool_]:
-        """Cells in which something was seen last."""
+        """Occupied cells, (CELLS, CELLS) bool."""
         return self._state == _OCCUPIED
 
     @property
     def unknown(self) -> NDArray[np.bool_]:
-        """Cells that were never seen."""
+        """Cells that were never observed, (CELLS, CELLS) bool."""
         return self._state == _UNKNOWN
 
     @property
     def distance_m(self) -> Tensor:
-        """Distance in metres from each cell to the nearest occupied one; measured when it is first asked for."""
+        """Distance in metres from each cell to the nearest occupied one; computed on demand."""
         if self._distance_m is None:
             self._distance_m = _distance(self._state)
         return self._distance_m
 
     def update(self, sweep: Sweep, pose: Floats) -> None:
-        """Take in a sweep seen from a base pose (3,) in the odom frame."""
+        """Update the map with a sweep from a base pose (3,) in the odom frame."""
         self._follow(pose[:2])
         origin = (transform_points(pose, sweep.origin) - self.origin) / CELL_M
         ends = (transform_points(pose, sweep.endpoints) - self.origin) / CELL_M
         self._clear(origin, ends)
         self._mark(ends[sweep.hit])
+        # Cells under the robot are free; otherwise old hits there would block it.
         for centre in self._footprint.discs(np.asarray(pose, np.float64)).reshape(-1, 2):
             at = np.rint(((centre - self.origin) / CELL_M - 0.5) * 2**_SHIFT).astype(int)
             radius = int(self._footprint.inscribed_m / CELL_M * 2**_SHIFT)
@@ -81,7 +83,7 @@ class Costmap:
         return self.distance_of(points[..., 0], points[..., 1])
 
     def distance_of(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> Tensor:
-        """Return the same for points that come as their coordinates."""
+        """Return the same for points given as coordinates x and y."""
         origin = self.origin.astype(x.dtype)
         cells = _along(y, origin[1]) * CELLS + _along(x, origin[0])
         return np.take(self.distance_m.reshape(-1), cells)
@@ -92,7 +94,7 @@ class Costmap:
         return _along(points[..., 1], origin[1]), _along(points[..., 0], origin[0])
 
     def without(self, centres: Floats, radii_m: Floats) -> Tensor:
-        """Return ``distance_m`` as it would be without what was seen in discs (n, 2), (n,) of the odom frame."""
+        """Return ``distance_m`` without the obstacles inside discs (centres (n, 2), radii (n,)) of the odom frame."""
         if len(centres) == 0:
             return self.distance_m
         state = self._state.copy()
@@ -117,7 +119,7 @@ class Costmap:
     def _clear(self, origin: Floats, ends: Floats) -> None:
         rays = ends - origin
         lengths = np.maximum(np.hypot(rays[:, 0], rays[:, 1]), 1e-6)
-        # A ray ends a cell before what it hit, so that it does not rub out its neighbours' hits.
+        # A ray clears up to one cell before its hit, so that it does not clear hits of neighbouring rays.
         reach = np.clip(lengths - 1.0, 0.0, 2 * CELLS) / lengths
         line = np.empty((len(ends), 2, 2), np.int32)
         line[:, 0] = np.rint((origin - 0.5) * 2**_SHIFT)

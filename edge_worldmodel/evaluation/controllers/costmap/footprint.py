@@ -1,4 +1,4 @@
-"""The body of a robot as discs along its length, for collision checks that are one look-up each."""
+"""The footprint of a robot as discs along its length: a collision check is one look-up per disc."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_worldmodel.sim.robots import RobotSpec
 
 @dataclass(frozen=True)
 class FootprintDiscs:
-    """Discs of ``radius_m`` at ``centres_m`` (k,) along the base's x axis; together they cover the body."""
+    """Discs of ``radius_m`` at ``centres_m`` (k,) along the base's x axis; together they cover the footprint."""
 
     centres_m: Floats
     radius_m: float
@@ -21,9 +21,9 @@ class FootprintDiscs:
     circumscribed_m: float
 
     def discs(self, poses: Floats) -> Floats:
-        """Return the disc centres (..., k, 2) of a body at poses (..., 3)."""
+        """Return the disc centres (..., k, 2) at poses (..., 3)."""
         cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
-        # Disc by disc in memory: what is done to them later runs over the poses, which are many.
+        # Discs are the outer dimension in memory, because later operations run over the many poses.
         found = np.empty((len(self.centres_m), 2, *poses.shape[:-1]), poses.dtype)
         for disc, along in zip(found, self.centres_m.astype(poses.dtype), strict=True):
             disc[0] = poses[..., 0] + cos * along
@@ -32,7 +32,7 @@ class FootprintDiscs:
 
 
 def footprint_discs(robot: RobotSpec) -> FootprintDiscs:
-    """Return the discs that cover a robot; the rectangle of a Jackal is covered by three with 2 cm to spare."""
+    """Return the discs that cover the footprint of a robot; a Jackal needs three, which reach 2 cm beyond it."""
     if not robot.length_m:
         return FootprintDiscs(np.zeros(1), robot.radius_m, robot.radius_m, robot.radius_m)
     length_m, width_m = robot.length_m, robot.width_m

@@ -1,7 +1,7 @@
-"""The way to the goal that all baselines follow, where Nav2 would have its global planner.
+"""The path to the goal that all baselines follow, in place of Nav2's global planner.
 
-The cost-to-go field of core/cost_to_go.py, the one that our own planner is guided by, over the costmap of the scan
-history. A coarse cell counts as passable when any point in it is: narrow gaps are left to the local planner.
+It comes from the same cost-to-go field that guides our own planner (core/planner/guidance), on the costmap. A coarse
+cell counts as passable if any point in it is, so that the local planner decides about narrow gaps.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from edge_worldmodel.evaluation.controllers.costmap.costmap import CELLS, Costma
 from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDiscs
 
 SPACING_M = 0.05
-"""Between points of a path."""
+"""Distance between points of a path."""
 _SMOOTHING = 9
 _MARGIN_M = 0.07
 _COSTS = CostToGoConfig(near_factor=3.0, near_distance_m=0.3)
 
 
 class Guidance:
-    """Finds the cheapest way to the goal, again and again."""
+    """Finds the cheapest path to the goal and keeps it for some control periods."""
 
     def __init__(self, footprint: FootprintDiscs, period_ticks: int = 2) -> None:
-        """Look for a new way every ``period_ticks`` looks."""
+        """Find a new path every ``period_ticks`` calls."""
         self._radius_m = footprint.radius_m + _MARGIN_M
         self._period_ticks, self._tick = period_ticks, 0
         self._path = np.zeros((0, 2))
 
     def path(self, costmap: Costmap, position: Floats, goal: Floats) -> Floats:
-        """Return (n, 2) points of the way from a position (2,) to the goal (2,), all in the odom frame."""
+        """Return the path (n, 2) from a position (2,) to the goal (2,), all in the odom frame."""
         if self._tick % self._period_ticks == 0:
             centre = costmap.centre
             field = cost_to_go(coarse(costmap), goal - centre, self._radius_m, _COSTS, whole=False)
-            self._path = _even(_smooth(_even(np.concatenate([position[None], centre + field.route()]))))
+            self._path = _resampled(_smoothed(_resampled(np.concatenate([position[None], centre + field.route()]))))
         self._tick += 1
-        return _from(self._path, position)
+        return _rest_of(self._path, position)
 
 
 def coarse(costmap: Costmap) -> LocalMap:
-    """Return the costmap with the cells of the ego grid, though along the axes of the odom frame."""
+    """Return the costmap with the cell size of the ego grid, aligned with the odom frame."""
     return LocalMap(
         occupied=_pooled(np.logical_or, costmap.occupied),
         unknown=_pooled(np.logical_and, costmap.unknown),
@@ -54,7 +54,7 @@ def coarse(costmap: Costmap) -> LocalMap:
 
 
 def _pooled(operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-    """Put the fine cells of every coarse one together; far faster than a reduction over axes of four."""
+    """Combine the fine cells of every coarse cell; slices are much faster than a reduction over small axes."""
     block = CELLS // EGO_GRID.cells
     for _ in range(2):
         rows = values[::block]
@@ -64,8 +64,8 @@ def _pooled(operation: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _even(points: Floats) -> Floats:
-    """Return the same way with points every SPACING_M."""
+def _resampled(points: Floats) -> Floats:
+    """Return the same path with points every SPACING_M."""
     if len(points) < 2:
         return points
     way = np.append(0.0, np.cumsum(np.hypot(*np.diff(points, axis=0).T)))
@@ -73,8 +73,8 @@ def _even(points: Floats) -> Floats:
     return np.stack([np.interp(at, way, points[:, 0]), np.interp(at, way, points[:, 1])], axis=-1)
 
 
-def _smooth(points: Floats) -> Floats:
-    """Even out the steps of the grid; both ends stay."""
+def _smoothed(points: Floats) -> Floats:
+    """Smooth the steps of the grid; both ends stay."""
     if len(points) < 3:
         return points
     half = _SMOOTHING // 2
@@ -85,7 +85,7 @@ def _smooth(points: Floats) -> Floats:
     return smooth
 
 
-def _from(path: Floats, position: Floats) -> Floats:
-    """Return the rest of a path (n, 2) from its point nearest to a position on, at least its end."""
+def _rest_of(path: Floats, position: Floats) -> Floats:
+    """Return a path (n, 2) from its point nearest to a position on."""
     nearest = int(np.argmin(np.hypot(*(path - position).T)))
     return path[nearest:]

@@ -23,7 +23,9 @@ from edge_worldmodel.core.perception.perception import Perception, PerceptionCon
 from edge_worldmodel.core.planner.attention import AttentionConfig
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
 from edge_worldmodel.core.planner.deliberation import Deliberation
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.supervisor import Supervisor
@@ -126,17 +128,26 @@ class Ours:
         odom_frame, base_frame = self._frames
         self._sequence += 1
         frame = LatentFrame(
-            observation.stamp_ns, odom_frame, base_frame, observation.pose, observation.twist,
-            self._world_model.encode(observation.history), observation.entropy_bits, observation.surprise_bits,
-            self._world_model.model_id, self._sequence, observation.obstacles,
-        )  # fmt: skip
-        decision = self._deliberation.decide(
-            frame,
+            stamp_ns=observation.stamp_ns,
+            frame_id=odom_frame,
+            child_frame_id=base_frame,
+            pose=observation.pose,
+            twist=observation.twist,
+            tensor=self._world_model.encode(observation.history),
+            entropy_bits=observation.entropy_bits,
+            surprise=observation.surprise_bits,
+            model_id=self._world_model.model_id,
+            sequence=self._sequence,
+            obstacles=observation.obstacles,
+        )
+        request = PlanningRequest(
+            frame=frame,
             goal=look.goal,
             rng=np.random.default_rng([self._seed, self._sequence]),
             warm_start=self._cache.warm_start(frame),
             previous=self._plan,
         )
+        decision = self._deliberation.decide(request)
         if decision.output is not None:
             self._cache.remember(dataclasses.replace(frame, tensor=decision.output.solution))
         picture = decision.expected.stamp_ns, decision.expected.pose, decision.expected.probability

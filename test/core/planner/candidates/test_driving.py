@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.planner.candidates.driving import roll_out
 from edge_worldmodel.core.planner.candidates.libraries import library_of
-from edge_worldmodel.core.planner.candidates.maneuvers import knots_of, propose
-from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
-from edge_worldmodel.core.planner.guidance.outlook import outlook
+from edge_worldmodel.core.planner.candidates.maneuvers import propose
+from edge_worldmodel.core.planner.candidates.start_state import StartState
+from edge_worldmodel.core.planner.guidance.local_map import local_map
+from edge_worldmodel.core.planner.guidance.outlook import Outlook
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.robot_limits import DT_S, KINDS, STEPS, RobotLimits
 from edge_worldmodel.core.tensors import HORIZON_STEPS
 
-NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
-FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
+NOBODY = np.zeros((1 + HORIZON_STEPS, 64, 64), bool)
+FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
 CLEAR_M, MARGIN_M, TINY = 0.3, 0.05, 1e-9
 
 robots = st.builds(
@@ -94,13 +96,10 @@ def test_jerk_is_limited_going_forward_and_carried_on_from_the_acceleration_befo
 def test_every_kind_of_robot_has_a_choice(
     limits: RobotLimits, x: float, y: float, count: int, refined: int, with_previous: bool
 ) -> None:
-    field = cost_to_go(FREE.seen, np.array([x, y]), CLEAR_M)
-    normals = np.random.default_rng(count).standard_normal(knots_of(limits, refined))
+    config = PlannerConfig(maneuvers=count, margin_m=MARGIN_M, wall_margin_m=MARGIN_M, refined=refined)
     previous = np.full((STEPS, limits.axes), 0.1) if with_previous else None
-    candidates = propose(
-        library_of(limits), np.zeros(3), FREE, field,
-        count=count, margin_m=MARGIN_M, movers_margin_m=MARGIN_M, previous_targets=previous, refinement=normals,
-    )  # fmt: skip
+    start, outlook = StartState(np.zeros(3), None, previous), Outlook(FREE, NOBODY, np.array([x, y]), CLEAR_M)
+    candidates = propose(library_of(limits), start, outlook, config, np.random.default_rng(count))
     assert len(candidates) == min(count, len(candidates)) >= 3
     assert len(set(candidates.names)) == len(candidates)
     assert candidates.names[0] == ("hover" if limits.kind == "quadrotor" else "brake")
@@ -126,21 +125,17 @@ def test_what_each_kind_can_do_is_in_its_library() -> None:
 
 def test_sampling_around_the_best_comes_nearer_to_the_goal() -> None:
     limits, gains = RobotLimits(), []
-    for seed in range(8):
+    for seed in range(24):
         rng = np.random.default_rng(seed)
         frame = np.stack([rng.random((64, 64)) < 0.01, np.ones((64, 64))]).astype(np.float32)
         frame[0, 28:36, 28:36] = 0.0
-        ahead, goal = outlook(frame, NOTHING), rng.uniform(-5.0, 5.0, 2)
-        field = cost_to_go(ahead.seen, goal, CLEAR_M)
+        outlook = Outlook(local_map(frame), NOBODY, rng.uniform(-5.0, 5.0, 2), CLEAR_M)
 
-        def nearest(refined: int, ahead=ahead, field=field, rng=rng) -> float:
-            normals = rng.standard_normal(knots_of(limits, refined))
-            found = propose(
-                library_of(limits), np.array([0.5, 0.0, 0.0]), ahead, field,
-                count=8, margin_m=MARGIN_M, movers_margin_m=MARGIN_M, refinement=normals,
-            )  # fmt: skip
-            clear = (ahead.seen.clearance_at(found.poses[..., :2]) >= CLEAR_M).all(axis=1)
-            return float(field.at(found.poses[clear, -1, :2]).min(initial=20.0))
+        def nearest(refined: int, outlook=outlook, rng=rng) -> float:
+            config = PlannerConfig(margin_m=MARGIN_M, wall_margin_m=MARGIN_M, refined=refined)
+            found = propose(library_of(limits), StartState(np.array([0.5, 0.0, 0.0])), outlook, config, rng)
+            clear = (outlook.seen.clearance_at(found.poses[..., :2]) >= CLEAR_M).all(axis=1)
+            return float(outlook.cost_to_go.at(found.poses[clear, -1, :2]).min(initial=20.0))
 
         gains.append(nearest(0) - nearest(64))
     assert np.mean(gains) > 0.0 and min(gains) > -0.05

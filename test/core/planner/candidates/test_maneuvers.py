@@ -8,17 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.planner.candidates.candidates import Candidates
 from edge_worldmodel.core.planner.candidates.driving import integrate, roll_out
 from edge_worldmodel.core.planner.candidates.libraries import library_of
-from edge_worldmodel.core.planner.candidates.maneuvers import Candidates, propose, targets_of
+from edge_worldmodel.core.planner.candidates.maneuvers import propose
+from edge_worldmodel.core.planner.candidates.start_state import StartState, targets_of
 from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
-from edge_worldmodel.core.planner.guidance.outlook import outlook
+from edge_worldmodel.core.planner.guidance.local_map import LocalMap, local_map
+from edge_worldmodel.core.planner.guidance.outlook import Outlook
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.robot_limits import DT_S, STEPS, RobotLimits
 from edge_worldmodel.core.tensors import HORIZON_STEPS
 
-NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
-FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
+NOBODY = np.zeros((1 + HORIZON_STEPS, 64, 64), bool)
 CLEAR_M, MARGIN_M = 0.3, 0.05
+FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
 
 limits_of_any_robot = st.builds(
     RobotLimits,
@@ -32,12 +36,17 @@ limits_of_any_robot = st.builds(
 
 
 def _propose(
-    limits: RobotLimits, twist: np.ndarray, goal: np.ndarray | None, count: int = 8, **more: object
+    limits: RobotLimits,
+    twist: np.ndarray,
+    goal: np.ndarray | None,
+    count: int = 8,
+    previous_targets: np.ndarray | None = None,
+    seen: LocalMap = FREE,
 ) -> Candidates:
-    field = cost_to_go(FREE.seen, goal, CLEAR_M)
-    return propose(
-        library_of(limits), twist, FREE, field, count=count, margin_m=MARGIN_M, movers_margin_m=MARGIN_M, **more
-    )
+    config = PlannerConfig(maneuvers=count, margin_m=MARGIN_M, wall_margin_m=MARGIN_M, refined=0)
+    start = StartState(twist, previous_targets=previous_targets)
+    rng = np.random.default_rng(0)
+    return propose(library_of(limits), start, Outlook(seen, NOBODY, goal, CLEAR_M), config, rng)
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,7 +83,7 @@ def test_candidates_are_enough_and_different(count: int, x: float, y: float, wit
 
 
 def test_fewer_than_three_are_refused() -> None:
-    with pytest.raises(ConfigError, match="count = 2"):
+    with pytest.raises(ConfigError, match="maneuvers = 2"):
         _propose(RobotLimits(), np.zeros(3), None, 2)
 
 
@@ -91,7 +100,7 @@ def test_brake_stops_and_previous_continues() -> None:
 
 def test_goal_behind_gets_a_turn_and_goal_ahead_a_way_there() -> None:
     behind = _propose(RobotLimits(), np.zeros(3), np.array([-5.0, 0.0]))
-    field = cost_to_go(FREE.seen, np.array([-5.0, 0.0]), CLEAR_M)
+    field = cost_to_go(FREE, np.array([-5.0, 0.0]), CLEAR_M)
     assert field.at(behind.poses[:, -1, :2]).min() < 4.2
     ahead = _propose(RobotLimits(), np.zeros(3), np.array([2.0, 0.5]))
     end = ahead.poses[ahead.names.index("route_fast"), -1]
@@ -102,18 +111,9 @@ def test_goal_behind_gets_a_turn_and_goal_ahead_a_way_there() -> None:
 def test_blocked_maneuvers_come_last() -> None:
     frame = np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32)
     frame[0, 20:44, 39:41] = 1.0
-    ahead = outlook(frame, NOTHING)
-    field = cost_to_go(ahead.seen, np.array([5.0, 0.0]), CLEAR_M)
-    candidates = propose(
-        library_of(RobotLimits()),
-        np.array([0.8, 0.0, 0.0]),
-        ahead,
-        field,
-        count=6,
-        margin_m=MARGIN_M,
-        movers_margin_m=MARGIN_M,
-    )
-    clear = (ahead.seen.clearance_at(candidates.poses[..., :2]) >= CLEAR_M).all(axis=1)
+    seen = local_map(frame)
+    candidates = _propose(RobotLimits(), np.array([0.8, 0.0, 0.0]), np.array([5.0, 0.0]), 6, seen=seen)
+    clear = (seen.clearance_at(candidates.poses[..., :2]) >= CLEAR_M).all(axis=1)
     assert clear.sum() >= 3
 
 

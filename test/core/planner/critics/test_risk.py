@@ -10,18 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.grid import EGO_GRID
+from edge_worldmodel.core.planner.candidates.candidates import Candidates
 from edge_worldmodel.core.planner.candidates.driving import roll_out
 from edge_worldmodel.core.planner.candidates.libraries import library_of
-from edge_worldmodel.core.planner.candidates.maneuvers import Candidates
-from edge_worldmodel.core.planner.critics import risk
+from edge_worldmodel.core.planner.critics import exposure, risk
+from edge_worldmodel.core.planner.critics.collision import dilate, footprint_kernel, time_weights
+from edge_worldmodel.core.planner.critics.cvar import cvar
 from edge_worldmodel.core.planner.critics.scene import Scene
-from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
 from edge_worldmodel.core.planner.guidance.local_map import LocalMap, local_map
 from edge_worldmodel.core.planner.guidance.outlook import Outlook
 from edge_worldmodel.core.planner.robot_limits import STEPS, RobotLimits
 
 LIMITS = RobotLimits()
 LIBRARY = library_of(LIMITS)
+NOBODY = np.zeros((9, 64, 64), bool)
 STRAIGHT = max(index for index, name in enumerate(LIBRARY.names) if name == "straight_fast")
 
 
@@ -38,22 +40,38 @@ def _scene(
     poses, twists = roll_out(np.array([speed, 0.0, 0.0]), LIBRARY.targets[rows], LIMITS)
     candidates = Candidates(LIBRARY.names[rows], poses, twists)
     surroundings = surroundings or _map()
-    field = cost_to_go(surroundings, None, 0.3)
     futures = np.broadcast_to(futures, (len(poses), *futures.shape[-4:]))
-    ahead = Outlook(surroundings, surroundings, np.full((9, 64, 64), 20.0, np.float32), np.zeros((64, 64), np.float32))
-    return Scene(candidates, poses[:, None], futures, ahead, field, LIMITS, 0.3, 0.05, 0.25, np.ones(STEPS + 1), 1e-3)
+    return Scene(
+        candidates=candidates,
+        disturbed=poses[:, None],
+        futures=futures,
+        outlook=Outlook(surroundings, NOBODY, None, 0.3),
+        limits=LIMITS,
+        clear_m=0.3,
+        wall_margin_m=0.05,
+        tail=0.25,
+        time_weights=np.ones(STEPS + 1),
+        harmless_mps=1e-3,
+    )
+
+
+def _somebody_comes(outlook: Outlook, ix: int) -> Outlook:
+    """Return an outlook in which a mover, far away now, is expected at a cell ahead at every imagined time."""
+    movers = NOBODY.copy()
+    movers[0, 2, 2] = movers[1:, 32, ix] = True
+    return replace(outlook, movers=movers)
 
 
 ONE = slice(STRAIGHT, STRAIGHT + 1)
 
 
 def _risk(scene: Scene) -> np.ndarray:
-    return risk.score(scene)[0]
+    return risk.score(scene)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 1.0))
 def test_cvar_is_the_mean_of_the_worst_share(values: list[float], tail: float) -> None:
-    found = float(risk.cvar(np.array([values]), tail)[0])
+    found = float(cvar(np.array([values]), tail)[0])
     # Oracle: Rockafellar and Uryasev's minimum over thresholds.
     outcomes = np.array(values)
     best = min(t + np.maximum(outcomes - t, 0.0).mean() / tail for t in outcomes)
@@ -63,9 +81,9 @@ def test_cvar_is_the_mean_of_the_worst_share(values: list[float], tail: float) -
 
 def test_cvar_of_everything_is_the_mean_and_of_little_the_worst() -> None:
     outcomes = np.array([[0.0, 0.2, 1.0, 0.4]])
-    assert risk.cvar(outcomes, 1.0)[0] == pytest.approx(0.4)
-    assert risk.cvar(outcomes, 0.25)[0] == pytest.approx(1.0)
-    assert risk.cvar(outcomes, 0.5)[0] == pytest.approx(0.7)
+    assert cvar(outcomes, 1.0)[0] == pytest.approx(0.4)
+    assert cvar(outcomes, 0.25)[0] == pytest.approx(1.0)
+    assert cvar(outcomes, 0.5)[0] == pytest.approx(0.7)
 
 
 @settings(max_examples=25, deadline=None)
@@ -108,7 +126,7 @@ def test_futures_and_disturbances_stay_apart() -> None:
     futures[0, 2, :, :, 42] = 1.0
     scene = _scene(futures, rows=ONE)
     scene = replace(scene, disturbed=np.concatenate([scene.disturbed, scene.disturbed * 0.1], axis=1))
-    hit = risk.collision_probability(scene)[0].max(axis=-1)
+    hit = scene.collision_probability[0].max(axis=-1)
     np.testing.assert_array_equal(hit, [[0, 0], [0, 0], [1, 0], [0, 0]])
     assert _risk(scene)[0] == pytest.approx(0.5)
 
@@ -134,19 +152,17 @@ def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
     assert _risk(stand)[0] == 0.0
     stand = replace(stand, futures=np.roll(still, -1, axis=-1))
     assert _risk(stand)[0] == 0.0, "where nothing is expected to move, an edge is only seen badly"
-    expected = replace(stand.ahead, movers_m=np.full((9, 64, 64), 0.5, np.float32))
-    assert _risk(replace(stand, ahead=expected))[0] == 1.0
+    assert _risk(replace(stand, outlook=_somebody_comes(stand.outlook, 34)))[0] == 1.0
 
 
 def test_what_is_imagined_in_the_dark_counts_only_where_something_may_come_from_it() -> None:
     futures = np.zeros((1, 1, 8, 64, 64), np.float32)
     futures[..., 42] = 0.8
     scene = _scene(futures, rows=ONE)
-    dark = replace(scene.ahead.seen, unknown=np.ones((64, 64), bool))
-    unseen = replace(scene, ahead=replace(scene.ahead, seen=dark, standing=dark))
+    dark = replace(scene.outlook.seen, unknown=np.ones((64, 64), bool))
+    unseen = replace(scene, outlook=replace(scene.outlook, seen=dark))
     assert _risk(scene)[0] == pytest.approx(0.8) and _risk(unseen)[0] == 0.0
-    expected = replace(unseen.ahead, movers_m=np.full((9, 64, 64), 0.5, np.float32))
-    assert _risk(replace(unseen, ahead=expected))[0] == pytest.approx(0.8)
+    assert _risk(replace(unseen, outlook=_somebody_comes(unseen.outlook, 42)))[0] == pytest.approx(0.8)
 
 
 def test_who_stands_runs_into_nobody_but_may_be_run_into() -> None:
@@ -155,14 +171,13 @@ def test_who_stands_runs_into_nobody_but_may_be_run_into() -> None:
     scene = _scene(futures, 0.0, ONE)
     still = replace(scene, candidates=replace(scene.candidates, twists=0.0 * scene.candidates.twists))
     still = replace(still, disturbed=0.0 * scene.disturbed)
-    own, exposure = risk.score(still)
-    assert own[0] == 0.0 and exposure[0] == pytest.approx(0.7)
+    assert risk.score(still)[0] == 0.0 and exposure.score(still)[0] == pytest.approx(0.7)
 
 
 def test_dilation_keeps_frames_apart() -> None:
     frames = np.zeros((3, 64, 64), np.float32)
     frames[1, 0] = frames[1, -1] = 1.0
-    grown = risk.dilate(frames, risk.footprint_kernel(0.3))
+    grown = dilate(frames, footprint_kernel(0.3))
     assert (grown[[0, 2]] == 0.0).all()
     assert (grown[1, :3] == 1.0).all() and (grown[1, 3:-3] == 0.0).all()
 
@@ -172,12 +187,12 @@ def test_kernel_agrees_with_clearance(radius_m: float) -> None:
     occupied = np.zeros((64, 64), bool)
     occupied[32, 32] = True
     blocked = local_map(np.stack([occupied, ~occupied]).astype(np.float32)).clearance_m < radius_m + 1e-4
-    grown = risk.dilate(occupied[None].astype(np.float32), risk.footprint_kernel(radius_m))[0] > 0
+    grown = dilate(occupied[None].astype(np.float32), footprint_kernel(radius_m))[0] > 0
     np.testing.assert_array_equal(grown, blocked)
     assert EGO_GRID.cells == 64
 
 
 def test_a_collision_counts_fully_until_the_time_to_stop_and_half_per_half_life_after():
-    fade = risk.fading(0.8, 1.0)
+    fade = time_weights(0.8, 1.0)
     assert fade[:9] == pytest.approx(1.0) and fade[18] == pytest.approx(0.5) and fade[28] == pytest.approx(0.25)
-    assert (np.diff(fade) <= 0.0).all() and risk.fading(0.8, 1e9) == pytest.approx(1.0)
+    assert (np.diff(fade) <= 0.0).all() and time_weights(0.8, 1e9) == pytest.approx(1.0)

@@ -1,42 +1,42 @@
-"""Arrival, progress and comfort rank maneuvers the way a person would."""
+"""The critics that need no imagined futures rank maneuvers the way a person would."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from edge_worldmodel.core.planner.candidates.candidates import Candidates
 from edge_worldmodel.core.planner.candidates.driving import roll_out
-from edge_worldmodel.core.planner.candidates.maneuvers import Candidates
-from edge_worldmodel.core.planner.critics import arrival, comfort, progress
+from edge_worldmodel.core.planner.critics import arrival, comfort, continuity, escape, progress
 from edge_worldmodel.core.planner.critics.scene import Scene
-from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
-from edge_worldmodel.core.planner.guidance.outlook import outlook
+from edge_worldmodel.core.planner.guidance.local_map import local_map
+from edge_worldmodel.core.planner.guidance.outlook import Outlook
+from edge_worldmodel.core.planner.recovery import Escape
 from edge_worldmodel.core.planner.robot_limits import STEPS, RobotLimits
 from edge_worldmodel.core.tensors import HORIZON_STEPS
 
-NOTHING = np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32)
-FREE = outlook(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32), NOTHING)
+NOBODY = np.zeros((1 + HORIZON_STEPS, 64, 64), bool)
+FREE = local_map(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
 TARGETS = {"stay": (0.0, 0.0), "go": (1.0, 0.0), "left": (0.0, 0.9), "right": (0.0, -0.9), "arc": (1.0, 0.5)}
 
 
-def _scene(goal: tuple[float, float] | None, speed: float = 0.0) -> Scene:
+def _scene(goal: tuple[float, float] | None, speed: float = 0.0, way_out: Escape | None = None) -> Scene:
     limits = RobotLimits()
     targets = np.stack([np.tile(target, (STEPS, 1)) for target in TARGETS.values()])
     poses, twists = roll_out(np.array([speed, 0.0, 0.0]), targets, limits)
-    field = cost_to_go(FREE.seen, None if goal is None else np.array(goal), 0.3)
-    futures = np.zeros((len(TARGETS), 1, 8, 64, 64), np.float32)
     return Scene(
-        Candidates(tuple(TARGETS), poses, twists),
-        poses[:, None],
-        futures,
-        FREE,
-        field,
-        limits,
-        0.3,
-        0.05,
-        0.25,
-        np.ones(STEPS + 1),
-        1e-3,
+        candidates=Candidates(tuple(TARGETS), poses, twists),
+        disturbed=poses[:, None],
+        outlook=Outlook(FREE, NOBODY, None if goal is None else np.array(goal), 0.3),
+        limits=limits,
+        clear_m=0.3,
+        wall_margin_m=0.05,
+        tail=0.25,
+        time_weights=np.ones(STEPS + 1),
+        harmless_mps=1e-3,
+        escape=way_out,
     )
 
 
@@ -68,3 +68,11 @@ def test_effort_is_least_for_going_on() -> None:
 def test_without_a_goal_nothing_is_nearer() -> None:
     scene = _scene(None)
     assert (arrival.score(scene) == 0.0).all() and (progress.score(scene) == 0.0).all()
+
+
+def test_the_previous_plan_and_the_escape_are_preferred() -> None:
+    scene = _scene((5.0, 0.0), way_out=Escape("left", np.zeros((STEPS, 2)), "boxed in"))
+    assert _by_name(escape.score(scene)) == {"stay": 0.0, "go": 0.0, "left": -1.0, "right": 0.0, "arc": 0.0}
+    assert not escape.score(_scene((5.0, 0.0))).any() and not continuity.score(scene).any()
+    renamed = replace(scene.candidates, names=("stay", "previous", "left", "right", "arc"))
+    assert continuity.score(replace(scene, candidates=renamed)).tolist() == [0.0, -1.0, 0.0, 0.0, 0.0]

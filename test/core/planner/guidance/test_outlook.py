@@ -8,10 +8,14 @@ import pytest
 from edge_worldmodel.core.grid import render
 from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
 from edge_worldmodel.core.planner.guidance.local_map import local_map, lookup
-from edge_worldmodel.core.planner.guidance.outlook import Outlook, frames_at, outlook
+from edge_worldmodel.core.planner.guidance.outlook import Outlook, nearest_frames
 from edge_worldmodel.core.planner.robot_limits import STEPS, RobotLimits
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.tensors import HORIZON_STEPS
+
+
+def outlook(present: np.ndarray, motion: np.ndarray, points: np.ndarray | None = None) -> Outlook:
+    return Outlook(local_map(present, points), motion >= 0.5, None, 0.3)
 
 
 def _someone_crosses() -> Outlook:
@@ -25,8 +29,8 @@ def _someone_crosses() -> Outlook:
 
 def test_the_way_leads_through_where_somebody_walks_and_round_what_stands() -> None:
     ahead = _someone_crosses()
-    assert ahead.seen.occupied[32, 37] and not ahead.standing.occupied[32, 37]
-    assert ahead.standing.occupied[32, 42] and ahead.standing.clearance_m[32, 37] > 0.5
+    assert ahead.seen.occupied[32, 37] and not ahead.static.occupied[32, 37]
+    assert ahead.static.occupied[32, 42] and ahead.static.clearance_m[32, 37] > 0.5
 
 
 def test_a_pose_meets_who_is_there_at_its_time() -> None:
@@ -34,16 +38,16 @@ def test_a_pose_meets_who_is_there_at_its_time() -> None:
     poses = np.zeros((1, STEPS + 1, 3))
     poses[..., :2] = 1.1, 0.1 + 4 * 0.2  # where the person is after four imagined steps
     limits = RobotLimits(radius_m=0.05)
-    room = ahead.room_along(poses, limits)[0]
-    assert room.argmin() in np.flatnonzero(frames_at(STEPS + 1) == 4) and room.min() == pytest.approx(-0.05)
+    room = ahead.clearance_along(poses, limits)[0]
+    assert room.argmin() in np.flatnonzero(nearest_frames(STEPS + 1) == 4) and room.min() == pytest.approx(-0.05)
     assert room[0] > 0.4 and room[-1] > 0.4
 
 
 def test_where_nothing_moves_it_is_the_present() -> None:
     present = np.stack([np.eye(64), 1.0 - np.eye(64)]).astype(np.float32)
     ahead = outlook(present, np.zeros((1 + HORIZON_STEPS, 64, 64), np.float32))
-    assert ahead.standing is ahead.seen
-    assert ahead.movers_m.min() > 10.0 and not ahead.crossed.any()
+    assert ahead.static is ahead.seen
+    assert ahead.movers_m.min() > 10.0 and not ahead.visited.any()
 
 
 def test_a_gap_is_as_wide_as_its_points_and_a_long_body_passes_lengthwise() -> None:
@@ -55,11 +59,11 @@ def test_a_gap_is_as_wide_as_its_points_and_a_long_body_passes_lengthwise() -> N
     through = np.zeros((1, STEPS + 1, 3))
     through[0, :, 0] = np.linspace(0.0, 3.0, STEPS + 1)
     long = RobotLimits(radius_m=0.334, length_m=0.508, width_m=0.43)
-    assert exact.room_along(through, long).min() > 0.02
-    assert exact.room_along(through, RobotLimits(radius_m=0.334)).min() < 0.0
-    assert coarse.room_along(through, long).min() < 0.0
+    assert exact.clearance_along(through, long).min() > 0.02
+    assert exact.clearance_along(through, RobotLimits(radius_m=0.334)).min() < 0.0
+    assert coarse.clearance_along(through, long).min() < 0.0
     across = through + np.array([0.0, 0.0, 0.5 * np.pi])
-    assert exact.room_along(across, long).min() < 0.0
+    assert exact.clearance_along(across, long).min() < 0.0
 
 
 def test_the_way_gives_way_to_where_people_come_by() -> None:
@@ -71,10 +75,10 @@ def test_the_way_gives_way_to_where_people_come_by() -> None:
     ahead = outlook(present, motion)
     goal = np.array([5.0, 0.1])
     straight, careful = (
-        cost_to_go(ahead.standing, goal, 0.3, crossed=crossed).route() for crossed in (None, ahead.crossed)
+        cost_to_go(ahead.static, goal, 0.3, visited=crossed).route() for crossed in (None, ahead.visited)
     )
     assert np.abs(straight[:, 1]).max() < 0.3
-    met = lookup(ahead.crossed, careful).sum() / lookup(ahead.crossed, straight).sum()
+    met = lookup(ahead.visited, careful).sum() / lookup(ahead.visited, straight).sum()
     assert met < 0.9, "the careful way leads less through where somebody comes by"
 
 

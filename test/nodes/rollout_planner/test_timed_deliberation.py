@@ -11,12 +11,12 @@ from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.planner.attention import AttentionConfig
 from edge_worldmodel.core.planner.budget import LateError
 from edge_worldmodel.core.planner.deliberation import Deliberation
-from edge_worldmodel.core.planner.effort import EffortControl
-from edge_worldmodel.core.planner.heat import Heat
-from edge_worldmodel.core.planner.planner import Planner, PlannerConfig
+from edge_worldmodel.core.planner.effort import EffortControl, ThermalGovernor
+from edge_worldmodel.core.planner.planner import Planner
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.types import LatentFrame
-from edge_worldmodel.nodes.rollout_planner.planning_job import Job, PlannerNodeConfig
-from edge_worldmodel.nodes.rollout_planner.thinking import Clocks, Thinking
+from edge_worldmodel.nodes.rollout_planner.planning_job import PlannerNodeConfig, PlanningJob
+from edge_worldmodel.nodes.rollout_planner.timed_deliberation import Clocks, TimedDeliberation
 
 GOAL = np.array([5.0, 0.0])
 
@@ -32,41 +32,42 @@ class Machine(DeterministicBackend):
         return super().run(network, inputs)
 
 
-def thinking_on(machine: Machine, **timing: object) -> Thinking:
+def deliberation_on(machine: Machine, **timing: object) -> TimedDeliberation:
     planner = Planner(WorldModel(machine, "m"), config=PlannerConfig())
     clocks = Clocks(lambda: machine.now_s, lambda: round(machine.now_s * 1e9))
     deliberation = Deliberation(planner, AttentionConfig(reuse_s=0.0))
-    return Thinking(deliberation, PlannerNodeConfig(**timing), EffortControl(), Heat(), clocks)
+    timing_config = PlannerNodeConfig(**timing)
+    return TimedDeliberation(deliberation, timing_config, EffortControl(), ThermalGovernor(), clocks)
 
 
-def job_at(now_s: float, **more: object) -> Job:
+def job_at(now_s: float, **more: object) -> PlanningJob:
     context = np.zeros(tensors.CONTEXT.with_batch(1), np.float32)
     at_rest = np.zeros(3)
     frame = LatentFrame(round(now_s * 1e9), "odom", "base_link", at_rest, at_rest, context, 0.5, 0.1, "m", 1)
-    return Job(frame, None, GOAL, 0.0, 0.0)
+    return PlanningJob(frame, None, GOAL, 0.0, 0.0)
 
 
 def test_a_tick_in_time_gives_a_plan() -> None:
     machine = Machine()
     machine.run_s = 0.005
-    output = thinking_on(machine).tick(job_at(machine.now_s), None).output
+    output = deliberation_on(machine).decide(job_at(machine.now_s), None).output
     assert output.plan.trajectory.twists[-1, 0] > 0.5 and output.rollout_set.effort == ""
 
 
 def test_a_frame_that_came_late_and_a_slow_tick_add_up() -> None:
     machine = Machine()
     machine.run_s = 0.12
-    thinking = thinking_on(machine, budget_s=1.0)
-    thinking.tick(job_at(machine.now_s), None)
+    timed = deliberation_on(machine, budget_s=1.0)
+    timed.decide(job_at(machine.now_s), None)
     with pytest.raises(LateError):
-        thinking.tick(job_at(machine.now_s - 0.4), None)
+        timed.decide(job_at(machine.now_s - 0.4), None)
 
 
 def test_a_slow_machine_imagines_less_and_says_so() -> None:
     machine = Machine()
     machine.run_s = 0.035
-    thinking = thinking_on(machine)
-    said = [thinking.tick(job_at(machine.now_s), None).output.rollout_set.effort for _ in range(3)]
+    timed = deliberation_on(machine)
+    said = [timed.decide(job_at(machine.now_s), None).output.rollout_set.effort for _ in range(3)]
     assert said[0].startswith("time was up after ") and "ticks came late" in said[2]
 
 
@@ -87,25 +88,25 @@ def _zone(folder, name: str, celsius: float, **trips: float) -> None:
 
 def test_a_hot_chip_imagines_less_before_it_throttles_and_more_when_it_has_cooled(tmp_path) -> None:
     _zone(tmp_path, "thermal_zone0", 40.0, passive=95.0)
-    thinking = thinking_on(Machine(), thermal_path=str(tmp_path))
+    timed = deliberation_on(Machine(), thermal_path=str(tmp_path))
     levels = []
     for celsius in (60.0, 81.0, 94.0, 100.0, 94.0, 86.0, 84.0, 79.0):
         _zone(tmp_path, "thermal_zone1", celsius, active=50.0, passive=90.0, critical=110.0)
-        assert thinking.feel().hottest_c == celsius
-        levels.append(thinking.effort().level)
+        assert timed.read_temperature().hottest_c == celsius
+        levels.append(timed.effort().level)
     assert levels == [0, 1, 3, 3, 3, 3, 3, 2]
-    assert thinking.effort().reason == "level 2 of 3: 79 C of 90 C"
+    assert timed.effort().reason == "level 2 of 3: 79 C of 90 C"
     _zone(tmp_path, "thermal_zone1", 60.0)
-    thinking.feel()
-    assert thinking.effort().reason == ""
-    output = thinking.tick(job_at(100.0), None).output
+    timed.read_temperature()
+    assert timed.effort().reason == ""
+    output = timed.decide(job_at(100.0), None).output
     assert output.rollout_set.futures_per_maneuver == 4
 
 
 def test_zones_that_cannot_be_read_change_nothing(tmp_path) -> None:
-    thinking = thinking_on(Machine(), thermal_path=str(tmp_path))
-    assert thinking.feel() is None
+    timed = deliberation_on(Machine(), thermal_path=str(tmp_path))
+    assert timed.read_temperature() is None
     _zone(tmp_path, "thermal_zone0", 20.0)
     (tmp_path / "thermal_zone0" / "temp").write_text("asleep\n")
-    assert thinking.feel() is None and thinking.effort().level == 0
-    assert thinking_on(Machine(), thermal_path="").feel() is None
+    assert timed.read_temperature() is None and timed.effort().level == 0
+    assert deliberation_on(Machine(), thermal_path="").read_temperature() is None

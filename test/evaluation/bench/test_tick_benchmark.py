@@ -12,16 +12,16 @@ import pytest
 
 from edge_worldmodel import cli
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
-from edge_worldmodel.core.model.context_channels import motion_frames, present_frame
 from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.core.planner.candidates.candidates import Candidates
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
-from edge_worldmodel.core.planner.candidates.maneuvers import Candidates
-from edge_worldmodel.core.planner.critics import arrival, progress, risk
-from edge_worldmodel.core.planner.guidance.cost_to_go import cost_to_go
-from edge_worldmodel.core.planner.guidance.outlook import outlook
-from edge_worldmodel.core.planner.planner import PlannerConfig
+from edge_worldmodel.core.planner.candidates.maneuvers import propose
+from edge_worldmodel.core.planner.candidates.start_state import StartState
+from edge_worldmodel.core.planner.critics import arrival, progress
+from edge_worldmodel.core.planner.planner_config import PlannerConfig
+from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.planner.robot_limits import STEPS
-from edge_worldmodel.evaluation.bench import bench_peers, bench_tick
+from edge_worldmodel.evaluation.bench import mppi_peer, tick_benchmark
 
 FEW = ["--rounds", "2", "--maneuvers", "3", "--futures", "2", "--steps", "1", "--threads", "1"]
 
@@ -43,35 +43,35 @@ def test_the_verb_reports_the_tick_and_names_a_missing_peer(tmp_path: Path, caps
 
 
 def test_a_python_without_the_library_is_named() -> None:
-    if bench_peers.importlib.util.find_spec("pytorch_mppi"):
+    if mppi_peer.importlib.util.find_spec("pytorch_mppi"):
         pytest.skip("pytorch-mppi is installed here")
-    with pytest.raises(bench_peers.PeerMissingError, match="does not run: .*No module named.*requirements/peer.txt"):
-        bench_peers.open_peer(sys.executable, (8,), cpu_time=False)
+    with pytest.raises(mppi_peer.PeerMissingError, match="does not run: .*No module named.*requirements/peer.txt"):
+        mppi_peer.open_peer(sys.executable, (8,), cpu_time=False)
 
 
 def test_the_warm_tick_starts_from_what_the_cache_answers() -> None:
     model = WorldModel(DeterministicBackend(), "deterministic")
-    frames, goal = bench_tick.frames_of(model, 5)
-    warm = bench_tick._warm_start(model, PlannerConfig(), frames, goal, 5)
+    frames, goal = tick_benchmark.frames_of(model, 5)
+    warm = tick_benchmark._warm_start(model, PlannerConfig(), frames, goal, 5)
     assert warm.valid and warm.sequence == frames[1].sequence and warm.similarity > 0.99
 
 
 def test_the_peer_has_our_costs_on_what_it_sees() -> None:
     torch = pytest.importorskip("torch", reason="the peer needs torch: make setup-train")
-    costs, config = bench_peers.SameCosts(torch), PlannerConfig()
+    costs, config = mppi_peer.SameCosts(torch), PlannerConfig()
     # no time to come to rest in: the peer cannot know how long an actuator takes
-    planner = bench_tick.Planner(
+    planner = tick_benchmark.Planner(
         WorldModel(DeterministicBackend(), "deterministic"), disturbances=DisturbanceConfig(delay_mean_s=0.0)
     )
     same, hits = [], 0
     for seed in range(12):
         costs.look(seed)
-        frames, goal = bench_tick.frames_of(planner.world_model, seed)
+        frames, goal = tick_benchmark.frames_of(planner.world_model, seed)
         scene = scene_of(planner, frames[1], goal)
         states, twists = states_of(torch, scene), scene.candidates.twists
         ours = config.arrival_weight * arrival.score(scene) + config.progress_weight * progress.score(scene)
         np.testing.assert_allclose(costs.terminal_cost(states[None], None)[0].numpy(), ours, atol=1e-3)
-        hit = risk.collision_probability(scene)[:, 0, 0]
+        hit = scene.collision_probability[:, 0, 0]
         own = np.minimum(np.abs(twists[..., 0]) / config.harmless_mps, 1.0)
         turning = (twists[..., 2] / planner.limits.max_yaw_rate_radps) ** 2
         wanted = config.risk_weight_m * hit * own + config.exposure_weight_m * hit * (1.0 - own)
@@ -98,12 +98,11 @@ def straight_on(candidates: Candidates) -> Candidates:
     return dataclasses.replace(candidates, poses=lines, twists=np.stack([speeds, 0.0 * speeds, 2.0 * speeds], axis=-1))
 
 
-def scene_of(planner: bench_tick.Planner, frame: object, goal: np.ndarray) -> object:
+def scene_of(planner: tick_benchmark.Planner, frame: object, goal: np.ndarray) -> object:
     """Return the scene that the planner scores, undisturbed, with what stands in every imagined frame."""
-    ahead = outlook(present_frame(frame.tensor), motion_frames(frame.tensor))
-    wanted_m = planner.limits.radius_m + planner.config.wall_margin_m
-    field = cost_to_go(ahead.standing, planner._goal_ahead(frame, goal), wanted_m, crossed=ahead.crossed)
-    candidates = straight_on(planner._propose(frame, ahead, field, None, None, np.random.default_rng(0)))
-    scene = planner._scene(frame, candidates, ahead, field, np.random.default_rng(0))
-    still = np.broadcast_to(ahead.standing.occupied.astype(np.float32), (len(candidates), 1, 8, 64, 64))
+    request = PlanningRequest(frame=frame, goal=goal, rng=np.random.default_rng(0))
+    seen, start = planner.outlook(request), StartState(frame.twist)
+    candidates = straight_on(propose(planner._library, start, seen, planner.config, request.rng))
+    scene = planner._scene(request, candidates, seen, None)
+    still = np.broadcast_to(seen.static.occupied.astype(np.float32), (len(candidates), 1, 8, 64, 64))
     return dataclasses.replace(scene, disturbed=scene.candidates.poses[:, None], futures=np.ascontiguousarray(still))

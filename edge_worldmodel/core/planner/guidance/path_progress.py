@@ -15,7 +15,7 @@ _TOO_NEAR_M = 0.6
 """A goal nearer than this would count as reached."""
 
 
-class Route:
+class PathProgress:
     """One path and how far the robot has come on it.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_worldmodel.core.planner.candidates.centring import centred
+from edge_worldmodel.core.planner.candidates.pursuit import keep_to_middle
 from edge_worldmodel.core.planner.guidance.local_map import local_map
 
 FREE = np.stack([np.zeros((64, 64), np.float32), np.ones((64, 64), np.float32)])
@@ -26,19 +26,19 @@ def _drawn(points: np.ndarray) -> np.ndarray:
 
 def test_the_line_moves_to_the_middle_of_a_gap() -> None:
     points = _gap(0.07, 0.35)
-    standing = local_map(_drawn(points), points)
+    static = local_map(_drawn(points), points)
     route = np.stack([np.arange(0.1, 3.0, 0.2), np.full(15, -0.1)], axis=-1)
-    line = centred(route, standing, 0.6, 2.5)
+    line = keep_to_middle(route, static, 0.6, 2.5)
     there = (line[:, 0] > 1.0) & (line[:, 0] < 1.5)
-    assert standing.clearance_at(route)[(route[:, 0] > 1.0) & (route[:, 0] < 1.5)].min() < 0.2
-    assert standing.clearance_at(line[there]).min() > 0.28
+    assert static.clearance_at(route)[(route[:, 0] > 1.0) & (route[:, 0] < 1.5)].min() < 0.2
+    assert static.clearance_at(line[there]).min() > 0.28
     assert abs(line[there, 1] - 0.07).max() < 0.06
     assert np.hypot(*line[0]) < 0.15 and (np.diff(line[:, 0]) > 0.0).all(), "from the robot on, and never back"
     np.testing.assert_array_equal(line[-1], route[-1])
 
 
 def test_where_there_is_room_the_route_stays() -> None:
-    standing = local_map(FREE)
+    static = local_map(FREE)
     route = np.stack([np.arange(0.1, 3.0, 0.2), np.zeros(15)], axis=-1)
-    assert centred(route, standing, 0.6, 2.5) is route
-    assert len(centred(route[:1], standing, 0.6, 2.5)) == 1
+    assert keep_to_middle(route, static, 0.6, 2.5) is route
+    assert len(keep_to_middle(route[:1], static, 0.6, 2.5)) == 1

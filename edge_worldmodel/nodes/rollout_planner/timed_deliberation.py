@@ -1,0 +1,98 @@
+"""Deliberation within the time of a control period, with less effort while the machine is slow or hot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.core.planner.budget import Budget, LateError
+from edge_worldmodel.core.planner.deliberation import Deliberation, PlanningDecision
+from edge_worldmodel.core.planner.effort import Effort, EffortControl, ThermalGovernor
+from edge_worldmodel.core.planner.request import PlanningRequest
+from edge_worldmodel.core.time_units import to_seconds
+from edge_worldmodel.core.types import Plan
+from edge_worldmodel.nodes.rollout_planner.planning_job import PlannerNodeConfig, PlanningJob
+from edge_worldmodel.nodes.rollout_planner.thermal_zones import ZoneReading, read_zones
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Monotonic seconds for durations, and the ROS time in nanoseconds."""
+
+    steady_s: Callable[[], float]
+    ros_ns: Callable[[], int]
+
+
+class TimedDeliberation:
+    """Decides on one job after another and adapts the effort to the time that takes."""
+
+    def __init__(
+        self,
+        deliberation: Deliberation,
+        timing: PlannerNodeConfig,
+        effort: EffortControl,
+        thermal: ThermalGovernor,
+        clocks: Clocks,
+    ) -> None:
+        self.deliberation = deliberation
+        self._timing, self._clocks = timing, clocks
+        self._effort, self._thermal = effort, thermal
+        self._validity_s = deliberation.planner.config.validity_s
+
+    def effort(self) -> Effort:
+        """Return the effort of the next tick."""
+        return self._effort.effort(self._thermal.level, self._thermal.reason)
+
+    def read_temperature(self) -> ZoneReading | None:
+        """Read the thermal zones, which may change the effort; None where there is no zone to read."""
+        if not self._timing.thermal_path:
+            return None
+        reading = read_zones(Path(self._timing.thermal_path), self._thermal.config.throttle_c)
+        if reading is not None:
+            self._thermal.update(reading.hottest_c, reading.throttle_c)
+        return reading
+
+    def decide(self, job: PlanningJob, previous: Plan | None) -> PlanningDecision:
+        """Decide on one frame.
+
+        Args:
+            job: the frame with its goal and warm start.
+            previous: the plan that the robot has followed until now.
+
+        Raises:
+            LateError: the plan could not be followed long enough to be worth sending.
+            EdgeWorldModelError: the frame or the backend is unusable; see the planner.
+        """
+        timing = self._timing
+        usable_s = max(self._validity_s - timing.min_use_s - self._age_s(job), 0.0)
+        request = PlanningRequest(
+            frame=job.frame,
+            goal=job.goal,
+            # Seeded by the frame, so that the same recording gives the same plans.
+            rng=np.random.default_rng([timing.seed, job.frame.sequence]),
+            warm_start=job.warm_start,
+            previous=previous,
+            effort=self.effort(),
+            budget=Budget(min(timing.tick_budget_s, usable_s), self._clocks.steady_s, usable_s),
+        )
+        try:
+            decision = self.deliberation.decide(request)
+        except EdgeWorldModelError:
+            self._note_duration(request.budget)
+            raise
+        if decision.output is not None:
+            self._note_duration(request.budget)
+        left_s = self._validity_s - self._age_s(job)
+        if left_s < timing.min_use_s:
+            raise LateError(f"a plan came {left_s:.2f} s before its end and was not sent: the last one runs on")
+        return decision
+
+    def _note_duration(self, budget: Budget) -> None:
+        self._effort.ticked(budget.elapsed_s, self._timing.tick_budget_s, budget.cut_short)
+
+    def _age_s(self, job: PlanningJob) -> float:
+        return to_seconds(self._clocks.ros_ns() - job.frame.stamp_ns)
