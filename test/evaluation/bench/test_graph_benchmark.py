@@ -102,7 +102,7 @@ def test_profile_leaves_figures_a_trace_and_a_picture(tmp_path: Path, capsys: py
     parts = told["breakdown_s"]
     # of one frame the parts add up; their medians do so roughly
     assert sum(parts[part]["p50"] for part in PARTS) == pytest.approx(parts["total"]["p50"], rel=0.5)
-    assert {"denoiser", "decoder", "think"} <= set(told["spans"]["rollout_planner"])
+    assert {"denoiser", "decoder", "plan_on"} <= set(told["spans"]["rollout_planner"])
     assert told["spans"]["safety_supervisor"]["tick"]["samples"] > 50
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert {event["ph"] for event in events} == {"M", "X", "s", "t", "f"}

@@ -59,9 +59,9 @@ def test_the_trace_shows_who_did_what_and_where_frames_went(tmp_path: Path) -> N
     events = json.loads(path.read_text())["traceEvents"]
     names = {event["args"]["name"] for event in events if event["name"] == "process_name"}
     assert names == set(logs)
-    (think,) = (event for event in events if event["name"] == "think")
+    (planning,) = (event for event in events if event["name"] == "plan_on")
     rows = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
-    assert (think["ph"], think["ts"], think["dur"]) == ("X", 61_000.0, 22_000.0) and rows[think["tid"]] == "worker"
+    assert (planning["ph"], planning["ts"], planning["dur"]) == ("X", 61_000.0, 22_000.0) and rows[planning["tid"]] == "worker"
     assert logs["rollout_planner"].threads[WORKER] == "worker"
     arrows = [event for event in events if event["name"] == "frame"]
     assert [arrow["ph"] for arrow in arrows] == ["s", "t", "t", "t", "f"]
@@ -74,7 +74,7 @@ def test_a_trace_begins_with_what_was_going_on_and_ends_where_it_ends(tmp_path: 
     events = json.loads(path.read_text())["traceEvents"]
     times = [event["ts"] for event in events if "ts" in event]
     assert min(times) == 0.0 and [event["name"] for event in events if event["ph"] == "X"] == [
-        "think",
+        "plan_on",
         "denoiser",
         "decoder",
     ]
