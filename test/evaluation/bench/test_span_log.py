@@ -59,9 +59,11 @@ def test_the_trace_shows_who_did_what_and_where_frames_went(tmp_path: Path) -> N
     events = json.loads(path.read_text())["traceEvents"]
     names = {event["args"]["name"] for event in events if event["name"] == "process_name"}
     assert names == set(logs)
-    (planning,) = (event for event in events if event["name"] == "plan_on")
+    (span,) = (event for event in events if event["name"] == "plan_on")
     rows = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
-    assert (planning["ph"], planning["ts"], planning["dur"]) == ("X", 61_000.0, 22_000.0) and rows[planning["tid"]] == "worker"
+    assert (span["ph"], span["ts"], span["dur"]) == ("X", 61_000.0, 22_000.0) and rows[
+        planning["tid"]
+    ] == "worker"
     assert logs["rollout_planner"].threads[WORKER] == "worker"
     arrows = [event for event in events if event["name"] == "frame"]
     assert [arrow["ph"] for arrow in arrows] == ["s", "t", "t", "t", "f"]
