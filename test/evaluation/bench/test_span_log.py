@@ -61,9 +61,7 @@ def test_the_trace_shows_who_did_what_and_where_frames_went(tmp_path: Path) -> N
     assert names == set(logs)
     (span,) = (event for event in events if event["name"] == "plan_on")
     rows = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
-    assert (span["ph"], span["ts"], span["dur"]) == ("X", 61_000.0, 22_000.0) and rows[
-        planning["tid"]
-    ] == "worker"
+    assert (span["ph"], span["ts"], span["dur"]) == ("X", 61_000.0, 22_000.0) and rows[span["tid"]] == "worker"
     assert logs["rollout_planner"].threads[WORKER] == "worker"
     arrows = [event for event in events if event["name"] == "frame"]
     assert [arrow["ph"] for arrow in arrows] == ["s", "t", "t", "t", "f"]
