@@ -1,4 +1,4 @@
-"""Latent cache node: answers each LatentFrame with a WarmStart, remembers what the planner solved."""
+"""Latent cache node: answers each LatentFrame with a WarmStart and keeps the solutions of the planner."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATEST
 
-_REPORT_S = 0.5
+_REPORT_PERIOD_S = 0.5
 
 
 class LatentCacheNode(ManagedNode):
-    """LatentFrame and solutions in, WarmStart out; scenes are remembered on disk."""
+    """Takes latent frames and solutions, publishes warm starts; solved scenes are also kept on disk."""
 
     def __init__(self) -> None:
         super().__init__("latent_cache")
@@ -33,7 +33,7 @@ class LatentCacheNode(ManagedNode):
         self._store: SceneStore | None = None
 
     def setup(self) -> None:
-        """Open the cache and connect it."""
+        """Open the cache and its topics."""
         self._store = self._open_store()
         if self._store is not None:
             self.on_teardown(self._store.close)  # scenes that wait for the disk are written
@@ -42,19 +42,19 @@ class LatentCacheNode(ManagedNode):
         self.open_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST)
         self.open_subscription(msg.LatentFrame, "planner/solution", self._on_solution, LATEST)
         self.open_service(Trigger, "latent_cache/delete_all", self._on_delete_all)
-        self.open_timer(_REPORT_S, self._report)
+        self.open_timer(_REPORT_PERIOD_S, self._report)
 
     def _open_store(self) -> SceneStore | None:
-        """Return the store on disk; None, with the reason in /diagnostics, where the window is all there is."""
+        """Return the store on disk; None, with the reason in /diagnostics, when scenes are kept in memory only."""
         config = self._store_config
         self.health.figures["store"] = "memory"
         if config.store == "memory":
             return None
         try:
-            # Here and not above: without these packages the cache still answers from memory.
+            # imported here, as the cache works without these packages
             from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
         except ImportError as error:
-            text = f"scenes are kept in memory only: {error} (pip install apsw sqlite-vec, or say store: memory)"
+            text = f"scenes are kept in memory only: {error} (pip install apsw sqlite-vec, or set store: memory)"
             self.health.problem("store", text, DiagnosticStatus.WARN)
             return None
         folder = Path(config.store_dir) if config.store_dir else default_folder(self.get_namespace(), os.environ)
@@ -91,7 +91,7 @@ class LatentCacheNode(ManagedNode):
 
     @guarded
     def _report(self) -> None:
-        """Say what became of the store."""
+        """Show the state of the store in the log and in /diagnostics."""
         store = self._store
         if store is None:
             return

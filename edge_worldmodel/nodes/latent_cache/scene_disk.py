@@ -1,6 +1,6 @@
-"""Solved scenes in one SQLite file: candidates by their sketch with sqlite-vec, then compared in full.
+"""Solved scenes in one SQLite file; candidates are found by sketch with sqlite-vec and compared by embedding.
 
-Used by one thread. A file that is damaged or not ours is renamed and replaced; ``notes`` says so.
+It is used by one thread. A file that is damaged or of another program is renamed and replaced, with a note in `notes`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _SIDE_FILES = ("", "-wal", "-journal", "-shm")
 _APPLICATION_ID = 0x65776D73
 """In the header of the file (PRAGMA application_id): "ewms"."""
 _RESERVED_BYTES = 12_000_000
-"""Part of the size allowed that is kept for the write-ahead log and the scenes of one transaction."""
+"""Part of the allowed size that is reserved for the write-ahead log and the scenes of one transaction."""
 _BUSY_MS = 2000
 _MAX_SET_ASIDE = 3
-"""More in one run, and the cause is elsewhere."""
+"""Number of files set aside in one run; if there are more, the file is not the cause."""
 _NOT_THE_FILE = (
     apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.NoMemError,
     apsw.ExtensionLoadingError, OSError,
 )  # fmt: skip
-"""Errors of the disk or the installation: the file is not to blame and stays."""
+"""Errors of the disk or the installation, for which the file is not replaced."""
 _SCHEMA = f"""
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
@@ -67,7 +67,7 @@ class _DamagedError(Exception):
 
 
 class _ForeignError(_DamagedError):
-    """Another program, or another store, made this file."""
+    """The file was made by another program or another store."""
 
 
 class SceneDisk:
@@ -87,19 +87,19 @@ class SceneDisk:
         return self._db is not None
 
     def open(self, now_s: float) -> None:
-        """Open the file, make it where there is none, and forget what is too old at ``now_s`` (Unix time)."""
+        """Open or create the file, and delete scenes that are too old at ``now_s`` (Unix time)."""
         self._guarded(self._open, now_s)
 
     def save(self, scenes: Sequence[tuple[Entry, float]], now_s: float) -> None:
-        """Keep scenes with the Unix time [s] at which each was solved, all or none of them."""
+        """Write scenes, each with the Unix time [s] of its solution; all or none of them."""
         self._guarded(self._save, scenes, now_s)
 
     def find(self, embedding: Tensor, model_id: str) -> Entry | None:
-        """Return the scene of this model that is most like an embedding."""
+        """Return the scene of a model that is most similar to an embedding."""
         return self._guarded(self._find, embedding, model_id)
 
     def delete_all(self, now_s: float) -> int:
-        """Remove every file that this store made, begin anew, and return how many scenes are gone."""
+        """Delete every file of this store, create a new one, and return the number of deleted scenes."""
         if self._db is None:
             self.open(now_s)
         count = len(self)
@@ -111,13 +111,13 @@ class SceneDisk:
         return count
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         db, self._db = self._db, None
         if db is not None:
             db.close(True)
 
-    def has_room(self) -> bool:
-        """Return whether the disk has the free space that must stay free."""
+    def has_free_space(self) -> bool:
+        """Return whether the disk has at least ``min_free_mb`` of free space."""
         with self._explained():
             return shutil.disk_usage(self.folder).free >= self._config.min_free_mb * 1e6
 
@@ -135,12 +135,12 @@ class SceneDisk:
         own_id = _claim(self.folder)
         if os.path.lexists(self._path) and (self._path.is_symlink() or not self._path.is_file()):
             raise _ForeignError("it is not a regular file")
-        # SQLite gives its other files the mode of this one.
+        # created here, as SQLite gives its other files the mode of this one
         os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         self._path.chmod(0o600)
         db = self._db = apsw.Connection(str(self._path))
         db.set_busy_timeout(_BUSY_MS)
-        # One process at a time, and no shared memory that a truncated file could take away under us.
+        # one process at a time, and no shared memory, which a truncated file would make unusable
         db.pragma("locking_mode", "exclusive")
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.enable_load_extension(True)
@@ -149,13 +149,13 @@ class SceneDisk:
         if not db.execute("SELECT count(*) FROM sqlite_schema").get:
             db.execute(_SCHEMA, {"id": own_id, "sketch": SKETCH_NAME}).fetchall()
         self._check(own_id)
-        # After a power failure the last transactions may be missing; the file is whole.
+        # after a power failure the last transactions may be missing, but the file is valid
         db.pragma("synchronous", "normal")
         self._save((), now_s)
         db.execute("PRAGMA incremental_vacuum").fetchall()
 
     def _check(self, own_id: str) -> None:
-        """Raise unless the open file is whole and of this store."""
+        """Raise unless the open file is valid and of this store."""
         if self._db.pragma("application_id") != _APPLICATION_ID:
             raise _ForeignError("another program made it")
         found = self._db.execute("SELECT id, sketch FROM store").fetchall()
@@ -180,15 +180,15 @@ class SceneDisk:
         )
 
     def _find(self, embedding: Tensor, model_id: str) -> Entry | None:
-        question = {"sketch": sketch(embedding).tobytes(), "k": CANDIDATES, "model_id": model_id}
-        alike = [
+        parameters = {"sketch": sketch(embedding).tobytes(), "k": CANDIDATES, "model_id": model_id}
+        similar = [
             (float(np.frombuffer(blob, np.float16).astype(np.float32) @ embedding), number)
-            for number, blob in self._db.execute(_NEAREST, question)
+            for number, blob in self._db.execute(_NEAREST, parameters)
             if len(blob) == 2 * len(embedding)
         ]
-        if not alike:
+        if not similar:
             return None
-        number = max(alike)[1]
+        number = max(similar)[1]
         try:
             return _entry(self._db.execute("SELECT * FROM scenes WHERE number = ?", (number,)).fetchone())
         except (ValueError, EdgeWorldModelError) as error:
@@ -200,7 +200,7 @@ class SceneDisk:
     # --- limits ---------------------------------------------------------------------------------------------------
 
     def _trim(self, newest: int, now_s: float) -> None:
-        """Forget the oldest scenes: too many, too old, or too large together with what was set aside."""
+        """Delete the oldest scenes while there are too many, they are too old, or the files too large."""
         allowed = self._config.max_disk_mb * 1e6 - _RESERVED_BYTES
         if self._used_bytes() > allowed:
             self._remove_aside()

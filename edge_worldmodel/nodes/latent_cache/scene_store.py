@@ -1,7 +1,7 @@
-"""The latent cache's store: a window in memory that answers at once, and behind it a thread that keeps scenes on disk.
+"""The store of the latent cache: a window in memory, and a thread that keeps scenes on disk.
 
-No call from a frame's callback waits for the disk. New scenes are handed over, and a scene that the window does not
-know is asked for: the answer is there for the next frame, compared in full with that frame's scene.
+No call from the callback of a frame waits for the disk. New scenes are queued for the thread. Each lookup also starts a
+search on disk, whose result is compared with the scene of the next frame.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConf
 _RETRY_S = 60.0
 """Pause after an error of the disk."""
 _TRIM_PERIOD_S = 600.0
-"""Scenes that are too old go this often while no new ones come."""
+"""Scenes that are too old are deleted this often while no new ones come."""
 _DELETE_TIMEOUT_S = 2.0
 _MAX_WAITING = 64
-"""Scenes that wait to be written; beyond that the oldest is dropped."""
+"""Largest number of scenes that wait to be written; then the oldest is dropped."""
 
 
 class SceneStore:
-    """A LatentStore that survives a restart. Errors of the disk become notes for people; the window goes on.
+    """A LatentStore that survives a restart. Errors of the disk are reported as notes; the window keeps working.
 
     Args:
-        window: what answers at once.
-        disk: the scenes on disk; from here on only this store's thread uses it.
-        config: when and what is written.
+        window: the store in memory.
+        disk: the scenes on disk; used by the thread of this store only.
+        config: when scenes are written.
     """
 
     def __init__(self, window: WindowStore, disk: SceneDisk, config: SceneStoreConfig) -> None:
@@ -58,10 +58,10 @@ class SceneStore:
         self._thread = threading.Thread(target=self._work, daemon=True, name="scene store")
         self._thread.start()
 
-    # --- for the node: nothing here waits for the disk, except delete_all for two seconds -------------------------
+    # --- called by the node: only delete_all waits for the disk, for up to two seconds ----------------------------
 
     def add(self, entry: Entry) -> None:
-        """Keep an entry in the window, and on disk when its scene is a new one."""
+        """Keep an entry in the window, and on disk if its scene is new."""
         self._window.add(entry)
         if not self._is_new(entry):
             return
@@ -80,9 +80,9 @@ class SceneStore:
         return self._window.newest()
 
     def nearest(self, embedding: Tensor, model_id: str) -> tuple[Entry, float] | None:
-        """Return the most similar entry of the window and of what the disk had for the last question."""
+        """Return the most similar entry of the window and the result of the last search on disk."""
         best = self._window.nearest(embedding, model_id)
-        # Asked last, so that the thread does not compete with this answer.
+        # after the window, so that the thread does not compete for the processor before
         with self._changed:
             self._to_find = (embedding, model_id)
             found = self._found
@@ -93,15 +93,15 @@ class SceneStore:
         return best if best is not None and best[1] >= similarity else (found, similarity)
 
     def drop_before(self, stamp_ns: int) -> None:
-        """Forget what is older in the window; scenes on disk have an age limit of their own."""
+        """Drop older entries of the window; scenes on disk have an age limit of their own."""
         self._window.drop_before(stamp_ns)
 
     def clear(self) -> None:
-        """Empty the window. Scenes on disk are found by likeness alone, which no jump of the odometry touches."""
+        """Empty the window. Scenes on disk are found by similarity, which does not depend on odometry."""
         self._window.clear()
 
     def delete_all(self) -> str:
-        """Forget everything, on disk too; return what was deleted, in words.
+        """Delete all scenes, also on disk; return a text that says how many.
 
         Raises:
             SceneStoreError: scenes on disk could not be deleted, or not yet.
@@ -142,14 +142,14 @@ class SceneStore:
             return {"store": "sqlite"} | waiting | self._figures
 
     def close(self, timeout_s: float = 0.3) -> None:
-        """Write what waits, and return after ``timeout_s`` even if the disk is slower than that."""
+        """Write the waiting scenes; return after ``timeout_s`` at the latest."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(timeout_s)
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Wait until the disk is open and nothing waits for it; return whether it is so in time."""
+        """Wait until the disk is open and has no work left; return whether that was so in time."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: not (self._busy or self._to_save or self._to_find or self._to_delete), timeout_s
@@ -159,12 +159,12 @@ class SceneStore:
         last = self._last_saved
         if last is None or last.model_id != entry.model_id:
             return True
-        # A clock that jumped back must not stop the writing, hence the absolute value.
+        # the absolute value, as a clock that jumped back must not stop the writing
         waited_s = abs(entry.stamp_ns - last.stamp_ns) * 1e-9
-        likeness = float(last.embedding @ entry.embedding)
-        return waited_s >= self._config.new_scene_period_s and likeness <= self._config.new_scene_similarity
+        similarity = float(last.embedding @ entry.embedding)
+        return waited_s >= self._config.new_scene_period_s and similarity <= self._config.new_scene_similarity
 
-    # --- the thread that waits for the disk -----------------------------------------------------------------------
+    # --- the thread that uses the disk -----------------------------------------------------------------------
 
     def _work(self) -> None:
         while (action := self._next_action()) is not None:
@@ -176,11 +176,11 @@ class SceneStore:
             action()
         except SceneStoreError as error:
             self._pause(str(error))
-        except Exception as error:  # the last line of defence: the thread must outlive a defect of ours
+        except Exception as error:  # the thread must survive a defect of ours
             self._pause(f"{type(error).__name__}: {error}")
 
     def _next_action(self) -> Callable[[], None] | None:
-        """Wait for work; a question goes before writing, it is for the next frame. None: the end."""
+        """Wait for work and return it, searches before writing; None: the store is closed."""
         with self._changed:
             while True:
                 now_s = time.monotonic()
@@ -210,7 +210,7 @@ class SceneStore:
         if question is not None:
             found = self._disk.find(*question)
             with self._changed:
-                # Everything may have been deleted meanwhile, what was found, too.
+                # all scenes may have been deleted in the meantime
                 self._found = found if not self._to_delete else None
             self._take_disk_notes()
 
@@ -220,8 +220,10 @@ class SceneStore:
             self._to_save.clear()
             self._flush_at_s = time.monotonic() + _TRIM_PERIOD_S
         self._dropped += len(scenes)
-        if scenes and not self._disk.has_room():
-            self._say(f"less than {self._config.min_free_mb:g} MB are free on the disk of '{self._disk.folder}'")
+        if scenes and not self._disk.has_free_space():
+            self._report_problem(
+                f"less than {self._config.min_free_mb:g} MB are free on the disk of '{self._disk.folder}'"
+            )
             return
         self._disk.save(scenes, time.time())
         self._dropped -= len(scenes)
@@ -256,9 +258,9 @@ class SceneStore:
             self._to_save.clear()
             self._figures = {"scenes_on_disk": 0}
         self._take_disk_notes()
-        self._say(why)
+        self._report_problem(why)
 
-    def _say(self, problem: str) -> None:
+    def _report_problem(self, problem: str) -> None:
         problem = f"scenes are kept in memory only: {problem}"
         with self._changed:
             if problem != self._problem:
@@ -273,9 +275,9 @@ class SceneStore:
 
 
 def default_folder(namespace: str, environment: Mapping[str, str]) -> Path:
-    """Return where a robot's scenes are kept when no folder is given.
+    """Return the folder of the scenes of a robot when none is configured.
 
-    The last part is no valid name in ROS, so that no robot's folder lies in another's.
+    Its last part is no valid ROS name, so that the folder of one robot cannot be inside that of another.
     """
     state = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/"), ".local", "state"))
     return Path(state, "edge_worldmodel", "latent_cache", *namespace.strip("/").split("/"), "scene-store")

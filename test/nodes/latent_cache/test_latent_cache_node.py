@@ -103,7 +103,7 @@ def test_scenes_survive_kill_9_and_go_when_told_to(probe: Probe, tmp_path: Path)
         robot.wait_figure("scenes_on_disk", "0")
         robot.see(2, solve=False)
         probe.spin(0.5)
-        assert robot.see(2, solve=False).reason == "nothing remembered yet"
+        assert robot.see(2, solve=False).reason == "no solution yet"
 
 
 def test_a_folder_that_cannot_be_used_is_a_warning(probe: Probe) -> None:
@@ -146,4 +146,4 @@ def test_without_a_disk_all_goes_when_told_to(probe: Probe) -> None:
         robot.wait_figure("store", "memory")
         said = probe.call(Trigger, "latent_cache/delete_all", Trigger.Request())
         assert said is not None and said.success and said.message == "2 solutions in memory deleted"
-        assert robot.see(0, solve=False).reason == "nothing remembered yet"
+        assert robot.see(0, solve=False).reason == "no solution yet"

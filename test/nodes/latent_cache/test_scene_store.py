@@ -122,7 +122,7 @@ def test_new_scenes_share_a_transaction(opened: Opener) -> None:
 def test_values_that_are_not_finite_are_refused(field: str, value: float) -> None:
     values = getattr(scene(0), field).copy()
     values.flat[-1] = value
-    with pytest.raises(InputError, match=f"{field} with values that are not finite"):
+    with pytest.raises(InputError, match=f"{field} has values that are not finite"):
         replace(scene(0), **{field: values})
 
 
