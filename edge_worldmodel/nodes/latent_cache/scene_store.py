@@ -15,6 +15,7 @@ from typing import Any
 
 from edge_worldmodel.core.cache.window_store import Entry, WindowStore
 from edge_worldmodel.core.errors import SceneStoreError
+from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
 from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
@@ -160,7 +161,7 @@ class SceneStore:
         if last is None or last.model_id != entry.model_id:
             return True
         # the absolute value, as a clock that jumped back must not stop the writing
-        waited_s = abs(entry.stamp_ns - last.stamp_ns) * 1e-9
+        waited_s = to_seconds(abs(entry.stamp_ns - last.stamp_ns))
         similarity = float(last.embedding @ entry.embedding)
         return waited_s >= self._config.new_scene_period_s and similarity <= self._config.new_scene_similarity
 

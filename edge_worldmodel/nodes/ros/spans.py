@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edge_worldmodel.core.time_units import to_nanoseconds
+
 FOLDER = "EDGE_WORLDMODEL_SPANS"
 """Environment variable with the folder for the record; not set: nothing is recorded."""
 _MAX_SPANS = 500_000
@@ -134,7 +136,7 @@ def process_began_ns() -> int:
     """Return the start time of this process on CLOCK_MONOTONIC, accurate to a clock tick (10 ms)."""
     ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
     age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    return time.monotonic_ns() - round(age_s * 1e9)
+    return time.monotonic_ns() - to_nanoseconds(age_s)
 
 
 def _nvtx() -> Any:
