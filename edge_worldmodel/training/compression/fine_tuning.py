@@ -11,8 +11,9 @@ from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.training.checkpoints import TrainingState, load
 from edge_worldmodel.training.data.splits import ClipSet, load_split
 from edge_worldmodel.training.networks import WorldNetworks
+from edge_worldmodel.training.stages import Student
 from edge_worldmodel.training.train import CHECKPOINT_NAME, Trainer
-from edge_worldmodel.training.train_config import STUDENT, TrainConfig
+from edge_worldmodel.training.train_config import TrainConfig
 
 
 def load_clips(data: Path) -> tuple[ClipSet, ClipSet]:
@@ -44,7 +45,7 @@ def _begin_or_resume(networks: WorldNetworks, checkpoint: Path, facts: dict[str,
     average = WorldNetworks(networks.architecture)
     if not checkpoint.exists():
         average.load_state_dict(networks.state_dict())
-        return TrainingState(networks, average, stage=STUDENT, facts=dict(facts))
+        return TrainingState(networks, average, stage=Student.number, facts=dict(facts))
     state = load(checkpoint)
     if state.networks.architecture != networks.architecture:
         raise ConfigError(f"{checkpoint} is of {state.networks.architecture}: remove it, or choose another --work")
