@@ -122,20 +122,18 @@ def run(options: argparse.Namespace) -> int:
     study.optimize(lambda trial: objective(trial, setup), n_trials=max(0, options.trials - len(done)))
     if not study.get_trials(states=(State.COMPLETE,)):
         raise ConfigError(
-            f"none of {len(study.trials)} trials kept --budget {options.budget}: raise the budget or the number of trials"
+            f"none of {len(study.trials)} trials kept --budget {options.budget}: raise --budget or --trials"
         )
     table = [_row(trial) for trial in study.trials if trial.state.is_finished()]
     (work / "trials.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     best = study.best_trial
-    print(
-        f"best of {len(table)} trials: {best.params}, Brier score {best.value:.4f} on the reach mask of validation clips"
-    )
+    print(f"best of {len(table)} trials: {best.params}, Brier score {best.value:.4f} on reach of validation clips")
     _write_best(setup, best.params, {"method": "architecture search", "trials": table, "budget": options.budget})
     return 0
 
 
 def objective(trial: optuna.Trial, setup: SearchSetup) -> float:
-    """Return the Brier score (reach mask, validation clips, INT8) of a trial's widths; a slow trial is pruned."""
+    """Return the Brier score of a trial's widths in INT8, on the reach mask of validation clips; prune slow trials."""
     most = setup.widest.architecture.to_dict()
     widths = {name: trial.suggest_int(name, low, most[name], step=_STEP) for name, low in _NARROWEST.items()}
     networks = prune_channels(setup.widest, Architecture(**(most | widths)))
@@ -152,7 +150,7 @@ def objective(trial: optuna.Trial, setup: SearchSetup) -> float:
     )
     export_model(tuned, folder / "fp32", options.variant, setup.facts | {"steps_student": options.steps})
     model = WorldModel(setup.opened(quantise_all(export_fused(tuned), setup.inputs)), "tried")
-    # The mask of moving cells depends on the outcome and rewards networks that call more cells occupied.
+    # The mask of moving cells depends on the outcome: it rewards networks that call more cells occupied.
     score = brier(model, setup.validation, options.seed, "reach")
     print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time, Brier {score:.4f}", flush=True)
     return score
