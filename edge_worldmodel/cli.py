@@ -1,6 +1,6 @@
-"""The command `edge-worldmodel VERB`: finds the verb's module, which reads its own options and does the work.
+"""The command `edge-worldmodel VERB`; the module of each verb declares its options and does the work.
 
-Modules are imported only when their verb is used, so that a missing library costs only the verbs that need it.
+A module is imported only when its verb is used, so a missing library affects only the verbs that need it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ GET_TORCH = "run `make setup-train`, then `.venv-train/bin/python -m edge_worldm
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb, or a group of verbs.
-
-    ``module`` offers ``add_arguments(parser)`` and ``run(arguments) -> exit status``.
-    """
+    """A verb with its module, which has ``add_arguments(parser)`` and ``run(arguments) -> exit status``; or a group."""
 
     summary: str
     module: str = ""
@@ -39,50 +36,58 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "demo": Verb(
-        "drive a robot through a simulated room of people", "edge_worldmodel.evaluation.live.demo", needs_ros=True
+        "drive a simulated robot through a room of walking people",
+        "edge_worldmodel.evaluation.live.demo",
+        needs_ros=True,
     ),
-    "replay": Verb(
-        "play a recording through the running graph", "edge_worldmodel.evaluation.live.replay", needs_ros=True
-    ),
-    "generate": Verb("make training data", "edge_worldmodel.training.data.generate"),
+    "replay": Verb("run the nodes on a recording", "edge_worldmodel.evaluation.live.replay", needs_ros=True),
+    "generate": Verb("generate training data", "edge_worldmodel.training.data.generate"),
     "train": Verb("train the networks", "edge_worldmodel.training.train"),
     "evaluate": Verb(
-        "measure what was trained",
+        "measure forecasts, driving and reactions to faults",
         verbs={
             "forecast": Verb(
-                "imagined against real futures, open loop", "edge_worldmodel.evaluation.forecast.forecast"
+                "compare imagined with real futures of recordings", "edge_worldmodel.evaluation.forecast.forecast"
             ),
             "closed-loop": Verb(
-                "planners driving in simulated and recorded worlds", "edge_worldmodel.evaluation.arena.closed_loop"
+                "let planners drive in simulated and recorded worlds", "edge_worldmodel.evaluation.arena.closed_loop"
             ),
             "tune": Verb(
-                "search the baselines' settings on training episodes", "edge_worldmodel.evaluation.arena.tuning"
+                "search the parameters of the other planners on training episodes",
+                "edge_worldmodel.evaluation.arena.tuning",
             ),
             "faults": Verb(
-                "break the running graph in every way we know and time the stop",
+                "inject faults into the running graph and measure the time to stop",
                 "edge_worldmodel.evaluation.faults.faults",
                 needs_ros=True,
             ),
         },
     ),
-    "report": Verb("closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.results.report"),
+    "report": Verb("write closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.results.report"),
     "bench": Verb(
-        "time networks, planner and live graph here, against service levels", "edge_worldmodel.evaluation.bench.bench"
+        "measure networks, planner and graph on this machine against service levels",
+        "edge_worldmodel.evaluation.bench.bench",
     ),
-    "profile": Verb("where the live graph's time and memory go", "edge_worldmodel.evaluation.bench.profile"),
-    "doctor": Verb("what this machine is, and what to mend on it", "edge_worldmodel.models.doctor"),
-    "place": Verb("measure the shipped models here and choose one", "edge_worldmodel.models.place"),
+    "profile": Verb(
+        "measure time and memory of each part of the running graph", "edge_worldmodel.evaluation.bench.profile"
+    ),
+    "doctor": Verb("describe this machine and list what to correct on it", "edge_worldmodel.models.doctor"),
+    "place": Verb("measure the shipped models on this machine and choose one", "edge_worldmodel.models.place"),
     "compress": Verb(
-        "make a trained model smaller and faster, and say what it costs",
+        "make a trained model smaller and faster, and measure the loss of quality",
         verbs={
-            "ptq": Verb("INT8, calibrated on training clips", "edge_worldmodel.training.compression.ptq"),
+            "ptq": Verb("quantise to INT8, calibrated on training clips", "edge_worldmodel.training.compression.ptq"),
             "weights": Verb(
-                "weights of four bits, where the runtime has them",
+                "quantise weights to four bits, where the runtime supports it",
                 "edge_worldmodel.training.compression.four_bit_weights",
             ),
-            "qat": Verb("INT8 after training with rounding in place", "edge_worldmodel.training.compression.qat"),
-            "prune": Verb("leave out channels, then fine-tune", "edge_worldmodel.training.compression.prune"),
-            "search": Verb("the best widths within a latency budget", "edge_worldmodel.training.compression.search"),
+            "qat": Verb(
+                "quantise to INT8 after training with simulated rounding", "edge_worldmodel.training.compression.qat"
+            ),
+            "prune": Verb("remove channels, then fine-tune", "edge_worldmodel.training.compression.prune"),
+            "search": Verb(
+                "search the best channel widths within a latency budget", "edge_worldmodel.training.compression.search"
+            ),
         },
     ),
     "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
@@ -95,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 not achieved, 2 wrong usage or something is missing.
     """
-    # or a run that is told to end would leave its graph running
+    # as an exception, so that a run that is ended by SIGTERM also ends its graph
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb, path, rest = _find(words)
@@ -116,8 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _find(words: list[str]) -> tuple[Verb, list[str], list[str]]:
-    """Follow the words to a verb; return it, the words used and the rest."""
-    verb, path = Verb("imagine before moving: run, train and measure the world model", verbs=VERBS), []
+    """Return the verb that the first words name, these words, and the remaining ones."""
+    verb, path = Verb("run, train and measure the world model of a robot", verbs=VERBS), []
     while verb.verbs and words and words[0] in verb.verbs:
         path.append(words[0])
         verb, words = verb.verbs[words[0]], words[1:]
@@ -150,9 +155,9 @@ def _load(verb: Verb) -> Any:
         return importlib.import_module(verb.module)
     except ModuleNotFoundError as error:
         name = (error.name or "").split(".")[0]
-        what = f"module '{error.name}' of this package" if name == "edge_worldmodel" else f"'{error.name}'"
+        missing = f"module '{error.name}' of this package" if name == "edge_worldmodel" else f"'{error.name}'"
         hint = f": {GET_TORCH}" if name == "torch" else ""
-        raise MissingLibraryError(f"this verb needs {what}, which is not installed here{hint}") from error
+        raise MissingLibraryError(f"this verb needs {missing}, which is not installed here{hint}") from error
 
 
 class MissingLibraryError(EdgeWorldModelError):
@@ -160,7 +165,7 @@ class MissingLibraryError(EdgeWorldModelError):
 
 
 def ros_is_here() -> bool:
-    """Tell whether ROS 2 and this package's messages can be imported."""
+    """Return whether ROS 2 and the messages of this package can be imported."""
     return all(_importable(name) for name in ("rclpy", "launch", "edge_worldmodel.msg"))
 
 

@@ -1,4 +1,4 @@
-"""The robot graph: perception, latent cache, rollout planner, safety supervisor and watchdog, each its own process."""
+"""Starts the graph of a robot: perception, cache, planner, supervisor and watchdog, one process each."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
@@ -13,22 +13,22 @@ from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import superviso
 SHARE = FindPackageShare("edge_worldmodel")
 PROFILE = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
 MIDDLEWARE = {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILE, "FASTDDS_DEFAULT_PROFILES_FILE": PROFILE}
-"""Set where the user has not set it; the name in Jazzy, then in later distributions."""
+"""Set unless the user has set them; the first name is that of Jazzy, the second that of later distributions."""
 
 ARGUMENTS = (
     ("namespace", "", "Namespace of this robot's nodes and topics."),
-    ("use_sim_time", "false", "Follow /clock instead of the system clock."),
-    ("params_file", PathJoinSubstitution([SHARE, "config", "params.yaml"]), "Parameters of all nodes."),
-    ("autostart", "true", "Lifecycle nodes configure and activate by themselves."),
-    ("use_respawn", "true", "Restart a node that ended unexpectedly, after one second."),
+    ("use_sim_time", "false", "Use the time of /clock instead of the system clock."),
+    ("params_file", PathJoinSubstitution([SHARE, "config", "params.yaml"]), "Parameter file of all nodes."),
+    ("autostart", "true", "Lifecycle nodes configure and activate themselves."),
+    ("use_respawn", "true", "Restart a node one second after it has ended unexpectedly."),
     ("log_level", "info", "Log level of all nodes."),
-    ("robot", "generic", "Robot preset: a file of config/robots, without .yaml."),
+    ("robot", "generic", "Robot preset: name of a file in config/robots, without .yaml."),
     ("backend", "onnxruntime", "Network runtime: onnxruntime, openvino, tensorrt or deterministic."),
     ("watchdog", "true", "Run the watchdog; without it nothing commands the drive base."),
     ("cmd_vel", "cmd_vel", "Topic of the drive base, in the namespace or absolute."),
-    ("rviz", "false", "Open rviz with the package's view."),
-    ("without", "", "Leave one node out, to run it elsewhere or in a debugger."),
-    ("record", "", "Folder for run.mcap and the statistics of this run; empty: do not record."),
+    ("rviz", "false", "Open rviz with the view of this package."),
+    ("without", "", "Name of a node that is not started, to run it elsewhere or in a debugger."),
+    ("record", "", "Folder for run.mcap and statistics.json of this run; empty: nothing is recorded."),
 )
 PARAMETER_FILES = (
     LaunchConfiguration("params_file"),
@@ -99,7 +99,7 @@ def _flag(name):
 
 
 def _node(name, parameters, condition=None):
-    """Return one of our nodes with the parameter files and the common arguments."""
+    """Return a node of this package with the parameter files and the common arguments."""
     uses_network = name in ("perception", "rollout_planner")
     backend = {"backend": ParameterValue(LaunchConfiguration("backend"), value_type=str)} if uses_network else {}
     return Node(

@@ -1,4 +1,4 @@
-"""The robot graph in the MuJoCo simulator."""
+"""Starts the graph of a robot in the MuJoCo simulator."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
@@ -12,13 +12,13 @@ SHARE = FindPackageShare("edge_worldmodel")
 
 
 def generate_launch_description():
-    """Return the launch description; arguments not declared here are bringup.launch.py's."""
+    """Return the launch description; all arguments of bringup.launch.py are accepted, too."""
     bringup = PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "bringup.launch.py"]))
     return LaunchDescription(
         [
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of this robot."),
             DeclareLaunchArgument(
-                "world", default_value="demo_room", description="World file, or the name of one in worlds/."
+                "world", default_value="demo_room", description="World file, or the name of a world in worlds/."
             ),
             DeclareLaunchArgument("seed", default_value="0", description="Seed of people and sensor noise."),
             DeclareLaunchArgument("real_time_factor", default_value="1.0", description="Simulated seconds per second."),

@@ -1,6 +1,6 @@
-"""The robot graph in the simulator, with a fault relay between its nodes.
+"""Starts the graph of a robot in the simulator with a fault relay between its nodes.
 
-For `edge-worldmodel evaluate faults`. What is not declared here is demo.launch.py's.
+It is used by `edge-worldmodel evaluate faults`. All arguments of demo.launch.py are accepted, too.
 """
 
 from launch import LaunchDescription
@@ -13,7 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("edge_worldmodel")
 
-# Only where they are published: every listener hears the relay.
+# Only the publishers are remapped, so every subscriber receives the messages of the relay.
 RELAYED = (
     ("sim", "scan"),
     ("sim", "odom"),

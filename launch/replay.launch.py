@@ -1,4 +1,4 @@
-"""The robot graph on a recording, played over real topics with /clock."""
+"""Starts the graph of a robot on a recording, which is played on the sensor topics with /clock."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
@@ -12,7 +12,7 @@ SHARE = FindPackageShare("edge_worldmodel")
 
 
 def generate_launch_description():
-    """Return the launch description; arguments not declared here are bringup.launch.py's."""
+    """Return the launch description; all arguments of bringup.launch.py are accepted, too."""
     bringup = PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "bringup.launch.py"]))
     return LaunchDescription(
         [

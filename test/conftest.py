@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from edge_worldmodel.evaluation.live.own_machine import PROFILES, RANGE, keep_to_this_machine
+from edge_worldmodel.evaluation.live.local_discovery import PROFILES, RANGE, keep_to_this_machine
 
 try:
     # Before rclpy: a ROS library folder may carry another OpenSSL.
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
         for name in (RANGE, *PROFILES):
             os.environ.pop(name, None)
         keep_to_this_machine(os.environ, REPOSITORY / "config")
+        # Nodes keep scenes on disk; those of tests must not reach a robot's own.
+        os.environ["XDG_STATE_HOME"] = _at_end.enter_context(tempfile.TemporaryDirectory(prefix="edge_worldmodel-"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

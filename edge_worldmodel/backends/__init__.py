@@ -1,4 +1,4 @@
-"""Inference runtimes behind the Backend protocol of core.world_model, chosen by name and never swapped silently."""
+"""Inference runtimes behind the Backend protocol of core.model.world_model, chosen by name, never swapped silently."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from edge_worldmodel.core.errors import BackendError
 from edge_worldmodel.core.model.world_model import Backend
 
 Note = Callable[[str], None]
-"""Told in plain words when a backend changes what it runs on."""
+"""Called with a message when a backend changes the runtime that it uses."""
 Factory = Callable[[int, BackendOptions, Note], Backend]
 
 
 def _onnxruntime(threads: int, options: BackendOptions, _note: Note) -> Backend:
-    from edge_worldmodel.backends.onnxruntime_backend import OnnxRuntimeBackend  # loaded only when chosen
+    from edge_worldmodel.backends.onnxruntime_backend import OnnxRuntimeBackend  # imported only when chosen
 
     return OnnxRuntimeBackend(threads, options.provider)
 
@@ -53,13 +53,13 @@ _DEFAULTS = BackendOptions()
 def open_backend(
     name: str, threads: int = 1, options: BackendOptions = _DEFAULTS, note: Note = lambda _: None
 ) -> Backend:
-    """Return the backend called ``name``, still without networks.
+    """Return the backend called ``name``, without networks.
 
     Args:
         name: a key of BACKENDS.
         threads: compute threads for one network; the deterministic backend needs none.
-        options: what the runtime may choose beside that.
-        note: told when the backend changes what it runs on (tensorrt does, after its first build).
+        options: further settings.
+        note: called when the backend changes its runtime (tensorrt does, after its first build).
 
     Raises:
         BackendError: no such backend, its runtime is not installed, or it lacks the asked-for provider.

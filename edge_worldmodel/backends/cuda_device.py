@@ -1,7 +1,7 @@
-"""The little of CUDA that running an engine needs, from pycuda where it is installed, otherwise from cuda-bindings.
+"""The parts of CUDA that running an engine needs, through pycuda if it is installed, else through cuda-bindings.
 
-pycuda is built from source (JetPack's usual way); cuda-bindings has wheels. Both give page-locked host memory, device
-memory, one stream and CUDA graphs.
+pycuda is built from source (usual on JetPack); cuda-bindings has wheels. Both give page-locked host memory, device
+memory, a stream and CUDA graphs.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ Host = NDArray[np.float32]
 
 
 class CudaError(BackendError):
-    """CUDA is missing here, has no device, or refused a call."""
+    """CUDA is not installed, has no device, or a call failed."""
 
 
 class CudaDevice(Protocol):
     """Memory, copies and graphs of one GPU, all on one stream."""
 
     stream: int
-    """Handle of the stream, as TensorRT takes it."""
+    """Handle of the stream, for TensorRT."""
 
     def identity(self) -> str:
-        """Name the GPU so exactly that an engine made for it runs on it and on nothing else."""
+        """Return a name of the GPU model; engines run only on the model that they were built for."""
         ...
 
     def describe(self) -> str:
-        """Say which GPU is reached through what."""
+        """Describe the GPU and the library that is used."""
         ...
 
     def active(self) -> Any:
-        """Return a context manager: inside it, the calling thread may use this device."""
+        """Return a context manager inside which the calling thread may use the device."""
         ...
 
     def pinned(self, shape: tuple[int, ...]) -> Host:
-        """Return page-locked host memory, which copies need to be asynchronous."""
+        """Return page-locked host memory, which asynchronous copies need."""
         ...
 
     def allocate(self, size_bytes: int) -> int:
-        """Return the address of device memory that lives as long as this object."""
+        """Return the address of new device memory, which is kept as long as this object."""
         ...
 
     def upload(self, address: int, source: Host) -> None:
-        """Put a copy to the device on the stream; ``source`` is contiguous and page-locked."""
+        """Enqueue a copy to the device; ``source`` is contiguous and page-locked."""
         ...
 
     def download(self, target: Host, address: int) -> None:
-        """Put a copy from the device on the stream; ``target`` is contiguous and page-locked."""
+        """Enqueue a copy from the device; ``target`` is contiguous and page-locked."""
         ...
 
     def wait(self) -> None:
-        """Wait until the stream has done everything."""
+        """Wait until the stream is empty."""
         ...
 
     def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """Record what ``enqueue`` puts on the stream as a graph; return the function that launches it."""
+        """Record the work that ``enqueue`` puts on the stream as a graph; return a function that launches it."""
         ...
 
 
@@ -71,7 +71,7 @@ def open_cuda_device() -> CudaDevice:
     """Return the first GPU.
 
     Raises:
-        CudaError: neither library is installed, or there is no GPU that works.
+        CudaError: neither library is installed, or no GPU works.
     """
     for module, opener in (("pycuda.driver", PyCudaDevice), ("cuda.bindings.runtime", CudaBindingsDevice)):
         try:
@@ -86,7 +86,7 @@ class CudaBindingsDevice:
     """CUDA's runtime library through cuda-bindings."""
 
     def __init__(self, cudart: Any) -> None:
-        """Take the first GPU and make the stream."""
+        """Use the first GPU and create the stream."""
         self._cudart = cudart
         if self._call("cudaGetDeviceCount") < 1:
             raise CudaError("CUDA finds no GPU: check nvidia-smi, or use backend: onnxruntime")
@@ -95,13 +95,13 @@ class CudaBindingsDevice:
         self.stream = int(self._stream)
 
     def identity(self) -> str:
-        """Name model, compute capability and size of the GPU."""
+        """Return model, compute capability and number of multiprocessors."""
         found = self._call("cudaGetDeviceProperties", 0)
         name = found.name.decode() if isinstance(found.name, bytes) else str(found.name)
         return f"{name} sm{found.major}{found.minor} x{found.multiProcessorCount}"
 
     def describe(self) -> str:
-        """Say which GPU is reached through what."""
+        """Describe the GPU and the library that is used."""
         return f"{self.identity()} through cuda-bindings"
 
     @contextmanager
@@ -111,7 +111,7 @@ class CudaBindingsDevice:
         yield
 
     def pinned(self, shape: tuple[int, ...]) -> Host:
-        """Return page-locked host memory; never freed, for it is allocated once per model."""
+        """Return page-locked host memory; it is never freed, because it is allocated once per model."""
         size = int(np.prod(shape)) * np.dtype(np.float32).itemsize
         address = int(self._call("cudaHostAlloc", size, self._cudart.cudaHostAllocDefault))
         memory = (ctypes.c_byte * size).from_address(address)
@@ -122,21 +122,21 @@ class CudaBindingsDevice:
         return int(self._call("cudaMalloc", size_bytes))
 
     def upload(self, address: int, source: Host) -> None:
-        """Put a copy to the device on the stream."""
+        """Enqueue a copy to the device."""
         kind = self._cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
         self._call("cudaMemcpyAsync", address, source.ctypes.data, source.nbytes, kind, self._stream)
 
     def download(self, target: Host, address: int) -> None:
-        """Put a copy from the device on the stream."""
+        """Enqueue a copy from the device."""
         kind = self._cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", target.ctypes.data, address, target.nbytes, kind, self._stream)
 
     def wait(self) -> None:
-        """Wait until the stream has done everything."""
+        """Wait until the stream is empty."""
         self._call("cudaStreamSynchronize", self._stream)
 
     def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """Record a graph; other threads may go on using CUDA meanwhile."""
+        """Record a graph; other threads may use CUDA meanwhile."""
         mode = self._cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self._stream, mode)
         try:
@@ -147,7 +147,7 @@ class CudaBindingsDevice:
         return lambda: self._call("cudaGraphLaunch", executable, self._stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """Call a function of the library, which answers (error, results...)."""
+        """Call a function of the library, which returns (error, results...)."""
         error, *results = getattr(self._cudart, name)(*arguments)
         if int(error) != 0:
             raise CudaError(f"CUDA refused {name}: {error.name} ({int(error)}); run edge-worldmodel doctor")
@@ -155,10 +155,10 @@ class CudaBindingsDevice:
 
 
 class PyCudaDevice:
-    """CUDA through pycuda, and graphs through the driver itself, for pycuda has none."""
+    """CUDA through pycuda, and graphs through the driver library, because pycuda has none."""
 
     def __init__(self, driver: Any) -> None:
-        """Take the first GPU's primary context, which TensorRT uses, too, and make the stream."""
+        """Use the first GPU's primary context, as TensorRT does, and create the stream."""
         self._driver = driver
         try:
             driver.init()
@@ -173,18 +173,18 @@ class PyCudaDevice:
         self.stream = int(self._stream.handle)
 
     def identity(self) -> str:
-        """Name model, compute capability and size of the GPU."""
+        """Return model, compute capability and number of multiprocessors."""
         major, minor = self._device.compute_capability()
         count = self._device.get_attribute(self._driver.device_attribute.MULTIPROCESSOR_COUNT)
         return f"{self._device.name()} sm{major}{minor} x{count}"
 
     def describe(self) -> str:
-        """Say which GPU is reached through what."""
+        """Describe the GPU and the library that is used."""
         return f"{self.identity()} through pycuda"
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make the context current in this thread."""
+        """Make the context current in the calling thread."""
         self._context.push()
         try:
             yield
@@ -204,19 +204,19 @@ class PyCudaDevice:
         return int(self._memory[-1])
 
     def upload(self, address: int, source: Host) -> None:
-        """Put a copy to the device on the stream."""
+        """Enqueue a copy to the device."""
         self._driver.memcpy_htod_async(address, source, self._stream)
 
     def download(self, target: Host, address: int) -> None:
-        """Put a copy from the device on the stream."""
+        """Enqueue a copy from the device."""
         self._driver.memcpy_dtoh_async(target, address, self._stream)
 
     def wait(self) -> None:
-        """Wait until the stream has done everything."""
+        """Wait until the stream is empty."""
         self._stream.synchronize()
 
     def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """Record a graph; other threads may go on using CUDA meanwhile."""
+        """Record a graph; other threads may use CUDA meanwhile."""
         stream, graph, executable = (ctypes.c_void_p(handle) for handle in (self.stream, None, None))
         thread_local = ctypes.c_int(1)
         self._call("cuStreamBeginCapture_v2", stream, thread_local)

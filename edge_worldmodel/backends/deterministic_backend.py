@@ -1,8 +1,8 @@
-"""A world model without weights: the observed world stays frozen, the unobserved one is noise.
+"""A world model without weights: observed cells stay as they are, unknown cells are noise.
 
-For tests, and to run the graph where no model is installed. It keeps the contract of the real networks: the
-context carries the present frame exactly, denoising from any level ends at the same clip, and what was never
-observed differs between the imagined futures.
+For tests, and to run the graph without a model. It behaves like the real networks in three respects: the context holds
+the present frame unchanged, denoising from any noise level ends at the same clip, and unknown cells differ between
+imagined futures.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from edge_worldmodel.core.errors import BackendError
 from edge_worldmodel.core.model.context_channels import BLOCK, FOLDED_CHANNELS, fold, present_frame, unfold
 
 MODEL_ID = "deterministic"
-"""The model id to announce with this backend."""
+"""Model id for this backend."""
 _SPREAD = 0.25
-"""Share of the noise that survives denoising; it is what makes futures differ."""
+"""Share of the noise that remains after denoising, so that futures differ."""
 _UNKNOWN_PRIOR = 0.03
 _UNKNOWN_SPREAD = 0.1
 
@@ -29,10 +29,10 @@ Frames = NDArray[np.float32]
 
 
 class DeterministicBackend:
-    """Encodes by folding, imagines the frozen world, decodes by unfolding; no state, no randomness."""
+    """Encodes by folding, imagines a static world, decodes by unfolding; without state and randomness."""
 
     def load(self, networks: Mapping[str, bytes]) -> None:
-        """Accept any networks; none are needed."""
+        """Do nothing: no networks are needed."""
 
     def run(self, network: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run one of the three networks on named tensors."""
@@ -48,15 +48,15 @@ class DeterministicBackend:
         return {"future": self._decode(inputs["latent"], inputs["context"])}
 
     def describe(self) -> str:
-        """Say that no learned model is running."""
-        return "deterministic backend (frozen world, no learned model)"
+        """Describe the backend."""
+        return "deterministic backend (static world, no learned model)"
 
     def forecast(self, occupied: Frames, previous: Frames) -> Frames:
-        """Forecast observed occupancy (H, 64, 64) from the present frame and the one before; here it stays put."""
+        """Forecast observed occupancy (H, 64, 64) from the present and the previous frame: here it stays the same."""
         return np.repeat(occupied[None], tensors.HORIZON_STEPS, axis=0)
 
     def _encode(self, history: Frames, motion: Frames) -> Frames:
-        # Two newest frames, folded: 2 x 32 channels fill the scene channels exactly.
+        # The two newest frames, folded: 2 x 32 channels are exactly the scene channels.
         frames = history[0].reshape(tensors.HISTORY_FRAMES, tensors.GRID_CHANNELS, *history.shape[2:])
         return np.concatenate([fold(frames[-1]), fold(frames[-2]), fold(motion[0])])[None]
 
@@ -71,7 +71,7 @@ class DeterministicBackend:
         previous = unfold(context[0, FOLDED_CHANNELS : tensors.SCENE_CHANNELS])[0]
         forecast = self.forecast(occupied, previous).astype(np.float32)
         unknown = ((occupied < 0.5) & (free < 0.5)).astype(np.float32)
-        # One latent channel per imagined frame; noise on what nobody has seen says so by its spread.
+        # One latent channel per imagined frame; unknown cells differ between futures.
         spread = np.minimum(_UNKNOWN_PRIOR + _UNKNOWN_SPREAD * np.abs(latent), 1.0)
         tall = cv2.resize(spread.reshape(-1, tensors.LATENT_CELLS), None, None, BLOCK, BLOCK, cv2.INTER_NEAREST)
         imagined: Frames = tall.astype(np.float32, copy=False).reshape(-1, *forecast.shape)

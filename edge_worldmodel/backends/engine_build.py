@@ -11,35 +11,35 @@ from edge_worldmodel.core.errors import BackendError
 from edge_worldmodel.core.tensors import NetworkSpec
 
 WORKSPACE_BYTES = 256 << 20
-"""Scratch memory that a kernel may use; these networks need a few MB, and a Jetson shares its memory."""
+"""Limit for scratch memory of kernels; the networks need a few MB, and a Jetson shares its memory with the CPU."""
 
 Shape = tuple[int, ...]
 Progress = Callable[[str, float], bool]
-"""Called with phase and share done of it; False ends the build."""
+"""Called with the phase and the share of it that is done; returning False cancels the build."""
 
 
 class EngineBuildError(BackendError):
-    """TensorRT could not make an engine of a network."""
+    """TensorRT could not build an engine."""
 
 
 class PrecisionError(EngineBuildError):
-    """The asked-for precision is not in the file, and this TensorRT does not add it."""
+    """The file does not have the requested precision, and this TensorRT cannot convert it."""
 
 
 class BuildCancelledError(EngineBuildError):
-    """The build was told to end."""
+    """The build was cancelled."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What a precision means to one version of TensorRT."""
+    """How to request a precision from TensorRT: typing of the network, and builder flags."""
 
     strongly_typed: bool
     flags: tuple[str, ...]
 
 
 def profile_shapes(spec: NetworkSpec, options: BackendOptions) -> dict[str, tuple[Shape, Shape, Shape]]:
-    """Return smallest, usual and largest shape of every input that has a batch, from the tensor table."""
+    """Return the smallest, usual and largest shape of every input with a batch of futures."""
     batches = (1, options.futures, options.max_futures)
     return {
         tensor.name: tuple(tensor.with_batch(batch) for batch in batches)  # type: ignore[misc]
@@ -49,10 +49,10 @@ def profile_shapes(spec: NetworkSpec, options: BackendOptions) -> dict[str, tupl
 
 
 def precision_for(version: str, precision: str, quantised: bool) -> Precision:
-    """Return how to ask for a precision.
+    """Return how to request a precision.
 
-    TensorRT 10 can compute an FP32 file in half precision when a flag allows it; version 11 has only types as in the
-    file, which version 10 calls strongly typed.
+    TensorRT 10 can compute an FP32 file in half precision if a flag allows it. TensorRT 11 always uses the types of the
+    file; version 10 calls this strongly typed.
     """
     if precision != "fp16" or int(version.split(".")[0]) >= 11:
         return Precision(True, ())
@@ -62,31 +62,33 @@ def precision_for(version: str, precision: str, quantised: bool) -> Precision:
 def build_engine(
     trt: Any, logger: Any, spec: NetworkSpec, onnx: bytes, options: BackendOptions, progress: Progress
 ) -> bytes:
-    """Return the serialised engine of one network; takes minutes on a small device.
+    """Return the serialised engine of a network; building takes minutes on a small device.
 
     Args:
-        trt: the module tensorrt, with its builder.
-        logger: its logger.
-        spec: the network's tensors.
-        onnx: verified bytes.
+        trt: the module tensorrt, with a builder.
+        logger: a logger of TensorRT.
+        spec: tensors of the network.
+        onnx: verified ONNX bytes.
         options: precision, batches, version compatibility.
-        progress: told what happens.
+        progress: called as the build proceeds.
 
     Raises:
-        PrecisionError: the file is not of the asked-for precision.
-        BuildCancelledError: ``progress`` said so.
+        PrecisionError: the file does not have the requested precision.
+        BuildCancelledError: ``progress`` returned False.
         EngineBuildError: the file cannot be read or compiled.
     """
     builder = trt.Builder(logger)
-    # The robot's other nodes need the cores more than the build does.
+    # Leaves the other cores to the robot's nodes.
     builder.max_threads = 1
-    asked = precision_for(trt.__version__, options.precision, _is_quantised(trt, builder, logger, spec, onnx, options))
-    network, _parser = _parse(trt, builder, logger, spec, onnx, asked.strongly_typed)
+    requested = precision_for(
+        trt.__version__, options.precision, _is_quantised(trt, builder, logger, spec, onnx, options)
+    )
+    network, _parser = _parse(trt, builder, logger, spec, onnx, requested.strongly_typed)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    # TF32 would round FP32 networks to ten bits, and the figures would not be those that were evaluated.
+    # TF32 would round FP32 networks to ten bits, so that results would differ from those that were evaluated.
     config.clear_flag(trt.BuilderFlag.TF32)
-    for name in (*asked.flags, *(("VERSION_COMPATIBLE",) if options.version_compatible else ())):
+    for name in (*requested.flags, *(("VERSION_COMPATIBLE",) if options.version_compatible else ())):
         config.set_flag(getattr(trt.BuilderFlag, name))
     _add_profile(builder, config, spec, options)
     monitor = _monitor(trt, spec.name, progress)
@@ -111,7 +113,7 @@ def _add_profile(builder: Any, config: Any, spec: NetworkSpec, options: BackendO
 
 
 def _is_quantised(trt: Any, builder: Any, logger: Any, spec: NetworkSpec, onnx: bytes, options: BackendOptions) -> bool:
-    """Tell whether the file carries quantisation; refuse it when its types are not the asked-for ones."""
+    """Return whether the file is quantised; raise PrecisionError if it lacks the requested precision."""
     network, _parser = _parse(trt, builder, logger, spec, onnx, True)
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     quantised = any(layer.type == trt.LayerType.QUANTIZE for layer in layers)
@@ -132,7 +134,7 @@ def _is_quantised(trt: Any, builder: Any, logger: Any, spec: NetworkSpec, onnx: 
 def _parse(
     trt: Any, builder: Any, logger: Any, spec: NetworkSpec, onnx: bytes, strongly_typed: bool
 ) -> tuple[Any, Any]:
-    """Return network and parser; the parser owns the weights, so it must outlive the build."""
+    """Return network and parser; the parser owns the weights and must be kept during the build."""
     flag = trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     network = builder.create_network(1 << int(flag) if strongly_typed else 0)
     parser = trt.OnnxParser(network, logger)
@@ -144,7 +146,7 @@ def _parse(
 
 def _monitor(trt: Any, network: str, progress: Progress) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Passes TensorRT's phases on; called from threads of its own."""
+        """Reports TensorRT's progress; called from threads of TensorRT."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)

@@ -1,7 +1,7 @@
-"""Engines on disk: TensorRT's compiled networks, good for one model, TensorRT, GPU and precision only.
+"""TensorRT engines on disk. An engine is valid for one model, TensorRT version, GPU model and precision only.
 
-One file per engine: a line of JSON (the key and a checksum), then the engine. Written beside its place and moved there,
-so a file is whole or absent. An engine is code: it is only read from a folder that nobody else can write to.
+Each file is a line of JSON (key and checksum) and then the engine. Files are written under another name and renamed, so
+they are always complete. Engines are code: they are read only from a folder that no other user can write to.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _HASH_LETTERS = 16
 
 
 class EngineFolderError(BackendError):
-    """The engine folder cannot be used: other people could write to it, or we cannot."""
+    """The engine folder cannot be used: it is not writable, or other users can write to it."""
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What an engine was made from and for; another value of any field needs another engine."""
+    """Everything that an engine depends on; another value of any field needs another engine."""
 
     network: str
     model_sha256: str
@@ -39,7 +39,7 @@ class EngineKey:
     version_compatible: bool = False
 
     def file_name(self) -> str:
-        """Return a file name of its own for every key, readable in part."""
+        """Return a file name that is unique for the key."""
         digest = hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
         words = (self.network, self.model_sha256[:8], f"trt{self.tensorrt}", self.gpu, self.precision)
         return "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", word) for word in words) + f"-{digest[:_HASH_LETTERS]}.engine"
@@ -47,7 +47,7 @@ class EngineKey:
 
 @dataclass(frozen=True)
 class EngineLookup:
-    """An engine, or why there is none."""
+    """The engine and the file it came from, or None and why there is none."""
 
     engine: bytes | None
     reason: str
@@ -57,10 +57,10 @@ class EngineCache:
     """A folder of engines."""
 
     def __init__(self, folder: Path) -> None:
-        """Use ``folder``, which is made when it is not there.
+        """Use ``folder``; it is created if it does not exist.
 
         Raises:
-            EngineFolderError: it cannot be made, or is not ours alone to write to.
+            EngineFolderError: it cannot be created, or other users can write to it.
         """
         self._folder = folder.expanduser()
         try:
@@ -75,9 +75,9 @@ class EngineCache:
             )
 
     def find(self, key: EngineKey) -> EngineLookup:
-        """Return the engine of ``key``; a damaged one is set aside and told.
+        """Return the engine of ``key``; a damaged file is renamed and named in the reason.
 
-        A version-compatible engine of an older TensorRT serves, too.
+        With version_compatible, an engine of an older TensorRT is accepted, too.
         """
         exact = self._folder / key.file_name()
         paths = [exact, *self._older(key)] if key.version_compatible else [exact]
@@ -89,27 +89,27 @@ class EngineCache:
             if engine is not None:
                 return EngineLookup(engine, f"from {path.name}")
             os.replace(path, path.with_suffix(".damaged"))
-            reasons.append(f"{path.name} was damaged and is set aside")
+            reasons.append(f"{path.name} was damaged and renamed")
         return EngineLookup(None, "; ".join(reasons) or "none was built yet")
 
     def keep(self, key: EngineKey, engine: bytes) -> None:
-        """Write an engine.
+        """Store an engine.
 
         Raises:
             EngineFolderError: the disk is full or the folder is read-only.
         """
         header = dataclasses.asdict(key) | {"magic": MAGIC, "sha256": hashlib.sha256(engine).hexdigest()}
         path = self._folder / key.file_name()
-        beside = path.with_suffix(f".{os.getpid()}.part")
+        partial = path.with_suffix(f".{os.getpid()}.part")
         try:
-            with beside.open("wb") as file:
+            with partial.open("wb") as file:
                 file.write(json.dumps(header).encode() + b"\n" + engine)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            os.replace(partial, path)
         except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise EngineFolderError(f"cannot keep an engine in {self._folder}: {error}; set engine_dir") from error
+            partial.unlink(missing_ok=True)
+            raise EngineFolderError(f"cannot store an engine in {self._folder}: {error}; set engine_dir") from error
 
     def _older(self, key: EngineKey) -> list[Path]:
         """Return version-compatible engines of this or an older TensorRT, newest first."""

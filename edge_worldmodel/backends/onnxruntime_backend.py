@@ -1,4 +1,4 @@
-"""ONNX Runtime: the embedded default on the CPU; other execution providers where the installed build has them."""
+"""ONNX Runtime: the default on the CPU, and other execution providers if the installed build has them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ PROVIDERS: dict[str, tuple[str, str]] = {
     "qnn": ("QNNExecutionProvider", "onnxruntime-qnn"),
     "coreml": ("CoreMLExecutionProvider", "onnxruntime (macOS)"),
 }
-"""Execution providers by the name that parameters use: ONNX Runtime's name, and the build of it that has them."""
+"""By the name used in parameters: ONNX Runtime's name of the execution provider, and the package that has it."""
 
 DISABLED_OPTIMISERS = ("WeightBiasQuantization",)
-"""It would quantise the weights of layers that a model keeps in full precision between quantised ones."""
+"""Disabled because it quantises the weights of layers that the model keeps in full precision."""
 _CPU = PROVIDERS["cpu"][0]
 _TENSOR_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 _ASSIGNMENT = "session.record_ep_graph_assignment_info"
 
 
 class ProviderMissingError(BackendError):
-    """The execution provider that was asked for is not in the installed ONNX Runtime, or does not work here."""
+    """The requested execution provider is not in the installed ONNX Runtime, or does not work on this machine."""
 
 
 class OnnxRuntimeBackend:
-    """One inference session per network, made from verified bytes."""
+    """One inference session per network."""
 
     def __init__(self, threads: int = 1, provider: str = "cpu", as_written: bool = False) -> None:
         """Use one of PROVIDERS.
@@ -47,8 +47,8 @@ class OnnxRuntimeBackend:
         Args:
             threads: threads inside one operator.
             provider: name of the execution provider.
-            as_written: compute operator by operator what the file says, bytes in floating point: slow, and the same
-                on every processor.
+            as_written: compute operator by operator as in the file, INT8 in floating point; slow, but with the same
+                results on every processor.
 
         Raises:
             BackendError: no such provider.
@@ -60,13 +60,13 @@ class OnnxRuntimeBackend:
         self._sessions: dict[str, Any] = {}
 
     def load(self, networks: Mapping[str, bytes]) -> None:
-        """Make a session per network and compare its tensors with the tensor table.
+        """Create the sessions and compare their tensors with the tensor table.
 
-        What was loaded before stays in use unless everything about the new networks is right.
+        Networks that were loaded before stay in use if there is an error.
 
         Raises:
             BackendError: a network is missing, cannot be read, or has other tensors.
-            ProviderMissingError: ONNX Runtime left the provider aside when it made the session.
+            ProviderMissingError: ONNX Runtime did not use the provider.
         """
         require_networks(networks)
         sessions = {name: self._open(name, networks[name]) for name in NETWORKS}
@@ -80,11 +80,11 @@ class OnnxRuntimeBackend:
         names = [tensor.name for tensor in NETWORKS[network].outputs]
         try:
             return dict(zip(names, self._sessions[network].run(names, dict(inputs)), strict=True))
-        except Exception as error:  # ONNX Runtime raises many classes; one cause for the caller
+        except Exception as error:  # ONNX Runtime raises many kinds of error
             raise BackendError(f"network '{network}' failed in ONNX Runtime: {error}") from error
 
     def describe(self) -> str:
-        """Say which runtime, provider and thread count are in use, and what the provider left to the CPU."""
+        """Describe version, provider and threads, and how many operators run on the CPU instead of the provider."""
         noted = self._sessions.values() if self._provider != _CPU else ()
         shares = sum((_nodes_by_provider(session) for session in noted), Counter[str]())
         elsewhere = sum(count for name, count in shares.items() if name != self._provider)
@@ -101,7 +101,7 @@ class OnnxRuntimeBackend:
             )
         except Exception as error:
             raise BackendError(f"ONNX Runtime cannot load network '{name}' ({len(data)} bytes): {error}") from error
-        # A provider whose libraries do not load is only warned about, and everything then runs on the CPU.
+        # If a provider's libraries cannot be loaded, ONNX Runtime only warns and uses the CPU.
         if session.get_providers()[0] != self._provider:
             raise ProviderMissingError(
                 f"ONNX Runtime has {self._provider} but cannot use it here, and took {session.get_providers()}: "
@@ -111,7 +111,7 @@ class OnnxRuntimeBackend:
 
 
 def available_providers() -> list[str]:
-    """Return the names, keys of PROVIDERS, that the installed ONNX Runtime was built with."""
+    """Return the keys of PROVIDERS that the installed ONNX Runtime has."""
     installed = set(ort.get_available_providers())
     return [name for name, (provider, _) in PROVIDERS.items() if provider in installed]
 
@@ -129,27 +129,27 @@ def _provider(name: str) -> str:
 
 
 def session_options(threads: int, note_assignment: bool = False) -> Any:
-    """Return the session options of every network.
+    """Return the session options for a network.
 
     Args:
         threads: threads inside one operator.
-        note_assignment: remember which operator runs on which provider, for describe().
+        note_assignment: record which operator runs on which provider, for describe().
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    # The networks are chains: two operators never wait for each other's core.
+    # The networks are chains of operators: there is nothing to run in parallel.
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # Everything, layout changes for this very processor included (1.7 times as fast, docs/runtime.md): sessions are
-    # made on the device, never shipped.
+    # All optimisations, also layout changes for this processor (docs/runtime.md): sessions are created on the
+    # device and never shipped.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # The arena keeps the few MB of one tick allocated, so no tick waits for the system allocator.
+    # The arena keeps the memory of a tick allocated, so that no tick waits for the system allocator.
     options.enable_cpu_mem_arena = True
-    # The memory pattern plans one block per input shape; the batch of futures is the same from tick to tick.
+    # The memory pattern plans one block per input shape; the batch rarely changes between ticks.
     options.enable_mem_pattern = True
-    # Same recording and seed must give the same plan, bit for bit.
+    # The same recording and seed must give the same plan, bit for bit.
     options.use_deterministic_compute = True
-    # Idle threads that spin would take the core from the other nodes.
+    # Spinning idle threads would take cores from other nodes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if note_assignment:
         options.add_session_config_entry(_ASSIGNMENT, "1")
@@ -157,7 +157,7 @@ def session_options(threads: int, note_assignment: bool = False) -> Any:
 
 
 def _nodes_by_provider(session: Any) -> Counter[str]:
-    """Count operators by the provider that runs them; empty where ONNX Runtime is too old to tell (before 1.24)."""
+    """Count operators by the provider that runs them; empty before ONNX Runtime 1.24."""
     counts: Counter[str] = Counter()
     for part in getattr(session, "get_provider_graph_assignment_info", list)():
         counts[part.ep_name] += len(part.get_nodes())
@@ -165,7 +165,7 @@ def _nodes_by_provider(session: Any) -> Counter[str]:
 
 
 def _found(described: list[Any]) -> list[FoundTensor]:
-    # Symbolic dimensions come as text or None.
+    # Dynamic dimensions are text or None.
     return [
         FoundTensor(
             tensor.name,

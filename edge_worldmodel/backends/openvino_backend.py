@@ -1,7 +1,7 @@
-"""OpenVINO on the CPU: optional (extra `openvino`); reads the same ONNX files.
+"""OpenVINO on the CPU (extra `openvino`), with the same ONNX files.
 
-Importing openvino starts a process that reports to an analytics server on the internet. A robot does not: the
-package that does it is blocked before the import, and OpenVINO then uses its own empty stand-in.
+Importing openvino starts a process that reports to an analytics server on the internet. The package that does this is
+blocked before the import; OpenVINO then works without it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ except ImportError as error:
 
 _DEVICE = "CPU"
 _MAX_COMPILED = 24
-"""Three networks for eight batches: a governor that tries every size must not fill the memory."""
+"""Limit of compiled models, for three networks and eight batches, so that many batch sizes do not fill the memory."""
 _PORT_TYPES = {"f32": "float32", "f16": "float16"}
 
 
 class OpenVinoBackend:
-    """One compiled model per network and batch, made from verified bytes.
+    """One compiled model per network and batch size.
 
-    Compiled for a fixed batch: with an open one, OpenVINO 2026.4.1 fuses the sum of a batch and a single context
-    wrongly and returns one future instead of all. A batch that was not foreseen is compiled when it first comes.
+    The batch is fixed, because with a dynamic one OpenVINO 2026.4.1 adds batch and context wrongly and returns one
+    future instead of all. Further batch sizes are compiled when they first occur.
     """
 
     def __init__(self, threads: int = 1, futures: int = 32) -> None:
@@ -56,7 +56,7 @@ class OpenVinoBackend:
     def load(self, networks: Mapping[str, bytes]) -> None:
         """Read every network, compare its tensors with the tensor table and compile it for the expected batch.
 
-        What was loaded before stays in use unless everything about the new networks is right.
+        Networks that were loaded before stay in use if there is an error.
 
         Raises:
             BackendError: a network is missing, cannot be read, or has other tensors.
@@ -73,15 +73,15 @@ class OpenVinoBackend:
         require_inputs(network, self._models, inputs)
         request = self._request(network, batch_of(network, inputs) or self._futures)
         try:
-            # The tensors of the caller are read in place; infer() waits, so they live long enough.
+            # Inputs are read in place; infer() waits, so they are kept long enough.
             request.infer({name: np.ascontiguousarray(value) for name, value in inputs.items()}, share_inputs=True)
-            # Copies, because the request writes the next tick over its own outputs.
+            # Copies, because the request reuses its output memory.
             return {tensor.name: request.get_tensor(tensor.name).data.copy() for tensor in NETWORKS[network].outputs}
-        except Exception as error:  # OpenVINO raises RuntimeError for everything
+        except Exception as error:  # OpenVINO raises RuntimeError for all errors
             raise BackendError(f"network '{network}' failed in OpenVINO: {error}") from error
 
     def describe(self) -> str:
-        """Say which runtime and thread count are in use."""
+        """Describe version, device and threads."""
         return f"OpenVINO {ov.get_version().split('-')[0]}, {_DEVICE}, {self._threads} thread(s)"
 
     def _request(self, network: str, futures: int) -> Any:
@@ -108,15 +108,15 @@ class OpenVinoBackend:
 
 
 def compile_properties(threads: int) -> dict[str, Any]:
-    """Return OpenVINO's settings for one network at a time."""
+    """Return OpenVINO's settings for a network."""
     return {
-        # One request at a time, answered soonest: a robot has one present.
+        # One request at a time, with the lowest latency.
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads),
-        # Threads stay movable, for the other nodes need the same cores.
+        # Threads are not pinned, because other nodes use the same cores.
         "ENABLE_CPU_PINNING": "NO",
-        # Otherwise processors with bfloat16 compute in it, and the figures differ from what was evaluated.
+        # Processors with bfloat16 would use it, with other results than those that were evaluated.
         "INFERENCE_PRECISION_HINT": "f32",
     }
 

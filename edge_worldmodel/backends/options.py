@@ -1,4 +1,4 @@
-"""What a backend may be told beside its name and its threads."""
+"""Settings of backends besides name and threads."""
 
 from __future__ import annotations
 
@@ -10,32 +10,29 @@ from edge_worldmodel.core.errors import BackendError
 PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino", "qnn", "coreml")
 """ONNX Runtime's execution providers, by the names that parameters use."""
 PRECISIONS = ("exported", "fp16", "int8")
-"""What TensorRT can be asked for: types as in the file; half precision; the same as `exported`, but refuse a file
-that is not quantised. The other runtimes always compute as the file says."""
+"""Precisions for TensorRT. exported: types as in the file. fp16: half precision. int8: as exported, but a file
+that is not quantised is refused. Other runtimes always use the types of the file."""
 
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """Settings of the runtimes that have a choice; each reads only its own.
-
-    ``provider`` is ONNX Runtime's, the others are TensorRT's.
-    """
+    """Settings: ``provider`` is for ONNX Runtime, ``futures`` also for OpenVINO, the others for TensorRT."""
 
     provider: str = "cpu"
     precision: str = "exported"
     futures: int = 32
-    """Imagined futures of a usual tick: engines are tuned for this batch."""
+    """Imagined futures of a usual tick; engines are tuned for this batch."""
     max_futures: int = 64
-    """Largest batch that buffers and engines are made for."""
+    """Largest batch of buffers and engines."""
     engine_dir: Path = Path("~/.cache/edge_worldmodel/engines")
     version_compatible: bool = False
-    """Build engines that later versions of TensorRT and its lean runtime can run, too; somewhat slower."""
+    """Build engines that also run on later versions of TensorRT and on its lean runtime; somewhat slower."""
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            BackendError: quotes the bad value.
+            BackendError: a value is not allowed.
         """
         if self.precision not in PRECISIONS:
             raise BackendError(f"precision '{self.precision}' does not exist: choose one of {', '.join(PRECISIONS)}")

@@ -1,4 +1,4 @@
-"""The same questions for every runtime: are all networks there, do their tensors agree with the tensor table?"""
+"""Checks for all runtimes: networks are complete, and their tensors are those of the tensor table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec, TensorSpec
 
 @dataclass(frozen=True)
 class FoundTensor:
-    """One tensor as a runtime describes it; a dimension of ``None`` is open."""
+    """One tensor as described by a runtime; a dimension of None is dynamic."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -22,14 +22,14 @@ class FoundTensor:
 
 
 def require_networks(networks: Mapping[str, bytes]) -> None:
-    """Raise BackendError unless every network of the tensor table is there."""
+    """Raise BackendError unless all networks of the tensor table are given."""
     missing = sorted(set(NETWORKS) - set(networks))
     if missing:
         raise BackendError(f"the model has no network {', '.join(missing)}; got {', '.join(sorted(networks))}")
 
 
 def require_inputs(network: str, loaded: Collection[str], inputs: Collection[str]) -> None:
-    """Raise BackendError unless ``network`` is loaded and gets exactly the inputs of the tensor table."""
+    """Raise BackendError unless ``network`` is loaded and ``inputs`` are those of the tensor table."""
     if network not in loaded:
         raise BackendError(f"network '{network}' is not loaded; loaded: {', '.join(loaded) or 'none'}")
     expected = {tensor.name for tensor in NETWORKS[network].inputs}
@@ -38,10 +38,10 @@ def require_inputs(network: str, loaded: Collection[str], inputs: Collection[str
 
 
 def batch_of(network: str, inputs: Mapping[str, NDArray[Any]]) -> int | None:
-    """Return the batch of futures of the inputs; None where no input of this network has one.
+    """Return the number of futures in the inputs; None if no input of this network has such an axis.
 
     Raises:
-        BackendError: the inputs disagree with each other or with the tensor table.
+        BackendError: the shapes do not fit each other or the tensor table.
     """
     found: set[int] = set()
     for tensor in NETWORKS[network].inputs:
@@ -55,7 +55,7 @@ def batch_of(network: str, inputs: Mapping[str, NDArray[Any]]) -> int | None:
 
 
 def check_network(spec: NetworkSpec, inputs: Iterable[FoundTensor], outputs: Iterable[FoundTensor]) -> None:
-    """Raise BackendError, naming the tensor, unless a loaded network has the tensors of the table."""
+    """Raise BackendError unless a loaded network has the tensors of the tensor table."""
     for direction, wanted, found in (("inputs", spec.inputs, inputs), ("outputs", spec.outputs, outputs)):
         by_name = {tensor.name: tensor for tensor in found}
         if set(by_name) != {tensor.name for tensor in wanted}:
@@ -66,7 +66,7 @@ def check_network(spec: NetworkSpec, inputs: Iterable[FoundTensor], outputs: Ite
 
 
 def _check_tensor(network: str, wanted: TensorSpec, found: FoundTensor) -> None:
-    # An open dimension fits everything; a batch must be open, for the number of futures changes while driving.
+    # A dynamic dimension fits any size. A batch must be dynamic, because the number of futures changes while driving.
     fits = len(found.shape) == len(wanted.shape) and all(
         have is None or have == want for want, have in zip(wanted.shape, found.shape, strict=True)
     )

@@ -27,24 +27,24 @@ from edge_worldmodel.core.errors import BackendError
 from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec
 
 MODULES = ("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings")
-"""TensorRT with its builder, then the lean runtime, which only runs version-compatible engines."""
+"""Modules to look for: TensorRT with its builder, then the lean runtime, which runs version-compatible engines only."""
 OLDEST = (10, 3)
 _MAX_LANES = 4
-"""Batches per network that keep a context and a graph; a governor that tries every size must not fill the GPU."""
+"""Batch sizes per network that keep a context and a graph; a limit, so that many sizes do not fill the GPU."""
 _PROFILE = 0
 
 
 class EngineMissingError(BackendError):
-    """There is no engine for this model here, and the lean runtime cannot build one."""
+    """There is no engine for this model, and the lean runtime cannot build one."""
 
 
 class EngineRefusedError(BackendError):
-    """TensorRT does not take an engine, or the engine has other tensors."""
+    """TensorRT cannot use an engine, or the engine has other tensors."""
 
 
 @dataclass
 class _Lane:
-    """A network ready for one batch."""
+    """Execution context of a network for one batch size, and the function that runs it."""
 
     context: Any
     launch: Callable[[], None]
@@ -52,44 +52,44 @@ class _Lane:
 
 
 class TensorRtBackend:
-    """One engine per network; every call is one graph launch: copies in, kernels, copies out."""
+    """One engine per network; every call launches one graph of input copies, kernels and output copies."""
 
     def __init__(self, options: BackendOptions, trt: Any = None, device: CudaDevice | None = None) -> None:
         """Open TensorRT and the GPU.
 
         Args:
             options: precision, batches and the folder of engines.
-            trt: the module to use; None looks for MODULES.
-            device: the GPU; None opens the first.
+            trt: the module to use; None: the first of MODULES that is installed.
+            device: the GPU; None: the first one.
 
         Raises:
-            BackendError: TensorRT, CUDA or the GPU is missing; a subclass per cause.
+            BackendError: TensorRT, CUDA or the GPU is missing.
         """
         self._trt = trt or _module()
-        # Without a working GPU TensorRT hands out a runtime that ends the process when it is used: ask CUDA first.
+        # Checked before TensorRT: without a working GPU, its runtime ends the process when it is used.
         self._device = device or open_cuda_device()
         self._options = options
         self._cache = EngineCache(options.engine_dir)
         self._log = _logger(self._trt)
         with self._device.active():
             self._runtime = self._trt.Runtime(self._log)
-        # A version-compatible engine carries the runtime it was built with; see engine_cache for why it is trusted.
+        # A version-compatible engine contains the runtime as code; engine_cache ensures that nobody else wrote it.
         self._runtime.engine_host_code_allowed = options.version_compatible
         self._networks: dict[str, _Network] = {}
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._origin: dict[str, str] = {}
 
     def load(self, networks: Mapping[str, bytes]) -> None:
-        """Load or build the engine of every network; what ran before runs on unless everything is right."""
+        """Load or build all engines; networks that were loaded before stay in use if there is an error."""
         self.prepare(networks, lambda _phase, _share: True)
 
     def prepare(self, networks: Mapping[str, bytes], progress: Progress) -> None:
-        """Do the same, and tell the progress of builds.
+        """Load or build all engines, and report the progress of builds.
 
         Raises:
-            EngineBuildError: a network cannot be compiled, or the build was cancelled; a subclass per cause.
-            EngineMissingError: only the lean runtime is here, and it cannot build.
-            EngineRefusedError: an engine does not run here or has other tensors.
+            EngineBuildError: a network cannot be compiled, or the build was cancelled.
+            EngineMissingError: an engine is missing, and the lean runtime cannot build it.
+            EngineRefusedError: an engine does not run on this device, or has other tensors.
         """
         require_networks(networks)
         engines = {name: self._engine(name, networks[name], progress) for name in NETWORKS}
@@ -97,11 +97,11 @@ class TensorRtBackend:
             ready = {name: self._open(NETWORKS[name], engine) for name, engine in engines.items()}
             for network in ready.values():
                 network.lane(self._options.futures)
-        with self._one_at_a_time:
+        with self._lock:
             self._networks = ready
 
     def is_built(self, networks: Mapping[str, bytes]) -> bool:
-        """Tell whether every engine is in the folder, so that load() takes less than a second or so."""
+        """Return whether all engines are stored, so that load() takes about a second."""
         require_networks(networks)
         return all(self._cache.find(self._key(name, networks[name])).engine is not None for name in NETWORKS)
 
@@ -114,11 +114,11 @@ class TensorRtBackend:
                 f"network '{network}': {batch} futures, its engine and buffers are made for at most "
                 f"{self._options.max_futures}; raise max_futures (the engines are then built again)"
             )
-        with self._one_at_a_time, self._device.active():
+        with self._lock, self._device.active():
             return self._networks[network].run(inputs, batch)
 
     def describe(self) -> str:
-        """Say which TensorRT, GPU, precision, and whether graphs are used."""
+        """Describe version, GPU, precision, and how many batch sizes use CUDA graphs."""
         lanes = [lane for network in self._networks.values() for lane in network.lanes.values()]
         graphs = f"{sum(lane.graph for lane in lanes)} of {len(lanes)} batches as CUDA graphs"
         name = f"{self._trt.__name__.removesuffix('_bindings')} {self._trt.__version__}"
@@ -159,10 +159,10 @@ class TensorRtBackend:
 
 
 class _Network:
-    """Engine, buffers and lanes of one network."""
+    """Engine and buffers of one network, and an execution context per batch size."""
 
     def __init__(self, spec: NetworkSpec, engine: Any, device: CudaDevice, max_futures: int) -> None:
-        """Allocate host and device memory for the largest batch, from the tensor table."""
+        """Allocate host and device memory for the largest batch."""
         self.lanes: dict[int, _Lane] = {}
         self._spec = spec
         self._engine = engine
@@ -172,17 +172,17 @@ class _Network:
         self._address = {name: device.allocate(host.nbytes) for name, host in self._host.items()}
 
     def run(self, inputs: Mapping[str, NDArray[Any]], batch: int) -> dict[str, NDArray[Any]]:
-        """Copy the inputs of a batch to the device, run its lane, and return the outputs by name."""
+        """Run the network on a batch and return the outputs by name."""
         lane = self.lane(batch)
         for tensor in self._spec.inputs:
             np.copyto(self._part(tensor.name, tensor.with_batch(batch)), inputs[tensor.name], casting="same_kind")
         lane.launch()
         self._device.wait()
-        # Copies, because the next call writes over the buffers.
+        # Copies, because the next call overwrites the buffers.
         return {t.name: self._part(t.name, t.with_batch(batch)).copy() for t in self._spec.outputs}
 
     def lane(self, batch: int) -> _Lane:
-        """Return the lane of a batch; the first call of a batch makes it, which takes milliseconds."""
+        """Return the execution context for a batch size; the first call creates it in milliseconds."""
         if batch not in self.lanes:
             if len(self.lanes) >= _MAX_LANES:
                 self.lanes.pop(next(iter(self.lanes)))
@@ -190,7 +190,7 @@ class _Network:
         return self.lanes[batch]
 
     def _make_lane(self, batch: int) -> _Lane:
-        # A context of its own: a graph holds its context's memory and shapes.
+        # A context per batch size, because a graph keeps the memory and shapes of its context.
         context = self._engine.create_execution_context()
         if context is None:
             raise EngineRefusedError(f"network '{self._spec.name}': no context, the GPU has too little free memory")
@@ -210,13 +210,13 @@ class _Network:
         def enqueue() -> None:
             self._enqueue(context, batch)
 
-        # Once without a graph: TensorRT does what it put off, which a graph cannot record.
+        # The first run initialises TensorRT, which cannot be recorded in a graph.
         enqueue()
         self._device.wait()
         try:
             return _Lane(context, self._device.capture(enqueue), True)
         except BackendError:
-            # Some kernels cannot be recorded. Slower by their launches, and describe() says so.
+            # Some kernels cannot be recorded; running them without a graph is slower, and describe() says so.
             return _Lane(context, enqueue, False)
 
     def _enqueue(self, context: Any, batch: int) -> None:
@@ -228,7 +228,7 @@ class _Network:
             self._device.download(self._part(tensor.name, tensor.with_batch(batch)), self._address[tensor.name])
 
     def _part(self, name: str, shape: tuple[int, ...]) -> Host:
-        """Return the leading part of a host buffer: contiguous, for the batch is the first axis."""
+        """Return the first part of a host buffer, for a batch of this shape; it is contiguous."""
         host = self._host[name]
         return host[: shape[0]] if host.shape != shape else host
 
@@ -237,7 +237,7 @@ def _module() -> Any:
     """Import TensorRT.
 
     Raises:
-        BackendError: it is not installed or too old.
+        BackendError: TensorRT is not installed or too old.
     """
     for name in MODULES:
         try:
@@ -256,7 +256,7 @@ def _module() -> Any:
 
 def _logger(trt: Any) -> Any:
     class Log(trt.ILogger):  # type: ignore[misc]
-        """Prints what matters and keeps the last error, to be quoted."""
+        """Prints warnings and errors, and keeps the last error for messages."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -272,7 +272,7 @@ def _logger(trt: Any) -> Any:
 
 
 def _found(trt: Any, engine: Any) -> tuple[list[FoundTensor], list[FoundTensor]]:
-    """Describe the tensors of an engine: inputs, outputs."""
+    """Return the input and output tensors of an engine."""
     inputs: list[FoundTensor] = []
     outputs: list[FoundTensor] = []
     types = {trt.DataType.FLOAT: "float32", trt.DataType.HALF: "float16"}

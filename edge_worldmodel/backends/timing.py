@@ -1,4 +1,4 @@
-"""How long networks take on this device: contenders in turn, so that what else the machine does hits all alike."""
+"""Measures how long networks take. Backends are timed in turn, so that other programs affect all of them alike."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Times = NDArray[np.float64]
 Inputs = dict[str, NDArray[np.float32]]
 
 TICK = "tick"
-"""Name of the sum: one encoding, all denoising steps, one decoding."""
+"""Name of the sum over a tick: one encoding, all denoising steps, one decoding."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What one tick of perception and planner computes."""
+    """The networks' work in one tick of perception and planner."""
 
     futures: int = 32
     steps: int = 2
 
     def calls(self) -> dict[str, int]:
-        """Return how often each network runs in one tick; what is not denoised over runs once."""
+        """Return how often each network runs in one tick."""
         return {name: self.steps if name == "denoiser" else 1 for name in NETWORKS}
 
 
 @dataclass(frozen=True)
 class Quantiles:
-    """Seconds of one call."""
+    """Quantiles of the time of one call."""
 
     p50_s: float
     p95_s: float
@@ -50,19 +50,19 @@ class Quantiles:
 def measure(
     contenders: Mapping[str, Backend], workload: Workload, rounds: int, clock_s: Callable[[], float]
 ) -> dict[str, dict[str, Times]]:
-    """Time every network of every contender.
+    """Time every network of every backend.
 
-    In each round every contender runs one whole tick, and each round begins with another contender.
+    In each round every backend runs one tick; each round begins with another backend.
 
     Args:
-        contenders: loaded backends by a name of the caller's.
-        workload: batch and steps.
-        rounds: ticks per contender that count; a few more come before, uncounted.
-        clock_s: steady clock, in seconds.
+        contenders: backends with networks loaded, by name.
+        workload: futures and denoising steps.
+        rounds: ticks to count per backend, after a few that are not counted.
+        clock_s: monotonic clock in seconds.
 
     Returns:
-        By contender and network (and TICK): seconds of one call, one value a round; of the denoiser the mean
-        over the steps of a tick.
+        By backend and network (or TICK): seconds of one call, one value per round; for the denoiser the mean over the
+        steps of the tick.
     """
     if rounds < 1:
         raise BackendError(f"rounds = {rounds!r}, must be at least 1")

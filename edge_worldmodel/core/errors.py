@@ -29,3 +29,7 @@ class InputError(EdgeWorldModelError):
 
 class RecordingError(EdgeWorldModelError):
     """A recording cannot be read."""
+
+
+class SceneStoreError(EdgeWorldModelError):
+    """Scenes cannot be kept on disk at present."""

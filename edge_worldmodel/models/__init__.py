@@ -1,1 +1,1 @@
-"""What this device is, what of the shipped models it can run in time, and what a person should mend."""
+"""Model files and their verification, this machine, and which shipped model it runs."""

@@ -1,4 +1,4 @@
-"""What a person should know and mend on this machine, in plain words: rules over an inventory."""
+"""The rules of `edge-worldmodel doctor`: what to know about a machine, and what to fix, from its inventory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_worldmodel.models.inventory import Inventory
 
 ERROR, WARNING, NOTE, FINE = "error", "warning", "note", "fine"
 _NEEDED_MB = 400
-"""Memory of perception, planner, cache and supervisor together, with some to spare (docs/runtime.md)."""
+"""Memory that perception, planner, cache and supervisor need together, with a reserve (docs/runtime.md)."""
 _ROS = ("jazzy", "kilted")
 _JETPACK_WITH_TENSORRT_10 = (36, 4)
 _HOT_CELSIUS, _TOO_HOT_CELSIUS = 80.0, 95.0
@@ -18,7 +18,7 @@ _SCAN_BUFFER_BYTES = 2 << 20
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One fact, how bad it is, and what to do about it."""
+    """One fact, its level, and what to do about it."""
 
     level: str
     topic: str
@@ -27,7 +27,7 @@ class DoctorFinding:
 
 
 def examine(found: Inventory) -> list[DoctorFinding]:
-    """Apply every rule."""
+    """Return the findings of all rules."""
     return [
         finding
         for rule in (_cpu, _memory, _accelerator, _jetson, _packages, _broken, _cuda, _power, _heat, _ros, _dds)
@@ -36,13 +36,13 @@ def examine(found: Inventory) -> list[DoctorFinding]:
 
 
 def _cpu(found: Inventory) -> Iterator[DoctorFinding]:
-    features = ", ".join(found.cpu_features) or "no vector instructions that we know"
+    features = ", ".join(found.cpu_features) or "no known vector instructions"
     yield DoctorFinding(
         FINE, "cpu", f"{found.cpu or 'unknown processor'}, {found.cores} cores ({found.architecture}; {features})"
     )
     if found.cores < 2:
         yield DoctorFinding(
-            WARNING, "cpu", "one core for networks, planner and supervisor", "set threads: 1 and fewer futures"
+            WARNING, "cpu", "one core for networks, planner and supervisor", "set threads: 1 and use fewer futures"
         )
     if found.quota_cores is not None and found.quota_cores < found.cores:
         yield DoctorFinding(
@@ -54,12 +54,10 @@ def _cpu(found: Inventory) -> Iterator[DoctorFinding]:
             WARNING,
             "cpu",
             f"{found.load:.1f} processes want the {found.cores} cores",
-            "see top; end what is not needed",
+            "look at top, and end programs that are not needed",
         )
     if not {"avx2", "asimd"} & set(found.cpu_features):
-        yield DoctorFinding(
-            WARNING, "cpu", "neither AVX2 nor NEON: networks will be slow", "measure with doctor --measure"
-        )
+        yield DoctorFinding(WARNING, "cpu", "neither AVX2 nor NEON: networks will be slow", "run edge-worldmodel place")
 
 
 def _memory(found: Inventory) -> Iterator[DoctorFinding]:
@@ -72,12 +70,12 @@ def _memory(found: Inventory) -> Iterator[DoctorFinding]:
         )
     if found.swap_used_mb > 100:
         yield DoctorFinding(
-            WARNING, "memory", f"{found.swap_used_mb} MB are swapped out, and a tick that waits for them is late",
-            "end what is not needed; sudo swapoff -a on the robot",
+            WARNING, "memory", f"{found.swap_used_mb} MB are swapped out; a tick that waits for them is late",
+            "end programs that are not needed; on the robot: sudo swapoff -a",
         )  # fmt: skip
     if found.disk_free_mb < 500:
         yield DoctorFinding(
-            WARNING, "disk", f"{found.disk_free_mb} MB free", "recordings, scenes and engines need some: make room"
+            WARNING, "disk", f"{found.disk_free_mb} MB free", "free some: recordings, scenes and engines need it"
         )
 
 
@@ -101,7 +99,7 @@ def _jetson(found: Inventory) -> Iterator[DoctorFinding]:
     yield DoctorFinding(FINE, "jetpack", f"{found.board}, L4T {found.l4t}")
     if _numbers(found.l4t)[:2] < _JETPACK_WITH_TENSORRT_10:
         yield DoctorFinding(
-            ERROR, "jetpack", f"L4T {found.l4t} brings TensorRT 8; backend tensorrt needs 10.3",
+            ERROR, "jetpack", f"L4T {found.l4t} comes with TensorRT 8; backend tensorrt needs 10.3",
             "upgrade to JetPack 6.1 or newer, or use backend: onnxruntime",
         )  # fmt: skip
 
@@ -117,7 +115,7 @@ def _packages(found: Inventory) -> Iterator[DoctorFinding]:
     if len(runtimes) > 1:
         yield DoctorFinding(
             ERROR, "python", f"{' and '.join(runtimes)} overwrite each other's files",
-            f"pip uninstall -y {' '.join(runtimes)}, then install the one you want",
+            f"pip uninstall -y {' '.join(runtimes)}, then install one of them",
         )  # fmt: skip
     if {"opencv-python", "opencv-python-headless"} <= set(have):
         yield DoctorFinding(
@@ -136,11 +134,11 @@ def _packages(found: Inventory) -> Iterator[DoctorFinding]:
 
 def _broken(found: Inventory) -> Iterator[DoctorFinding]:
     for module, cause in found.broken.items():
-        remedy = "install it again, in this environment"
+        remedy = "install it again in this environment"
         if "numpy" in cause.lower():
             remedy = "it was compiled against another numpy: pip install 'numpy<2', or a newer build of it"
         elif ".so" in cause:
-            remedy = "a library of the system is missing: install what is named, or source what brings it"
+            remedy = "a system library is missing: install it, or source the setup file that adds it"
         yield DoctorFinding(ERROR, "python", f"{module} is installed and cannot be imported: {cause}", remedy)
 
 
@@ -149,13 +147,13 @@ def _cuda(found: Inventory) -> Iterator[DoctorFinding]:
     if found.gpus and found.driver_cuda and bindings > driver:
         yield DoctorFinding(
             ERROR, "cuda", f"cuda-bindings {found.packages['cuda-bindings']} needs a driver for CUDA {bindings}, "
-            f"this one knows {found.driver_cuda}", f"pip install 'cuda-bindings<{driver + 1}', or update the driver",
+            f"this one supports {found.driver_cuda}", f"pip install 'cuda-bindings<{driver + 1}', or update the driver",
         )  # fmt: skip
     if found.gpus and not {"cuda-bindings", "pycuda"} & set(found.packages) and "tensorrt" in found.packages:
-        yield DoctorFinding(ERROR, "cuda", "TensorRT is here, but no CUDA for Python", "pip install cuda-bindings")
+        yield DoctorFinding(ERROR, "cuda", "TensorRT is installed, but no CUDA for Python", "pip install cuda-bindings")
     if found.toolkit_cuda and found.driver_cuda and _numbers(found.toolkit_cuda) > _numbers(found.driver_cuda):
         yield DoctorFinding(
-            WARNING, "cuda", f"the toolkit is for CUDA {found.toolkit_cuda}, the driver knows {found.driver_cuda}",
+            WARNING, "cuda", f"the toolkit is for CUDA {found.toolkit_cuda}, the driver supports {found.driver_cuda}",
             "update the driver",
         )  # fmt: skip
 
@@ -164,34 +162,32 @@ def _power(found: Inventory) -> Iterator[DoctorFinding]:
     slow = sorted({"powersave", "conservative"} & set(found.governors))
     if slow:
         yield DoctorFinding(
-            WARNING, "power", f"the CPU governor is {slow[0]}: ticks take longer than they need",
+            WARNING, "power", f"the CPU governor is {slow[0]}: it makes ticks slower than necessary",
             "sudo cpupower frequency-set -g performance",
         )  # fmt: skip
     if found.power_mode and not found.power_mode.startswith("MAXN"):
         yield DoctorFinding(
-            NOTE, "power", f"power mode {found.power_mode}", "sudo nvpmodel -m 0 if the battery allows it"
+            NOTE, "power", f"power mode {found.power_mode}", "sudo nvpmodel -m 0, if the battery allows it"
         )
     if found.throttled not in ("", "0x0"):
         yield DoctorFinding(
             ERROR if int(found.throttled, 16) & 0xF else WARNING, "power",
             f"the board throttles or has throttled (vcgencmd get_throttled: {found.throttled})",
-            "a stronger power supply and cooling",
+            "use a stronger power supply and better cooling",
         )  # fmt: skip
 
 
 def _heat(found: Inventory) -> Iterator[DoctorFinding]:
     if not found.zones:
-        yield DoctorFinding(NOTE, "heat", "this machine shows no temperature")
+        yield DoctorFinding(NOTE, "heat", "no temperature can be read on this machine")
         return
     hottest = max(found.zones, key=lambda zone: zone.celsius)
     limit = min(hottest.limit_celsius or _TOO_HOT_CELSIUS, _TOO_HOT_CELSIUS)
     text = f"{hottest.celsius:.0f} degrees ({hottest.name}), throttles at {limit:.0f}"
     if hottest.celsius >= limit:
-        yield DoctorFinding(ERROR, "heat", text, "it throttles now: let it cool, improve the cooling")
+        yield DoctorFinding(ERROR, "heat", text, "it throttles now: let it cool down, and improve the cooling")
     elif hottest.celsius >= min(_HOT_CELSIUS, limit - 5.0):
-        yield DoctorFinding(
-            WARNING, "heat", text, "improve the cooling; the planner's governor will take fewer futures"
-        )
+        yield DoctorFinding(WARNING, "heat", text, "improve the cooling; when hot, the planner imagines fewer futures")
     else:
         yield DoctorFinding(FINE, "heat", text)
 
@@ -210,12 +206,10 @@ def _ros(found: Inventory) -> Iterator[DoctorFinding]:
             WARNING, "ros", f"ROS 2 {name} is installed but not sourced", f"source /opt/ros/{name}/setup.bash"
         )
     else:
-        yield DoctorFinding(
-            WARNING, "ros", "no ROS 2 in this shell", "run this through scripts/with-ros, or install ROS 2 Jazzy"
-        )
+        yield DoctorFinding(WARNING, "ros", "no ROS 2 in this shell", "use scripts/with-ros, or install ROS 2 Jazzy")
     domain = found.environment.get("ROS_DOMAIN_ID", "0")
     if not domain.isdigit() or int(domain) > 101:
-        yield DoctorFinding(WARNING, "ros", f"ROS_DOMAIN_ID is {domain}", "0 to 101 work on every system")
+        yield DoctorFinding(WARNING, "ros", f"ROS_DOMAIN_ID is {domain}", "use 0 to 101: these work on every system")
 
 
 def _dds(found: Inventory) -> Iterator[DoctorFinding]:
@@ -224,8 +218,8 @@ def _dds(found: Inventory) -> Iterator[DoctorFinding]:
     yield DoctorFinding(FINE, "dds", f"{middleware}{f', profile {profile}' if profile else ''}")
     if middleware.startswith("rmw_fastrtps") and not profile and found.environment.get("ROS_DISTRO"):
         yield DoctorFinding(
-            NOTE, "dds", "Fast DDS without a profile: a killed process can silence others (docs/adr/0008)",
-            "the launch files set one; for nodes started by hand set FASTRTPS_DEFAULT_PROFILES_FILE=config/fastdds.xml",
+            NOTE, "dds", "Fast DDS without a profile: a killed process can block others (docs/adr/0008)",
+            "the launch files set one; for other nodes set FASTRTPS_DEFAULT_PROFILES_FILE=config/fastdds.xml",
         )  # fmt: skip
     if 0 < found.receive_buffer_bytes < _SCAN_BUFFER_BYTES:
         yield DoctorFinding(

@@ -1,7 +1,7 @@
-"""Golden vectors: a few outputs of each network for fixed inputs, by which a device proves that it computes the model.
+"""Golden vectors: outputs of each network for fixed inputs, to check that this device computes the model correctly.
 
-A file whose every byte is right may still compute something else: ONNX Runtime's byte products saturate on some
-processors (docs/adr/0017-a-device-proves-that-it-computes-the-model.md), and drivers and kernels have defects.
+A correct file can still give wrong results: products of bytes saturate on some processors
+(docs/adr/0017-a-device-proves-that-it-computes-the-model.md), and drivers and kernels have defects.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from edge_worldmodel.core.tensors import HISTORY, MANEUVER, MOTION, NETWORKS, NO
 FUTURES = 2
 PLACES = 128
 TOLERANCES = {"fp32": 0.02, "fp16": 0.02, "int8": 0.06}
-"""Allowed error by precision, see golden_error(); measured: docs/runtime.md, "Golden vectors"."""
+"""Allowed error by precision, see golden_error(); measured errors: docs/runtime.md, "Golden vectors"."""
 _GOLDEN_RATIO = 0.6180339887
 
 
 class GoldenMismatchError(ModelError):
-    """The runtime computes something else on this device than the model's golden vectors say."""
+    """The runtime's outputs on this device differ from the model's golden vectors."""
 
 
 class GoldenMissingError(ModelError):
-    """The model has no golden vectors, so that it cannot be told whether the device computes it rightly."""
+    """The model has no golden vectors, so its results on this device cannot be checked."""
 
 
 def golden_inputs(network: str, futures: int) -> dict[str, NDArray[np.float32]]:
-    """Return the fixed inputs of a network: sines, which are the same numbers in every version of numpy."""
+    """Return the fixed inputs of a network: sines, because random numbers change between versions of numpy."""
     inputs = {}
     for tensor in NETWORKS[network].inputs:
         shape = tensor.with_batch(futures)
@@ -49,11 +49,11 @@ def golden_inputs(network: str, futures: int) -> dict[str, NDArray[np.float32]]:
 
 
 def golden_vectors(reference: Backend, precision: str) -> dict[str, dict[str, Any]]:
-    """Return the golden vectors of every network, as the manifest holds them.
+    """Return the golden vectors of every network, in the form of the manifest.
 
     Args:
-        reference: loaded with the networks, and computing them as they are written.
-        precision: of the networks, a key of TOLERANCES.
+        reference: backend with the networks loaded, which computes them exactly as written.
+        precision: precision of the networks, a key of TOLERANCES.
     """
     found = {}
     for name in NETWORKS:
@@ -64,35 +64,35 @@ def golden_vectors(reference: Backend, precision: str) -> dict[str, dict[str, An
 
 
 def golden_error(backend: Backend, network: str, golden: Mapping[str, Any]) -> float:
-    """Return how far ``backend`` is from the golden values: RMS difference over their standard deviation."""
+    """Return the RMS difference between outputs and golden values, divided by the standard deviation of these."""
     expected = np.array(golden["values"], np.float64)
     found = _at_places(backend, network, int(golden["futures"]), len(expected))
     return float(np.sqrt(np.mean((found - expected) ** 2)) / max(float(expected.std()), 1e-6))
 
 
 def check_golden(backend: Backend, model_id: str, manifest: Mapping[str, Any]) -> None:
-    """Run every network once on its golden inputs.
+    """Run every network once on its golden inputs and compare.
 
     Args:
-        backend: loaded with the networks of the manifest.
-        model_id: for the message.
-        manifest: of the model, as load_model() verified it.
+        backend: backend with the model's networks loaded.
+        model_id: name of the model, for the message.
+        manifest: manifest of the model, from load_model().
 
     Raises:
-        GoldenMissingError: the manifest has none for one of the networks.
-        GoldenMismatchError: a network computes something else here; the message names it and says what to do.
+        GoldenMissingError: a network has no golden vectors.
+        GoldenMismatchError: a network's outputs are wrong on this device.
         BackendError: a network cannot be run.
     """
     for name in NETWORKS:
         golden = manifest["networks"][name].get("golden")
         if golden is None:
             raise GoldenMissingError(
-                f"model {model_id}: network '{name}' has no golden vectors in manifest.json, so it is not known "
-                "whether this device computes it rightly; add them with 'edge-worldmodel export --golden DIR' on a "
+                f"model {model_id}: network '{name}' has no golden vectors in manifest.json, so its "
+                "results cannot be checked; add them with 'edge-worldmodel export --golden DIR' on a "
                 "machine that you trust"
             )
         error = golden_error(backend, name, golden)
-        # Written so that NaN fails.
+        # "not <=", so that NaN fails.
         if not error <= golden["tolerance"]:
             raise GoldenMismatchError(
                 f"model {model_id}: network '{name}' computes something else on this device: its outputs differ from "
@@ -102,7 +102,7 @@ def check_golden(backend: Backend, model_id: str, manifest: Mapping[str, Any]) -
 
 
 def is_golden(value: Any) -> bool:
-    """Tell whether a manifest's field ``golden`` is well formed."""
+    """Return whether the field ``golden`` of a manifest is well formed."""
     if not isinstance(value, dict):
         return False
     futures, tolerance, values = value.get("futures"), value.get("tolerance"), value.get("values")
@@ -122,8 +122,8 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _at_places(backend: Backend, network: str, futures: int, count: int) -> NDArray[np.float64]:
-    """Return the output at ``count`` places spread over all its axes."""
+    """Return the output at ``count`` places spread over all axes."""
     output = backend.run(network, golden_inputs(network, futures))[NETWORKS[network].outputs[0].name].ravel()
-    # By the golden ratio: even steps would meet the same rows or channels again and again.
+    # Steps by the golden ratio: equal steps would hit the same rows or channels again and again.
     places = (np.arange(1, count + 1) * _GOLDEN_RATIO % 1.0 * output.size).astype(int)
     return np.asarray(output[places], np.float64)

@@ -1,4 +1,4 @@
-"""What this machine is: read from its own files and tools; nothing is changed, and what is missing stays empty."""
+"""Describes this machine from its own files and tools; changes nothing, and leaves empty what cannot be read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 import edge_worldmodel
 
 Run = Callable[[list[str]], str]
-"""Runs a command and returns what it printed; empty when there is no such command, or it failed."""
+"""Runs a command and returns its output; empty when it does not exist or fails."""
 
 PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn", "openvino", "tensorrt",
-    "tensorrt-lean", "cuda-bindings", "pycuda", "opencv-python", "opencv-python-headless", "qdrant-edge-py",
+    "tensorrt-lean", "cuda-bindings", "pycuda", "opencv-python", "opencv-python-headless", "sqlite-vec", "apsw",
 )  # fmt: skip
-"""Python packages whose versions matter to each other."""
+"""Python packages whose versions must fit each other."""
 _MODULES = {
     "numpy": "numpy", "onnxruntime": "onnxruntime", "onnxruntime-gpu": "onnxruntime", "openvino": "openvino",
     "tensorrt": "tensorrt", "cuda-bindings": "cuda.bindings.runtime", "pycuda": "pycuda.driver",
@@ -40,7 +40,7 @@ class ThermalZone:
 
 @dataclass(frozen=True)
 class Inventory:
-    """One machine at one moment; memory and disk in MB."""
+    """One machine at one moment. Empty, 0 or None: could not be read."""
 
     cpu: str = ""
     architecture: str = ""
@@ -85,14 +85,14 @@ def run_command(command: list[str]) -> str:
 def take_inventory(
     environment: Mapping[str, str], python: str, architecture: str, run: Run = run_command, root: Path = Path("/")
 ) -> Inventory:
-    """Look at everything.
+    """Read everything that describes the machine.
 
     Args:
-        environment: of this process; what concerns ROS and DDS is kept.
-        python: its version.
-        architecture: of the machine.
+        environment: variables of this process; those about ROS and DDS are kept.
+        python: version of Python.
+        architecture: of the machine, such as x86_64.
         run: runs a command.
-        root: the file system to look at.
+        root: root of the file system to read.
     """
     read = _Reader(root)
     smi = run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]).strip().splitlines()
@@ -136,7 +136,7 @@ _ROS_VARIABLES = ("ROS_", "RMW_", "FASTRTPS_", "FASTDDS_", "CYCLONEDDS_", "AMENT
 
 
 class _Reader:
-    """Reads small files below a root; what cannot be read is empty."""
+    """Reads small files below a root; returns an empty text where that fails."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -160,7 +160,7 @@ def _cpu_name(cpuinfo: str) -> str:
 
 
 def _features(cpuinfo: str) -> tuple[str, ...]:
-    """Return what makes networks quick: vectors, and 8-bit products (VNNI on x86, dot product on Arm)."""
+    """Return the instruction sets that make networks fast: vectors, and products of bytes (VNNI, Arm dot product)."""
     found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     words = set(found.group(1).split()) if found else set()
     wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "asimdhp")
@@ -189,7 +189,7 @@ def _zones(read: _Reader) -> tuple[ThermalZone, ...]:
     zones = []
     for folder in read.all("sys/class/thermal/thermal_zone*"):
         now = read.path(folder / "temp")
-        # Some sensors are off and answer nothing, or a constant below zero.
+        # Sensors that are off give nothing, or a constant below zero.
         if re.fullmatch(r"\d+", now) and int(now) > 0:
             trips = [read.path(path) for path in sorted(folder.glob("trip_point_*_temp"))]
             limits = [int(trip) / 1000.0 for trip in trips if re.fullmatch(r"\d+", trip) and int(trip) > 0]
@@ -206,11 +206,11 @@ def _versions() -> dict[str, str]:
 
 
 def broken_imports(packages: Mapping[str, str], ros: bool) -> dict[str, str]:
-    """Import what is installed, each in a process of its own, and return the last line of what went wrong."""
+    """Import each package in a new process; return the last line of the error by module, for those that fail."""
     modules = [module for package, module in _MODULES.items() if package in packages] + (["rclpy"] if ros else [])
     broken = {}
     for module in modules:
-        # OpenVINO's telemetry must not start because somebody asks for the doctor.
+        # Importing openvino would start a process that reports to an analytics server.
         program = f"import sys; sys.modules['openvino_telemetry'] = None; import {module}"
         result = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
@@ -221,7 +221,7 @@ def broken_imports(packages: Mapping[str, str], ros: bool) -> dict[str, str]:
 
 
 def device_name(found: Inventory) -> str:
-    """Name the machine as far as measured times depend on it."""
+    """Return a name of the machine made of what measured times depend on."""
     return ", ".join(
         part for part in (found.cpu, f"{found.cores} cores", found.architecture, found.board, *found.gpus) if part
     )

@@ -1,10 +1,15 @@
-"""Model manifests: what a model directory contains, verified before any parser sees a byte of it.
+"""Reads and verifies a model directory before any other code parses the networks.
 
-Rules: the directory holds manifest.json, the network files it names and at most a README.md; every file is a
-plain file inside the directory; size and SHA-256 of every network agree; names, shapes and dtypes agree with
-core.tensors; the precision is one that this program knows, and the networks are quantised exactly when it says
-int8; golden vectors, where there are any, are well formed. The first rule that does not hold ends the load with an
-error class of its own.
+Rules:
+
+- The directory holds manifest.json, the network files that it names, and at most a README.md.
+- Every file is a plain file inside the directory.
+- Size and SHA-256 of every network are those of the manifest.
+- Names, shapes and dtypes of all tensors are those of core.tensors.
+- The precision is known, and the networks are quantised exactly when it is int8.
+- Golden vectors are well formed, if there are any.
+
+Each rule has its own error class.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 MAX_NETWORK_BYTES = 64 << 20
 PRECISIONS = ("fp32", "fp16", "int8")
 _QUANTISED = b"DequantizeLinear"
-"""Name of the ONNX operator that every quantised network has, and no other."""
+"""Name of an ONNX operator that only quantised networks have."""
 _ALLOWED_EXTRAS = frozenset({MANIFEST_NAME, "README.md"})
 
 
@@ -39,7 +44,7 @@ class ManifestFormatError(ModelError):
 
 
 class NetworkMissingError(ModelError):
-    """A network, or the file of one, is missing."""
+    """A network or its file is missing."""
 
 
 class UnexpectedFileError(ModelError):
@@ -47,28 +52,28 @@ class UnexpectedFileError(ModelError):
 
 
 class UnsafePathError(ModelError):
-    """A file name leads out of the directory, or a file is a link."""
+    """A file name points out of the directory, or a file is a link."""
 
 
 class SizeMismatchError(ModelError):
-    """A file has another size than the manifest says, or is larger than any network may be."""
+    """A file has another size than in the manifest, or is larger than allowed."""
 
 
 class HashMismatchError(ModelError):
-    """The content of a file is not what the manifest describes."""
+    """A file has another SHA-256 than in the manifest."""
 
 
 class TensorTableMismatchError(ModelError):
-    """The model was made for other tensors than this program's."""
+    """The tensors of the model are not those of core.tensors."""
 
 
 class PrecisionMismatchError(ModelError):
-    """The networks are not of the precision that the manifest claims."""
+    """The networks do not have the precision of the manifest."""
 
 
 @dataclass(frozen=True)
 class VerifiedModel:
-    """A model whose every byte was checked: ready for Backend.load."""
+    """A model that passed all checks; ``networks`` (name to ONNX bytes) can be passed to Backend.load."""
 
     model_id: str
     networks: dict[str, bytes]
@@ -79,7 +84,7 @@ def load_model(directory: Path | str) -> VerifiedModel:
     """Read and verify the model in ``directory``.
 
     Raises:
-        ModelError: a subclass per cause; the message names the file and what to do.
+        ModelError: one subclass per cause.
     """
     root = Path(directory)
     manifest = _read_manifest(root)
@@ -97,7 +102,7 @@ def load_model(directory: Path | str) -> VerifiedModel:
 
 
 def network_entry(name: str, file_name: str, data: bytes, parameters: int) -> dict[str, Any]:
-    """Describe one network of this program's tensor table for a manifest; the batch dimension is null."""
+    """Return the manifest entry of a network; the batch dimension is null."""
     spec = NETWORKS[name]
     return {
         "file": file_name,
@@ -110,10 +115,10 @@ def network_entry(name: str, file_name: str, data: bytes, parameters: int) -> di
 
 
 def totals(manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Return what a whole model takes: parameters, bytes, and million operations of a scene and of each future.
+    """Return parameters, bytes and MFLOP of a whole model.
 
-    The encoder runs once for a scene. A future takes the denoiser in all the model's steps, and the decoder; what
-    futures of one scene share is counted in each, so that many together take less.
+    ``mflop_scene`` is the encoder, which runs once per scene. ``mflop_future`` is an upper bound for each future: the
+    denoiser in all steps and the decoder, although futures of one scene share a part of that work.
     """
     networks = manifest["networks"]
     mflop = {name: float(entry.get("mflop", 0.0)) for name, entry in networks.items()}
@@ -137,7 +142,7 @@ def _read_manifest(root: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ManifestMissingError(f"{root} has no {MANIFEST_NAME}: point to a model directory such as models/small")
     if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise SizeMismatchError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes: this is no manifest")
+        raise SizeMismatchError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes: it is not a manifest")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -154,7 +159,7 @@ def _check_fields(path: Path, manifest: Any) -> dict[str, Any]:
         raise ManifestFormatError(f"{path}: model_id = {model_id!r}, must be a name")
     if not isinstance(networks, dict):
         raise ManifestFormatError(f"{path}: networks = {networks!r}, must be an object")
-    # Manifests of before there was a choice do not say; they are of full precision.
+    # Early manifests have no precision; their networks are fp32.
     if manifest.get("precision", "fp32") not in PRECISIONS:
         raise ManifestFormatError(
             f"{path}: precision = {manifest['precision']!r}, this program knows {', '.join(PRECISIONS)}"
@@ -165,18 +170,18 @@ def _check_fields(path: Path, manifest: Any) -> dict[str, Any]:
             value = entry.get(field) if isinstance(entry, dict) else None
             if not isinstance(value, kind):
                 raise ManifestFormatError(f"{path}: network '{name}', {field} = {value!r}, must be {kind.__name__}")
-        # Manifests of before there were golden vectors have none.
+        # Early manifests have no golden vectors.
         if "golden" in entry and not is_golden(entry["golden"]):
             raise ManifestFormatError(
-                f"{path}: network '{name}' has golden vectors that cannot be read; copy the model again, or make them "
-                "anew with 'edge-worldmodel export --golden DIR'"
+                f"{path}: network '{name}' has golden vectors that cannot be read; copy the model again, or write "
+                "new ones with 'edge-worldmodel export --golden DIR'"
             )
     return manifest
 
 
 def _file_of(root: Path, network: str, entry: Mapping[str, Any]) -> Path:
     file_name = str(entry["file"])
-    # A plain name only: no separators, no "..", no hidden file, so that nothing outside can be reached.
+    # Only a plain name, without separators or "..", so that no file outside can be reached.
     if file_name != Path(file_name).name or "\\" in file_name or file_name.startswith("."):
         raise UnsafePathError(f"{root}: network '{network}' names '{file_name}'; only plain file names are allowed")
     path: Path = root / file_name

@@ -1,6 +1,6 @@
-"""Which model this device runs: the best that keeps the wanted service level, from figures measured here.
+"""Chooses the model for this device: the best one that keeps the service level, from figures measured here.
 
-How good a model is, its manifest says: Brier scores on simulated test worlds that the evaluation wrote into it.
+The quality of a model comes from its manifest: Brier scores on simulated test worlds, written by the evaluation.
 """
 
 from __future__ import annotations
@@ -14,26 +14,30 @@ from edge_worldmodel.core.config import Config, param
 
 _DATA, _METHOD = "sim", "ours"
 _SCORES = ("brier_reach", "path_brier")
-"""Of cells and of paths, each a mean over the horizons; both are proper scores: exaggerating gains nothing."""
+"""Brier scores of cells and of paths, each averaged over the horizons; both are proper scores."""
 _AS_GOOD = 1.01
-"""Scores closer than this are one: 120 clips tell no finer, and a quantised copy is as good as its source."""
+"""Errors within this factor count as equal: 120 clips do not resolve smaller differences."""
 
 
 @dataclass(frozen=True)
 class ServiceLevel(Config):
-    """What a tick may cost."""
+    """Limits for one tick, and the work that a tick does."""
 
-    latency_p95_s: float = param(0.1, "Encoding, all steps and decoding: 95 of 100 ticks within this.", minimum=1e-3)
-    memory_mb: float = param(300.0, "Peak memory of a process that runs the networks, its libraries too.", minimum=1.0)
-    futures: int = param(32, "Imagined futures of a tick: maneuvers times futures.", minimum=1, maximum=2048)
-    steps: int = param(2, "Denoising steps of a tick; the planner takes 2 from pure noise.", minimum=1, maximum=64)
+    latency_p95_s: float = param(
+        0.1, "Limit for 95 of 100 ticks: encoding, all denoising steps, decoding.", minimum=1e-3
+    )
+    memory_mb: float = param(300.0, "Limit for the peak memory of the process that runs the networks.", minimum=1.0)
+    futures: int = param(32, "Imagined futures per tick: maneuvers times futures of each.", minimum=1, maximum=2048)
+    steps: int = param(2, "Denoising steps per tick; the planner takes 2 from pure noise.", minimum=1, maximum=64)
 
 
 @dataclass(frozen=True)
 class VariantFigures:
-    """One variant on this device; ``problem`` says why there are no figures.
+    """Figures of one model variant on this device.
 
-    ``error`` is what quality_of its manifest says, lower is better; None: it was never evaluated.
+    Attributes:
+        problem: why the variant cannot be used; empty when it can.
+        error: forecast error from its manifest (see quality_of), lower is better; None when it was never evaluated.
     """
 
     variant: str
@@ -49,7 +53,7 @@ class VariantFigures:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A variant, or none, and why; ``met`` tells whether it keeps the service level."""
+    """The chosen variant (empty for none), whether it keeps the service level, and the reason in words."""
 
     variant: str
     met: bool
@@ -57,7 +61,7 @@ class ModelChoice:
 
 
 def quality_of(manifest: Mapping[str, Any]) -> float | None:
-    """Return the error of a model's forecasts that its manifest claims, lower is better; None where it has none."""
+    """Return the forecast error from a manifest, lower is better; None when the model was never evaluated."""
     try:
         scores = manifest["quality"]["results"][_DATA][_METHOD]
         error = sum(math.fsum(scores[name]) / len(scores[name]) for name in _SCORES)
@@ -67,61 +71,67 @@ def quality_of(manifest: Mapping[str, Any]) -> float | None:
 
 
 def choose(measured: Sequence[VariantFigures], level: ServiceLevel) -> ModelChoice:
-    """Choose the best variant that keeps ``level``, the smallest of equals; where none does, the quickest."""
-    usable = [one for one in measured if not one.problem]
+    """Choose the best variant that keeps ``level`` (of equally good ones the smallest), or the fastest if none does."""
+    usable = [figures for figures in measured if not figures.problem]
     if not usable:
-        causes = "; ".join(f"{one.variant}: {one.problem}" for one in measured)
+        causes = "; ".join(f"{figures.variant}: {figures.problem}" for figures in measured)
         return ModelChoice("", False, f"no model can be used here ({causes or 'none was found'})")
-    keeping = [one for one in usable if not _misses(one, level)]
-    refused = "".join(f"; {_verdict(one, level)}" for one in sorted(measured, key=_size) if one not in keeping)
+    keeping = [figures for figures in usable if not _misses(figures, level)]
+    refused = "".join(
+        f"; {_verdict(figures, level)}" for figures in sorted(measured, key=_size) if figures not in keeping
+    )
     if not keeping:
-        best = min(usable, key=lambda one: (one.p95_s, one.size_bytes))
+        best = min(usable, key=lambda figures: (figures.p95_s, figures.size_bytes))
         return ModelChoice(best.variant, False, f"none keeps {_wanted(level)}; {best.variant} is the quickest{refused}")
     best, known = _best(keeping)
-    others = "".join(f"; {_compared(one, best)}" for one in sorted(keeping, key=_size) if one is not best and known)
+    others = "".join(
+        f"; {_compared(figures, best)}" for figures in sorted(keeping, key=_size) if figures is not best and known
+    )
     rank = "best" if known else "smallest"
-    doubt = "" if known else "; how good they are is not known"
+    unrated = "" if known else "; how good they are is not known"
     return ModelChoice(
-        best.variant, True, f"{best.variant} is the {rank} that keeps {_wanted(level)}: {_figures(best)}{others}{doubt}"
-        f"{refused}"
+        best.variant, True, f"{best.variant} is the {rank} that keeps {_wanted(level)}: {_summary(best)}"
+        f"{others}{unrated}{refused}"
     )  # fmt: skip
 
 
 def _best(keeping: Sequence[VariantFigures]) -> tuple[VariantFigures, bool]:
-    """Return the smallest of those as good as the best, and whether how good they are is known of any."""
-    errors = [one.error for one in keeping if one.error is not None]
+    """Return the smallest variant that is as good as the best, and whether any error is known."""
+    errors = [figures.error for figures in keeping if figures.error is not None]
     if not errors:
         return min(keeping, key=_size), False
     enough = _AS_GOOD * min(errors)
-    return min((one for one in keeping if one.error is not None and one.error <= enough), key=_size), True
+    return min(
+        (figures for figures in keeping if figures.error is not None and figures.error <= enough), key=_size
+    ), True
 
 
-def _compared(one: VariantFigures, best: VariantFigures) -> str:
-    if one.error is None or best.error is None:
-        return f"{one.variant} keeps it, but how good it is was never measured"
-    if one.error <= _AS_GOOD * best.error and best.error <= _AS_GOOD * one.error:
-        return f"{one.variant} is as good (error {one.error:.3f}) and larger"
-    return f"{one.variant} keeps it and is worse (error {one.error:.3f})"
+def _compared(figures: VariantFigures, best: VariantFigures) -> str:
+    if figures.error is None or best.error is None:
+        return f"{figures.variant} keeps it, but how good it is was never measured"
+    if figures.error <= _AS_GOOD * best.error and best.error <= _AS_GOOD * figures.error:
+        return f"{figures.variant} is as good (error {figures.error:.3f}) and larger"
+    return f"{figures.variant} keeps it and is worse (error {figures.error:.3f})"
 
 
-def _size(one: VariantFigures) -> tuple[int, float, str]:
-    return one.size_bytes, one.p95_s, one.variant
+def _size(figures: VariantFigures) -> tuple[int, float, str]:
+    return figures.size_bytes, figures.p95_s, figures.variant
 
 
-def _misses(one: VariantFigures, level: ServiceLevel) -> list[str]:
+def _misses(figures: VariantFigures, level: ServiceLevel) -> list[str]:
     misses = []
     # Written so that NaN misses.
-    if not one.p95_s <= level.latency_p95_s:
-        misses.append(f"p95 {1e3 * one.p95_s:.0f} ms")
-    if not one.memory_mb <= level.memory_mb:
-        misses.append(f"{one.memory_mb:.0f} MB")
+    if not figures.p95_s <= level.latency_p95_s:
+        misses.append(f"p95 {1e3 * figures.p95_s:.0f} ms")
+    if not figures.memory_mb <= level.memory_mb:
+        misses.append(f"{figures.memory_mb:.0f} MB")
     return misses
 
 
-def _verdict(one: VariantFigures, level: ServiceLevel) -> str:
-    if one.problem:
-        return f"{one.variant} cannot be used: {one.problem}"
-    return f"{one.variant} misses it: {' and '.join(_misses(one, level))}"
+def _verdict(figures: VariantFigures, level: ServiceLevel) -> str:
+    if figures.problem:
+        return f"{figures.variant} cannot be used: {figures.problem}"
+    return f"{figures.variant} misses it: {' and '.join(_misses(figures, level))}"
 
 
 def _wanted(level: ServiceLevel) -> str:
@@ -129,6 +139,8 @@ def _wanted(level: ServiceLevel) -> str:
     return f"p95 {1e3 * level.latency_p95_s:.0f} ms and {level.memory_mb:.0f} MB ({work})"
 
 
-def _figures(one: VariantFigures) -> str:
-    error = "" if one.error is None else f"forecast error {one.error:.3f}, "
-    return f"{error}p95 {1e3 * one.p95_s:.0f} ms, {one.memory_mb:.0f} MB, files {one.size_bytes / 1e6:.1f} MB"
+def _summary(figures: VariantFigures) -> str:
+    error = "" if figures.error is None else f"forecast error {figures.error:.3f}, "
+    return (
+        f"{error}p95 {1e3 * figures.p95_s:.0f} ms, {figures.memory_mb:.0f} MB, files {figures.size_bytes / 1e6:.1f} MB"
+    )

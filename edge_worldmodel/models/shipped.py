@@ -1,4 +1,4 @@
-"""Where the shipped models are: in the source tree, or where they were installed."""
+"""Finds the shipped models, in the source tree or where they were installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def models_folder() -> Path:
-    """Return the folder of the shipped models; the first place that has one, or the first place of all."""
+    """Return the folder of the shipped models: the first place that has one, else the one in the source tree."""
     installed = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
     places = [Path(__file__).resolve().parents[2], *(prefix / "share" / "edge_worldmodel" for prefix in installed)]
     places.append(Path(sys.prefix) / "share" / "edge_worldmodel")

@@ -1,6 +1,6 @@
-"""Runs one model in a process of its own and prints what it cost: `python -m edge_worldmodel.models.trial JSON`.
+"""Measures one model in a process of its own: `python -m edge_worldmodel.models.trial JSON` prints the figures.
 
-Of its own, because memory that one model took would count for the next.
+A new process for each model, because peak memory is counted per process.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from edge_worldmodel.models.manifest import load_model
 from edge_worldmodel.models.model_choice import ServiceLevel, VariantFigures, quality_of
 
 _TIMEOUT_S = 1800.0
-"""TensorRT may have to build its engines first."""
+"""Time limit for one model; TensorRT may have to build its engines first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:
-    """What to run the networks on."""
+    """Backend, threads and options to run the networks with."""
 
     backend: str = "onnxruntime"
     threads: int = 2
@@ -36,7 +36,7 @@ class Runtime:
 
 
 def try_model(folder: Path, runtime: Runtime, level: ServiceLevel, rounds: int) -> VariantFigures:
-    """Measure a model in a new process; a model that fails is told, not raised."""
+    """Measure a model in a new process; a failure is returned as ``problem``, not raised."""
     options = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(runtime.options).items()}
     task = {"folder": str(folder), "backend": runtime.backend, "threads": runtime.threads, "options": options}
     task |= {"futures": level.futures, "steps": level.steps, "rounds": rounds}
@@ -52,14 +52,14 @@ def try_model(folder: Path, runtime: Runtime, level: ServiceLevel, rounds: int) 
 
 
 def run_task(task: dict[str, Any]) -> VariantFigures:
-    """Load, run and time one model in this process."""
+    """Load, check and time one model in this process."""
     folder = Path(task["folder"])
     options = BackendOptions(**{**task["options"], "engine_dir": Path(task["options"]["engine_dir"])})
     try:
         model = load_model(folder)
         backend = open_backend(task["backend"], task["threads"], options)
         backend.load(model.networks)
-        getattr(backend, "wait", bool)()  # for engines that are still being built
+        getattr(backend, "wait", bool)()  # TensorRT may still be building engines
         check_golden(backend, model.model_id, model.manifest)
         workload = Workload(task["futures"], task["steps"])
         times = measure({folder.name: backend}, workload, task["rounds"], time.perf_counter)[folder.name][TICK]

@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md from the configurations themselves: `python -m edge_worldmodel.nodes.parameter_table`."""
+"""Writes docs/parameters.md from the parameter declarations: `python -m edge_worldmodel.nodes.parameter_table`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.recovery import RecoveryConfig
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 from edge_worldmodel.nodes.perception.perception_node import PerceptionTopics
 from edge_worldmodel.nodes.recording.player_node import PlayerConfig
 from edge_worldmodel.nodes.recording.recorder_node import RecorderConfig
@@ -26,11 +27,10 @@ from edge_worldmodel.nodes.safety_supervisor.command_output import CommandOutput
 from edge_worldmodel.nodes.safety_supervisor.safety_supervisor_node import SupervisorNodeConfig
 from edge_worldmodel.nodes.sim.sim_node import SimConfig
 from edge_worldmodel.nodes.verdict_view.verdict_view_node import VerdictViewConfig
-from edge_worldmodel.store.scene_memory import SceneMemoryConfig
 
 NODES: dict[str, tuple[tuple[str, type[Config]], ...]] = {
     "perception": (("", ManagedNodeConfig), ("", PerceptionTopics), ("", PerceptionConfig), ("", ModelConfig)),
-    "latent_cache": (("", ManagedNodeConfig), ("", LatentCacheConfig), ("", SceneMemoryConfig)),
+    "latent_cache": (("", ManagedNodeConfig), ("", LatentCacheConfig), ("", SceneStoreConfig)),
     "rollout_planner": (
         ("", ManagedNodeConfig),
         ("robot.", RobotLimits),
@@ -70,14 +70,14 @@ def _section(node: str, groups: tuple[tuple[str, type[Config]], ...]) -> str:
 def _rows(prefix: str, config: type[Config]) -> Iterator[str]:
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name, info in param_infos(config).items():
-        yield f"| `{prefix}{name}` | {_shown(defaults[name])} | {_range(info)} | {_sentence(info.description)} |"
+        yield f"| `{prefix}{name}` | {_default(defaults[name])} | {_range(info)} | {_sentence(info.description)} |"
 
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
-def _shown(value: Any) -> str:
+def _default(value: Any) -> str:
     if isinstance(value, tuple):
         return f"`[{', '.join(str(item) for item in value)}]`"
     return "`''`" if value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"

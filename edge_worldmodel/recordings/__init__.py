@@ -1,8 +1,6 @@
-"""Recorded sensor data as plain records: ROS 1 bags, ROS 2 bags (sqlite3, MCAP) and CARMEN logs.
+"""Recorded sensor data as records free of ROS: ROS 1 bags, ROS 2 bags (sqlite3, MCAP) and CARMEN logs.
 
-They live under ``sim`` because, like the simulator, they are sensors without a robot: the player node feeds
-the graph from them, and training and evaluation read them directly. None of those may import one another,
-and all of them may import this.
+The player node publishes them; training and evaluation read them directly.
 """
 
 from __future__ import annotations
@@ -21,18 +19,20 @@ _OPENERS = {b"BZh": bz2.open, b"\x1f\x8b": gzip.open}
 
 
 def open_recording(path: Path | str) -> Recording:
-    """Return the reader for a recording, told by the content of the file and not by its name.
+    """Return the reader of a recording; its format is recognised by the content of the file, not by its name.
 
     Args:
         path: a ROS 1 bag, a ROS 2 bag folder, a bare .mcap or .db3 file, or a CARMEN log (plain, bz2 or gz).
 
     Raises:
-        RecordingError: there is no such file, it is empty, or it is of another kind.
+        RecordingError: there is no such file, it is empty, or it has another format.
     """
     path = Path(path).expanduser()
     if path.is_dir():
         if not (path / "metadata.yaml").is_file():
-            raise RecordingError(f"'{path}' has no metadata.yaml: a ROS 2 bag folder has one; give the bag file itself")
+            raise RecordingError(
+                f"'{path}' has no metadata.yaml, so it is no ROS 2 bag folder: give the bag file itself"
+            )
         return BagRecording(path)
     try:
         with path.open("rb") as file:
@@ -46,4 +46,4 @@ def open_recording(path: Path | str) -> Recording:
     opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), open)
     if looks_like_carmen(path, opener):
         return CarmenRecording(path, opener)
-    raise RecordingError(f"'{path}' is no ROS 1 bag, ROS 2 bag (sqlite3 or MCAP) or CARMEN log")
+    raise RecordingError(f"'{path}' is neither a ROS 1 bag nor a ROS 2 bag (sqlite3 or MCAP) nor a CARMEN log")

@@ -1,4 +1,4 @@
-"""ROS 1 bags and ROS 2 bags (sqlite3, MCAP; a folder or the bare file) as records, without ROS."""
+"""Reads ROS 1 bags and ROS 2 bags (sqlite3, MCAP; a folder or one file) as records, without ROS."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.recordings.records import (
     Cloud,
     CloudField,
-    Odometry,
-    Pose,
     Pose3D,
     Record,
+    RecordedOdometry,
+    RecordedPose,
     Scan,
     Transform,
     Value,
@@ -24,14 +24,14 @@ from edge_worldmodel.recordings.records import (
 
 
 class BagRecording:
-    """A bag as records; topics of other message types are left out."""
+    """A bag as records; topics of unsupported message types are left out."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def records(self) -> Iterator[Record]:
-        """Yield the records in the order of the bag's own index."""
-        # here and not above: reading bags must not be a condition for importing the package
+        """Yield the records in the order of the index of the bag."""
+        # imported here, so that the package can be imported without rosbags
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
 
@@ -39,7 +39,7 @@ class BagRecording:
         try:
             with AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
                 wanted = [c for c in reader.connections if c.msgtype in _CONVERTERS]
-                # without connections the reader would yield every message, also those of unknown types
+                # an empty list of connections would yield every message, also of unknown types
                 for connection, log_ns, data in reader.messages(wanted) if wanted else ():
                     message = reader.deserialize(data, connection.msgtype)
                     for value, stamp in _CONVERTERS[connection.msgtype](message, connection.topic):
@@ -49,7 +49,7 @@ class BagRecording:
             raise
         except GeneratorExit:
             raise
-        except Exception as error:  # a damaged bag fails anywhere in the reader, with any class of error
+        except Exception as error:  # a damaged bag may raise any class of error in the reader
             raise RecordingError(
                 f"'{self.path}' is damaged, {count} messages could be read: {error or type(error).__name__}"
             ) from error
@@ -63,7 +63,7 @@ def _stamp_ns(header: Any) -> int:
 
 
 def _frame(frame_id: str) -> str:
-    """Frames of ROS 1 may begin with a slash, which tf2 does not know."""
+    """Remove the leading slash that frames of ROS 1 may have and that tf2 refuses."""
     return frame_id.lstrip("/")
 
 
@@ -109,7 +109,7 @@ def _cloud(message: Any, topic: str) -> _Values:
 def _odometry(message: Any, topic: str) -> _Values:
     pose, twist = message.pose.pose, message.twist.twist
     yield (
-        Odometry(
+        RecordedOdometry(
             frame_id=_frame(message.header.frame_id),
             child_frame_id=_frame(message.child_frame_id),
             pose=_pose3d(pose.position, pose.orientation),
@@ -121,7 +121,10 @@ def _odometry(message: Any, topic: str) -> _Values:
 
 def _pose(message: Any, topic: str) -> _Values:
     pose = message.pose
-    yield Pose(_frame(message.header.frame_id), _pose3d(pose.position, pose.orientation)), _stamp_ns(message.header)
+    yield (
+        RecordedPose(_frame(message.header.frame_id), _pose3d(pose.position, pose.orientation)),
+        _stamp_ns(message.header),
+    )
 
 
 def _transforms(message: Any, topic: str) -> _Values:

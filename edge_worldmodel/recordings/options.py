@@ -1,4 +1,4 @@
-"""What a person may say about a recording, as text: sensor poses and the goal."""
+"""Parses the options of a replay: sensor poses and the goal."""
 
 from __future__ import annotations
 

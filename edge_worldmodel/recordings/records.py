@@ -1,7 +1,4 @@
-"""What a recording holds, free of ROS types: scans, clouds, odometry, poses and transforms with their times.
-
-Poses in three dimensions are a translation (x_m, y_m, z_m) and a quaternion (x, y, z, w).
-"""
+"""The records of a recording, free of ROS types: scans, clouds, odometry, poses and transforms with their times."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import yaw_from_quaternion
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Pose
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Pose3D:
     translation: tuple[float, float, float]
     rotation: tuple[float, float, float, float]
 
-    def planar(self) -> Floats:
+    def planar(self) -> Pose:
         """Return (x_m, y_m, yaw_rad)."""
         return np.array([self.translation[0], self.translation[1], float(yaw_from_quaternion(*self.rotation))])
 
@@ -67,7 +64,7 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class Odometry:
+class RecordedOdometry:
     """Base pose in ``frame_id`` and twist (vx_mps, vy_mps, yaw_rate_radps) in the base frame."""
 
     frame_id: str
@@ -77,8 +74,8 @@ class Odometry:
 
 
 @dataclass(frozen=True)
-class Pose:
-    """A pose of something in ``frame_id``, as in geometry_msgs/PoseStamped."""
+class RecordedPose:
+    """Pose in ``frame_id``, as in geometry_msgs/PoseStamped."""
 
     frame_id: str
     pose: Pose3D
@@ -86,7 +83,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Transform:
-    """Pose of ``child_frame_id`` in ``frame_id``; ``static`` transforms hold for all times."""
+    """Pose of ``child_frame_id`` in ``frame_id``; a ``static`` one is valid for all times."""
 
     frame_id: str
     child_frame_id: str
@@ -94,12 +91,12 @@ class Transform:
     static: bool
 
 
-Value: TypeAlias = Scan | Cloud | Odometry | Pose | Transform
+Value: TypeAlias = Scan | Cloud | RecordedOdometry | RecordedPose | Transform
 
 
 @dataclass(frozen=True)
 class Record:
-    """One thing recorded: on which topic, when it was written down and when it was measured (ns)."""
+    """One value with its topic, the time of recording (``log_ns``) and the time of measurement (``stamp_ns``)."""
 
     topic: str
     log_ns: int
@@ -108,14 +105,14 @@ class Record:
 
 
 class Recording(Protocol):
-    """A file of records. Every call of ``records`` reads it again from its beginning."""
+    """A file of records; each call of ``records`` reads it from its beginning."""
 
     path: Path
 
     def records(self) -> Iterator[Record]:
-        """Yield the records in the order in which they were written down.
+        """Yield the records in the order of recording.
 
         Raises:
-            RecordingError: the file is damaged; the message says how many messages could be read before.
+            RecordingError: the file is damaged; the text says how many messages were read before.
         """
         ...

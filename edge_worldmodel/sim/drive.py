@@ -1,4 +1,4 @@
-"""A differential-drive base: commands become wheel speeds within the limits; odometry measures them with errors."""
+"""Drives of differential and car-like robots within their limits, and odometry with errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _ROLLING_MPS = 0.02
 
 
 class DifferentialDrive:
-    """The motor controller: follows a command as fast as the acceleration limits allow."""
+    """Motor controller of a differential drive: follows commands within the acceleration limits."""
 
     def __init__(self, spec: RobotSpec) -> None:
-        """Start at rest."""
+        """Start at standstill."""
         self._spec = spec
         self._wanted = (0.0, 0.0)
         self._speed_mps = 0.0
         self._yaw_rate_radps = 0.0
 
     def command(self, forward_mps: float, yaw_rate_radps: float) -> None:
-        """Set the wanted speeds, cut to the limits of the base; a value that is not finite means stop."""
+        """Set the commanded speeds, clipped to the limits of the robot; values that are not finite stop it."""
         if not (math.isfinite(forward_mps) and math.isfinite(yaw_rate_radps)):
             forward_mps = yaw_rate_radps = 0.0
         spec = self._spec
@@ -33,10 +33,11 @@ class DifferentialDrive:
         )
 
     def advance(self, dt_s: float) -> tuple[float, float]:
-        """Return the speeds (forward_mps, yaw_rate_radps) that the motors shall hold for the next dt_s."""
+        """Return the speeds (forward_mps, yaw_rate_radps) for the next ``dt_s``."""
         spec = self._spec
         forward, yaw_rate = self._wanted
         change = forward - self._speed_mps
+        # Braking has its own limit.
         braking = self._speed_mps * change < 0
         limit = (spec.max_deceleration_mps2 if braking else spec.max_acceleration_mps2) * dt_s
         self._speed_mps += min(max(change, -limit), limit)
@@ -46,15 +47,15 @@ class DifferentialDrive:
 
 
 class AckermannDrive(DifferentialDrive):
-    """The same for a base that steers: it turns no tighter than its wheels, and only while it rolls."""
+    """Motor and steering controller of a car: it turns only while it rolls, within its steering angle."""
 
     def __init__(self, spec: RobotSpec) -> None:
-        """Start at rest, steering straight ahead."""
+        """Start at standstill, steering straight ahead."""
         super().__init__(spec)
         self._steering_rad = 0.0
 
     def advance(self, dt_s: float) -> tuple[float, float]:
-        """Return the speeds (forward_mps, yaw_rate_radps) that the motors shall hold for the next dt_s."""
+        """Return the speeds (forward_mps, yaw_rate_radps) for the next ``dt_s``."""
         spec = self._spec
         speed_mps, _ = super().advance(dt_s)
         forward, yaw_rate = self._wanted
@@ -72,10 +73,16 @@ def make_drive(spec: RobotSpec) -> DifferentialDrive:
 
 
 class SimulatedOdometry:
-    """Dead reckoning from the start pose on, in the odom frame."""
+    """Dead reckoning in the odom frame, with random errors."""
 
     def __init__(self, spec: OdometrySpec, start: tuple[float, float, float], rng: np.random.Generator) -> None:
-        """Start at the origin of the odom frame, the base being at a true pose (world frame)."""
+        """Start at the origin of the odom frame.
+
+        Args:
+            spec: sizes of the errors.
+            start: true pose in the world frame.
+            rng: random generator of the errors.
+        """
         self._spec = spec
         self._rng = rng
         self._noisy = spec != OdometrySpec()
@@ -84,17 +91,17 @@ class SimulatedOdometry:
 
     @property
     def pose(self) -> Floats:
-        """Where the base believes to be: (3,) in the odom frame, yaw not wrapped."""
+        """Estimated pose (3,) in the odom frame, yaw not wrapped."""
         return np.array(self._pose)
 
     def update(self, x_m: float, y_m: float, yaw_rad: float) -> None:
-        """Take in that the base moved to a true pose (world frame); plain floats, as this runs every step."""
+        """Update with the new true pose in the world frame; plain floats, because this runs in every step."""
         last_x, last_y, last_yaw = self._last
         self._last = (x_m, y_m, yaw_rad)
         forward, left = _rotated(x_m - last_x, y_m - last_y, -last_yaw)
         turn = yaw_rad - last_yaw
         if self._noisy:
-            # Errors of independent steps add up in variance: the spread over a way is noise * sqrt(way).
+            # Variances of independent steps add up: the deviation grows with the square root of the distance.
             spec, errors = self._spec, self._rng.normal(size=3)
             way, turned = math.sqrt(math.hypot(forward, left)), math.sqrt(abs(turn))
             forward += spec.distance_noise * way * errors[0]

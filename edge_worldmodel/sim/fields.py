@@ -1,4 +1,4 @@
-"""Reading a tree of plain YAML values into typed values, with errors that name the place, the value and the cure."""
+"""Reads typed values from a tree of YAML values; errors name the place, the value and what is expected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class WorldError(ConfigError):
 
 
 class Fields:
-    """One mapping of a world file; every key that is not asked for is an error when ``finish`` is called."""
+    """One mapping of a world file; ``finish`` reports keys that were never read."""
 
     def __init__(self, values: object, place: str) -> None:
         """Wrap a mapping found at a place such as ``room.yaml: people[2]``."""
@@ -29,7 +29,7 @@ class Fields:
         self._known: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether the file gives this key."""
+        """Tell whether the file has this key."""
         return key in self._values
 
     def place(self, key: str) -> str:
@@ -37,7 +37,7 @@ class Fields:
         return f"{self._place}.{key}"
 
     def keys(self) -> tuple[str, ...]:
-        """Return the keys that the file gives."""
+        """Return the keys of the file."""
         return tuple(self._values)
 
     def number(
@@ -68,29 +68,29 @@ class Fields:
         return _numbers(self._take(key, default), self.place(key), names)
 
     def optional_numbers(self, key: str, names: str) -> tuple[float, ...] | None:
-        """Return the numbers, or None where the file does not give the key."""
+        """Return the numbers, or None where the file does not have the key."""
         return self.numbers(key, names) if key in self._values else None
 
     def number_lists(self, key: str, names: str) -> tuple[tuple[float, ...], ...]:
-        """Return a list of number lists, empty where the file does not give the key."""
+        """Return a list of number lists, empty where the file does not have the key."""
         return self.each(key, lambda value, place: _numbers(value, place, names))
 
     def each(self, key: str, read: Callable[[object, str], T]) -> tuple[T, ...]:
-        """Return ``read(value, place)`` of every entry of a list, empty where the file does not give the key."""
+        """Return ``read(value, place)`` of every entry of a list, empty where the file does not have the key."""
         value = self._take(key, [])
         if not isinstance(value, list):
             raise WorldError(f"{self.place(key)} = {_quote(value)}: expected a list")
         return tuple(read(entry, f"{self.place(key)}[{i}]") for i, entry in enumerate(value))
 
     def mapping(self, key: str) -> dict[str, object]:
-        """Return a mapping as it stands, empty where the file does not give the key."""
+        """Return a mapping as it is, empty where the file does not have the key."""
         value = self._take(key, {})
         if not isinstance(value, Mapping):
             raise WorldError(f"{self.place(key)} = {_quote(value)}: expected 'key: value' pairs")
         return {str(k): v for k, v in value.items()}
 
     def finish(self) -> None:
-        """Refuse keys that nobody asked for, so that a typing error never silently changes a world."""
+        """Refuse keys that were never read, so that a misspelled key is not ignored."""
         for key in self._values:
             if key not in self._known:
                 near = difflib.get_close_matches(str(key), self._known, n=1)
@@ -106,6 +106,7 @@ class Fields:
 
 
 def _number(value: object, place: str, minimum: float, maximum: float) -> float:
+    # In Python, bool is a subclass of int.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise WorldError(f"{place} = {_quote(value)}: expected a finite number")
     if not minimum <= value <= maximum:

@@ -1,4 +1,4 @@
-"""From a World to a compiled MuJoCo model: solids, people as moved bodies, robots on planar joints."""
+"""Compiles a World to a MuJoCo model: solids, people as mocap bodies, robots on planar joints."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PERSON_HEIGHT_M = 1.75
 WALL, PERSON, ROBOT = 0, 1, 2
 KIND_NAMES = ("wall", "person", "robot")
 
-# Robots meet everything; walls and people, which no force moves, need not meet each other.
+# Robots collide with everything; walls and people do not collide with each other, because no force moves them.
 _ROBOT_BITS = {"contype": 1, "conaffinity": 3}
 _SCENERY_BITS = {"contype": 2, "conaffinity": 1}
 _GROUND_CLEARANCE_M = 0.03
-# The motors close a speed error with these time constants, within their force limits.
+# Time constants with which the motors reduce a speed error, within their force limits.
 _SPEED_LAG_S = 0.04
 _YAW_LAG_S = 0.03
 _GRAVITY_MPS2 = 9.81
@@ -32,11 +32,11 @@ _BLOCK_M = 2.0
 
 @dataclass(frozen=True)
 class CompiledWorld:
-    """A compiled model and where each thing of the world is found in it.
+    """A compiled model and the indices of the things of the world in it.
 
-    ``geom_kind`` (ngeom,) says WALL, PERSON or ROBOT, ``geom_owner`` (ngeom,) which person, robot or solid.
-    ``robot_body`` holds body ids. Robot i owns qpos and qvel from ``robot_qpos[i]`` on: x, y, yaw, of a quadrotor
-    also z, pitch, roll; and ctrl from ``robot_ctrl[i]`` on (forward, sideways, turn), a quadrotor none.
+    ``geom_kind`` (ngeom,) is WALL, PERSON or ROBOT, ``geom_owner`` (ngeom,) the index of the person, robot or solid.
+    ``robot_body`` are body ids. Robot i has qpos and qvel from ``robot_qpos[i]`` on: x, y, yaw, and for a quadrotor
+    z, pitch, roll; and ctrl from ``robot_ctrl[i]`` on: forward, sideways, turn; a quadrotor has none.
     """
 
     model: mujoco.MjModel
@@ -52,7 +52,7 @@ def compile_world(world: World) -> CompiledWorld:
     spec = mujoco.MjSpec()
     spec.modelname = world.name
     spec.option.timestep = world.step_s
-    spec.option.gravity = [0.0, 0.0, 0.0]  # the planar joints carry the weight; wheel grip is a force limit
+    spec.option.gravity = [0.0, 0.0, 0.0]  # planar joints carry the weight; the grip of the wheels is a force limit
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     _add_solids(spec.worldbody, world.solids)
     for i, person in enumerate(world.people):
@@ -69,7 +69,7 @@ def compile_world(world: World) -> CompiledWorld:
 
 
 def _add_solids(world: mujoco.MjsBody, solids: Sequence[Solid]) -> None:
-    """Add the walls; where they are many, neighbours share a body, so that a ray passes by all of them at once."""
+    """Add the walls; if there are many, neighbours share a body, so that rays can skip whole groups."""
     blocks: dict[tuple[int, int], mujoco.MjsBody] = {}
     for i, solid in enumerate(solids):
         body = world
@@ -126,7 +126,7 @@ def _add_robot(spec: mujoco.MjSpec, index: int, placement: RobotPlacement) -> No
 
 
 def _add_motors(spec: mujoco.MjSpec, name: str, robot: RobotSpec) -> None:
-    """Add velocity motors forward, sideways (wheels do not slip freely) and in yaw, in the base frame."""
+    """Add velocity motors in the base frame: forward, sideways (the grip of the wheels) and yaw."""
     grip_n = robot.grip * robot.mass_kg * _GRAVITY_MPS2
     drive_n = min(grip_n, 1.2 * robot.mass_kg * max(robot.max_acceleration_mps2, robot.max_deceleration_mps2))
     inertia = robot.mass_kg * robot.radius_m**2 / 2

@@ -1,4 +1,4 @@
-"""When simulated time moves on, and what is due in it; wall time is an argument."""
+"""Ties simulated time to wall time and tells when periodic work is due; wall time is an argument."""
 
 from __future__ import annotations
 
@@ -6,37 +6,43 @@ _MAX_BEHIND_S = 0.1
 
 
 class Pace:
-    """Ties simulated time to wall time; a late simulation slows down instead of racing to catch up."""
+    """Simulated time as a function of wall time; a late simulation slows down and does not catch up."""
 
     def __init__(self, factor: float, stamp_ns: int, wall_s: float) -> None:
-        """Start at a simulated stamp and a wall time, with so many simulated seconds per second."""
+        """Start at a simulated stamp and a wall time; ``factor`` is simulated seconds per second."""
         self._factor = factor
         self._start_ns, self._start_s = stamp_ns, wall_s
         self.slipped_s = 0.0
 
     def due_ns(self, stamp_ns: int, wall_s: float) -> int:
-        """Return the simulated time that shall be reached at a wall time, given the one that is."""
+        """Return the simulated time to reach at a wall time.
+
+        Args:
+            stamp_ns: present simulated time.
+            wall_s: present wall time.
+        """
         due_ns = self._start_ns + round((wall_s - self._start_s) * self._factor * 1e9)
         behind_s = (due_ns - stamp_ns) / self._factor / 1e9
         if behind_s <= _MAX_BEHIND_S:
             return due_ns
         slip_s = behind_s - _MAX_BEHIND_S
+        # Moving the start means that lost time is not made up for.
         self._start_s += slip_s
         self.slipped_s += slip_s
         return due_ns - round(slip_s * self._factor * 1e9)
 
 
 class Schedule:
-    """Says when something with a fixed rate in simulated time is due."""
+    """Tells when work with a fixed rate in simulated time is due."""
 
     def __init__(self, rate_hz: float, now_ns: int) -> None:
-        """First due one period from now."""
+        """Work is first due one period from now."""
         self._period_ns = 1e9 / rate_hz
         self._start_ns = now_ns
         self._count = 1
 
     def is_due(self, stamp_ns: int) -> bool:
-        """Tell whether the next period is over; each is reported once, and skipped ones never."""
+        """Tell whether work is due; a period is reported once, and missed periods are not made up for."""
         periods = int((stamp_ns - self._start_ns) / self._period_ns + 1e-6)
         if periods < self._count:
             return False

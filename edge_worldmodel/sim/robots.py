@@ -1,4 +1,4 @@
-"""What the simulator knows about a robot: body, limits, odometry and scanners, with a few presets."""
+"""Simulated robots: body, limits, odometry, scanners and cameras, with some presets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VEHICLE_KINDS = ("differential", "ackermann", "quadrotor")
 
 @dataclass(frozen=True)
 class ScannerSpec(Config):
-    """A planar scanner and where it sits in the base frame."""
+    """A planar scanner and its mount in the base frame."""
 
     beams: int = param(360, "Number of beams of one scan", minimum=1, maximum=10000)
     fov_rad: float = param(2 * math.pi, "Field of view, centred on the mount's yaw", minimum=0.01, maximum=2 * math.pi)
@@ -40,14 +40,14 @@ class ScannerSpec(Config):
 
     @property
     def angle_increment_rad(self) -> float:
-        """Angle between beams; a full circle does not measure its first direction twice."""
+        """Angle between beams; a full circle has its first direction only once."""
         full_circle = self.fov_rad > 2 * math.pi - 1e-6
         return self.fov_rad / (self.beams if full_circle else max(self.beams - 1, 1))
 
 
 @dataclass(frozen=True)
 class DepthCameraSpec(Config):
-    """A depth camera and where it sits in the base frame; square pixels, optical centre in the middle."""
+    """A depth camera and its mount in the base frame; square pixels, optical centre in the middle."""
 
     columns: int = param(80, "Pixels of a row", minimum=8, maximum=1280)
     rows: int = param(60, "Pixels of a column", minimum=8, maximum=1024)
@@ -60,7 +60,7 @@ class DepthCameraSpec(Config):
     mount_y_m: float = param(0.0, "Mount position left of base_link", minimum=-5.0, maximum=5.0)
     mount_height_m: float = param(0.4, "Height above the floor", minimum=0.01, maximum=5.0)
     mount_yaw_rad: float = param(0.0, "Direction of the optical axis", minimum=-math.pi, maximum=math.pi)
-    mount_pitch_rad: float = param(0.1, "How far the axis looks down", minimum=-1.5, maximum=1.5)
+    mount_pitch_rad: float = param(0.1, "Angle of the optical axis below the horizontal", minimum=-1.5, maximum=1.5)
 
     @property
     def focal_px(self) -> float:
@@ -80,7 +80,7 @@ class DepthCameraSpec(Config):
 
 @dataclass(frozen=True)
 class OdometrySpec(Config):
-    """Random errors of the odometry, as shares of the motion (odometry model of Thrun, Burgard and Fox, ch. 5.4)."""
+    """Random errors of the odometry, relative to the motion (Thrun, Burgard and Fox, Probabilistic Robotics, 5.4)."""
 
     distance_noise: float = param(0.0, "Distance error per metre driven", minimum=0.0, maximum=1.0)
     yaw_per_metre_rad: float = param(0.0, "Heading error per metre driven", minimum=0.0, maximum=1.0)
@@ -89,10 +89,10 @@ class OdometrySpec(Config):
 
 @dataclass(frozen=True)
 class RobotSpec(Config):
-    """A vehicle: a round or rectangular body with limits that its motors keep.
+    """A robot: a round or rectangular body with limits of its motion.
 
-    All kinds take the same command, forward speed and yaw rate: "differential" turns on the spot, "ackermann" only
-    while it rolls and as far as it can steer, "quadrotor" flies at a fixed height.
+    All kinds have the same command, forward speed and yaw rate. "differential" can turn on the spot, "ackermann" turns
+    only while it rolls and within its steering angle, "quadrotor" flies at a fixed height.
     """
 
     name: str = param("generic", "Name of the preset")
@@ -108,7 +108,9 @@ class RobotSpec(Config):
     max_acceleration_mps2: float = param(1.0, "Highest acceleration", minimum=0.01, maximum=50.0)
     max_deceleration_mps2: float = param(2.0, "Highest deceleration when braking", minimum=0.01, maximum=50.0)
     max_yaw_acceleration_radps2: float = param(4.0, "Highest angular acceleration", minimum=0.01, maximum=100.0)
-    grip: float = param(0.7, "Friction of the wheels; pushing harder makes the base slide", minimum=0.05, maximum=2.0)
+    grip: float = param(
+        0.7, "Friction coefficient of the wheels; beyond it the robot slides", minimum=0.05, maximum=2.0
+    )
     wheelbase_m: float = param(0.32, "Distance of the axles (ackermann)", minimum=0.05, maximum=10.0)
     max_steering_rad: float = param(0.5, "Largest steering angle (ackermann)", minimum=0.05, maximum=1.3)
     max_steering_rate_radps: float = param(3.0, "Speed of steering (ackermann)", minimum=0.05, maximum=50.0)
@@ -120,7 +122,7 @@ class RobotSpec(Config):
     cameras: tuple[DepthCameraSpec, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that the footprint is round or a rectangle inside of the radius."""
+        """Check that the footprint is round, or a rectangle within the radius."""
         super().__post_init__()
         half_diagonal = math.hypot(self.length_m, self.width_m) / 2
         if (self.length_m > 0) != (self.width_m > 0):
@@ -204,7 +206,7 @@ def robot_spec(preset: str) -> RobotSpec:
 
 
 def with_overrides(spec: RobotSpec, scanner: dict[str, object], odometry: dict[str, object]) -> RobotSpec:
-    """Return the robot with values of all its scanners and of its odometry replaced, checked again."""
+    """Return the robot with values of all its scanners and of its odometry replaced and checked."""
     scanners = tuple(dataclasses.replace(s, **scanner) for s in spec.scanners)  # type: ignore[arg-type]
     changed = dataclasses.replace(spec.odometry, **odometry)  # type: ignore[arg-type]
     return dataclasses.replace(spec, scanners=scanners, odometry=changed)

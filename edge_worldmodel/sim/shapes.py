@@ -1,4 +1,4 @@
-"""The solid things of a world: boxes and upright cylinders standing on the floor (world frame, metres)."""
+"""Solids of a world: boxes and upright cylinders on the floor (world frame, metres)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_worldmodel.core.types import Floats
 
 @dataclass(frozen=True)
 class Box:
-    """A box on the floor: centre, full length along its own x, full width along its own y, turned by yaw."""
+    """A box on the floor: centre, length along its own x axis, width along its own y axis, yaw."""
 
     x_m: float
     y_m: float
@@ -51,7 +51,7 @@ class Cylinder:
         return np.asarray(np.hypot(points[..., 0] - self.x_m, points[..., 1] - self.y_m) - self.radius_m)
 
     def outline(self, corners: int = 12) -> Floats:
-        """Return a polygon (corners, 2) around the cylinder, counter-clockwise, never inside of it."""
+        """Return a polygon (corners, 2) that encloses the cylinder, counter-clockwise."""
         angle = np.arange(corners) * 2 * math.pi / corners
         reach = self.radius_m / math.cos(math.pi / corners)
         return np.stack([self.x_m + reach * np.cos(angle), self.y_m + reach * np.sin(angle)], axis=-1)
@@ -61,7 +61,7 @@ Solid = Box | Cylinder
 
 
 def segment(start: tuple[float, float], end: tuple[float, float], thickness_m: float, height_m: float) -> Box:
-    """Return the box that stands along the line from start to end, half its thickness on each side."""
+    """Return the box along the line from start to end, with half the thickness on each side."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     centre = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
     return Box(*centre, math.hypot(dx, dy), thickness_m, math.atan2(dy, dx), height_m)

@@ -1,4 +1,4 @@
-"""Wind: a mean, Dryden turbulence near the ground (MIL-F-8785C) and single gusts of the 1 - cosine shape."""
+"""Wind: a mean, Dryden turbulence near the ground and single gusts of 1 - cosine shape (MIL-F-8785C)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class WindSpec(Config):
     """Wind in the world frame."""
 
     mean_mps: float = param(0.0, "Mean wind speed", minimum=0.0, maximum=30.0)
-    direction_rad: float = param(0.0, "Where the mean wind blows to", minimum=-math.pi, maximum=math.pi)
-    turbulence_mps: float = param(0.0, "Wind at 20 feet that the turbulence belongs to", minimum=0.0, maximum=40.0)
+    direction_rad: float = param(0.0, "Direction that the mean wind blows to", minimum=-math.pi, maximum=math.pi)
+    turbulence_mps: float = param(0.0, "Wind speed at 20 feet that sets the turbulence", minimum=0.0, maximum=40.0)
     gust_mps: float = param(0.0, "Peak of a single gust", minimum=0.0, maximum=30.0)
     gust_period_s: float = param(6.0, "Mean time between single gusts", minimum=0.5, maximum=600.0)
     gust_duration_s: float = param(2.0, "Length of a single gust", minimum=0.1, maximum=60.0)
 
 
 class Wind:
-    """Wind at one place that moves with the aircraft; the same seed blows the same."""
+    """Wind at a point that moves with the aircraft."""
 
     def __init__(self, spec: WindSpec, height_m: float, rng: np.random.Generator) -> None:
         """Start in the steady state of the filters."""
@@ -39,24 +39,25 @@ class Wind:
         self._sigma_mps = np.array([vertical_mps / shape**0.4, vertical_mps / shape**0.4, vertical_mps])
         length_ft = height_ft / shape**1.2
         self._length_m = np.array([length_ft, length_ft, height_ft]) * _FT_M
-        # Per axis two filter states; the first of the along-wind axis alone is its turbulence.
+        # Two filter states per axis; the along-wind axis has a filter of first order of its own.
         self._states = rng.normal(size=(2, 3))
         self._along_mps = float(self._sigma_mps[0] * rng.normal())
         self._time_s = 0.0
         self._gust_at_s, self._gust_way = self._next_gust()
 
     def advance(self, dt_s: float, airspeed_mps: float) -> Floats:
-        """Return the wind (3,) in the world frame for the next dt_s at a speed through the air."""
+        """Return the wind (3,) in the world frame for the next ``dt_s`` at an airspeed."""
         spec = self._spec
         self._time_s += dt_s
         rate = max(airspeed_mps, _LEAST_AIRSPEED_MPS) / self._length_m
         noise = self._rng.normal(size=3) / math.sqrt(dt_s)
         along = float(rate[0])
+        # Exact discretisation of the first-order filter.
         decay = math.exp(-along * dt_s)
         self._along_mps = decay * self._along_mps + float(
             self._sigma_mps[0] * math.sqrt(1 - decay**2) * noise[0] * math.sqrt(dt_s)
         )
-        # (1 + sqrt(3) s/a) / (1 + s/a)^2; both states have variance 1 at any airspeed, so that it may change.
+        # Filter (1 + sqrt(3) s/a) / (1 + s/a)^2, scaled so that both states have variance 1 at any airspeed.
         first, second = self._states
         change = np.stack([rate * second, 2 * np.sqrt(rate) * noise - rate * (first + 2 * second)])
         self._states = self._states + dt_s * change

@@ -1,4 +1,4 @@
-"""A world: what stands in it, who walks in it and which robots drive where; read from a small YAML file."""
+"""A world: solids, people and robots; read from a small YAML file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Person:
-    """Someone who walks from start through the waypoints over and over, or between random points of an area.
+    """A person who repeats a route from start through waypoints, or walks between random points of an area.
 
-    With ``waits_for_robot_m`` above 0 a person of the model "waypoints" stands still until a robot is that close,
-    and then walks the waypoints once.
+    With ``waits_for_robot_m`` above 0 a person of the model "waypoints" waits until a robot is within that distance
+    and then walks through the waypoints once.
     """
 
     start: Point
@@ -40,11 +40,11 @@ class Person:
 
 @dataclass(frozen=True)
 class CrowdSpec:
-    """How the people move.
+    """The motion of the people.
 
-    ``model`` is "waypoints" (straight on, blind), "jupedsim" (people heed walls, each other and, with
-    ``reacts_to_robot``, the robots), "orca" (the same on open ground by reciprocal avoidance) or "replay" (the
-    recorded ``tracks``, or those of ``file``, see tracks.py).
+    ``model`` is "waypoints" (straight lines without avoidance), "jupedsim" (people avoid walls, each other and, with
+    ``reacts_to_robot``, the robots), "orca" (reciprocal avoidance without walls) or "replay" (the recorded
+    ``tracks``, or those of ``file``, see tracks.py).
     """
 
     model: str = "waypoints"
@@ -57,7 +57,7 @@ class CrowdSpec:
 
 @dataclass(frozen=True)
 class RobotPlacement:
-    """A robot, where it starts and where it shall go (world frame: x_m, y_m, yaw_rad)."""
+    """A robot with its start and goal (world frame: x_m, y_m, yaw_rad)."""
 
     spec: RobotSpec
     start: tuple[float, float, float]
@@ -66,9 +66,9 @@ class RobotPlacement:
 
 @dataclass(frozen=True)
 class World:
-    """Everything a simulation starts from.
+    """The initial state of a simulation.
 
-    ``bounds`` is (x_min, y_min, x_max, y_max); ``solids`` includes the walls around them where there are any.
+    ``bounds`` is (x_min, y_min, x_max, y_max); ``solids`` includes the walls around the bounds, if any.
     """
 
     name: str
@@ -82,7 +82,7 @@ class World:
     wind: WindSpec | None = None
 
     def __post_init__(self) -> None:
-        """Refuse worlds in which something starts outside, in a wall, or in one another."""
+        """Refuse worlds in which robots or people start out of bounds, in a wall or in each other."""
         if not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
             raise WorldError(f"{self.name}: bounds = {self.bounds}: expected x_min < x_max and y_min < y_max")
         for i, placement in enumerate(self.robots):
@@ -90,21 +90,21 @@ class World:
             if placement.goal is not None:
                 self._check_free(f"robots[{i}].goal", placement.goal[:2], placement.spec.radius_m)
         if self.crowd.model == "replay":
-            return  # recorded people were where they were
+            return  # recorded people may overlap walls and each other
         for i, person in enumerate(self.people):
             self._check_free(f"people[{i}].start", person.start, person.radius_m)
             for j, point in enumerate(person.waypoints):
                 self._check_free(f"people[{i}].waypoints[{j}]", point, person.radius_m)
         self._check_apart()
 
-    def _check_free(self, what: str, point: Point, radius_m: float) -> None:
+    def _check_free(self, name: str, point: Point, radius_m: float) -> None:
         x0, y0, x1, y1 = self.bounds
         if not (x0 <= point[0] <= x1 and y0 <= point[1] <= y1):
-            raise WorldError(f"{self.name}: {what} = {list(point)}: outside of the bounds {list(self.bounds)}")
+            raise WorldError(f"{self.name}: {name} = {list(point)}: outside the bounds {list(self.bounds)}")
         free_m = float(clearance(self.solids, np.array(point)))
         if free_m < radius_m:
             raise WorldError(
-                f"{self.name}: {what} = {list(point)}: only {free_m:.2f} m from a wall, {radius_m} m are needed"
+                f"{self.name}: {name} = {list(point)}: only {free_m:.2f} m from a wall, {radius_m} m are needed"
             )
 
     def _check_apart(self) -> None:
@@ -113,7 +113,7 @@ class World:
         for i, (name_a, a, radius_a) in enumerate(bodies):
             for name_b, b, radius_b in bodies[:i]:
                 if np.hypot(a[0] - b[0], a[1] - b[1]) < radius_a + radius_b:
-                    raise WorldError(f"{self.name}: {name_b} and {name_a} start inside of one another at {list(a)}")
+                    raise WorldError(f"{self.name}: {name_b} and {name_a} overlap at the start, at {list(a)}")
 
     def clearance(self, points: Floats) -> Floats:
         """Return the signed distances (n,) of world points (n, 2) to the nearest solid."""
@@ -147,7 +147,9 @@ def _world(fields: Fields, path: Path) -> World:
     people = fields.each("people", _person)
     if crowd.file is not None:
         if people:
-            raise WorldError(f"{fields.place('people')}: the people of a replay are those of {crowd.file.name}")
+            raise WorldError(
+                f"{fields.place('people')}: not allowed with a replay, whose people are those of {crowd.file.name}"
+            )
         recorded = load_tracks(crowd.file).positions.shape[1]
         people = (Person(start=bounds[:2], radius_m=crowd.replay_radius_m),) * recorded  # type: ignore[arg-type]
     return World(
@@ -213,7 +215,7 @@ def _crowd(fields: Fields, path: Path) -> CrowdSpec:
     )
     crowd.finish()
     if (spec.model == "replay") != (spec.file is not None):
-        raise WorldError(f"{crowd.place('file')}: goes with model: replay, and only with it")
+        raise WorldError(f"{crowd.place('file')}: must be given with model: replay, and with no other model")
     return spec
 
 

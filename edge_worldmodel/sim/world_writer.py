@@ -1,4 +1,4 @@
-"""Writes a world as the file that ``load_world`` reads, for a simulator that runs elsewhere."""
+"""Writes a world as a file that ``load_world`` reads, for a simulator in another process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edge_worldmodel.sim.world import Person, RobotPlacement, World, load_world
 
 
 def write_world(world: World, path: Path) -> None:
-    """Write a world file that gives exactly this world again.
+    """Write a world file; reading it gives exactly this world.
 
     Raises:
-        WorldError: the world has something that files cannot say: recorded tracks, or a robot that is no preset.
+        WorldError: the world has parts that a file cannot hold: recorded tracks, or a robot that is not a preset.
     """
     tree: dict[str, Any] = {
         "name": world.name,
@@ -38,9 +38,12 @@ def write_world(world: World, path: Path) -> None:
     if world.wind is not None:
         tree["wind"] = dataclasses.asdict(world.wind)
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    # Reading the file again detects anything that it does not contain.
     if world.crowd.tracks is not None or load_world(path) != world:
         path.unlink()
-        raise WorldError(f"world {world.name}: cannot be said in a world file (recorded tracks, a changed robot)")
+        raise WorldError(
+            f"world {world.name}: cannot be written as a world file (recorded tracks, or a robot that is not a preset)"
+        )
 
 
 def _solid(solid: Solid) -> dict[str, Any]:
@@ -51,19 +54,19 @@ def _solid(solid: Solid) -> dict[str, Any]:
 
 
 def _person(person: Person) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    tree: dict[str, Any] = {
         "start": _plain(person.start),
         "waypoints": [_plain(point) for point in person.waypoints],
         "speed": float(person.speed_mps),
         "radius": float(person.radius_m),
         "waits_for_robot": float(person.waits_for_robot_m),
     }
-    return said if person.area is None else {**said, "area": _plain(person.area)}
+    return tree if person.area is None else {**tree, "area": _plain(person.area)}
 
 
 def _robot(placement: RobotPlacement) -> dict[str, Any]:
-    said: dict[str, Any] = {"preset": placement.spec.name, "start": _plain(placement.start)}
-    return said if placement.goal is None else {**said, "goal": _plain(placement.goal)}
+    tree: dict[str, Any] = {"preset": placement.spec.name, "start": _plain(placement.start)}
+    return tree if placement.goal is None else {**tree, "goal": _plain(placement.goal)}
 
 
 def _plain(values: Any) -> list[float]:

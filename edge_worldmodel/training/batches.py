@@ -1,4 +1,4 @@
-"""Training batches from packed clips: unpacked, mirrored and turned, the same for the same seed and step."""
+"""Training batches from packed clips: unpacked, mirrored and turned at random, repeatable by seed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from edge_worldmodel.training.data.shards import unpack
 from edge_worldmodel.training.data.splits import ClipSet
 
 ROTATED_SHARE = 0.25
-"""Share of the clips turned by 90 degrees; no robot drives sideways, so most stay as they were recorded."""
+"""Share of the clips turned by 90 degrees; most are not, because robots do not drive sideways."""
 DROPPED_SHARE = 0.1
-"""Share of the clips whose maneuver is withheld."""
+"""Share of the clips without a maneuver."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class Batch:
 
 
 def take(clips: ClipSet, indices: NDArray[np.intp]) -> Batch:
-    """Return the clips at ``indices`` as they are."""
+    """Return the clips at ``indices``, not augmented."""
     grids, maneuver = _grids(clips, indices)
     return _to_batch(grids, maneuver)
 
 
 def training_batch(clips: ClipSet, size: int, seed: tuple[int, ...]) -> Batch:
-    """Draw ``size`` clips and augment them.
+    """Return ``size`` clips, drawn and augmented at random.
 
     Args:
         clips: the training split.
         size: clips in the batch.
-        seed: whole numbers such as (seed, stage, step); the same seed gives the same batch.
+        seed: integers, (seed, stage, step); the same seed gives the same batch.
     """
     rng = np.random.default_rng(seed)
     indices = rng.integers(0, len(clips), size)
@@ -83,7 +83,7 @@ def mirror(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> tuple[NDA
 
 
 def turn(grids: NDArray[np.uint8], maneuver: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Turn the scene by +90 degrees about the robot: what was ahead is now to the left."""
+    """Turn the scene by +90 degrees about the robot, so that the front becomes the left."""
     # Row is y and column is x: new[y, x] = old[-x, y].
     turned = np.ascontiguousarray(grids.transpose(0, 2, 1)[:, :, ::-1])
     poses = np.stack([-maneuver[:, 1], maneuver[:, 0], maneuver[:, 2] + np.float32(np.pi / 2)], axis=1)

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a killed training run needs to go on with the same result."""
+"""Checkpoints: everything that a training run needs to continue after a kill, with the same result."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ FORMAT = 2
 
 @dataclass
 class TrainingState:
-    """Networks, their running average, and where the run stands.
+    """Networks, the running average of their weights, and the progress of the run.
 
-    ``elapsed_s`` is the time spent in each stage, over all runs; ``best`` what validation gave at its best in this
-    stage, and ``without_gain`` how many validations ago that was.
+    Attributes:
+        stage: index of the current stage in stages.STAGES; their number when the run is finished.
+        step: optimiser steps in this stage.
+        elapsed_s: time spent in each stage.
+        best: best validation score in this stage.
+        without_gain: validations since then.
+        facts: facts about the training, for the manifest.
     """
 
     networks: WorldNetworks
@@ -43,7 +48,7 @@ def new_state(architecture: Architecture, seed: int) -> TrainingState:
 
 
 def save(state: TrainingState, path: Path) -> None:
-    """Write the state so that a kill at any moment leaves the old file or the new one, never half of one."""
+    """Write the state; a kill at any moment leaves either the old or the new file."""
     partial = path.with_suffix(".partial")
     content = {
         "format": FORMAT,
@@ -66,19 +71,19 @@ def save(state: TrainingState, path: Path) -> None:
 
 
 def load(path: Path) -> TrainingState:
-    """Read a checkpoint, weights and plain values only.
+    """Read a checkpoint that holds weights and plain values only.
 
     Raises:
-        ModelError: there is no such file, or it is not a checkpoint of this program.
+        ModelError: the file does not exist, or is not a checkpoint of this program.
     """
     if not path.is_file():
         raise ModelError(f"{path} does not exist: train first with 'edge-worldmodel train --data DIR --out DIR'")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many classes for a damaged file
+    except Exception as error:  # torch raises many kinds of error for a damaged file
         raise ModelError(f"{path} is not a checkpoint: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(f"{path} is no checkpoint of format {FORMAT}; train again")
+        raise ModelError(f"{path} is not a checkpoint of format {FORMAT}: train again")
     architecture = Architecture(**content["architecture"])
     state = TrainingState(WorldNetworks(architecture), WorldNetworks(architecture))
     state.networks.load_state_dict(content["networks"])

@@ -1,4 +1,4 @@
-"""`edge-worldmodel export`: write a checkpoint's networks as ONNX with a manifest, proven equal to torch."""
+"""`edge-worldmodel export`: write the networks of a checkpoint as ONNX with a manifest, and compare them with torch."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from edge_worldmodel.training.networks import Architecture, WorldNetworks, param
 
 OPSET = 17
 PARITY_TOLERANCE = 1e-4
-"""Largest difference allowed between ONNX Runtime and torch, for outputs of unit size."""
+"""Largest allowed difference between ONNX Runtime and torch, relative to outputs of at least unit size."""
 _LATENCY_FUTURES = 32
 _TEACHER_STEPS = 4
-"""Denoising steps of networks that were not trained to imagine in one."""
+"""Denoising steps of networks without a student's stage."""
 _LATENCY_THREADS = 2
 
 Inputs = dict[str, NDArray[np.float32]]
@@ -44,7 +44,7 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
     """Write the model directory ``out`` and return its manifest.
 
     Raises:
-        ModelError: an exported network does not compute what torch computes.
+        ModelError: an exported network computes other results than torch.
     """
     networks.eval()
     files = {name: to_onnx(getattr(networks, name), spec) for name, spec in NETWORKS.items()}
@@ -79,21 +79,21 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
 
 
 def golden_of(files: Mapping[str, bytes], precision: str) -> dict[str, dict[str, Any]]:
-    """Return golden vectors of networks, computed as the files are written and held against the usual runtime.
+    """Return golden vectors of networks: computed exactly as written, and compared with the default runtime.
 
     Raises:
-        GoldenMismatchError: the usual runtime computes something else on this machine.
+        GoldenMismatchError: the default runtime computes wrong results on this machine.
     """
-    reference, usual = OnnxRuntimeBackend(as_written=True), open_backend("onnxruntime")
+    reference, default = OnnxRuntimeBackend(as_written=True), open_backend("onnxruntime")
     reference.load(files)
-    usual.load(files)
+    default.load(files)
     golden = golden_vectors(reference, precision)
-    check_golden(usual, "to be written", {"networks": {name: {"golden": golden[name]} for name in golden}})
+    check_golden(default, "to be written", {"networks": {name: {"golden": golden[name]} for name in golden}})
     return golden
 
 
 def add_golden(folder: Path) -> None:
-    """Add golden vectors to a model that was exported before there were any; its networks stay as they are."""
+    """Add golden vectors to the manifest of a model; its networks are not changed."""
     model = load_model(folder)
     manifest = model.manifest
     for name, golden in golden_of(model.networks, manifest.get("precision", "fp32")).items():
@@ -103,7 +103,7 @@ def add_golden(folder: Path) -> None:
 
 
 def example_inputs(spec: NetworkSpec, futures: int, seed: int = 0) -> Inputs:
-    """Return plausible random inputs of a network for ``futures`` imagined futures."""
+    """Return random inputs of plausible size for a network and ``futures`` imagined futures."""
     rng = np.random.default_rng(seed)
     inputs = {}
     for tensor in spec.inputs:
@@ -117,10 +117,10 @@ def example_inputs(spec: NetworkSpec, futures: int, seed: int = 0) -> Inputs:
 
 
 def check_parity(networks: WorldNetworks, backend: Backend, spec: NetworkSpec) -> float:
-    """Return the largest difference between runtime and torch, for one future and for several.
+    """Return the largest difference between runtime and torch, for one and for several futures.
 
     Raises:
-        ModelError: it is above PARITY_TOLERANCE.
+        ModelError: the difference is above PARITY_TOLERANCE.
     """
     worst = 0.0
     for futures in (1, 3):
@@ -137,7 +137,7 @@ def check_parity(networks: WorldNetworks, backend: Backend, spec: NetworkSpec) -
 
 
 def mflop(module: torch.nn.Module, inputs: Inputs) -> float:
-    """Return the million floating point operations of one call: two for each multiply-add of its layers."""
+    """Return the MFLOP of one call, counting two operations per multiply-add of convolutions and linear layers."""
     total = 0
 
     def count(layer: torch.nn.Module, _inputs: Any, output: torch.Tensor) -> None:
@@ -157,7 +157,7 @@ def mflop(module: torch.nn.Module, inputs: Inputs) -> float:
 
 
 def measure_latency(backend: Backend, repeats: int = 11) -> dict[str, Any]:
-    """Return the median seconds of one call of each network, for the default batch of futures."""
+    """Return the median time of one call of each network in seconds, for the default number of futures."""
     medians: dict[str, Any] = {"futures": _LATENCY_FUTURES, "threads": _LATENCY_THREADS, "backend": backend.describe()}
     for name, spec in NETWORKS.items():
         inputs = example_inputs(spec, _LATENCY_FUTURES)
@@ -171,19 +171,19 @@ def measure_latency(backend: Backend, repeats: int = 11) -> dict[str, Any]:
 
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
-    """Write manifest.json of the model directory ``out``."""
+    """Write manifest.json into the model directory ``out``."""
     text = json.dumps(manifest, indent=2, sort_keys=False) + "\n"
     (out / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 
 def to_onnx(network: torch.nn.Module, spec: NetworkSpec) -> bytes:
-    """Return one network as ONNX, with the names and the open batch of the tensor table."""
+    """Return a network as ONNX, with the tensor names of the tensor table and a dynamic batch of futures."""
     inputs = example_inputs(spec, 2)
     tensors = (*spec.inputs, *spec.outputs)
     dynamic = {t.name: {axis: "futures" for axis, size in enumerate(t.shape) if size is None} for t in tensors}
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        # The tracing exporter needs no extra package and writes the plain operators that TensorRT reads.
+        # The tracing exporter needs no other package and writes operators that TensorRT supports.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -207,9 +207,9 @@ def _write(out: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel export`."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--checkpoint", type=Path, help="checkpoint.pt written by training")
-    what.add_argument("--golden", type=Path, metavar="DIR", help="only add golden vectors to this model directory")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, help="checkpoint written by training")
+    source.add_argument("--golden", type=Path, metavar="DIR", help="only add golden vectors to this model directory")
     parser.add_argument("--out", type=Path, default=Path("models/small"), help="model directory to write")
     parser.add_argument("--variant", default="small", help="name of the variant")
 
@@ -231,6 +231,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def untrained(out: Path, seed: int = 0) -> dict[str, Any]:
-    """Export networks that learned nothing, to try the path to the runtime."""
+    """Export untrained networks, to test the runtime."""
     torch.manual_seed(seed)
     return export_model(WorldNetworks(Architecture()), out, "untrained", {"steps": 0})

@@ -1,4 +1,4 @@
-"""What the networks are trained to minimise."""
+"""The losses that training minimises."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from edge_worldmodel.core.tensors import HORIZON_STEPS
 from edge_worldmodel.training.batches import Batch
 
 MOVING_WEIGHT = 12.0
-"""Weight of cells on and next to something that moves when clips are reconstructed."""
+"""Weight of cells on and next to movers in the reconstruction loss."""
 REACH_WEIGHT = 6.0
-"""Weight of cells that what moves now can reach, when the future is forecast."""
+"""Weight of cells that present movers can reach, in forecast losses."""
 PATCH_CELLS = 16
-"""Side of the patches within which a future must be right as a whole, 3.2 m."""
+"""Side of the patches that are scored as a whole, 3.2 m."""
 _FLAT = 1e-2
-"""Keeps the slope of a length finite where clips agree."""
+"""Keeps the gradient of a length finite where clips are equal."""
 UNSEEN_WEIGHT = 0.3
-"""Weight of cells that the present frame does not show; much of them cannot be known."""
+"""Weight of cells that are unknown in the present frame; most of them cannot be forecast."""
 
 
 def grow(mask: Tensor, cells: int) -> Tensor:
-    """Grow the ones of (B, C, h, w) by ``cells`` to each side."""
+    """Dilate masks (B, C, h, w) by ``cells`` to each side."""
     return functional.max_pool2d(mask, 2 * cells + 1, stride=1, padding=cells)
 
 
 def reach(present_moving: Tensor) -> Tensor:
     """Return which cells (B, H, 64, 64) the movers of (B, 1, 64, 64) reach by each horizon at 1.5 m/s.
 
-    It depends on the present only, never on what then happened: a weight by it leaves probabilities honest.
+    It depends on the present only. A weight that depended on the future would bias the probabilities.
     """
     masks, mask = [], grow(present_moving, 1)
     for _ in range(HORIZON_STEPS):
@@ -58,18 +58,18 @@ def forecast_loss(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def ensemble_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return how wrong an ensemble of imagined clips is, as scenes and as probabilities, (B,) and (B,).
+    """Return the energy score and the Brier score of an ensemble of imagined clips, (B,) and (B,).
 
-    As scenes: the energy score (Gneiting and Raftery, 2007) of each patch, over all its cells and horizons together;
-    it asks for clips that are sharp each and differ where the future is open. As probabilities: the Brier score of
-    the ensemble's mean, cell by cell. Both are fair (Ferro, 2014): they score the distribution that the clips are
-    drawn from, so that few of them are not punished for differing, as they would be by the score of their mean.
+    The energy score (Gneiting and Raftery, 2007) rates each patch as a whole, over all its cells and horizons: it is
+    best for clips that are sharp and that differ where the future is open. The Brier score rates the mean of the clips,
+    cell by cell. Both are fair (Ferro, 2014): they rate the distribution that the clips are drawn from, so that an
+    ensemble of few clips is not penalised because these differ.
 
-    Cells that the present does not show count like others: with less weight futures become too sure of them.
+    Cells that are unknown in the present count like others: with a smaller weight, futures become overconfident there.
 
     Args:
         logits: log odds of M >= 2 imagined clips, (B, M, H, 64, 64).
-        batch: what happened.
+        batch: the clips with the true future.
     """
     weight = batch.known * (1.0 + (REACH_WEIGHT - 1.0) * reach(batch.present_moving))
     imagined, count = torch.sigmoid(logits.float()), logits.shape[1]

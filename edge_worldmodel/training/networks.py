@@ -1,9 +1,8 @@
-"""The networks of the world model: encoder, denoiser, decoder, and a posterior that only training needs.
+"""The networks of the world model: encoder, denoiser, decoder, and a posterior that is used in training only.
 
-Small convolutional networks without normalisation layers: 3 x 3 convolutions, ReLU and additions, so that
-ONNX Runtime and TensorRT fuse them and INT8 holds. The denoiser's backbone is preconditioned (Karras et al.,
-"Elucidating the Design Space of Diffusion-Based Generative Models", 2022) for the rectified flow of
-core.world_model.
+Small convolutional networks without normalisation layers: 3 x 3 convolutions, ReLU and additions, which runtimes can
+fuse and quantise to INT8. The denoiser is preconditioned (Karras et al., "Elucidating the Design Space of
+Diffusion-Based Generative Models", 2022) for the rectified flow of core.model.world_model.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from edge_worldmodel.core.model.context_channels import BLOCK, FOLDED_CHANNELS
 
 LEARNED_CHANNELS = tensors.SCENE_CHANNELS - FOLDED_CHANNELS
 OBSERVED_CHANNELS = FOLDED_CHANNELS + tensors.CONTEXT_CHANNELS - tensors.SCENE_CHANNELS
-"""Context channels that nothing was learned for: present frame and motion forecast, folded."""
+"""Context channels that are not learned: present frame and motion forecast, folded."""
 _HALF_EXTENT_M = 0.5 * tensors.GRID_CELLS * tensors.CELL_SIZE_M
 _NOISE_FREQUENCIES = 6
 
 
 @dataclass(frozen=True)
 class Architecture(Config):
-    """Widths of the networks; the tensor table fixes everything that leaves them."""
+    """Widths of the networks; their inputs and outputs are fixed by the tensor table."""
 
     encoder_width: int = param(64, "encoder channels at 16 x 16", minimum=8, maximum=512)
     denoiser_width: int = param(48, "denoiser channels at 16 x 16", minimum=8, maximum=512)
@@ -53,7 +52,7 @@ VARIANTS = {
     "small": Architecture(),
     "base": Architecture(96, 96, 160, 80, 96, 96),
 }
-"""The sizes that are trained, by name."""
+"""Architectures by the name of the variant."""
 
 
 def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -62,10 +61,10 @@ def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x) modulated)): starts as the identity, so deep stacks train without normalisation."""
+    """x + conv(relu(modulated conv(x))); close to the identity at first, so that it trains without normalisation."""
 
     def __init__(self, width: int, embedding: int = 0) -> None:
-        """Make a block of ``width`` channels, modulated by an embedding of that size when it is not 0."""
+        """Make a block of ``width`` channels, modulated by an embedding of that size unless it is 0."""
         super().__init__()
         self.first = conv3(width, width)
         self.second = conv3(width, width)
@@ -88,7 +87,7 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.Module):
     """history (B, 10, 64, 64) and motion (B, 9, 64, 64) -> context (B, 208, 16, 16).
 
-    Present frame (32 channels) and motion forecast (the last 144) are handed on exactly.
+    The present frame (first 32 channels) and the motion forecast (last 144) are passed on unchanged.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -104,7 +103,7 @@ class Encoder(nn.Module):
         self.out = nn.Conv2d(width, LEARNED_CHANNELS, 1)
 
     def forward(self, history: Tensor, motion: Tensor) -> Tensor:
-        """Encode; the learned channels start around unit scale."""
+        """Return the context."""
         present = functional.pixel_unshuffle(history[:, -tensors.GRID_CHANNELS :], BLOCK)
         h = torch.relu(self.fine(functional.pixel_unshuffle(torch.cat([history, motion], dim=1), 2)))
         h = torch.relu(self.down(h))
@@ -154,16 +153,16 @@ class Denoiser(nn.Module):
         for block in self.deep:
             d = block(d, embedding)
         h = self.after(h + _double(self.up(d)), embedding)
-        return self.linear_guess(latent, noise_level) - self.out(torch.relu(h))
+        return self.linear_estimate(latent, noise_level) - self.out(torch.relu(h))
 
-    def linear_guess(self, latent: Tensor, noise_level: Tensor) -> Tensor:
-        """Return the best linear guess of the velocity of unit-variance data; the network adds what the scene tells."""
+    def linear_estimate(self, latent: Tensor, noise_level: Tensor) -> Tensor:
+        """Return the best linear estimate of the velocity for data of unit variance; the network learns the rest."""
         level = noise_level[:, None, None, None]
         spread = (1.0 - level) * (1.0 - level) + level * level
         return (2.0 * level - 1.0) / spread * latent
 
     def embedding(self, maneuver: Tensor, noise_level: Tensor) -> Tensor:
-        """Return what modulates the blocks, (N, embedding)."""
+        """Return the embedding (N, size) of maneuver and noise level that modulates the blocks."""
         embedding = torch.relu(self.embed_maneuver(_pose_features(maneuver)) + self._embed_level(noise_level))
         return torch.relu(self.embed(embedding))
 
@@ -172,20 +171,20 @@ class Denoiser(nn.Module):
         return self.embed_noise(torch.cat([torch.sin(angle), torch.cos(angle)], dim=1))
 
     def ego_maps(self, maneuver: Tensor) -> Tensor:
-        """Draw the ego's place at each imagined time as a bump of 0.8 m, (N, H, 16, 16)."""
+        """Draw the ego's position at each imagined time as a Gaussian of 0.8 m, (N, H, 16, 16)."""
         dx = (maneuver[:, :, 0, None] - self.axis_m) / 0.8
         dy = (maneuver[:, :, 1, None] - self.axis_m) / 0.8
         return torch.exp(-0.5 * dy * dy)[:, :, :, None] * torch.exp(-0.5 * dx * dx)[:, :, None, :]
 
 
 class Decoder(nn.Module):
-    """(latent, context) -> occupancy probability; reads only the exact channels of the context.
+    """(latent, context) -> occupancy probability; reads only the channels of the context that are not learned.
 
-    It starts from what stands and from what moves on at constant velocity; the latent holds the departures.
+    It starts from the static cells and from movers at constant velocity; the latent holds the departures from these.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        """Make an untrained decoder that starts by repeating the present frame and moving the movers on."""
+        """Make an untrained decoder, which repeats the present frame and moves movers on at constant velocity."""
         super().__init__()
         width = architecture.decoder_width
         self.register_buffer("latent_scale", torch.ones(1, tensors.LATENT_CHANNELS, 1, 1))
@@ -197,7 +196,7 @@ class Decoder(nn.Module):
         with torch.no_grad():
             self.out.weight.mul_(0.1)
             self.carry.weight.zero_()
-            # Occupied stays, free stays; who moves leaves where it is, and comes where its velocity takes it.
+            # Occupied and free cells stay so; a mover leaves its cells and reaches those of the motion forecast.
             self.carry.weight[:, :3, 0, 0] = torch.tensor([5.0, -2.0, -4.0])
             self.carry.weight[:, 3:, 0, 0] = 3.0 * torch.eye(tensors.HORIZON_STEPS)
             self.carry.bias.fill_(-2.5)
@@ -207,7 +206,7 @@ class Decoder(nn.Module):
         observed = torch.cat([context[:, :FOLDED_CHANNELS], context[:, tensors.SCENE_CHANNELS :]], dim=1)
         h = torch.relu(self.from_latent(latent * self.latent_scale) + self.from_observed(observed))
         h = torch.relu(self.block(h))
-        # Work stays at 16 x 16; cells are unfolded once, and what was observed enters cell by cell.
+        # Computed at 16 x 16 and unfolded once; the observed channels are added cell by cell.
         carried = self.carry(functional.pixel_shuffle(observed, BLOCK))
         return functional.pixel_shuffle(self.out(h), BLOCK) + carried
 
@@ -249,7 +248,7 @@ class WorldNetworks(nn.Module):
         self.posterior = Posterior(architecture)
 
     def in_steps(self, start: Tensor, context: Tensor, maneuver: Tensor, steps: int) -> Tensor:
-        """Return the latents (B, 8, 16, 16) that so many even steps of the flow make of noise ``start``."""
+        """Return latents (B, 8, 16, 16) after ``steps`` equal denoising steps from noise ``start``."""
         latent = start
         for step in range(steps):
             level = torch.full((len(start),), 1.0 - step / steps, device=start.device)
@@ -257,7 +256,7 @@ class WorldNetworks(nn.Module):
         return latent
 
     def in_one_step(self, start: Tensor, context: Tensor, maneuver: Tensor) -> Tensor:
-        """Return log odds (B, H, 64, 64) of the clips that one denoising step makes of ``start`` (B, 8, 16, 16)."""
+        """Return log odds (B, H, 64, 64) of the clips after one denoising step from ``start`` (B, 8, 16, 16)."""
         return self.decoder.logits(self.in_steps(start, context, maneuver, 1), context)
 
 
@@ -286,7 +285,7 @@ def widened(networks: WorldNetworks, architecture: Architecture) -> WorldNetwork
 
 
 def parameter_count(module: nn.Module) -> int:
-    """Count the trained numbers of a network."""
+    """Return the number of trained parameters of a network."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -295,6 +294,6 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _pose_features(maneuver: Tensor) -> Tensor:
-    """Flatten poses into (N, 4 H) numbers of unit size; a robot that left the grid saturates."""
+    """Return poses as (N, 4 H) features of unit size; positions outside the grid saturate."""
     x, y, yaw = maneuver[:, :, 0], maneuver[:, :, 1], maneuver[:, :, 2]
     return torch.cat([torch.tanh(x / 4.0), torch.tanh(y / 4.0), torch.sin(yaw), torch.cos(yaw)], dim=1)

@@ -1,4 +1,4 @@
-"""The log of a training run: a table in a file, and TensorBoard's where it is installed."""
+"""The log of a training run: a CSV file, and TensorBoard events if TensorBoard is installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 try:
     from torch.utils.tensorboard import SummaryWriter
-except ImportError:  # tensorboard is not installed: the table is enough
+except ImportError:  # tensorboard is optional
     SummaryWriter = None
 
 LOG_NAME = "log.csv"
@@ -19,15 +19,15 @@ _COLUMNS = (
 
 
 class ProgressLog:
-    """Appends rows to ``log.csv`` in a folder, and writes their numbers as TensorBoard events beside it."""
+    """Appends rows to ``log.csv`` in a folder, and writes the same numbers as TensorBoard events."""
 
     def __init__(self, out: Path) -> None:
-        """Go on with the folder's log, if it has one."""
+        """Append to the log in ``out``, if there is one."""
         self._path = out / LOG_NAME
         self._board = SummaryWriter(str(out)) if SummaryWriter else None
 
     def append(self, row: Mapping[str, float | str]) -> None:
-        """Write one row; numbers that it lacks stay empty."""
+        """Append one row; missing columns stay empty."""
         fresh = not self._path.exists()
         with self._path.open("a", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, _COLUMNS)

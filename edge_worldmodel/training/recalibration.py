@@ -1,7 +1,6 @@
-"""Recalibration: a gain and an offset of the log odds per horizon, folded into the decoder's weights.
+"""Recalibration of probabilities: a gain and an offset of the log odds per horizon (Platt, 1999).
 
-Platt scaling (Platt, 1999), fitted so that the share of imagined futures is a good probability, on validation
-clips and on the cells that movers can reach by what the present shows. The networks stay as they are in size.
+They are fitted on validation clips, on the cells that present movers can reach, and folded into the decoder's weights.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from edge_worldmodel.training.networks import WorldNetworks
 
 _FUTURES = 8
 _CELLS = 300
-"""Cells that are kept per clip and horizon."""
+"""Cells used per clip and horizon."""
 _ROUNDS = 60
 
 
@@ -28,13 +27,13 @@ _ROUNDS = 60
 def recalibrate(
     networks: WorldNetworks, clips: ClipSet, most: int = 400, *, noise: bool = True
 ) -> dict[str, list[float]]:
-    """Fit gain and offset per horizon on validation clips and fold them in; returns both for the record.
+    """Fit gain and offset per horizon, fold them into the decoder, and return both.
 
     Args:
         networks: changed in place.
         clips: the validation split.
-        most: clips used, spread evenly.
-        noise: False for the plain regression, whose one forecast starts from nothing.
+        most: largest number of clips to use, spread evenly.
+        noise: False for the regression, which forecasts from zeros.
     """
     futures = _FUTURES if noise else 1
     samples: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(HORIZON_STEPS)]
@@ -61,10 +60,10 @@ def recalibrate(
 
 @torch.enable_grad()
 def _fit(logits: Tensor, truth: Tensor) -> tuple[float, float]:
-    """Return gain and offset with which the futures (F, n) forecast ``truth`` (n,) best.
+    """Return the gain and offset with which futures (F, n) forecast ``truth`` (n,) best.
 
-    By the Brier score of what the futures are drawn from (``losses.ensemble_loss``), not of their mean, which
-    would have them agree; one forecast alone by its likelihood.
+    Several futures are rated by the fair Brier score (see losses.ensemble_loss), because the score of their mean is
+    best when all are equal; a single forecast is rated by its likelihood.
     """
     if truth.min() == truth.max():
         return 1.0, 0.0
@@ -89,7 +88,7 @@ def _fit(logits: Tensor, truth: Tensor) -> tuple[float, float]:
 
 
 def _fold(networks: WorldNetworks, gains: Tensor, offsets: Tensor) -> None:
-    """Scale what the decoder's last layers give; channel h * 16 + k of the first is a cell of horizon h."""
+    """Scale the decoder's last layers; channel h * 16 + k of ``out`` is a cell of horizon h."""
     decoder = networks.decoder
     wide = gains.repeat_interleave(BLOCK * BLOCK)
     decoder.out.weight *= wide[:, None, None, None]

@@ -45,7 +45,7 @@ def test_a_damaged_engine_is_set_aside_and_told(tmp_path: Path, damage: str) -> 
         }[damage]
     )
     found = cache.find(KEY)
-    assert found.engine is None and "was damaged and is set aside" in found.reason
+    assert found.engine is None and "was damaged and renamed" in found.reason
     assert path.with_suffix(".damaged").exists() and not path.exists()
     cache.keep(KEY, b"built again")
     assert cache.find(KEY).engine == b"built again"

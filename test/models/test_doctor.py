@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from edge_worldmodel.models import doctor, inventory
 from edge_worldmodel.models.doctor_rules import ERROR, FINE, NOTE, WARNING, DoctorFinding, examine
 from edge_worldmodel.models.inventory import Inventory, ThermalZone, device_name, take_inventory
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
 PI = {
     "proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimd crc32 asimddp\nprocessor\t: 1\nModel\t: Raspberry Pi 5\n",
     "proc/meminfo": "MemTotal:  4000000 kB\nMemAvailable: 2000000 kB\nSwapTotal: 500000 kB\nSwapFree: 100000 kB\n",
@@ -122,7 +124,7 @@ def test_a_healthy_machine_has_nothing_to_mend(machine: Inventory) -> None:
              "environment": HEALTHY.environment | {"AMENT_PREFIX_PATH": "/opt/ros/jazzy"}},
             ERROR, "python", "numpy<2",
         ),
-        ({"broken": {"cv2": "ImportError: libGL.so.1: cannot open"}}, ERROR, "python", "a library of the system"),
+        ({"broken": {"cv2": "ImportError: libGL.so.1: cannot open"}}, ERROR, "python", "a system library"),
         ({"broken": {"cv2": "A module compiled using NumPy 1.x"}}, ERROR, "python", "another numpy"),
         ({"governors": ("powersave",)}, WARNING, "power", "governor is powersave"),
         ({"power_mode": "15W"}, NOTE, "power", "nvpmodel -m 0"),
@@ -140,6 +142,18 @@ def test_one_thing_wrong_is_found_and_only_that(changes: dict[str, Any], level: 
     told = [finding for finding in examine(dataclasses.replace(HEALTHY, **changes)) if finding.level != FINE]
     assert [(finding.level, finding.topic) for finding in told] == [(level, topic)]
     assert words in f"{told[0].text} {told[0].remedy}" and told[0].text
+
+
+def test_a_model_that_this_machine_computes_wrongly_is_a_warning(tmp_path: Path) -> None:
+    shutil.copytree(MODELS / "nano", tmp_path / "nano")
+    assert doctor.examine_models(tmp_path)[0].level == FINE
+    path = tmp_path / "nano" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    golden = manifest["networks"]["decoder"]["golden"]
+    golden["values"] = [1.0 - value for value in golden["values"]]
+    path.write_text(json.dumps(manifest))
+    finding = doctor.examine_models(tmp_path)[0]
+    assert finding.level == WARNING and "'decoder'" in finding.text and "edge-worldmodel place" in finding.remedy
 
 
 def test_a_damaged_model_is_an_error(tmp_path: Path) -> None:

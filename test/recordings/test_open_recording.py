@@ -7,7 +7,7 @@ import pytest
 
 from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.recordings import open_recording
-from edge_worldmodel.recordings.records import Odometry, Scan, Transform
+from edge_worldmodel.recordings.records import RecordedOdometry, Scan, Transform
 
 
 def _of(path, kind):
@@ -28,7 +28,7 @@ def test_every_bag_format_gives_the_same_scans(bag, samples):
 
 
 def test_every_bag_format_gives_the_same_odometry(bag, samples):
-    odometry = _of(bag, Odometry)
+    odometry = _of(bag, RecordedOdometry)
     assert len(odometry) == samples.SCANS
     assert odometry[-1].topic == "wheels/odom"
     np.testing.assert_allclose(
@@ -59,7 +59,7 @@ def test_carmen_beams_cover_the_half_circle(tmp_path, beams, last_deg, samples):
 
 
 def test_carmen_odometry_comes_once_for_each_time(tmp_path, samples):
-    stamps = [record.stamp_ns for record in _of(samples.write_carmen(tmp_path / "log.clf"), Odometry)]
+    stamps = [record.stamp_ns for record in _of(samples.write_carmen(tmp_path / "log.clf"), RecordedOdometry)]
     assert len(stamps) == samples.SCANS
     assert stamps == sorted(set(stamps))
 

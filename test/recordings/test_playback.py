@@ -12,7 +12,7 @@ from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import Description, Topic, describe
 from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
 from edge_worldmodel.recordings.playback import IDENTITY, EgoMotion, EgoSource, GoalAhead, chain, prepare, scheduled
-from edge_worldmodel.recordings.records import Pose, Pose3D, Record, Scan, Transform
+from edge_worldmodel.recordings.records import Pose3D, Record, RecordedPose, Scan, Transform
 
 BEGIN_NS, SPEED_MPS = 1_700_000_000_000_000_000, 0.5
 SCAN = Scan("laser", -1.0, 0.1, 0.1, 10.0, np.ones(3, dtype=np.float32))
@@ -119,25 +119,25 @@ def test_poses_give_the_twist_of_the_base():
     for index in range(50):
         yaw = np.pi / 2
         pose = Pose3D((0.0, SPEED_MPS * index / 120, 0.0), quaternion_from_yaw(yaw))
-        result = motion.update("ego", BEGIN_NS + index * NS_PER_S // 120, Pose("map", pose))
+        result = motion.update("ego", BEGIN_NS + index * NS_PER_S // 120, RecordedPose("map", pose))
     np.testing.assert_allclose(result[0], [0.0, SPEED_MPS * 49 / 120, np.pi / 2], atol=1e-9)
     np.testing.assert_allclose(result[1], [SPEED_MPS, 0.0, 0.0], atol=1e-6)
-    assert motion.update("other", BEGIN_NS * 2, Pose("map", IDENTITY)) is None
+    assert motion.update("other", BEGIN_NS * 2, RecordedPose("map", IDENTITY)) is None
 
 
 def test_poses_that_are_no_numbers_or_go_back_in_time_are_dropped():
     motion = EgoMotion(EgoSource("pose", "ego", "ego", ""))
-    assert motion.update("ego", 2, Pose("map", IDENTITY)) is not None
-    assert motion.update("ego", 1, Pose("map", IDENTITY)) is None
+    assert motion.update("ego", 2, RecordedPose("map", IDENTITY)) is not None
+    assert motion.update("ego", 1, RecordedPose("map", IDENTITY)) is None
     broken = Pose3D((float("nan"), 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-    assert motion.update("ego", 3, Pose("map", broken)) is None
+    assert motion.update("ego", 3, RecordedPose("map", broken)) is None
 
 
 def test_a_jump_of_motion_capture_gives_no_speed():
     motion = EgoMotion(EgoSource("pose", "ego", "ego", ""))
-    motion.update("ego", 0, Pose("map", IDENTITY))
+    motion.update("ego", 0, RecordedPose("map", IDENTITY))
     far = Pose3D((50.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-    _, twist = motion.update("ego", NS_PER_S // 10, Pose("map", far))
+    _, twist = motion.update("ego", NS_PER_S // 10, RecordedPose("map", far))
     np.testing.assert_array_equal(twist, np.zeros(3))
 
 

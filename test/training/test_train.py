@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the training environment: make setup-train")
 
 from edge_worldmodel.core.errors import ConfigError, ModelError  # noqa: E402
-from edge_worldmodel.training import train  # noqa: E402
+from edge_worldmodel.training import stages, train  # noqa: E402
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save  # noqa: E402
 from edge_worldmodel.training.networks import VARIANTS, Architecture, parameter_count  # noqa: E402
 from edge_worldmodel.training.progress_log import LOG_NAME  # noqa: E402
@@ -68,7 +68,7 @@ def test_another_seed_gives_another_result(whole: TrainingState) -> None:
 def test_the_plain_regression_has_one_stage_and_forgets_no_clip(tmp_path: Path) -> None:
     config = replace(CONFIG, steps=6, deterministic=True)
     state = new_state(SMALL, 0)
-    state.stage = 1
+    state.stage = stages.Regression.number
     Trainer(config, state, (moving_blobs(20), moving_blobs(8, seed=1)), tmp_path).run(lambda line: None)
     assert state.facts["steps_flow"] == 6 and state.stage == 3 and not (tmp_path / TEACHER_NAME).exists()
     untrained = new_state(SMALL, 0).networks.posterior.state_dict()
@@ -87,10 +87,10 @@ def test_half_precision_trains_as_well(tmp_path: Path) -> None:
 def test_a_stage_ends_when_nothing_is_gained_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "_REPORT_EVERY", 1)
     monkeypatch.setattr(train, "_VALIDATE_EVERY", 1)
-    monkeypatch.setattr(train, "one_step_forecast_loss", lambda *_, **__: 1.0)
+    monkeypatch.setattr(stages, "one_step_forecast_loss", lambda *_, **__: 1.0)
     config = replace(CONFIG, steps=60, patience=2, deterministic=True)
     state = new_state(SMALL, 0)
-    state.stage = 1
+    state.stage = stages.Regression.number
     Trainer(config, state, (moving_blobs(20), moving_blobs(8, seed=1)), tmp_path).run(lambda line: None)
     assert state.facts["steps_flow"] == 3, "the first validation is a gain, two are not"
 
@@ -114,8 +114,8 @@ def test_every_stage_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     clips = moving_blobs(20), moving_blobs(8, seed=1)
     Trainer(replace(CONFIG, steps=9), new_state(SMALL, 0), clips, tmp_path).run(lambda line: None)
     with (tmp_path / LOG_NAME).open(encoding="utf-8") as stream:
-        stages = {row["stage"]: row for row in csv.DictReader(stream)}
-    assert stages["autoencoder"]["reconstruction"] and stages["flow"]["flow"] and stages["student"]["energy"]
+        logged = {row["stage"]: row for row in csv.DictReader(stream)}
+    assert logged["autoencoder"]["reconstruction"] and logged["flow"]["flow"] and logged["student"]["energy"]
 
 
 @pytest.mark.parametrize(("variant", "begins_as_taught"), [("small", True), ("nano", False)])

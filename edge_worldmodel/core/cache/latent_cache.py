@@ -1,6 +1,6 @@
-"""The latent cache: what was imagined a moment ago, or in a scene like this one, is where denoising may start.
+"""The latent cache: earlier solutions, of the last frame or of a similar scene, as warm starts of denoising.
 
-Validity is checked, not hoped for; every refusal has its reason. Stamps come with the frames, there is no clock.
+Each solution is checked before it is used, and each refusal gives its reason. All times are stamps of frames.
 """
 
 from __future__ import annotations
@@ -15,40 +15,48 @@ from edge_worldmodel.core.cache.window_store import POOL, Entry, LatentStore, Wi
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import relative, transform_points, wrap_angle
 from edge_worldmodel.core.grid import GridSpec
-from edge_worldmodel.core.types import Floats, LatentFrame, Tensor, WarmStart
+from edge_worldmodel.core.time_units import to_nanoseconds, to_seconds
+from edge_worldmodel.core.types import LatentFrame, Pose, Tensor, WarmStart
 
 _LATENT_GRID = GridSpec(tensors.LATENT_CELLS, tensors.GRID_CELLS * tensors.CELL_SIZE_M / tensors.LATENT_CELLS)
 _PENDING = 32
-"""Scenes kept while their solution is still being imagined."""
+"""Number of scenes kept while the planner has not solved them yet."""
 
 
 @dataclass(frozen=True)
 class LatentCacheConfig(Config):
-    """What is kept, when it may be used, and how much noise it gets."""
+    """How many solutions are kept, when they may be used, and their noise levels."""
 
-    window_s: float = param(60.0, "how long solutions are kept in memory", minimum=0.1, maximum=3600.0)
-    capacity: int = param(600, "solutions kept in memory at most", minimum=1, maximum=100_000, read_only=True)
+    window_s: float = param(60.0, "time for which solutions are kept in memory", minimum=0.1, maximum=3600.0)
+    capacity: int = param(600, "largest number of solutions in memory", minimum=1, maximum=100_000, read_only=True)
     max_memory_mb: float = param(
-        64.0, "solutions in memory take at most this much [MB]; the oldest go first", minimum=0.1, maximum=100_000.0
+        64.0,
+        "largest size of the solutions in memory [MB]; the oldest are dropped first",
+        minimum=0.1,
+        maximum=100_000.0,
     )
-    max_age_s: float = param(0.6, "oldest last solution that is continued", minimum=0.0, maximum=5.0)
-    max_distance_m: float = param(0.6, "farthest way since the last solution", minimum=0.0, maximum=5.0)
+    max_age_s: float = param(0.6, "largest age of the last solution that is continued", minimum=0.0, maximum=5.0)
+    max_distance_m: float = param(0.6, "largest distance moved since the last solution", minimum=0.0, maximum=5.0)
     max_turn_rad: float = param(0.8, "largest turn since the last solution", minimum=0.0, maximum=3.2)
     max_surprise: float = param(1.0, "surprise above which nothing is re-used [bits per cell]", minimum=0.0)
-    max_jump_m: float = param(0.3, "odometry may differ from its own twist by this much", minimum=0.0, maximum=10.0)
-    max_jump_rad: float = param(0.5, "the same for the heading", minimum=0.0, maximum=3.2)
-    min_similarity: float = param(0.6, "least likeness of a scene whose last solution is continued", maximum=1.0)
-    recall_similarity: float = param(0.95, "least likeness of an older scene that is recalled", maximum=1.0)
-    noise_min: float = param(0.4, "noise level for a fresh solution of the same scene", minimum=0.0, maximum=1.0)
+    max_jump_m: float = param(
+        0.3, "largest difference between the odometry and its own twist", minimum=0.0, maximum=10.0
+    )
+    max_jump_rad: float = param(
+        0.5, "largest difference between the heading and the yaw rate", minimum=0.0, maximum=3.2
+    )
+    min_similarity: float = param(0.6, "least similarity of a scene whose last solution is continued", maximum=1.0)
+    recall_similarity: float = param(0.95, "least similarity of an earlier scene that is recalled", maximum=1.0)
+    noise_min: float = param(0.4, "noise level of a new solution of the same scene", minimum=0.0, maximum=1.0)
     noise_max: float = param(0.8, "highest noise level that still saves steps", minimum=0.0, maximum=1.0)
     noise_per_s: float = param(0.2, "noise added per second of age [1/s]", minimum=0.0)
     noise_per_m: float = param(0.3, "noise added per metre moved [1/m]", minimum=0.0)
-    noise_unlike: float = param(0.5, "noise added for a scene without likeness", minimum=0.0)
+    noise_unlike: float = param(0.5, "noise added at a similarity of 0", minimum=0.0)
     noise_recall: float = param(0.2, "noise added for a recalled scene", minimum=0.0, maximum=1.0)
 
 
 class LatentCache:
-    """Answers each LatentFrame with a WarmStart and learns from the planner's solutions."""
+    """Answers each LatentFrame with a WarmStart and keeps the solutions of the planner."""
 
     def __init__(self, config: LatentCacheConfig | None = None, store: LatentStore | None = None) -> None:
         """Start empty; ``store`` replaces the in-memory window."""
@@ -59,7 +67,7 @@ class LatentCache:
         self._last: LatentFrame | None = None
 
     def __len__(self) -> int:
-        """Return the number of solutions remembered."""
+        """Return the number of solutions."""
         return len(self.store)
 
     @property
@@ -74,7 +82,7 @@ class LatentCache:
         self._last = frame
         scene = embed(frame.tensor)
         if jump:
-            # Poses before and after the jump cannot be compared, nor what is still being imagined.
+            # poses before and after the jump cannot be compared, nor those of unsolved scenes
             self.store.clear()
             self._scenes.clear()
         self._scenes[frame.stamp_ns, frame.sequence] = scene
@@ -82,16 +90,16 @@ class LatentCache:
             self._scenes.popitem(last=False)
         if jump:
             return self._refuse(frame, "jump", jump)
-        self.store.drop_before(frame.stamp_ns - round(self.config.window_s * 1e9))
+        self.store.drop_before(frame.stamp_ns - to_nanoseconds(self.config.window_s))
         return self._answer(frame, scene)
 
     def delete_all(self) -> str:
-        """Forget everything, also what is kept on disk; return what was deleted, in words."""
+        """Delete all solutions, also those on disk; return a text that says how many."""
         self._scenes.clear()
         return self.store.delete_all()
 
     def remember(self, solution: LatentFrame) -> bool:
-        """Keep the planner's solution (futures, Cl, 16, 16); False when its scene is unknown or from before a jump."""
+        """Keep a solution (futures, Cl, 16, 16); return False when its scene is unknown or from before a jump."""
         tensors.LATENT.check(solution.tensor)
         scene = self._scenes.pop((solution.stamp_ns, solution.sequence), None)
         newest = self.store.newest()
@@ -102,22 +110,22 @@ class LatentCache:
 
     def _answer(self, frame: LatentFrame, scene: Tensor) -> WarmStart:
         cfg = self.config
-        # NaN surprise means that nothing was imagined yet, which is no reason to distrust.
+        # NaN surprise means that nothing was imagined yet; the comparison is then false
         if frame.surprise > cfg.max_surprise:
             return self._refuse(frame, "surprise", f"surprise {frame.surprise:.2f} above {cfg.max_surprise:.2f} bits")
         newest = self.store.newest()
-        obstacle = "empty", "nothing remembered yet"
+        refusal = "empty", "no solution yet"
         if newest is not None:
             if newest.model_id != frame.model_id:
                 return self._refuse(frame, "model", f"solved by model '{newest.model_id}', this is '{frame.model_id}'")
             change = self._why_not_continue(frame, newest, scene)
             if change is None:
                 return self._continued(frame, newest, scene)
-            obstacle = change
+            refusal = change
         found = self.store.nearest(scene, frame.model_id)
         if found is not None and found[1] >= cfg.recall_similarity:
             return self._recalled(frame, *found)
-        return self._refuse(frame, *obstacle)
+        return self._refuse(frame, *refusal)
 
     def _why_not_continue(self, frame: LatentFrame, entry: Entry, scene: Tensor) -> tuple[str, str] | None:
         cfg, moved = self.config, relative(entry.pose, frame.pose)
@@ -136,17 +144,17 @@ class LatentCache:
         similarity, age_s = float(scene @ entry.embedding), _age_s(frame, entry)
         level = self._noise_level(age_s, float(np.hypot(moved[0], moved[1])), similarity)
         reason = f"last solution continued: {age_s:.2f} s old, similarity {similarity:.2f}"
-        # The clip is not moved in time: over one tick that is less than the noise covers.
+        # not shifted in time: the noise level covers the change of one tick
         latents = warp(entry.latents, moved)
         return self._accept(frame, "continued", reason, age_s, similarity, level, latents)
 
     def _recalled(self, frame: LatentFrame, entry: Entry, similarity: float) -> WarmStart:
         level = min(self._noise_level(0.0, 0.0, similarity) + self.config.noise_recall, self.config.noise_max)
         age_s = _age_s(frame, entry)
-        # A stamp from the future is one of an earlier run, with a simulated clock that began anew.
+        # a stamp in the future is from an earlier run, with a simulated clock that has started again
         when = f"{age_s:.1f} s ago" if age_s >= 0.0 else "an earlier run"
         reason = f"scene recalled from {when}, similarity {similarity:.2f}"
-        # Like scenes are alike in the ego frame, wherever the robot was then: nothing to warp.
+        # not warped: similar scenes are similar in the ego frame, wherever the robot was
         return self._accept(frame, "recalled", reason, max(age_s, 0.0), similarity, level, entry.latents)
 
     def _noise_level(self, age_s: float, distance_m: float, similarity: float) -> float:
@@ -156,11 +164,11 @@ class LatentCache:
         return min(level, cfg.noise_max)
 
     def _jump(self, frame: LatentFrame) -> str:
-        """Say in what way this frame does not follow from the last one; empty when it does."""
+        """Return how this frame contradicts the last one; empty when it does not."""
         last = self._last
         if last is None:
             return ""
-        dt_s = (frame.stamp_ns - last.stamp_ns) * 1e-9
+        dt_s = to_seconds(frame.stamp_ns - last.stamp_ns)
         if dt_s <= 0.0:
             return f"time jumped by {dt_s:.3f} s"
         moved = relative(last.pose, frame.pose)
@@ -177,18 +185,34 @@ class LatentCache:
     ) -> WarmStart:
         self.answers[kind] += 1
         return WarmStart(
-            frame.stamp_ns, frame.sequence, True, reason, frame.model_id, age_s, similarity, level, latents
+            stamp_ns=frame.stamp_ns,
+            sequence=frame.sequence,
+            valid=True,
+            reason=reason,
+            model_id=frame.model_id,
+            age_s=age_s,
+            similarity=similarity,
+            noise_level=level,
+            latents=latents,
         )
 
     def _refuse(self, frame: LatentFrame, kind: str, reason: str) -> WarmStart:
         self.answers[kind] += 1
-        nothing = np.zeros(tensors.LATENT.with_batch(0), np.float32)
-        nan = float("nan")
-        return WarmStart(frame.stamp_ns, frame.sequence, False, reason, frame.model_id, nan, 0.0, 1.0, nothing)
+        return WarmStart(
+            stamp_ns=frame.stamp_ns,
+            sequence=frame.sequence,
+            valid=False,
+            reason=reason,
+            model_id=frame.model_id,
+            age_s=float("nan"),
+            similarity=0.0,
+            noise_level=1.0,
+            latents=np.zeros(tensors.LATENT.with_batch(0), np.float32),
+        )
 
 
 def window(config: LatentCacheConfig) -> WindowStore:
-    """Return the window in memory that a configuration asks for."""
+    """Return an empty window of the configured size."""
     return WindowStore(config.capacity, round(config.max_memory_mb * 1e6))
 
 
@@ -202,11 +226,11 @@ def embed(context: Tensor) -> Tensor:
     return unit
 
 
-def warp(latents: Tensor, moved: Floats) -> Tensor:
-    """Resample latents (F, Cl, 16, 16) for an ego pose that has ``moved`` (3,) in their old ego frame, bilinearly."""
+def warp(latents: Tensor, moved: Pose) -> Tensor:
+    """Resample latents (F, Cl, 16, 16) bilinearly for a new ego pose, ``moved`` (3,) in their old ego frame."""
     points = transform_points(moved, _LATENT_GRID.cell_centres().reshape(-1, 2))
     last = tensors.LATENT_CELLS - 1
-    # Beyond the border the outermost cell is the best guess.
+    # cells beyond the border take the value of the outermost cell
     position = np.clip(points / _LATENT_GRID.cell_size_m + 0.5 * tensors.LATENT_CELLS - 0.5, 0.0, last)
     low = np.minimum(np.floor(position).astype(np.intp), last - 1)
     share = (position - low).astype(np.float32)
@@ -218,4 +242,4 @@ def warp(latents: Tensor, moved: Floats) -> Tensor:
 
 
 def _age_s(frame: LatentFrame, entry: Entry) -> float:
-    return (frame.stamp_ns - entry.stamp_ns) * 1e-9
+    return to_seconds(frame.stamp_ns - entry.stamp_ns)

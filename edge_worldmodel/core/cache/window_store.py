@@ -1,7 +1,7 @@
-"""Where solved scenes are kept: what any store offers, and the one in memory.
+"""Stores of solved scenes: the protocol of all stores, and the window in memory.
 
-A scene is looked up by a sketch, a projection to a few numbers that is 16 times quicker to compare; the best few
-are then compared in full.
+Scenes are looked up by their sketch, a projection of the embedding that is 16 times faster to compare. The best few are
+then compared by their embedding.
 """
 
 from __future__ import annotations
@@ -13,32 +13,47 @@ from typing import Protocol
 import numpy as np
 
 from edge_worldmodel.core import tensors
-from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.core.errors import InputError
+from edge_worldmodel.core.types import Pose, Tensor
 
 POOL = 4
 """The scene channels of the context are pooled to 4 x 4 cells before scenes are compared."""
 EMBEDDING_SIZE = tensors.SCENE_CHANNELS * POOL * POOL
+_EMBEDDING = tensors.TensorSpec("embedding", (EMBEDDING_SIZE,))
 SKETCH_SIZE = 64
 SKETCH_NAME = "chirp-1"
-"""Stands for the projection in what is written to disk; another projection needs another name."""
+"""Name of the projection in stored files; another projection needs another name."""
 CANDIDATES = 16
-"""Scenes that are compared in full."""
-_NOBODY = -1
+"""Number of scenes that are compared by their embedding."""
+_NO_MODEL = -1
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One solved scene: its latents (F, Cl, 16, 16), ego pose and unit embedding (EMBEDDING_SIZE,)."""
+    """One solved scene: its latents (F, Cl, 16, 16), ego pose (3,) and unit embedding (EMBEDDING_SIZE,).
+
+    Raises:
+        TensorMismatchError: an array has another shape or dtype.
+        InputError: a value is not finite.
+    """
 
     stamp_ns: int
-    pose: Floats
+    pose: Pose
     model_id: str
     embedding: Tensor
     latents: Tensor
 
+    def __post_init__(self) -> None:
+        """Check every array; entries come from the graph and from the disk."""
+        tensors.LATENT.check(self.latents)
+        _EMBEDDING.check(self.embedding)
+        for name, values in (("latents", self.latents), ("embedding", self.embedding), ("pose", self.pose)):
+            if not np.isfinite(values).all():
+                raise InputError(f"scene at {self.stamp_ns} ns: {name} has values that are not finite")
+
 
 class LatentStore(Protocol):
-    """Where solved scenes are kept: the window in memory, with or without a longer memory behind it."""
+    """A store of solved scenes: the window in memory, alone or with a store on disk."""
 
     def add(self, entry: Entry) -> None:
         """Keep an entry, dropping the oldest when full."""
@@ -53,15 +68,15 @@ class LatentStore(Protocol):
         ...
 
     def drop_before(self, stamp_ns: int) -> None:
-        """Forget what is older than ``stamp_ns``."""
+        """Drop entries that are older than ``stamp_ns``."""
         ...
 
     def clear(self) -> None:
-        """Forget everything whose pose may be compared with a later one."""
+        """Drop all entries whose pose may be compared with later poses."""
         ...
 
     def delete_all(self) -> str:
-        """Forget everything, for good; return what was deleted, in words."""
+        """Delete all entries for good; return a text that says how many."""
         ...
 
     def __len__(self) -> int:
@@ -70,14 +85,14 @@ class LatentStore(Protocol):
 
 
 class WindowStore:
-    """The newest entries in memory, at most so many and so many bytes, in a ring with their sketches side by side."""
+    """The newest entries in memory, limited in number and bytes: a ring with a matrix of all sketches."""
 
     def __init__(self, capacity: int, max_bytes: int = 1 << 40) -> None:
         """Hold at most ``capacity`` entries whose embeddings and latents take at most ``max_bytes``."""
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._embeddings = np.zeros((capacity, EMBEDDING_SIZE), np.float32)
         self._sketches = np.zeros((capacity, SKETCH_SIZE), np.float32)
-        self._models = np.full(capacity, _NOBODY)
+        self._models = np.full(capacity, _NO_MODEL)
         self._model_numbers: dict[str, int] = {}
         self._count = 0
         self._bytes = 0
@@ -102,33 +117,33 @@ class WindowStore:
 
     def nearest(self, embedding: Tensor, model_id: str) -> tuple[Entry, float] | None:
         """Return the most similar entry of a model and its cosine similarity."""
-        number = self._model_numbers.get(model_id, _NOBODY)
+        number = self._model_numbers.get(model_id, _NO_MODEL)
         used = min(self._count, len(self._models))
-        mine = self._models[:used] == number
-        if number == _NOBODY or not mine.any():
+        of_model = self._models[:used] == number
+        if number == _NO_MODEL or not of_model.any():
             return None
-        # Not the operator @: on busy cores a BLAS with several threads took 5 ms for this, einsum takes 0.2 ms.
+        # einsum, as the BLAS threads behind the operator @ took 5 ms on busy cores, einsum takes 0.2 ms
         products = np.einsum("ij,j->i", self._sketches[:used], sketch(embedding))
-        likeness = np.where(mine, products, -np.inf)
-        best = np.argpartition(likeness, -CANDIDATES)[-CANDIDATES:] if used > CANDIDATES else np.arange(used)
-        best = best[mine[best]]
+        rough_similarity = np.where(of_model, products, -np.inf)
+        best = np.argpartition(rough_similarity, -CANDIDATES)[-CANDIDATES:] if used > CANDIDATES else np.arange(used)
+        best = best[of_model[best]]
         similarity = self._embeddings[best] @ embedding
         first = int(np.argmax(similarity))
         return self._entries[int(best[first])], float(similarity[first])
 
     def drop_before(self, stamp_ns: int) -> None:
-        """Forget what is older than ``stamp_ns``."""
+        """Drop entries that are older than ``stamp_ns``."""
         while self._entries and next(iter(self._entries.values())).stamp_ns < stamp_ns:
             self._drop(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self._entries.clear()
-        self._models[:] = _NOBODY
+        self._models[:] = _NO_MODEL
         self._bytes = 0
 
     def delete_all(self) -> str:
-        """Forget everything; return what was deleted, in words."""
+        """Drop all entries; return a text that says how many."""
         count = len(self)
         self.clear()
         return f"{count} solutions in memory deleted"
@@ -140,12 +155,12 @@ class WindowStore:
     def _drop(self, slot: int) -> None:
         entry = self._entries.pop(slot, None)
         if entry is not None:
-            self._models[slot] = _NOBODY
+            self._models[slot] = _NO_MODEL
             self._bytes -= _size(entry)
 
 
 def sketch(embedding: Tensor) -> Tensor:
-    """Return the unit sketch (SKETCH_SIZE,) of an embedding; products of sketches are near the cosine similarity."""
+    """Return the unit sketch (SKETCH_SIZE,) of an embedding; their dot product approximates cosine similarity."""
     projected = _PROJECTION @ embedding
     unit: Tensor = projected / np.float32(max(float(np.linalg.norm(projected)), 1e-9))
     return unit
@@ -156,7 +171,7 @@ def _size(entry: Entry) -> int:
 
 
 def _chirps() -> Tensor:
-    """Return the projection: rows of chirps, nearly orthogonal and the same on every machine for ever."""
+    """Return the projection matrix: rows of chirps, nearly orthogonal and equal on every machine."""
     prime = 1031  # the first above EMBEDDING_SIZE
     row, column = np.arange(1, SKETCH_SIZE + 1)[:, None], np.arange(EMBEDDING_SIZE)[None]
     phase = 2.0 * np.pi * ((row * column * column + 7 * column) % prime) / prime

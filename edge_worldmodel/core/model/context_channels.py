@@ -1,7 +1,7 @@
-"""Folding a grid into latent cells and back, exactly: each 4 x 4 block of cells becomes 16 channels.
+"""The channels of a context: grids are folded without loss into latent cells, 4 x 4 grid cells into 16 channels.
 
-The encoder hands the present frame on this way, so that the planner and the decoder read what was observed
-without a loss. Channel order is that of torch's ``pixel_unshuffle``: (frame channel, row in block, column in block).
+The encoder passes the present frame on in this form, so that the planner and the decoder get exactly what was observed.
+The channel order is that of torch's ``pixel_unshuffle``: (frame channel, row in block, column in block).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edge_worldmodel.core.types import Tensor
 BLOCK = tensors.GRID_CELLS // tensors.LATENT_CELLS
 """Grid cells along each side of one latent cell."""
 FOLDED_CHANNELS = tensors.GRID_CHANNELS * BLOCK * BLOCK
-"""Context channels that carry the present frame."""
+"""Number of context channels that carry the present frame."""
 
 
 def fold(frame: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def fold(frame: Tensor) -> Tensor:
 
 
 def unfold(folded: Tensor) -> Tensor:
-    """Undo ``fold``: (16 C, 16, 16) to (C, 64, 64)."""
+    """Unfold (16 C, 16, 16) into (C, 64, 64), the inverse of ``fold``."""
     channels = folded.shape[0] // (BLOCK * BLOCK)
     blocks = folded.reshape(channels, BLOCK, BLOCK, tensors.LATENT_CELLS, tensors.LATENT_CELLS)
     return np.ascontiguousarray(blocks.transpose(0, 3, 1, 4, 2)).reshape(
@@ -36,12 +36,12 @@ def unfold(folded: Tensor) -> Tensor:
 
 
 def present_frame(context: Tensor) -> Tensor:
-    """Return the present frame (2, 64, 64), occupied and observed free, that a context (1, Cc, 16, 16) carries."""
+    """Return the present frame (2, 64, 64), occupied and observed free, from a context (1, Cc, 16, 16)."""
     tensors.CONTEXT.check(context)
     return unfold(context[0, :FOLDED_CHANNELS])
 
 
 def motion_frames(context: Tensor) -> Tensor:
-    """Return the motion forecast (1 + H, 64, 64), movers now and at each imagined time, that a context carries."""
+    """Return the motion forecast (1 + H, 64, 64), movers now and at each imagined time, from a context."""
     tensors.CONTEXT.check(context)
     return unfold(context[0, tensors.SCENE_CHANNELS :])

@@ -1,7 +1,7 @@
-"""Where what moves would be if it kept its velocity: the forecast that the world model imagines departures from.
+"""The motion forecast: cells of movers, now and later at constant velocity. The world model imagines changes to it.
 
-Small clusters of occupied cells, where other frames of the history saw free space, are followed back through the
-history; the slope of their centres is their velocity. Everything else is taken to stand.
+A small cluster of occupied cells is a mover if other frames of the history saw free space there. It is followed back
+through the history; the slope of its centres is its velocity. All other cells count as static.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from edge_worldmodel.core.types import Floats, Tensor
 _SMALLEST_CLUSTER_CELLS = 2
 _LARGEST_CLUSTER_CELLS = 40
 _FRESH_SHARE = 0.5
-"""Share of a cluster's cells that another frame must have seen free: what stands is seen free by none."""
+"""Share of a cluster's cells that other frames must have seen free; static cells are never seen free."""
 _GATE_MPS = 2.5
-"""Fastest motion that is followed from frame to frame."""
+"""Highest speed at which a cluster is followed from frame to frame."""
 _FEWEST_SIGHTINGS = 3
 
 
 @dataclass(frozen=True)
 class _Clusters:
-    """The movers' candidates of one frame: cell centres (n, 2) as (ix, iy), their labels, and the label image."""
+    """Clusters of one frame that may be movers: centres (n, 2) as (ix, iy), their labels, and the label image."""
 
     centres: Floats
     labels: NDArray[np.intp]
@@ -42,13 +42,13 @@ class _Clusters:
 
 
 def motion_forecast(history: Tensor) -> Tensor:
-    """Return where movers are and would be at constant velocity.
+    """Return the cells of movers now and later, at constant velocity.
 
     Args:
-        history: (10, 64, 64), frames of occupied and free, oldest first.
+        history: (10, 64, 64) frames of occupied and free, oldest first.
 
     Returns:
-        (1 + H, 64, 64) of 0 or 1: the movers' cells now, then at each imagined time.
+        (1 + H, 64, 64) of 0 or 1: now, then at each imagined time.
     """
     frames = history.reshape(HISTORY_FRAMES, GRID_CHANNELS, GRID_CELLS, GRID_CELLS)
     times_seen_free = frames[:, 1].sum(axis=0)
@@ -56,13 +56,13 @@ def motion_forecast(history: Tensor) -> Tensor:
     present = past.pop()
     past.reverse()
     found = np.zeros((1 + HORIZON_STEPS, GRID_CELLS, GRID_CELLS), np.float32)
-    ahead_s = HORIZON_STEP_S * np.arange(1 + HORIZON_STEPS)
+    times_s = HORIZON_STEP_S * np.arange(1 + HORIZON_STEPS)
     for centre, label in zip(present.centres, present.labels, strict=True):
         velocity = _velocity(centre, past)
         if velocity is None:
             continue
         rows, columns = np.nonzero(present.image == label)
-        moved = np.rint(np.stack([columns, rows]) + (ahead_s[:, None] * velocity)[:, :, None]).astype(np.intp)
+        moved = np.rint(np.stack([columns, rows]) + (times_s[:, None] * velocity)[:, :, None]).astype(np.intp)
         inside = ((moved >= 0) & (moved < GRID_CELLS)).all(axis=1)
         step, _ = np.nonzero(inside)
         found[step, moved[:, 1][inside], moved[:, 0][inside]] = 1.0
@@ -70,7 +70,7 @@ def motion_forecast(history: Tensor) -> Tensor:
 
 
 def _clusters(frame: Tensor, times_seen_free: Tensor) -> _Clusters:
-    """Return the small clusters of a frame, where another frame saw free space."""
+    """Return the small clusters of a frame where other frames saw free space."""
     occupied = frame[0] > 0
     count, image, stats, centres = cv2.connectedComponentsWithStats(occupied.astype(np.uint8), connectivity=8)
     others_saw_free = (times_seen_free - frame[1] > 0) & occupied
@@ -84,23 +84,23 @@ def _clusters(frame: Tensor, times_seen_free: Tensor) -> _Clusters:
 
 
 def _velocity(centre: Floats, past: list[_Clusters]) -> Floats | None:
-    """Follow a cluster back through the frames, the newest of them first.
+    """Follow a cluster back through the past frames, newest first.
 
     Returns:
-        Cells per second (2,); None unless it was found in at least two of them.
+        (2,) cells per second; None if it was found in fewer than two of them.
     """
-    places, times = [centre], [0.0]
+    centres, times_s = [centre], [0.0]
     for back, clusters in enumerate(past, start=1):
         if not len(clusters.centres):
             continue
-        then_s = -back * HISTORY_INTERVAL_S
-        gaps_m = np.hypot(*(clusters.centres - places[-1]).T) * CELL_SIZE_M
+        time_s = -back * HISTORY_INTERVAL_S
+        gaps_m = np.hypot(*(clusters.centres - centres[-1]).T) * CELL_SIZE_M
         nearest = int(gaps_m.argmin())
-        if gaps_m[nearest] < _GATE_MPS * (times[-1] - then_s):
-            places.append(clusters.centres[nearest])
-            times.append(then_s)
-    if len(places) < _FEWEST_SIGHTINGS:
+        if gaps_m[nearest] < _GATE_MPS * (times_s[-1] - time_s):
+            centres.append(clusters.centres[nearest])
+            times_s.append(time_s)
+    if len(centres) < _FEWEST_SIGHTINGS:
         return None
-    t = np.array(times) - np.mean(times)
-    velocity: Floats = t @ (np.array(places) - np.mean(places, axis=0)) / (t @ t)
+    t = np.array(times_s) - np.mean(times_s)
+    velocity: Floats = t @ (np.array(centres) - np.mean(centres, axis=0)) / (t @ t)
     return velocity

@@ -1,7 +1,7 @@
-"""The world model: encode what was seen, imagine futures by denoising clip latents, decode them to occupancy.
+"""The world model: encode a history, imagine futures by denoising latents, decode them to occupancy.
 
 Rectified flow: a latent at noise level s is (1 - s) * data + s * noise, the denoiser returns
-d latent / d s = noise - data, and Euler steps walk s down to 0 (Liu et al., "Flow Straight and Fast", 2022).
+d latent / d s = noise - data, and Euler steps lead s down to 0 (Liu et al., "Flow Straight and Fast", 2022).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Backend(Protocol):
     """Runs the networks of one model; one implementation per inference runtime."""
 
     def load(self, networks: Mapping[str, bytes]) -> None:
-        """Prepare the verified bytes of every network; raises BackendError."""
+        """Prepare the networks from their verified bytes; raises BackendError."""
         ...
 
     def run(self, network: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -32,13 +32,19 @@ class Backend(Protocol):
         ...
 
     def describe(self) -> str:
-        """Say in a line what runs where, for logs and diagnostics."""
+        """Return a line for logs and diagnostics: the runtime and its device."""
         ...
 
 
 @dataclass(frozen=True)
 class Imagination:
-    """Denoised latents (maneuvers * futures, Cl, 16, 16) and what they cost."""
+    """Denoised latents.
+
+    Attributes:
+        latents: (M * F, Cl, 16, 16), F futures of each of M maneuvers.
+        steps: denoising steps taken.
+        noise_level: noise level at which denoising started.
+    """
 
     latents: Tensor
     steps: int
@@ -46,20 +52,20 @@ class Imagination:
 
 
 def always(_steps_done: int) -> bool:
-    """Keep going to the last step, whatever the time."""
+    """Return True: take all steps, whatever the time."""
     return True
 
 
 class WorldModel:
-    """The three networks behind three verbs: encode, imagine, decode."""
+    """The three networks: encoder, denoiser, decoder."""
 
     def __init__(self, backend: Backend, model_id: str) -> None:
-        """Use a backend that has its networks loaded already."""
+        """Use a backend that has loaded its networks."""
         self.model_id = model_id
         self._backend = backend
 
     def describe(self) -> str:
-        """Say which model runs on what."""
+        """Return a line for logs and diagnostics: the model and the backend."""
         return f"model {self.model_id} on {self._backend.describe()}"
 
     def encode(self, history: Tensor) -> Tensor:
@@ -78,16 +84,16 @@ class WorldModel:
         steps: int,
         keep_going: Callable[[int], bool] = always,
     ) -> Imagination:
-        """Denoise one future clip per maneuver and noise sample, all in one batch.
+        """Denoise one future per maneuver and noise sample, all in one batch.
 
         Args:
             context: (1, Cc, 16, 16) of the present scene.
             maneuvers: (M, H, 3) ego poses at the imagined times, in the present ego frame.
-            noise: (F, Cl, 16, 16); future j of every maneuver uses sample j, so that maneuvers are
-                compared under the same luck. Batch index = maneuver * F + future.
-            warm_start: seed latents and the noise level to start from; None starts from pure noise.
+            noise: (F, Cl, 16, 16); future j of every maneuver starts from sample j, so that maneuvers are compared
+                under the same noise. Batch index = maneuver * F + future.
+            warm_start: latents and the noise level to start from; None starts from pure noise.
             steps: denoising steps, at least 1.
-            keep_going: called with the steps done; False jumps to the best present estimate of the clip.
+            keep_going: called with the number of steps done; if it returns False, the rest is taken in one step.
 
         Raises:
             ModelError: the warm start is not valid or was solved by another model.
@@ -101,7 +107,7 @@ class WorldModel:
         for level, following in pairwise(levels):
             velocity = self._denoise(latents, context, batch, float(level))
             done += 1
-            # The velocity points straight at the clip: stopping early means taking the rest in one stride.
+            # The velocity points straight at the data, so stopping early takes the rest of the way in one step.
             stop = done < steps and not keep_going(done)
             latents = latents + np.float32((0.0 if stop else following) - level) * velocity
             if stop:
@@ -128,12 +134,12 @@ class WorldModel:
             tensor.check(outputs[tensor.name])
             _check_batch(network, tensor, inputs, outputs[tensor.name])
             if not np.isfinite(outputs[tensor.name]).all():
-                raise BackendError(f"network '{network}' returned NaN or Inf in '{tensor.name}'; do not act on it")
+                raise BackendError(f"network '{network}' returned NaN or Inf in '{tensor.name}'; they must not be used")
         return outputs
 
 
 def _check_batch(network: str, tensor: tensors.TensorSpec, inputs: dict[str, Tensor], output: Tensor) -> None:
-    # A runtime has been seen to answer for one future instead of all of them (OpenVINO 2026.4 with an open batch).
+    # OpenVINO 2026.4 with an open batch has been seen to return one future instead of all.
     batch = next((len(inputs[t.name]) for t in tensors.NETWORKS[network].inputs if None in t.shape), None)
     if None in tensor.shape and len(output) != batch:
         raise BackendError(f"network '{network}' got {batch} futures and returned {len(output)} in '{tensor.name}'")
@@ -146,11 +152,11 @@ def _start(noise: Tensor, warm_start: WarmStart | None, model_id: str) -> tuple[
         return 1.0, noise
     if not warm_start.valid or warm_start.model_id != model_id or len(warm_start.latents) == 0:
         raise ModelError(
-            f"warm start refused: valid={warm_start.valid}, model '{warm_start.model_id}', "
+            f"warm start rejected: valid={warm_start.valid}, model '{warm_start.model_id}', "
             f"{len(warm_start.latents)} latents; this is model '{model_id}'"
         )
     tensors.LATENT.check(warm_start.latents)
     level = float(np.clip(warm_start.noise_level, 0.0, 1.0))
-    # Fewer seeds than futures happens when the last tick ran degraded: they are used in turn.
+    # After a tick with reduced effort there are fewer latents than futures; they are used in turn.
     seeds = warm_start.latents[np.arange(len(noise)) % len(warm_start.latents)]
     return level, ((1.0 - level) * seeds + level * noise).astype(np.float32)

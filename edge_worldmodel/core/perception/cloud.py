@@ -1,4 +1,4 @@
-"""Point clouds become sweeps: floor found and taken away, the rest reduced to the nearest obstacle per direction."""
+"""Point clouds to sweeps: the floor is fitted and removed, then the nearest obstacle in each direction is kept."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from numpy.typing import ArrayLike, NDArray
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep
-
-Floats = NDArray[np.float64]
+from edge_worldmodel.core.types import Floats, Mask, Points
 
 _MAX_POINTS = 5_000_000
-# The floor is fitted through the lowest point of each patch of this polar raster.
+# Polar raster around the sensor; the floor is fitted through the lowest point of each of its patches.
 _SECTORS = 36
 _RING_M = 0.5
 _MIN_PATCHES = 6
-# Every tilt and height of a coarse raster is tried before the best few are refined.
+# A coarse raster of tilts and heights is tried, then the best planes of it are refined.
 _TILTS = 7
 _OFFSETS = 5
-_PROMISING = 8
+_REFINED_PLANES = 8
 _REFINEMENTS = 3
 
 
@@ -28,13 +27,14 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
 
     Args:
         stamp_ns: time of the cloud.
-        points: (n, 3) in metres in the base frame, z up from the nominal floor; not finite ones are dropped.
-        origin: (3,) the sensor in the base frame, metres.
-        config: height slab, floor tolerance, range, number of directions.
+        points: (n, 3) in metres in the base frame, z up from the nominal floor; points that are not finite are
+            dropped.
+        origin: (3,) position of the sensor in the base frame, metres.
+        config: obstacle heights, floor tolerance, range, number of directions.
 
     Returns:
-        Per direction one ray to the nearest obstacle in the slab, or, where there is none, free up to the
-        farthest floor seen. Directions without either stay unknown.
+        For each direction one ray to the nearest obstacle; without an obstacle, a free ray up to the farthest floor
+        point. Directions with neither stay unknown.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
@@ -63,7 +63,7 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
 
 
 def fit_floor(cloud: Floats, azimuths: Floats, ranges_m: Floats, config: PerceptionConfig) -> Floats:
-    """Return the floor (a, b, c), z = a x + b y + c, in the base frame; flat at z = 0 where none is seen.
+    """Return the floor (a, b, c), z = a x + b y + c, in the base frame; (0, 0, 0) where no floor is found.
 
     Args:
         cloud: (n, 3) finite points.
@@ -84,26 +84,26 @@ def fit_floor(cloud: Floats, azimuths: Floats, ranges_m: Floats, config: Percept
         return np.zeros(3)
     planes = [_refined(plane, seeds, config) for plane in _coarse_planes(seeds, slope, config.ground_tolerance_m)]
     plane = max(planes, key=lambda plane: _support(plane, seeds, config.ground_tolerance_m))
-    plane = _least_squares(_close_to(plane, low, config))  # the lowest points of noise lie a little under the floor
-    believable = np.hypot(plane[0], plane[1]) <= 1.5 * slope and abs(plane[2]) <= 6.0 * config.ground_tolerance_m
-    return plane if believable and len(_close_to(plane, seeds, config)) >= _MIN_PATCHES else np.zeros(3)
+    plane = _least_squares(_close_to(plane, low, config))  # lowest points lie below the floor by the noise
+    plausible = np.hypot(plane[0], plane[1]) <= 1.5 * slope and abs(plane[2]) <= 6.0 * config.ground_tolerance_m
+    return plane if plausible and len(_close_to(plane, seeds, config)) >= _MIN_PATCHES else np.zeros(3)
 
 
 def _coarse_planes(seeds: Floats, slope: float, tolerance_m: float) -> Floats:
-    """Return the level plane and the most promising ones (n, 3) of a raster of tilts and heights."""
+    """Return the level plane and the best-supported planes (n, 3) of a raster of tilts and heights."""
     tilts = np.linspace(-slope, slope, _TILTS)
     offsets = np.linspace(-4.0, 4.0, _OFFSETS) * tolerance_m
     planes = np.stack(np.meshgrid(tilts, tilts, offsets), axis=-1).reshape(-1, 3)
     band_m = tolerance_m + slope / (_TILTS - 1) * np.hypot(seeds[:, 0], seeds[:, 1])
-    best = np.argsort(_support(planes, seeds, band_m), kind="stable")[-_PROMISING:]
+    best = np.argsort(_support(planes, seeds, band_m), kind="stable")[-_REFINED_PLANES:]
     return np.concatenate((np.zeros((1, 3)), planes[best]))
 
 
 def _support(planes: Floats, seeds: Floats, band_m: ArrayLike) -> NDArray[np.int_]:
-    """Return per plane (..., 3) the seeds on it less those under it: nothing lies under a floor."""
+    """Return for each plane (..., 3) the seeds on it minus those under it, as nothing is under a floor."""
     errors_m = seeds[:, 2] - (planes[..., :2] @ seeds[:, :2].T + planes[..., 2:])
-    on_it, under_it = np.abs(errors_m) <= band_m, errors_m < -np.asarray(band_m)
-    support: NDArray[np.int_] = on_it.sum(axis=-1) - under_it.sum(axis=-1)
+    on_plane, under_plane = np.abs(errors_m) <= band_m, errors_m < -np.asarray(band_m)
+    support: NDArray[np.int_] = on_plane.sum(axis=-1) - under_plane.sum(axis=-1)
     return support
 
 
@@ -119,7 +119,7 @@ def _close_to(plane: Floats, points: Floats, config: PerceptionConfig) -> Floats
 
 def _least_squares(points: Floats) -> Floats:
     design = np.column_stack((points[:, :2], np.ones(len(points))))
-    # A little weight on a level floor keeps points along one line from tilting it.
+    # Regularised towards a level floor, because points along one line do not determine a tilt.
     normal = design.T @ design + np.diag((1e-2, 1e-2, 1e-6))
     return np.linalg.solve(normal, design.T @ points[:, 2])
 
@@ -130,8 +130,8 @@ def _plane_z(plane: Floats, points: Floats) -> Floats:
 
 
 def _nearest(
-    xy: Floats, heights_m: Floats, bins: NDArray[np.int_], ranges_m: Floats, config: PerceptionConfig
-) -> tuple[Floats, NDArray[np.bool_]]:
+    xy: Points, heights_m: Floats, bins: NDArray[np.int_], ranges_m: Floats, config: PerceptionConfig
+) -> tuple[Points, Mask]:
     obstacle = (heights_m >= config.obstacle_height_min_m) & (heights_m <= config.obstacle_height_max_m)
     nearest = np.full(config.azimuth_bins, np.inf)
     np.minimum.at(nearest, bins[obstacle], ranges_m[obstacle])
@@ -144,8 +144,8 @@ def _nearest(
     return endpoints, np.arange(len(endpoints)) < len(at_obstacle)
 
 
-def _one_each(bins: NDArray[np.int_], chosen: NDArray[np.bool_], count: int) -> NDArray[np.int_]:
-    """Return one index per bin among the chosen points: many pixels of a wall are equally near."""
+def _one_each(bins: NDArray[np.int_], chosen: Mask, count: int) -> NDArray[np.int_]:
+    """Return one index per bin among the chosen points, of which several may be equally near."""
     winner = np.full(count, -1)
     indices = np.flatnonzero(chosen)
     winner[bins[indices]] = indices

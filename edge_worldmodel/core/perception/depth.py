@@ -1,4 +1,4 @@
-"""Depth images become sweeps: each pixel a point, then the same floor and obstacles as a cloud."""
+"""Depth images to sweeps: each pixel becomes a point, the points are treated as a cloud."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep
-
-Floats = NDArray[np.float64]
+from edge_worldmodel.core.types import Floats
 
 
 def sweep_from_depth(
@@ -28,13 +27,13 @@ def sweep_from_depth(
     Args:
         stamp_ns: time of the image.
         depth: (rows, columns) along the optical axis: floats in metres, or integers of ``config.depth_unit_m``.
-            0, negative, NaN and inf are pixels without a measurement (REP-118).
+            Pixels of 0, below, NaN and inf have no measurement (REP-118).
         fx: focal length in columns, pixels.
         fy: focal length in rows, pixels.
         cx: principal point, column.
         cy: principal point, row.
         camera_pose: (4, 4) of the optical frame (x right, y down, z forward) in the base frame.
-        config: height slab, floor tolerance, range, stride.
+        config: obstacle heights, floor tolerance, range, stride.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
@@ -42,10 +41,13 @@ def sweep_from_depth(
     pose = np.asarray(camera_pose, dtype=np.float64)
     if pose.shape != (4, 4) or not np.isfinite(pose).all():
         raise RejectedInputError(
-            RejectionKind.POSE_NOT_FINITE, f"camera pose of shape {pose.shape}: expected finite (4, 4)"
+            RejectionKind.POSE_NOT_FINITE, f"camera pose of shape {pose.shape}: expected a finite 4 x 4 matrix"
         )
     if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0.0 and fy > 0.0):
-        raise RejectedInputError(RejectionKind.MALFORMED, f"intrinsics fx={fx} fy={fy} cx={cx} cy={cy}: not calibrated")
+        raise RejectedInputError(
+            RejectionKind.MALFORMED,
+            f"intrinsics fx={fx} fy={fy} cx={cx} cy={cy}: calibrate the camera",
+        )
     if depth.ndim != 2:
         raise RejectedInputError(
             RejectionKind.MALFORMED, f"depth image of shape {depth.shape}: expected (rows, columns)"

@@ -1,20 +1,19 @@
-"""The order of stamps in one stream: what is late, doubled, or from another clock."""
+"""Checks the order of the stamps of one stream: late ones, repeated ones, and jumps of the clock."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
-
-_NANOSECONDS = 1_000_000_000
+from edge_worldmodel.core.time_units import NS_PER_S
 
 
 @dataclass
 class StampGate:
-    """Lets stamps through in rising order and tells a clock that jumped from a single wrong stamp.
+    """Accepts stamps in rising order and distinguishes a clock that jumped from a single wrong stamp.
 
-    A far jump is refused the first time. When the next stamp follows on from it the clock has really moved
-    (a looped recording, a restarted simulator), and the gate opens there.
+    A stamp far from the last one is rejected. If the next stamp follows it, the clock has really jumped (a looped
+    recording, a restarted simulator), and the stream goes on from there.
     """
 
     back_jump_s: float = 1.0
@@ -23,14 +22,14 @@ class StampGate:
     _suspect_ns: int | None = None
 
     def admit(self, stamp_ns: int, stream: str) -> bool:
-        """Admit the next stamp of the stream.
+        """Accept the next stamp of the stream.
 
         Args:
-            stamp_ns: its stamp.
-            stream: what to call the stream in an error.
+            stamp_ns: the stamp.
+            stream: name of the stream for error messages.
 
         Returns:
-            True when the clock has jumped: whatever was kept from before belongs to another time.
+            Whether the clock has jumped; data from before then belongs to another time.
 
         Raises:
             RejectedInputError: MALFORMED, DUPLICATE_STAMP, OUT_OF_ORDER or CLOCK_JUMP. Nothing is forgotten.
@@ -40,7 +39,7 @@ class StampGate:
         if self.last_ns is None:
             self.last_ns = stamp_ns
             return False
-        step_s = (stamp_ns - self.last_ns) / _NANOSECONDS
+        step_s = (stamp_ns - self.last_ns) / NS_PER_S
         if -self.back_jump_s < step_s < self.forward_jump_s:
             return self._follow(stamp_ns, step_s, stream)
         return self._jump(stamp_ns, step_s, stream)
@@ -57,7 +56,7 @@ class StampGate:
 
     def _jump(self, stamp_ns: int, step_s: float, stream: str) -> bool:
         suspect_ns, self._suspect_ns = self._suspect_ns, stamp_ns
-        if suspect_ns is None or not 0 < stamp_ns - suspect_ns < self.forward_jump_s * _NANOSECONDS:
+        if suspect_ns is None or not 0 < stamp_ns - suspect_ns < self.forward_jump_s * NS_PER_S:
             raise RejectedInputError(
                 RejectionKind.CLOCK_JUMP, f"{stream}: stamp {stamp_ns} ns is {step_s:+.1f} s from the last one"
             )

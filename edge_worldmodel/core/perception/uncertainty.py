@@ -1,4 +1,4 @@
-"""How sure perception is of the present, and how badly an imagined map explains it; both in bits."""
+"""Uncertainty (entropy of the present frame) and surprise (misfit of an imagined map), both in bits per cell."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from numpy.typing import ArrayLike, NDArray
 from edge_worldmodel.core.geometry import relative
 from edge_worldmodel.core.grid import EGO_GRID, GridSpec, resample
 
-# One look says "occupied" or "free" with these odds; unknown is even.
+# Log odds that one frame adds to a cell that it shows as occupied or as free; unknown cells start at 0.
 _LOG_ODDS_OCCUPIED = float(np.log(0.85 / 0.15))
 _LOG_ODDS_FREE = float(np.log(0.75 / 0.25))
-_SUREST = 0.01
+_MIN_PROBABILITY = 0.01
 
 
 def entropy_bits(frames: NDArray[np.float32]) -> float:
-    """Return the mean binary entropy per cell of an occupancy belief.
+    """Return the mean binary entropy per cell of the occupancy after all frames.
 
     Args:
         frames: (frames, 2, cells, cells) of occupied and observed free, fused cell by cell as log odds.
 
     Returns:
-        Bits per cell: 1 where nothing was ever seen, towards 0 where all frames agree.
+        Bits per cell: 1 where nothing was observed, near 0 where all frames agree.
     """
     odds = _LOG_ODDS_OCCUPIED * frames[:, 0].sum(axis=0) - _LOG_ODDS_FREE * frames[:, 1].sum(axis=0)
     occupied = 1.0 / (1.0 + np.exp(-odds.astype(np.float64)))
@@ -36,20 +36,20 @@ def surprise_bits(
     pose: ArrayLike,
     spec: GridSpec = EGO_GRID,
 ) -> float:
-    """Return the mean cost of what is seen under what was imagined.
+    """Return the mean negative log-likelihood of the observed cells under an imagined map.
 
     Args:
         probability: (cells, cells) imagined occupancy around ``imagined_pose``.
         imagined_pose: origin (3,) of the imagined map in the fixed frame.
         grid: (2, cells, cells) occupied and observed free around ``pose``.
         pose: origin (3,) of ``grid`` in the fixed frame.
-        spec: where the cells lie.
+        spec: geometry of both grids.
 
     Returns:
-        Bits per observed cell that the imagined map reaches; NaN where it reaches none.
+        Bits per observed cell within the imagined map; NaN where there is none.
     """
     imagined, inside = resample(np.asarray(probability, np.float32), relative(imagined_pose, pose), spec)
-    imagined = np.clip(imagined, _SUREST, 1.0 - _SUREST)
+    imagined = np.clip(imagined, _MIN_PROBABILITY, 1.0 - _MIN_PROBABILITY)
     occupied, free = (grid[0] > 0.5) & inside, (grid[1] > 0.5) & inside
     observed = np.count_nonzero(occupied) + np.count_nonzero(free)
     if observed == 0:

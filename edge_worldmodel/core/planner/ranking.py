@@ -96,7 +96,7 @@ class Ranking:
         """Return the cheapest acceptable maneuver with the reason; braking without a goal or an acceptable one."""
         names, risk, limit = self.candidates.names, self.terms["risk"], self.config.risk_limit
         if self._rest is not None:
-            return replace(self._rest, reason=f"{self._rest.reason}; risk of standing {risk[BRAKE]:.2f}")
+            return replace(self._rest, reason=f"{self._rest.reason}; risk at rest {risk[BRAKE]:.2f}")
         if not self.acceptable.any():
             least = int(np.nanargmin(risk))
             reason = f"stop: no maneuver within risk {limit:.2f}; the least is {names[least]} with {risk[least]:.2f}"

@@ -40,6 +40,7 @@ def avoidable(trace: Trace, robot: RobotSpec, radii_m: Floats, speed_mps: float)
     gaps = np.hypot(*(trace.people[-1] - trace.poses[-1, :2]).T) - radii_m if len(radii_m) else np.empty(0)
     if not np.isfinite(gaps).any():
         return math.nan
+    # The touched person is the nearest one at the end.
     person = int(np.nanargmin(gaps))
     first_hit = _first_hit(trace, robot, person, float(radii_m[person]))
     if speed_mps < _STANDSTILL_MPS or first_hit is None:

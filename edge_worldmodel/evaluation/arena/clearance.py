@@ -50,6 +50,7 @@ class FootprintClearance:
             distances_m = self._from_footprint(pose, self._cylinders[:, :2]) - self._cylinders[:, 2]
             clearance_m = float(distances_m.min())
         if len(self._boxes):
+            # The shortest distance between two rectangles is at a corner of one of them.
             corners = _to_world(pose, _CORNERS * self._half) if self._round_m == 0 else pose[None, :2]
             from_corners = self._to_boxes(corners) - self._round_m
             from_boxes = self._from_footprint(pose, self._box_corners)
@@ -60,6 +61,7 @@ class FootprintClearance:
         """Return the distances (n,) of points (n, 2) to the footprint; 0 inside a rectangle."""
         c, s = math.cos(pose[2]), math.sin(pose[2])
         x, y = points[:, 0] - pose[0], points[:, 1] - pose[1]
+        # In the base frame the rectangle is axis-aligned.
         ahead = np.maximum(np.abs(c * x + s * y) - self._half[0], 0.0)
         aside = np.maximum(np.abs(c * y - s * x) - self._half[1], 0.0)
         return np.asarray(np.hypot(ahead, aside) - self._round_m)

@@ -29,6 +29,7 @@ from edge_worldmodel.sim.simulation import Simulation
 
 INTRUSION_M = 0.45
 """Nearer to a person than this counts as intrusion: Hall's intimate distance."""
+# Clearance is measured more often than commands are given: at 2 m/s a robot moves 0.2 m in a control period.
 _MEASURE_S = 0.05
 
 
@@ -76,6 +77,7 @@ class Episode:
                 ending, error = "error", f"{type(failure).__name__}: {failure}"
                 break
             ending = self._drive(command)
+        # The last moment shows where the episode ended; its command is never used.
         self._add_moment(self._simulation.scan(), Command(0.0, 0.0))
         outcome, trace = self._outcome(ending, error), self._trace()
         if outcome.touched == "person":
@@ -154,6 +156,7 @@ class Episode:
     def _people(self) -> People:
         state = self._simulation.people()
         c, s = math.cos(self._start[2]), math.sin(self._start[2])
+        # The origin of the odom frame is the start pose.
         to_odom = np.array([[c, -s], [s, c]])
         positions = (state.positions - self._start[:2]) @ to_odom
         return People(positions, state.velocities @ to_odom, self._radii_m)
@@ -181,6 +184,7 @@ class Episode:
         record, simulation = self._record, self._simulation
         event = simulation.contact_events[0] if simulation.contact_events else None
         elapsed_s = self._elapsed_s()
+        # A contact between two measurements would otherwise leave a positive clearance.
         near_m = 0.0 if event else record.nearest_m
         near_person_m = 0.0 if event and event.kind == "person" else record.nearest_person_m
         return EpisodeOutcome(

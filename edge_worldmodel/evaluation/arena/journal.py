@@ -72,6 +72,7 @@ class Journal:
             for line in path.read_bytes().splitlines():
                 self._read(line)
             if not path.read_bytes().endswith(b"\n"):
+                # The next episode must not continue a line that was cut off.
                 self._end_line()
 
     def _read(self, line: bytes) -> None:

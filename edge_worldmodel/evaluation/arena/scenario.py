@@ -60,6 +60,7 @@ class Scenario:
     def case(self, index: int) -> EpisodeCase:
         """Return episode ``index``; it is the same for every planner, process and machine."""
         root = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode()), index])
+        # Separate seeds: the random numbers of a planner do not change the world or the sensor noise.
         world_seed, simulation_seed, planner_seed = root.spawn(3)
         try:
             drawn = self.source.draw(index, np.random.default_rng(world_seed))

@@ -1,4 +1,4 @@
-"""`edge-worldmodel bench`: networks, planner and live graph, measured here, against service levels and a peer."""
+"""`edge-worldmodel bench`: times networks, planner and live graph here, against service levels and a peer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.types import LatentFrame, Tensor
 from edge_worldmodel.evaluation.bench import bench_parts
-from edge_worldmodel.evaluation.bench.service_levels import Figures, judge, read_levels, same_conditions, slower
+from edge_worldmodel.evaluation.bench.service_levels import Figures, differing_conditions, judge, read_levels, slower
 from edge_worldmodel.evaluation.live.process_usage import read_usage
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.inventory import commit, device_name
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="folder of the model; the shipped default if left out")
     parser.add_argument(
         "--backend", action="append", choices=sorted(set(BACKENDS) - {"deterministic"}),
-        help="repeat it to compare: all take turns; service levels are judged for the first (default: onnxruntime)",
+        help="repeat it to compare backends, in turn; service levels apply to the first (default: onnxruntime)",
     )  # fmt: skip
     parser.add_argument("--provider", default="cpu", choices=PROVIDERS, help="of onnxruntime")
     parser.add_argument("--precision", default="exported", choices=PRECISIONS, help="of tensorrt")
@@ -52,47 +52,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--futures", type=int, default=_DEFAULTS.futures, help="per maneuver; %(default)s")
     parser.add_argument("--steps", type=int, default=_DEFAULTS.steps_cold, help="denoising steps; %(default)s")
     parser.add_argument(
-        "--slo", type=Path, metavar="YAML", help="wanted figures (config/slo.yaml); 1 when one is missed"
+        "--slo", type=Path, metavar="YAML", help="service levels (config/slo.yaml); status 1 if one is missed"
     )
     parser.add_argument(
-        "--against", type=Path, metavar="JSON", help="an earlier report; 1 when something became slower"
+        "--against", type=Path, metavar="JSON", help="an earlier report; status 1 if something became slower"
     )
-    parser.add_argument("--tolerance", type=float, default=0.2, help="share that it may be slower; %(default)s")
+    parser.add_argument("--tolerance", type=float, default=0.2, help="share by which it may be slower; %(default)s")
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="CPU seconds, not elapsed ones: to compare on a busy machine",
+        help="measure processor time, for comparisons on a busy machine",
     )
     parser.add_argument(
-        "--compare", metavar="A,B", help="models against the first of them in size, speed and quality: folders, names, "
-        "or precisions of the shipped default (fp32,int8)",
+        "--compare", metavar="A,B", help="compare models with the first in size, speed and quality: folders, names, or "
+        "precisions of the shipped default (fp32,int8)",
     )  # fmt: skip
-    parser.add_argument("--clips", type=int, default=120, help="simulated test clips for --compare; %(default)s")
-    parser.add_argument("--drives", type=int, default=16, help="drives for flicker in --compare; %(default)s")
+    parser.add_argument("--clips", type=int, default=120, help="simulated test clips with --compare; %(default)s")
+    parser.add_argument("--drives", type=int, default=16, help="drives to measure flicker with --compare; %(default)s")
     parser.add_argument(
         "--soak", type=float, metavar="MINUTES", help="measure only whether memory grows while perception, cache, "
         "planner and supervisor run for so much robot time, as fast as they can",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file")
     bench_parts.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, report, compare."""
+    """Measure and report; return 1 if a service level is missed, a part failed, or something became slower."""
     if options.compare:
         return _compare_models(options)
     if options.soak:
         return _soak(options)
-    # Read first: a mistake in a file shall not cost the minutes that measuring takes.
+    # Read first, so that a mistake in a file is found before the minutes of measuring.
     levels = read_levels(options.slo) if options.slo else {}
     if levels and options.cpu_time:
         raise ConfigError("--slo and --cpu-time: service levels are elapsed times; leave one out")
     before = json.loads(options.against.read_text()) if options.against else None
     report = measure_all(options)
-    verdicts = judge(report["figures"], levels)
-    report["service_levels"] = [{**dataclasses.asdict(verdict), "kept": verdict.kept} for verdict in verdicts]
-    print("\n".join([*lines_of(report), *(verdict.line() for verdict in verdicts)]))
-    failed = bool(report["failed"]) or not all(verdict.kept for verdict in verdicts)
+    checks = judge(report["figures"], levels)
+    report["service_levels"] = [{**dataclasses.asdict(check), "kept": check.kept} for check in checks]
+    print("\n".join([*lines_of(report), *(check.line() for check in checks)]))
+    failed = bool(report["failed"]) or not all(check.kept for check in checks)
     if before is not None:
         failed |= _compare(report, before, options.tolerance)
     _write(report, options.json)
@@ -100,13 +100,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compare_models(options: argparse.Namespace) -> int:
-    """Compare models instead of runtimes; service levels are none of it."""
-    # here and not above: clips need the simulator, which service levels do not
+    """Compare models with each other."""
+    # Imported here because clips need the simulator, which the other measurements do not.
     from edge_worldmodel.training.validation import model_comparison
 
     names = options.compare.split(",")
     if len(names) < 2 or len(set(names)) < len(names) or options.slo or options.against:
-        raise ConfigError(f"--compare {options.compare}: two models or more, each once, without --slo and --against")
+        raise ConfigError(
+            f"--compare {options.compare}: needs two or more different models, without --slo and --against"
+        )
     folders = {name: model_comparison.find_model(name, models_folder(), DEFAULT_VARIANT) for name in names}
     contenders = model_comparison.open_for_comparison(folders, options.threads)
     material = model_comparison.ComparisonData.simulated(options.clips, options.drives)
@@ -124,8 +126,8 @@ def _compare_models(options: argparse.Namespace) -> int:
 
 
 def _soak(options: argparse.Namespace) -> int:
-    """Watch memory over many ticks."""
-    # here and not above: an episode to replay needs the simulator
+    """Report memory and time over many ticks."""
+    # Imported here because the episode needs the simulator.
     from edge_worldmodel.evaluation.bench import soak
 
     result = soak.soak(options.soak, str(options.model or ""))
@@ -178,7 +180,7 @@ def measure_all(options: argparse.Namespace) -> dict[str, Any]:
 def _open(
     options: argparse.Namespace, names: list[str], workload: Workload
 ) -> tuple[dict[str, Backend], VerifiedModel, float]:
-    """Return the loaded backends, the model, and how long the first took to load."""
+    """Return the backends with the model loaded, the model, and how long the first backend took to load."""
     settings = BackendOptions(
         provider=options.provider,
         precision=options.precision,
@@ -192,14 +194,14 @@ def _open(
     for name in names:
         backends[name] = open_backend(name, options.threads, settings)
         backends[name].load(model.networks)
-        getattr(backends[name], "wait", bool)()  # for engines that are still being built
+        getattr(backends[name], "wait", bool)()  # until engines are built
         load_s = load_s if load_s is not None else time.perf_counter() - begin_s
     return backends, model, load_s or 0.0
 
 
 def _plans(backend: Backend, model_id: str, options: argparse.Namespace, clock_s: Callable[[], float]) -> Times:
-    """Time the planner's whole tick in a made-up room, without a warm start."""
-    # All maneuvers at once: with the early exit it would depend on the scene how much is imagined.
+    """Time the whole tick of the planner in an artificial room, without a warm start."""
+    # All maneuvers in one batch: with early exit, how much is imagined would depend on the scene.
     config = PlannerConfig(
         maneuvers=options.maneuvers,
         futures=options.futures,
@@ -207,7 +209,7 @@ def _plans(backend: Backend, model_id: str, options: argparse.Namespace, clock_s
         imagined_at_once=options.maneuvers,
     )
     planner = Planner(WorldModel(backend, model_id), config=config)
-    frame = LatentFrame(0, "odom", "base_link", np.zeros(3), np.zeros(3), _room(backend), 0.0, 0.0, model_id, 1)
+    frame = LatentFrame(0, "odom", "base_link", np.zeros(3), np.zeros(3), _room_context(backend), 0.0, 0.0, model_id, 1)
     times = []
     for number in range(options.rounds + 1):
         begin_s = clock_s()
@@ -217,8 +219,8 @@ def _plans(backend: Backend, model_id: str, options: argparse.Namespace, clock_s
     return np.array(times[1:])
 
 
-def _room(backend: Backend) -> Tensor:
-    """Return the context of a room with a pillar ahead, everything in it seen."""
+def _room_context(backend: Backend) -> Tensor:
+    """Return the context of a fully observed room with a pillar ahead."""
     spec = tensors.NETWORKS["encoder"]
     inputs = {tensor.name: np.zeros(tensor.with_batch(1), np.float32) for tensor in spec.inputs}
     frames = inputs["history"].reshape(
@@ -239,7 +241,7 @@ def _ratios(first: dict[str, Times], other: dict[str, Times]) -> dict[str, float
 
 
 def lines_of(report: dict[str, Any]) -> list[str]:
-    """Return the report for people, times in milliseconds."""
+    """Return the report as lines for people, times in milliseconds."""
     lines = [f"{report['machine']}, load {report['load_average']:.1f}", f"{report['model_id']} on {report['backend']}"]
     rounds = f"{report['figures'][TICK]['samples']} rounds, {report['clock']}"
     lines.append(f"{report['futures']} futures, {report['denoising_steps']} steps, {rounds}")
@@ -264,8 +266,8 @@ def _table(figures: Figures) -> list[str]:
 
 
 def _compare(report: dict[str, Any], before: dict[str, Any], tolerance: float) -> bool:
-    """Print the comparison with an earlier report; True when something became slower."""
-    differences = same_conditions(report, before)
+    """Print the comparison with an earlier report; return whether something became slower under equal conditions."""
+    differences = differing_conditions(report, before)
     worse = slower(report["figures"], before.get("figures", {}), tolerance)
     for difference in differences:
         print(f"not comparable, so not judged: {difference}")

@@ -1,4 +1,4 @@
-"""What `edge-worldmodel bench` measures beside the networks: the planner's tick, the live graph, convolutions."""
+"""The parts of `edge-worldmodel bench` beside the networks: planner tick, live graph, convolution share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from edge_worldmodel.backends.timing import Workload
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
-from edge_worldmodel.evaluation.bench.bench_graph import RATES_HZ, GraphMissingError, measure_graph
-from edge_worldmodel.evaluation.bench.bench_tick import COLD, SHIPPED, WARM, TickWish, measure_ticks
-from edge_worldmodel.evaluation.bench.convolution import ConvolutionError, measure_share
+from edge_worldmodel.evaluation.bench.convolution_share import ConvolutionError, measure_share
+from edge_worldmodel.evaluation.bench.graph_benchmark import RATES_HZ, GraphMissingError, measure_graph
 from edge_worldmodel.evaluation.bench.span_log import PARTS, SpanLogError
+from edge_worldmodel.evaluation.bench.tick_benchmark import COLD, SHIPPED, WARM, TickSetup, measure_ticks
 from edge_worldmodel.evaluation.live.live_graph import LiveGraphError
 from edge_worldmodel.models.manifest import VerifiedModel
 
@@ -25,15 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "--parts", nargs="*", choices=ALL_PARTS, metavar="PART",
-        help=f"beside the networks: {', '.join(ALL_PARTS)}; default: all of them, or none where --slo, --against, "
-        "--backend or --cpu-time ask about the networks; --parts alone: none",
+        help=f"to measure beside the networks: {', '.join(ALL_PARTS)}; default: all, or none with --slo, "
+        "--against, --backend or --cpu-time, which are about the networks; --parts without a name: none",
     )  # fmt: skip
     parser.add_argument(
-        "--rates", type=float, nargs="+", default=RATES_HZ, metavar="HZ", help="scans per second in the live graph; "
-        "default: 10 20 40",
+        "--rates", type=float, nargs="+", default=RATES_HZ, metavar="HZ",
+        help="scans per second in the live graph; default: 10 20 40",
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=15.0, help="driven per run of the live graph; %(default)s")
-    parser.add_argument("--runs", type=int, default=1, help="of the live graph per rate and kind; %(default)s")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of driving in each run of the graph; %(default)s")
+    parser.add_argument("--runs", type=int, default=1, help="of the graph for each rate, cold and warm; %(default)s")
     parser.add_argument(
         "--peer-python", default="", metavar="PYTHON", help="interpreter with torch and pytorch-mppi; default: this "
         "one, else .venv-train/bin/python",
@@ -51,14 +51,21 @@ def wanted(options: argparse.Namespace) -> tuple[str, ...]:
 def measure_parts(
     options: argparse.Namespace, backend: Backend, model: VerifiedModel, backend_name: str
 ) -> dict[str, Any]:
-    """Return what the wanted parts add to the report; what cannot run here stands under ``missing``, with the reason.
+    """Measure the wanted parts and return their keys of the report.
 
-    What began and broke stands under ``failed``: the figures of the other parts are still worth having.
+    A part that cannot run here is named under ``missing`` with the reason, one that broke under ``failed``; the others
+    are measured all the same.
+
+    Args:
+        options: of the verb.
+        backend: with the model loaded.
+        model: that is measured.
+        backend_name: backend of the nodes in the live graph.
     """
-    wish = TickWish(options.maneuvers, options.futures, options.rounds, options.cpu_time)
+    setup = TickSetup(options.maneuvers, options.futures, options.rounds, options.cpu_time)
     workload = Workload(options.maneuvers * options.futures, options.steps)
     measures: dict[str, Callable[[], dict[str, Any]]] = {
-        TICK_PART: lambda: measure_ticks(WorldModel(backend, model.model_id), wish, options.peer_python),
+        TICK_PART: lambda: measure_ticks(WorldModel(backend, model.model_id), setup, options.peer_python),
         SHARE_PART: lambda: {
             "convolution_share": measure_share(
                 model.networks, workload, options.threads, max(options.rounds // 4, 3), options.cpu_time
@@ -77,7 +84,7 @@ def measure_parts(
 
 
 def lines_of(report: Mapping[str, Any]) -> list[str]:
-    """Return the parts for people, times in milliseconds."""
+    """Return the measured parts as lines for people, times in milliseconds."""
     lines = _tick_lines(report) if "tick_s" in report else []
     if "convolution_share" in report:
         share = report["convolution_share"]
@@ -88,14 +95,14 @@ def lines_of(report: Mapping[str, Any]) -> list[str]:
         )
     if "sensor_to_command_s" in report:
         lines += _graph_lines(report)
-    return lines + [f"{what} {part}: {why}" for what in ("missing", "failed") for part, why in report[what].items()]
+    return lines + [f"{state} {part}: {why}" for state in ("missing", "failed") for part, why in report[state].items()]
 
 
 def _tick_lines(report: Mapping[str, Any]) -> list[str]:
     ticks, steps, imagined = report["tick_s"], report["steps"], report["futures_imagined"]
-    told = {COLD: f"{steps[COLD]:.1f} steps", WARM: f"{steps[WARM]:.1f} steps", SHIPPED: "warm, early exit"}
+    notes = {COLD: f"{steps[COLD]:.1f} steps", WARM: f"{steps[WARM]:.1f} steps", SHIPPED: "warm, early exit"}
     lines = ["the planner's tick:"]
-    lines += [f"{_row(kind, ticks[kind])}  {told[kind]}, {imagined[kind]:.1f} futures" for kind in told]
+    lines += [f"{_row(kind, ticks[kind])}  {notes[kind]}, {imagined[kind]:.1f} futures" for kind in notes]
     rates = report["trajectories_per_s"]
     ours, peer = rates["ours"], report["peers"]["pytorch-mppi"]
     lines.append(f"  futures imagined per second: {report['futures_per_s']:.0f}")
@@ -110,23 +117,23 @@ def _tick_lines(report: Mapping[str, Any]) -> list[str]:
         for count, of in peer["command_s"].items()
     ]
     times = rates["times_pytorch-mppi"]
-    last = f"{times['with_imagination']:.2f}, without imagining {times['without_imagination']:.2f}"
-    return [*lines, f"  times pytorch-mppi's: {last}"]
+    ratios = f"{times['with_imagination']:.2f}, without imagining {times['without_imagination']:.2f}"
+    return [*lines, f"  times pytorch-mppi's: {ratios}"]
 
 
 def _graph_lines(report: Mapping[str, Any]) -> list[str]:
     lines = ["sensor to command in the live graph:"]
     for rate, kinds in report["sensor_to_command_s"].items():
         for kind, of in kinds.items():
-            went, parts = report["graph"][rate][kind], report["breakdown_s"][rate][kind]
+            run, parts = report["graph"][rate][kind], report["breakdown_s"][rate][kind]
             lines.append(
-                f"{_row(f'{rate} Hz {kind}', of)}  {went['plans_hz']:.1f} plans/s, "
-                f"{went['commanded_share']:.0%} of scans commanded, {went['imagined_share']:.0%} of plans imagined"
+                f"{_row(f'{rate} Hz {kind}', of)}  {run['plans_hz']:.1f} plans/s, "
+                f"{run['commanded_share']:.0%} of scans commanded, {run['imagined_share']:.0%} of plans imagined"
             )
             medians = "  ".join(f"{part} {1e3 * parts[part]['p50']:.1f}" for part in PARTS if "p50" in parts[part])
             lines.append(f"    imagined, medians: {medians or 'none'}")
-    told = ", ".join(f"{kind} {rate or 'none'}" for kind, rate in report["sustained_hz"].items())
-    lines.append(f"  highest of these rates in Hz with at most 5 % of scans dropped: {told}")
+    sustained = ", ".join(f"{kind} {rate or 'none'}" for kind, rate in report["sustained_hz"].items())
+    lines.append(f"  highest of these rates in Hz with at most 5 % of scans dropped: {sustained}")
     memory = ", ".join(f"{node} {mb:.0f}" for node, mb in report["rss_mb"].items())
     lines.append(f"  memory in MB: {memory}")
     lines.append(
@@ -138,5 +145,5 @@ def _graph_lines(report: Mapping[str, Any]) -> list[str]:
 
 def _row(name: str, of: Mapping[str, float]) -> str:
     if "p50" not in of:
-        return f"  {name:12s} nothing came through"
+        return f"  {name:12s} no samples"
     return f"  {name:12s} p50 {1e3 * of['p50']:7.2f}  p95 {1e3 * of['p95']:7.2f}  p99 {1e3 * of['p99']:7.2f} ms"

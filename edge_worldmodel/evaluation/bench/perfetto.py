@@ -1,7 +1,7 @@
-"""Writes what nodes recorded as a trace that https://ui.perfetto.dev opens: who did what when, and where frames went.
+"""Writes span records as a trace for https://ui.perfetto.dev: the work of every thread, and the path of every frame.
 
-The form is the JSON of the Trace Event Format (Chrome), which Perfetto reads: complete events ("X") per span, flow
-arrows ("s", "t", "f") along each frame from scan to supervisor, names of processes and threads as metadata ("M").
+The format is the Trace Event Format of Chrome in JSON, which Perfetto reads: a complete event ("X") for each span,
+flow arrows ("s", "t", "f") along each frame from scan to supervisor, names of processes and threads ("M").
 """
 
 from __future__ import annotations
@@ -14,26 +14,38 @@ from typing import Any
 from edge_worldmodel.core.tensors import NETWORKS
 from edge_worldmodel.evaluation.bench.span_log import Mark, NodeLog, Span
 
-WAY = (
+FRAME_PATH = (
     ("sim", "scan"), ("perception", "latent"), ("rollout_planner", "frame"), ("rollout_planner", "plan"),
     ("safety_supervisor", "plan"),
 )  # fmt: skip
-"""(node, mark) of the places that a frame passes, in order."""
+"""(node, mark) of the points that a frame passes, in order."""
 
 
 def write_trace(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, path: Path, about: Mapping[str, Any]) -> int:
-    """Write the trace of one stretch of time and return the number of spans in it."""
+    """Write the trace of one interval.
+
+    Args:
+        logs: records by node.
+        begin_ns: of the interval (CLOCK_MONOTONIC).
+        end_ns: of the interval.
+        path: JSON file to write.
+        about: what to note in the trace about the run.
+
+    Returns:
+        The number of spans in the trace.
+    """
     touching = [s.begin_ns for log in logs.values() for s in log.spans if s.end_ns >= begin_ns and s.begin_ns < end_ns]
-    origin_ns = min([begin_ns, *touching])  # no time in a trace may lie before its beginning
-    events = [*names(logs), *work(logs, begin_ns, end_ns, origin_ns), *ways(logs, begin_ns, end_ns, origin_ns)]
-    told = {"traceEvents": events, "displayTimeUnit": "ms", "otherData": dict(about)}
-    path.write_text(json.dumps(told), encoding="utf-8")
+    origin_ns = min([begin_ns, *touching])  # times in a trace must not be negative
+    interval = begin_ns, end_ns, origin_ns
+    events = [*name_events(logs), *span_events(logs, *interval), *frame_arrows(logs, *interval)]
+    trace = {"traceEvents": events, "displayTimeUnit": "ms", "otherData": dict(about)}
+    path.write_text(json.dumps(trace), encoding="utf-8")
     return sum(event["ph"] == "X" for event in events)
 
 
-def names(logs: Mapping[str, NodeLog]) -> list[dict[str, Any]]:
-    """Return the names of nodes and threads, nodes in the order in which frames pass them."""
-    order = [node for node, _ in WAY]
+def name_events(logs: Mapping[str, NodeLog]) -> list[dict[str, Any]]:
+    """Return the names of nodes and threads; nodes are ordered as frames pass them."""
+    order = [node for node, _ in FRAME_PATH]
     events: list[dict[str, Any]] = []
     for node, log in logs.items():
         rank = order.index(node) if node in order else len(order)
@@ -46,8 +58,8 @@ def names(logs: Mapping[str, NodeLog]) -> list[dict[str, Any]]:
     return events
 
 
-def work(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, origin_ns: int) -> list[dict[str, Any]]:
-    """Return the spans that touch a stretch of time, times in microseconds from the origin."""
+def span_events(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, origin_ns: int) -> list[dict[str, Any]]:
+    """Return the spans that overlap an interval, times in microseconds from the origin."""
     return [
         {
             "ph": "X", "name": span.name, "cat": category(span), "pid": log.pid, "tid": rows_of(log)[span.thread],
@@ -59,13 +71,13 @@ def work(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, origin_ns: int
     ]  # fmt: skip
 
 
-def ways(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, origin_ns: int) -> list[dict[str, Any]]:
-    """Return the flow arrows of the frames whose scan lies in a stretch of time, as far as they came in it."""
-    places = [(logs[node], logs[node].first(name)) for node, name in WAY if node in logs]
+def frame_arrows(logs: Mapping[str, NodeLog], begin_ns: int, end_ns: int, origin_ns: int) -> list[dict[str, Any]]:
+    """Return the flow arrows of the frames whose scan lies in an interval, up to the end of the interval."""
+    points = [(logs[node], logs[node].first(name)) for node, name in FRAME_PATH if node in logs]
     events: list[dict[str, Any]] = []
-    for number, (stamp, scan) in enumerate(places[0][1].items()):
+    for number, (stamp, scan) in enumerate(points[0][1].items()):
         if begin_ns <= scan.at_ns < end_ns:
-            passed = [(log, marks[stamp]) for log, marks in places if stamp in marks and marks[stamp].at_ns < end_ns]
+            passed = [(log, marks[stamp]) for log, marks in points if stamp in marks and marks[stamp].at_ns < end_ns]
             count = len(passed) if len(passed) > 1 else 0
             events += [_arrow(*passed[index], number, index, count, origin_ns) for index in range(count)]
     return events
@@ -81,10 +93,10 @@ def _arrow(log: NodeLog, mark: Mark, number: int, index: int, count: int, origin
 
 
 def rows_of(log: NodeLog) -> dict[int, int]:
-    """Return small numbers for a node's threads; Python's own are too long for a trace."""
+    """Return a row number for each thread of a node, the main thread first; Python's ids are too long for a trace."""
     return {thread: row for row, thread in enumerate(sorted(log.threads, key=lambda t: log.threads[t] != "MainThread"))}
 
 
 def category(span: Span) -> str:
-    """Return the kind of work."""
+    """Return ``network`` or ``callback``."""
     return "network" if span.name in NETWORKS else "callback"

@@ -1,4 +1,4 @@
-"""Draws profile.png: the five parts of every frame, one second of the graph, and the memory of its nodes."""
+"""Draws profile.png: latency of every frame by part, work of all threads in one second, memory of the nodes."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from edge_worldmodel.evaluation.bench.perfetto import WAY, rows_of
-from edge_worldmodel.evaluation.bench.span_log import PARTS, Journey, NodeLog, Span
+from edge_worldmodel.evaluation.bench.perfetto import FRAME_PATH, rows_of
+from edge_worldmodel.evaluation.bench.span_log import PARTS, FrameLatency, NodeLog, Span
 from edge_worldmodel.evaluation.live.graph_run import GraphRun
 
 _PARTS_COLOURS = dict(zip(PARTS, ("#8d6e63", "#4fc3f7", "#ef6c00", "#7cb342", "#b0bec5"), strict=True))
 _NETWORK_COLOURS = {"encoder": "#ffb74d", "denoiser": "#ef6c00", "decoder": "#bf360c"}
 _CALLBACK, _ARROW = "#cfd8dc", "#1747d1"
 _NODES = ("sim", "perception", "latent_cache", "rollout_planner", "safety_supervisor")
-_MOST_FRAMES = 200
+_MAX_FRAMES = 200
 
 
 def draw(
-    run: GraphRun, journeys: list[Journey], window_ns: tuple[int, int], report: Mapping[str, Any], target: Path
+    run: GraphRun, latencies: list[FrameLatency], window_ns: tuple[int, int], report: Mapping[str, Any], target: Path
 ) -> None:
     """Draw the picture.
 
     Args:
-        run: what was measured.
-        journeys: its frames.
-        window_ns: begin and end of the stretch that is shown in detail.
+        run: the measured run.
+        latencies: of its frames.
+        window_ns: begin and end of the interval that is shown in detail (CLOCK_MONOTONIC).
         report: as in profile.json.
         target: PNG to write.
     """
     figure = Figure(figsize=(15.0, 11.0), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     frames, timeline, memory = figure.subplots(3, 1, height_ratios=(3.0, 3.6, 2.0))
-    _draw_frames(frames, run, journeys, report)
+    _draw_frames(frames, run, latencies, report)
     _draw_timeline(timeline, run.logs, window_ns)
     _draw_memory(memory, run)
     figure.savefig(target)
 
 
-def _draw_frames(axes: Axes, run: GraphRun, journeys: list[Journey], report: Mapping[str, Any]) -> None:
-    shown = journeys[:_MOST_FRAMES]
-    at_s = np.array([(journey.began_ns - run.began_ns) * 1e-9 for journey in shown])
+def _draw_frames(axes: Axes, run: GraphRun, frames: list[FrameLatency], report: Mapping[str, Any]) -> None:
+    shown = frames[:_MAX_FRAMES]
+    at_s = np.array([(frame.began_ns - run.began_ns) * 1e-9 for frame in shown])
     bottom_ms = np.zeros(len(shown))
-    width_s = 0.8 / run.wish.rate_hz
+    width_s = 0.8 / run.setup.rate_hz
     for part in PARTS:
-        height_ms = np.array([1e3 * journey.parts_s[part] for journey in shown])
+        height_ms = np.array([1e3 * frame.parts_s[part] for frame in shown])
         axes.bar(at_s, height_ms, width_s, bottom=bottom_ms, color=_PARTS_COLOURS[part], label=part)
         bottom_ms += height_ms
     total = report["sensor_to_command_s"]
@@ -73,18 +73,18 @@ def _draw_timeline(axes: Axes, logs: Mapping[str, NodeLog], window_ns: tuple[int
     for node, thread in lanes:
         spans = [s for s in logs[node].spans if s.thread == thread and s.end_ns >= begin_ns and s.begin_ns < end_ns]
         _draw_lane(axes, spans, lane_of[node, thread], begin_ns)
-    _draw_ways(axes, logs, lane_of, window_ns)
+    _draw_frame_paths(axes, logs, lane_of, window_ns)
     axes.set_yticks(list(lane_of.values()), [f"{node}\n{logs[node].threads[thread]}" for node, thread in lanes])
     axes.set(xlim=(0.0, (end_ns - begin_ns) / 1e6), ylim=(-0.6, len(lanes) - 0.4), xlabel="ms")
-    axes.set_title("Who did what when (trace.json shows the same in Perfetto)", loc="left")
+    axes.set_title("Work of each thread (trace.json shows the same in Perfetto)", loc="left")
     handles = [Patch(color=colour, label=name) for name, colour in _NETWORK_COLOURS.items()]
     _legend_beside(
-        axes, [*handles, Patch(color=_CALLBACK, label="other work"), Patch(color=_ARROW, label="a frame's way")]
+        axes, [*handles, Patch(color=_CALLBACK, label="other work"), Patch(color=_ARROW, label="path of a frame")]
     )
 
 
 def _draw_lane(axes: Axes, spans: list[Span], lane: int, begin_ns: int) -> None:
-    """Draw outer spans grey and wide, networks coloured on top of them."""
+    """Draw callbacks grey and wide, networks coloured on top of them."""
     for name in (None, *_NETWORK_COLOURS):
         drawn = [s for s in spans if (s.name == name if name else s.name not in _NETWORK_COLOURS)]
         bars = [((s.begin_ns - begin_ns) / 1e6, max((s.end_ns - s.begin_ns) / 1e6, 0.2)) for s in drawn]
@@ -92,10 +92,10 @@ def _draw_lane(axes: Axes, spans: list[Span], lane: int, begin_ns: int) -> None:
         axes.broken_barh(bars, (lane - height / 2, height), facecolors=colour, zorder=3 if name else 2)
 
 
-def _draw_ways(
+def _draw_frame_paths(
     axes: Axes, logs: Mapping[str, NodeLog], lane_of: Mapping[tuple[str, int], int], window_ns: tuple[int, int]
 ) -> None:
-    places = [(node, logs[node].first(name)) for node, name in WAY]
+    places = [(node, logs[node].first(name)) for node, name in FRAME_PATH]
     for stamp, scan in places[0][1].items():
         if not window_ns[0] <= scan.at_ns < window_ns[1]:
             continue

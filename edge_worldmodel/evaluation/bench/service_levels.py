@@ -1,4 +1,4 @@
-"""Measured figures against wanted ones, and against those of an earlier release."""
+"""Compares measured figures with service levels, and with the report of an earlier release."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import yaml
 from edge_worldmodel.core.errors import ConfigError
 
 Figures = Mapping[str, Mapping[str, float]]
-"""By part (encoder, tick, memory ...) and name (p95_s, peak_mb ...)."""
+"""Values by part (encoder, tick, memory) and name (p95_s, peak_mb)."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One service level and what was measured."""
+class LevelCheck:
+    """One service level with the measured value."""
 
     part: str
     name: str
@@ -26,20 +26,20 @@ class Verdict:
 
     @property
     def kept(self) -> bool:
-        """Tell whether the level is kept; NaN never keeps it."""
+        """Return whether the measured value is at most the limit; NaN is not."""
         return self.measured <= self.limit
 
     def line(self) -> str:
-        """Say it for people."""
+        """Return the check as a line for people."""
         mark = "kept  " if self.kept else "MISSED"
         return f"{mark}  {self.part}.{self.name}: {self.measured:.4g}, at most {self.limit:g}"
 
 
 def read_levels(path: Path) -> dict[str, dict[str, float]]:
-    """Read wanted figures from a YAML file.
+    """Read service levels from a YAML file.
 
     Raises:
-        ConfigError: it cannot be read, or something in it is not a positive number.
+        ConfigError: the file cannot be read, is empty, or a value is not a positive number.
     """
     try:
         data = yaml.safe_load(path.read_text())
@@ -54,37 +54,37 @@ def read_levels(path: Path) -> dict[str, dict[str, float]]:
     return data
 
 
-def judge(figures: Figures, levels: Figures) -> list[Verdict]:
-    """Compare what was measured with what is wanted.
+def judge(figures: Figures, levels: Figures) -> list[LevelCheck]:
+    """Compare measured figures with service levels.
 
     Raises:
-        ConfigError: a level is wanted for something that was not measured; it would never be missed.
+        ConfigError: there is a level for a figure that was not measured, so that it could never be missed.
     """
-    verdicts = []
+    checks = []
     for part, wanted in levels.items():
         for name, limit in wanted.items():
             if name not in figures.get(part, {}):
                 raise ConfigError(f"service level {part}.{name}: not measured; there are {_names(figures)}")
-            verdicts.append(Verdict(part, name, float(limit), float(figures[part][name])))
-    return verdicts
+            checks.append(LevelCheck(part, name, float(limit), float(figures[part][name])))
+    return checks
 
 
 def slower(now: Figures, before: Figures, tolerance: float) -> list[str]:
-    """Name what became worse by more than ``tolerance``, as a share, since an earlier run.
+    """Return a line for each median, memory and load time that grew by more than the share ``tolerance``.
 
-    Only medians and memory are compared: the tails of two runs on a busy machine differ by themselves.
+    Higher percentiles are not compared: on a busy machine they differ from run to run.
     """
-    worse = []
+    lines = []
     for part, names in now.items():
         for name, value in names.items():
             earlier = before.get(part, {}).get(name)
             if name in ("p50_s", "peak_mb", "seconds") and earlier and value > earlier * (1.0 + tolerance):
-                worse.append(f"{part}.{name}: {value:.4g}, {value / earlier:.2f} times the {earlier:.4g} before")
-    return worse
+                lines.append(f"{part}.{name}: {value:.4g}, {value / earlier:.2f} times the {earlier:.4g} before")
+    return lines
 
 
-def same_conditions(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
-    """Name what makes two reports incomparable."""
+def differing_conditions(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """Return a line for each condition in which two reports differ, so that they cannot be compared."""
     keys = ("machine", "backend", "threads", "futures", "denoising_steps", "clock")
     return [
         f"{key}: {before.get(key)!r} before, {now.get(key)!r} now" for key in keys if now.get(key) != before.get(key)

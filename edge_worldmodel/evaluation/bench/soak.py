@@ -27,6 +27,7 @@ from edge_worldmodel.evaluation.live.process_usage import read_usage
 from edge_worldmodel.sim.robots import RobotSpec
 
 _SCENARIO, _TRAINING_SEED = "crowd", 1000
+_SPEED_MPS = 0.3
 _MARKS = (0.1, 0.5, 1.0)
 
 
@@ -46,25 +47,25 @@ class SoakResult:
         return end / middle - 1.0
 
 
-class _InputRecorder(Ours):
-    """Our controller, keeping every input that it is given."""
+class _SlowDriver:
+    """Drives slowly straight ahead and keeps every input that it is given."""
+
+    name, knows_people = "recorder", False
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
-        super().reset(robot, goal, seed, walls)
         self.inputs: list[ControllerInput] = []
 
     def act(self, look: ControllerInput) -> Command:
         self.inputs.append(look)
-        return super().act(look)
+        return Command(_SPEED_MPS, 0.0)
 
 
 def soak(minutes: float, model_dir: str = "") -> SoakResult:
     """Run ``minutes`` of robot time with the model in ``model_dir``; empty: the shipped one."""
     scenario = load_scenario(_SCENARIO, _TRAINING_SEED)
-    settings = {"model_dir": model_dir}
-    recorder = open_ours(scenario.robot, scenario.max_speed_mps, settings, _InputRecorder)
+    recorder = _SlowDriver()
     run_episode(scenario, 0, recorder)
-    controller: Ours = open_ours(scenario.robot, scenario.max_speed_mps, settings)
+    controller: Ours = open_ours(scenario.robot, scenario.max_speed_mps, {"model_dir": model_dir})
     return run_ticks(controller, recorder.inputs, max(round(60.0 * minutes / CONTROL_PERIOD_S), 1))
 
 

@@ -1,4 +1,4 @@
-"""What nodes left in their span records (``nodes/spans.py``), and what became of every frame on its way."""
+"""Reads the span records of nodes (``nodes/ros/spans.py``) and divides the latency of every frame into five parts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import NamedTuple
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.tensors import NETWORKS
+from edge_worldmodel.core.time_units import to_seconds
 
 PARTS = ("load", "preprocess", "compute", "postprocess", "communication")
-"""The five parts that every frame's way from sensor to command is divided into; they add up to it."""
+"""The parts of a frame's latency from sensor to command; they add up to it."""
 CHAIN = ("perception", "rollout_planner", "safety_supervisor")
 
 
 class SpanLogError(EdgeWorldModelError):
-    """A node left no record, or one that cannot be read."""
+    """A span record is missing or damaged."""
 
 
 class Span(NamedTuple):
-    """One block of work; CLOCK_MONOTONIC."""
+    """One piece of work of a thread; CLOCK_MONOTONIC."""
 
     name: str
     thread: int
@@ -32,7 +33,7 @@ class Span(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The frame with this stamp was here at this moment."""
+    """The moment (CLOCK_MONOTONIC) at which the frame with this stamp passed a named point."""
 
     name: str
     thread: int
@@ -42,7 +43,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class NodeLog:
-    """What one node left; spans in the order in which they began."""
+    """The record of one node; spans are sorted by their begin, marks by their time."""
 
     node: str
     pid: int
@@ -64,14 +65,14 @@ class NodeLog:
         return found
 
     def within(self, begin_ns: int, end_ns: int) -> list[Span]:
-        """Return the spans that begin within a time."""
+        """Return the spans that begin between two moments."""
         low, high = bisect.bisect_left(self._begins, begin_ns), bisect.bisect_right(self._begins, end_ns)
         return list(self.spans[low:high])
 
-    def around(self, mark: Mark) -> Span | None:
-        """Return the outermost span of the mark's thread that the mark lies in."""
+    def enclosing_span(self, mark: Mark) -> Span | None:
+        """Return the outermost span of the mark's thread that contains the mark."""
         position = bisect.bisect_right(self._begins, mark.at_ns)
-        # Spans of one thread are nested or apart; a second is longer than any of them that matters here.
+        # Spans of one thread are nested or disjoint, and those with marks last less than a second.
         for span in self.within(mark.at_ns - 1_000_000_000, self._begins[position - 1] if position else 0):
             if span.thread == mark.thread and span.end_ns >= mark.at_ns:
                 return span
@@ -79,8 +80,17 @@ class NodeLog:
 
 
 @dataclass(frozen=True)
-class Journey:
-    """One frame from its scan to the first command of its plan, in seconds; the parts add up to ``total_s``."""
+class FrameLatency:
+    """Latency of one frame from its scan to the first command of its plan.
+
+    Attributes:
+        stamp_ns: of the scan.
+        began_ns: when the scan was published (CLOCK_MONOTONIC).
+        total_s: from there to the command.
+        parts_s: by the names in ``PARTS``; they add up to ``total_s``.
+        imagined: whether the plan is a new one, not the last one used again.
+        denoising_calls: of the denoiser.
+    """
 
     stamp_ns: int
     began_ns: int
@@ -94,28 +104,30 @@ def read_log(path: Path) -> NodeLog:
     """Read one node's record.
 
     Raises:
-        SpanLogError: it is not there or damaged.
+        SpanLogError: the record is missing or damaged.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        spans = sorted((Span(*item) for item in told["spans"]), key=lambda span: (span.begin_ns, -span.end_ns))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        spans = sorted((Span(*item) for item in record["spans"]), key=lambda span: (span.begin_ns, -span.end_ns))
         return NodeLog(
-            told["node"],
-            told["pid"],
-            told["process_began_ns"],
-            {int(number): name for number, name in told["threads"].items()},
+            record["node"],
+            record["pid"],
+            record["process_began_ns"],
+            {int(number): name for number, name in record["threads"].items()},
             tuple(spans),
-            tuple(sorted((Mark(*item) for item in told["marks"]), key=lambda mark: mark.at_ns)),
+            tuple(sorted((Mark(*item) for item in record["marks"]), key=lambda mark: mark.at_ns)),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpanLogError(f"no usable span record {path}: {error}; was the node killed? See graph.log") from error
+        raise SpanLogError(
+            f"no usable span record {path}: {error}; if the node was killed, graph.log tells why"
+        ) from error
 
 
 def read_logs(folder: Path, needed: Sequence[str] = ("sim", *CHAIN)) -> dict[str, NodeLog]:
-    """Return all records in a folder by node.
+    """Return the records in a folder by node.
 
     Raises:
-        SpanLogError: one is damaged, or that of a node that is needed is missing; by default those that a frame passes.
+        SpanLogError: a record is damaged, or missing for a needed node (default: the nodes that a frame passes).
     """
     logs = {log.node: log for log in map(read_log, sorted(folder.glob("*.spans.json")))}
     missing = set(needed) - set(logs)
@@ -124,55 +136,58 @@ def read_logs(folder: Path, needed: Sequence[str] = ("sim", *CHAIN)) -> dict[str
     return logs
 
 
-def journeys(logs: Mapping[str, NodeLog], since_ns: int = 0) -> list[Journey]:
-    """Return the frames that came through from scan to command, in order."""
+def frame_latencies(logs: Mapping[str, NodeLog], since_ns: int = 0) -> list[FrameLatency]:
+    """Return the latencies of all frames that led to a command, in the order of their stamps."""
     scans, latents = logs["sim"].first("scan"), logs["perception"].first("latent")
     frames, plans = (logs["rollout_planner"].first(name) for name in ("frame", "plan"))
-    taken = logs["safety_supervisor"].first("plan")
+    received = logs["safety_supervisor"].first("plan")
     commands = [mark for mark in logs["safety_supervisor"].marks if mark.name == "command"]
-    whole = sorted(set(scans) & set(latents) & set(frames) & set(plans) & set(taken))
+    complete = sorted(set(scans) & set(latents) & set(frames) & set(plans) & set(received))
     found = (
-        _journey(logs, [marks[stamp] for marks in (scans, latents, frames, plans, taken)], commands)
-        for stamp in whole
+        _frame_latency(logs, [marks[stamp] for marks in (scans, latents, frames, plans, received)], commands)
+        for stamp in complete
         if scans[stamp].at_ns >= since_ns
     )
-    return [journey for journey in found if journey is not None]
+    return [frame for frame in found if frame is not None]
 
 
-def _journey(logs: Mapping[str, NodeLog], marks: list[Mark], commands: list[Mark]) -> Journey | None:
-    """Divide one frame's way; None where its end was not recorded."""
-    scan, latent, frame, plan, taken = marks
+def _frame_latency(logs: Mapping[str, NodeLog], marks: list[Mark], commands: list[Mark]) -> FrameLatency | None:
+    """Divide one frame's latency into its parts; None where its end was not recorded."""
+    scan, latent, frame, plan, received = marks
     perception, planner, supervisor = (logs[name] for name in CHAIN)
-    following = bisect.bisect_left(commands, taken.at_ns, key=lambda mark: mark.at_ns)
-    if following == len(commands):
+    next_command = bisect.bisect_left(commands, received.at_ns, key=lambda mark: mark.at_ns)
+    if next_command == len(commands):
         return None
-    # The plan may have been taken between two ticks; the tick that commands is the one that worked on it.
-    command = commands[following]
-    looked, thought, ticked = perception.around(latent), planner.around(plan), supervisor.around(command)
-    if looked is None or thought is None or ticked is None:
+    # A plan may arrive between two ticks of the supervisor; the next tick uses it.
+    command = commands[next_command]
+    observing, planning = perception.enclosing_span(latent), planner.enclosing_span(plan)
+    supervising = supervisor.enclosing_span(command)
+    if observing is None or planning is None or supervising is None:
         return None
-    commanded_ns, took_ns = command.at_ns, max(ticked.begin_ns, plan.at_ns)
-    encoded = networks_in(perception, looked, latent.at_ns)
-    imagined = networks_in(planner, thought, plan.at_ns)
-    proposed_ns = imagined[0].begin_ns if imagined else plan.at_ns
+    supervised_ns = max(supervising.begin_ns, plan.at_ns)
+    encoding = networks_in(perception, observing, latent.at_ns)
+    imagining = networks_in(planner, planning, plan.at_ns)
+    proposed_ns = imagining[0].begin_ns if imagining else plan.at_ns
     parts_ns = {
-        "load": thought.begin_ns - frame.at_ns,
-        "preprocess": latent.at_ns - looked.begin_ns - lasting_ns(encoded) + proposed_ns - thought.begin_ns,
-        "compute": lasting_ns(encoded) + lasting_ns(imagined),
-        "postprocess": plan.at_ns - proposed_ns - lasting_ns(imagined) + commanded_ns - took_ns,
-        "communication": (looked.begin_ns - scan.at_ns) + (frame.at_ns - latent.at_ns) + (took_ns - plan.at_ns),
+        "load": planning.begin_ns - frame.at_ns,
+        "preprocess": latent.at_ns - observing.begin_ns - total_ns(encoding) + proposed_ns - planning.begin_ns,
+        "compute": total_ns(encoding) + total_ns(imagining),
+        "postprocess": plan.at_ns - proposed_ns - total_ns(imagining) + command.at_ns - supervised_ns,
+        "communication": (observing.begin_ns - scan.at_ns)
+        + (frame.at_ns - latent.at_ns)
+        + (supervised_ns - plan.at_ns),
     }
-    parts_s = {part: parts_ns[part] * 1e-9 for part in PARTS}
-    calls = sum(span.name == "denoiser" for span in imagined)
-    total_s = (commanded_ns - scan.at_ns) * 1e-9
-    return Journey(scan.stamp_ns, scan.at_ns, total_s, parts_s, bool(imagined), calls)
+    parts_s = {part: to_seconds(parts_ns[part]) for part in PARTS}
+    calls = sum(span.name == "denoiser" for span in imagining)
+    total_s = to_seconds(command.at_ns - scan.at_ns)
+    return FrameLatency(scan.stamp_ns, scan.at_ns, total_s, parts_s, bool(imagining), calls)
 
 
 def networks_in(log: NodeLog, outer: Span, until_ns: int) -> list[Span]:
-    """Return the network calls inside a span, up to a moment."""
+    """Return the network calls inside a span that begin before a moment."""
     return [s for s in log.within(outer.begin_ns, until_ns) if s.thread == outer.thread and s.name in NETWORKS]
 
 
-def lasting_ns(spans: Iterable[Span]) -> int:
-    """Return how long spans last together."""
+def total_ns(spans: Iterable[Span]) -> int:
+    """Return the sum of the durations of spans."""
     return sum(span.end_ns - span.begin_ns for span in spans)

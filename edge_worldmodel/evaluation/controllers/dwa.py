@@ -85,6 +85,7 @@ class Dwa(LocalPlanner):
         reach = limits.yaw_acceleration_radps2 * cfg.window_s
         left, right = min(limits.yaw_rate_radps, w + reach), max(-limits.yaw_rate_radps, w - reach)
         speeds = np.linspace(min(low, limits.forward_mps), high, cfg.speeds)
+        # Driving straight, or the reachable yaw rate nearest to it, is always a candidate.
         turns = np.append(np.linspace(right, left, cfg.turns), np.clip(0.0, right, left))
         return speeds, turns
 

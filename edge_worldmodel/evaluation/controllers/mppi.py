@@ -101,9 +101,11 @@ class Mppi(LocalPlanner):
         changes = limits.acceleration_mps2, limits.deceleration_mps2, limits.yaw_acceleration_radps2
         speeds = reachable(controls, state.inputs.twist[[0, 2]], (np.array(changes) * dt).tolist())
         if limits.turn_radius_m:
+            # A car turns no tighter than its smallest turning radius.
             most = np.abs(speeds[0]) / np.float32(limits.turn_radius_m)
             speeds[1] = np.clip(speeds[1], -most, most)
         yaw = np.cumsum(speeds[1], axis=0) * dt + start[2]
+        # Positions use the yaw at the beginning of each step.
         before = np.concatenate([np.full_like(yaw[:1], start[2]), yaw[:-1]])
         way = speeds[0] * dt
         x = np.cumsum(way * np.cos(before), axis=0) + start[0]
@@ -114,8 +116,10 @@ class Mppi(LocalPlanner):
         """Set the control sequence to the weighted mean of the drawn ones, smoothed and within the limits."""
         cfg = self.config
         spread = np.array([cfg.speed_std_mps, cfg.turn_std_radps], np.float32)[:, None]
+        # The control cost of MPPI: noise in the direction of the present controls costs.
         pull = (self._controls / spread**2).reshape(-1)
         total = costs + cfg.gamma * (pull @ self._noise.reshape(len(pull), -1))
+        # Subtracting the minimum keeps the exponential within range.
         weights = np.exp(-(total - total.min()) / cfg.temperature)
         mean = controls @ (weights / weights.sum()).astype(np.float32)
         padded = np.concatenate([self._history, mean, mean[:, -1:].repeat(_HALF, 1)], axis=1)

@@ -106,6 +106,7 @@ def cost(rollouts: Rollouts, data: CriticData, config: MppiConfig) -> tuple[Tens
     inflated = (_INSCRIBED - 1.0) * np.exp(-config.cost_scaling * (centre_m - footprint.inscribed_m))
     points = np.where(centre_m < config.inflation_m, inflated, 0.0)
     if data.to_goal_m < _COST_NEAR_M:
+        # Near the goal, inflation would keep the robot from a goal beside a wall.
         points[:] = 0.0
     points = np.where(centre_m < footprint.inscribed_m, config.critical_cost, points)
     total = np.where(collides, config.collision_cost, points.sum(axis=0))

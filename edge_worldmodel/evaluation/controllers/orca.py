@@ -82,6 +82,7 @@ class Orca:
         for outline in walls:
             self._simulator.add_obstacle([(float(x), float(y)) for x, y in outline])
         self._simulator.process_obstacles()
+        # Agent 0 is the robot, agent i + 1 is person i.
         self._simulator.add_agent((0.0, 0.0))
 
     def act(self, inputs: ControllerInput) -> Command:

@@ -1,4 +1,4 @@
-"""The graph of the fault campaign: runs it, hears what it does, keeps the robot driving and breaks it."""
+"""The live graph of the fault campaign: its messages, the goals that keep the robot driving, and ways to break it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from edge_worldmodel.evaluation.live.live_graph import LiveGraph, LiveGraphError
 
 GOALS = ((3.2, 0.0), (3.2, 6.4), (-3.2, 6.4), (-3.2, 0.0))
-"""Corners of the way round worlds/fault_course.yaml, in metres in the odom frame."""
+"""Corners of the course in worlds/fault_course.yaml, (x, y) in metres in odom, driven in turn."""
 _NEXT_GOAL_M = 1.5
 _REPEAT_GOAL_S = 1.0
 _POLL_S = 0.03
@@ -30,37 +30,41 @@ _DRIVING_MPS = 0.15
 _FORGET_NS = 5_000_000_000
 
 
-class Command(NamedTuple):
-    """One message on cmd_vel: when it was heard (steady clock), when published (system clock), and whether to move."""
+class ObservedCommand(NamedTuple):
+    """One message on cmd_vel: received (steady clock), published (system clock), and whether it is not zero."""
 
     at_ns: int
     published_ns: int
-    moves: bool
+    is_moving: bool
 
 
 class FaultGraph:
     """The live graph with a fault relay in it.
 
     Attributes:
-        commands, verdicts, speeds: what was heard in the last seconds; ``speeds`` are of the odometry.
-        contacts: number of contacts so far.
-        routes: times of each route of the relay.
+        commands: of the last 5 s.
+        verdicts: the last 100, as (received_ns, state, reason).
+        speeds: odometry of the last 5 s, as (received_ns, m/s).
+        contacts: number so far.
+        routes: times of each topic that passes the relay, by topic.
+        now_ns: steady clock of the relay at the last poll.
+        on_commands: called with the new commands of each poll.
     """
 
     def __init__(self, arguments: Mapping[str, str], folder: Path, verbose: bool = False) -> None:
         self._control = Path(tempfile.mkdtemp(prefix="faults")) / "control"
         arguments = {**arguments, "control": str(self._control), "record": ""}
         self.graph = LiveGraph("faults.launch.py", arguments, folder, verbose=verbose)
-        self.commands: list[Command] = []
+        self.commands: list[ObservedCommand] = []
         self.verdicts: list[tuple[int, int, str]] = []
         self.speeds: list[tuple[int, float]] = []
         self.contacts = 0
         self.routes: dict[str, dict[str, int]] = {}
         self.now_ns = 0
-        self.heard: Callable[[list[Command]], None] = lambda commands: None
+        self.on_commands: Callable[[list[ObservedCommand]], None] = lambda commands: None
         self._goal = 0
         self._goal_sent_s = 0.0
-        self._wire: io.BufferedRWPair | None = None
+        self._relay: io.BufferedRWPair | None = None
 
     def __enter__(self) -> FaultGraph:
         """Start everything and connect to the relay."""
@@ -70,7 +74,7 @@ class FaultGraph:
         while time.monotonic() < deadline_s and self.graph.running():
             with contextlib.suppress(OSError):
                 connection.connect(str(self._control))
-                self._wire = connection.makefile("rwb")
+                self._relay = connection.makefile("rwb")
                 return self
             time.sleep(0.1)
         self.graph.end()
@@ -82,37 +86,37 @@ class FaultGraph:
         self._control.unlink(missing_ok=True)
         self._control.parent.rmdir()
 
-    def ask(self, what: str, **request: Any) -> dict[str, Any]:
+    def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
         """Send one request to the relay and return its answer.
 
         Raises:
             LiveGraphError: the relay is gone.
         """
-        assert self._wire is not None
+        assert self._relay is not None
         try:
-            self._wire.write(json.dumps({"do": what, **request}).encode() + b"\n")
-            self._wire.flush()
-            line = self._wire.readline()
+            self._relay.write(json.dumps({"do": request, **arguments}).encode() + b"\n")
+            self._relay.flush()
+            line = self._relay.readline()
         except OSError:
             line = b""
         if not line:
-            raise LiveGraphError(f"the fault relay has ended; see {self.graph.folder / 'graph.log'}")
+            raise LiveGraphError(f"the fault relay ended; see {self.graph.folder / 'graph.log'}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def poll(self) -> None:
-        """Hear what happened since the last time and give the robot a goal."""
-        seen = self.ask("observe")
-        self.now_ns = seen["at_ns"]
-        new = [Command(*command) for command in seen["commands"]]
-        self.heard(new)
+        """Fetch everything since the last poll and send the next goal where the robot needs one."""
+        report = self.ask("observe")
+        self.now_ns = report["at_ns"]
+        new = [ObservedCommand(*command) for command in report["commands"]]
+        self.on_commands(new)
         self.commands += new
-        self.verdicts += [tuple(verdict) for verdict in seen["verdicts"]]
-        self.speeds.append((self.now_ns, seen["speed_mps"]))
-        self.contacts, self.routes = seen["contacts"], seen["routes"]
+        self.verdicts += [tuple(verdict) for verdict in report["verdicts"]]
+        self.speeds.append((self.now_ns, report["speed_mps"]))
+        self.contacts, self.routes = report["contacts"], report["routes"]
         self._forget()
-        if seen["pose"] is not None:
-            self._steer(seen["pose"])
+        if report["pose"] is not None:
+            self._steer(report["pose"])
 
     def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Poll until a condition holds; return whether it did in time."""
@@ -125,13 +129,13 @@ class FaultGraph:
                 return False
             time.sleep(_POLL_S)
 
-    def drives(self, for_s: float = 0.25) -> bool:
-        """Tell whether the robot moves, and nothing but movement was commanded for a while up to now."""
+    def is_driving(self, for_s: float = 0.25) -> bool:
+        """Return whether the robot moves and every command of the last ``for_s`` seconds was to move."""
         if abs(self.speeds[-1][1]) < _DRIVING_MPS:
             return False
         since_ns = self.now_ns - round(for_s * 1e9)
         recent = [command for command in self.commands if command.at_ns >= since_ns]
-        return len(recent) > 25 * for_s and all(command.moves for command in recent)
+        return len(recent) > 25 * for_s and all(command.is_moving for command in recent)
 
     def _forget(self) -> None:
         keep_ns = self.now_ns - _FORGET_NS
@@ -144,14 +148,14 @@ class FaultGraph:
         arrived = math.dist(goal, pose[:2]) < _NEXT_GOAL_M
         if arrived:
             self._goal = (self._goal + 1) % len(GOALS)
-        if arrived or time.monotonic() - self._goal_sent_s > _REPEAT_GOAL_S:  # a planner may have been restarted
+        if arrived or time.monotonic() - self._goal_sent_s > _REPEAT_GOAL_S:  # also in case the planner was restarted
             self._goal_sent_s = time.monotonic()
             self.ask("goal", pose=[*GOALS[self._goal], 0.0], frame="odom")
 
 
 @contextlib.contextmanager
 def paused(pid: int) -> Any:
-    """Freeze a process."""
+    """Stop a process with SIGSTOP, and let it go on afterwards."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -161,7 +165,7 @@ def paused(pid: int) -> Any:
 
 
 @contextlib.contextmanager
-def loaded_cores() -> Any:
+def all_cores_busy() -> Any:
     """Keep every core busy."""
     command = [sys.executable, "-c", "while True: pass"]
     busy = [subprocess.Popen(command) for _ in range(os.cpu_count() or 1)]
@@ -175,7 +179,7 @@ def loaded_cores() -> Any:
 
 @contextlib.contextmanager
 def disk_full(pids: list[int]) -> Any:
-    """Let every write of some processes to a file fail, as on a full disk; needs no privileges."""
+    """Make every write of these processes to a file fail, as on a full disk; needs no privileges."""
     before = {}
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

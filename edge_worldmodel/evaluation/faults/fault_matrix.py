@@ -1,4 +1,4 @@
-"""The fault matrix: what is broken, where, and what the robot has to do about it."""
+"""The fault matrix: every fault, where it is injected, and the reaction that is required."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ SCAN, ODOM, CLOCK = "scan", "odom", "clock"
 PLAN, LATENT, WARM_START = "planner/plan", "perception/latent", "latent_cache/warm_start"
 STOP_LIMIT_S = 0.25
 PLAN_VALIDITY_S = 0.6
-"""A plan is followed for so long after its stamp, if the planner lives and stands by it."""
+"""A plan may be followed for this long after its stamp while its planner is alive and repeats it."""
 
 
-class Expected(Enum):
-    """What a fault has to lead to."""
+class ExpectedEffect(Enum):
+    """The required reaction to a fault."""
 
     STOP = "stop"
     GO_ON = "go on"
     EITHER = "either"
     BASE_STOPS = "base stops"
-    """The watchdog itself is gone: no command any more, and the drive base stops on silence."""
+    """The watchdog itself is gone: no more commands come, and the drive base stops by its own timeout."""
 
 
-class Begin(Enum):
-    """When the effect of a fault begins."""
+class EffectStart(Enum):
+    """The event from which the time to the stop is counted."""
 
     LAST_GOOD = "last good message"
     FIRST_BAD = "first spoiled message"
@@ -37,28 +37,28 @@ class Begin(Enum):
 
 
 @dataclass(frozen=True)
-class Case:
-    """One way to break the graph.
+class FaultCase:
+    """One fault at one place.
 
     Args:
         fault: its name in the report.
-        where: topic or node, and which variant.
+        where: topic or node, and the variant.
         target: topic or node.
-        how: a spoiler of the relay, or one of "kill", "pause", "load", "fill disk".
-        expected: what it has to lead to.
-        begin: when its effect begins.
-        limit_s: longest time from then to the stop.
-        lasts_s: how long it lasts where no stop ends it.
-        every: only in every so many-th round.
-        settings: for the spoiler.
+        how: a spoiler of the relay (nodes/faults/spoilers.py), or "kill", "pause", "load", "fill disk".
+        expected: required reaction.
+        begin: event from which the stop is timed.
+        limit_s: longest allowed time from there to the stop.
+        lasts_s: how long it is kept up; where a stop is required, at least.
+        every: injected in every n-th round only.
+        settings: arguments of the spoiler.
     """
 
     fault: str
     where: str
     target: str
     how: str
-    expected: Expected = Expected.STOP
-    begin: Begin = Begin.LAST_GOOD
+    expected: ExpectedEffect = ExpectedEffect.STOP
+    begin: EffectStart = EffectStart.LAST_GOOD
     limit_s: float = STOP_LIMIT_S
     lasts_s: float = 0.35
     every: int = 1
@@ -70,30 +70,30 @@ class Case:
         return f"{self.fault}:{self.where}"
 
 
-def _spoil(fault: str, topics: Iterable[str], how: str, variant: str = "", **more: Any) -> list[Case]:
-    return [Case(fault, f"{topic} {variant}".strip(), topic, how, **more) for topic in topics]
+def _spoil(fault: str, topics: Iterable[str], how: str, variant: str = "", **more: Any) -> list[FaultCase]:
+    return [FaultCase(fault, f"{topic} {variant}".strip(), topic, how, **more) for topic in topics]
 
 
-def _signal(fault: str, nodes: Iterable[str], how: str, **more: Any) -> list[Case]:
-    return [Case(fault, node, node, how, begin=Begin.ACTION, **more) for node in nodes]
+def _signal(fault: str, nodes: Iterable[str], how: str, **more: Any) -> list[FaultCase]:
+    return [FaultCase(fault, node, node, how, begin=EffectStart.ACTION, **more) for node in nodes]
 
 
-def _content() -> list[Case]:
-    """Messages that come, but are wrong."""
-    bad, on = Begin.FIRST_BAD, Expected.GO_ON
+def _content() -> list[FaultCase]:
+    """Messages that arrive with wrong content."""
+    bad, goes_on = EffectStart.FIRST_BAD, ExpectedEffect.GO_ON
     return [
         *_spoil("reorder", (SCAN, ODOM), "reorder", begin=bad),
-        # of these only the newest is kept by the listener, so it may never see that the order was wrong
-        *_spoil("reorder", (CLOCK, PLAN, LATENT), "reorder", expected=Expected.EITHER),
-        *_spoil("reorder", (WARM_START,), "reorder", expected=on),
+        # Subscribers of these keep the newest message only, so the wrong order may stay unnoticed.
+        *_spoil("reorder", (CLOCK, PLAN, LATENT), "reorder", expected=ExpectedEffect.EITHER),
+        *_spoil("reorder", (WARM_START,), "reorder", expected=goes_on),
         *_spoil("corrupt", (SCAN, ODOM, PLAN, LATENT), "corrupt", settings={"seed": 1}),
-        *_spoil("corrupt", (WARM_START,), "corrupt", expected=on, settings={"seed": 1}),
+        *_spoil("corrupt", (WARM_START,), "corrupt", expected=goes_on, settings={"seed": 1}),
         *_spoil("nan", (SCAN, ODOM, PLAN), "nan", begin=bad),
         *_spoil("nan", (LATENT,), "nan"),
-        *_spoil("nan", (WARM_START,), "nan", expected=on),
+        *_spoil("nan", (WARM_START,), "nan", expected=goes_on),
         *_spoil("wrong_frame", (SCAN, ODOM, PLAN), "wrong_frame", begin=bad),
         *_spoil("wrong_frame", (LATENT,), "wrong_frame"),
-        *_spoil("wrong_frame", (WARM_START,), "wrong_frame", expected=on),
+        *_spoil("wrong_frame", (WARM_START,), "wrong_frame", expected=goes_on),
         *_spoil("frozen_sensor", (SCAN, ODOM), "freeze"),
         *_spoil("frozen_sensor", (SCAN, ODOM), "freeze", "with new stamps", settings={"restamp": True}),
         *_spoil("frozen_planner", (PLAN,), "freeze", limit_s=PLAN_VALIDITY_S + 0.1),
@@ -102,58 +102,58 @@ def _content() -> list[Case]:
     ]
 
 
-def _timing() -> list[Case]:
-    """Messages that are good, but lost, late or doubled."""
-    on = Expected.GO_ON
+def _timing() -> list[FaultCase]:
+    """Good messages that are lost, late or doubled."""
+    goes_on = ExpectedEffect.GO_ON
     return [
         *_spoil("drop", (SCAN, ODOM, CLOCK, PLAN, LATENT), "drop"),
-        *_spoil("drop", (ODOM, PLAN), "drop", "one in four", expected=on, settings={"every": 4}),
-        *_spoil("drop", (WARM_START,), "drop", expected=on),
+        *_spoil("drop", (ODOM, PLAN), "drop", "one in four", expected=goes_on, settings={"every": 4}),
+        *_spoil("drop", (WARM_START,), "drop", expected=goes_on),
         *_spoil("delay", (SCAN, ODOM, CLOCK, PLAN, LATENT), "delay", "0.7 s", lasts_s=0.9, settings={"delay_s": 0.7}),
-        *_spoil("delay", (SCAN, ODOM, PLAN), "delay", "0.02 s", expected=on, settings={"delay_s": 0.02}),
-        *_spoil("delay", (WARM_START,), "delay", "0.7 s", expected=on, settings={"delay_s": 0.7}),
-        *_spoil("duplicate", (SCAN, ODOM, CLOCK, PLAN, LATENT, WARM_START), "duplicate", expected=on),
+        *_spoil("delay", (SCAN, ODOM, PLAN), "delay", "0.02 s", expected=goes_on, settings={"delay_s": 0.02}),
+        *_spoil("delay", (WARM_START,), "delay", "0.7 s", expected=goes_on, settings={"delay_s": 0.7}),
+        *_spoil("duplicate", (SCAN, ODOM, CLOCK, PLAN, LATENT, WARM_START), "duplicate", expected=goes_on),
     ]
 
 
-def _processes() -> list[Case]:
-    """Processes and the machine under them."""
-    on, gone = Expected.GO_ON, Expected.BASE_STOPS
+def _processes() -> list[FaultCase]:
+    """Processes that die or hang, and a machine that is overloaded or full."""
+    goes_on, base_stops = ExpectedEffect.GO_ON, ExpectedEffect.BASE_STOPS
     return [
         *_signal("sigkill", ("perception", "rollout_planner"), "kill", every=3),
-        *_signal("sigkill", ("latent_cache",), "kill", every=3, expected=on),
+        *_signal("sigkill", ("latent_cache",), "kill", every=3, expected=goes_on),
         *_signal("sigkill", ("safety_supervisor",), "kill", every=3),
-        *_signal("sigkill", ("watchdog",), "kill", every=3, expected=gone, limit_s=1.5),
+        *_signal("sigkill", ("watchdog",), "kill", every=3, expected=base_stops, limit_s=1.5),
         *_signal("sigstop", ("perception", "rollout_planner"), "pause"),
-        *_signal("sigstop", ("latent_cache",), "pause", expected=on),
+        *_signal("sigstop", ("latent_cache",), "pause", expected=goes_on),
         *_signal("sigstop", ("safety_supervisor",), "pause", every=3),
-        *_signal("sigstop", ("watchdog",), "pause", every=3, expected=gone, limit_s=1.5),
+        *_signal("sigstop", ("watchdog",), "pause", every=3, expected=base_stops, limit_s=1.5),
         *_signal("simulation_pause", ("sim",), "pause"),
-        *_signal("cpu_load", ("all cores",), "load", every=3, expected=on, lasts_s=3.0),
-        *_signal("disk_full", ("all nodes",), "fill disk", expected=on, lasts_s=1.0),
+        *_signal("cpu_load", ("all cores",), "load", every=3, expected=goes_on, lasts_s=3.0),
+        *_signal("disk_full", ("all nodes",), "fill disk", expected=goes_on, lasts_s=1.0),
     ]
 
 
-MATRIX: tuple[Case, ...] = (*_timing(), *_content(), *_processes())
+MATRIX: tuple[FaultCase, ...] = (*_timing(), *_content(), *_processes())
 FAULTS: tuple[str, ...] = tuple(dict.fromkeys(case.fault for case in MATRIX))
 
 
-def chosen(names: Sequence[str]) -> list[Case]:
-    """Return the cases of faults ("drop") or single ones ("drop:scan"); all of them for no name.
+def select_cases(names: Sequence[str]) -> list[FaultCase]:
+    """Return the cases of faults ("drop") or single cases ("drop:scan"); all of them without names.
 
     Raises:
-        ConfigError: there is none of a name.
+        ConfigError: a name is neither a fault nor a case.
     """
     for name in names:
         if not any(name in (case.fault, case.name) for case in MATRIX):
-            raise ConfigError(f"fault '{name}': there is none; faults: {', '.join(FAULTS)}; one case: drop:scan")
+            raise ConfigError(f"there is no fault '{name}'; faults: {', '.join(FAULTS)}; a single case: drop:scan")
     return [case for case in MATRIX if not names or case.fault in names or case.name in names]
 
 
-def rounds(cases: Sequence[Case], rng: np.random.Generator) -> Iterator[Case]:
-    """Yield the cases round after round without end, each round in another order."""
-    number = 0
+def shuffled_rounds(cases: Sequence[FaultCase], rng: np.random.Generator) -> Iterator[FaultCase]:
+    """Yield all cases round after round without end, each round in a new random order."""
+    round_number = 0
     while True:
-        this_round = [case for case in cases if number % case.every == 0]
+        this_round = [case for case in cases if round_number % case.every == 0]
         yield from (this_round[i] for i in rng.permutation(len(this_round)))
-        number += 1
+        round_number += 1

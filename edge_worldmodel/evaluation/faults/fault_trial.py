@@ -1,4 +1,4 @@
-"""Injects one fault into the running graph and records what happens until the robot drives again."""
+"""Injects one fault into the running graph and records everything until the robot drives again."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import signal
 import time
 from collections.abc import Iterator
 
-from edge_worldmodel.evaluation.faults.fault_graph import FaultGraph, disk_full, loaded_cores, paused
-from edge_worldmodel.evaluation.faults.fault_matrix import Case, Expected
-from edge_worldmodel.evaluation.faults.fault_outcome import Heard, Outcome, judge
+from edge_worldmodel.evaluation.faults.fault_graph import FaultGraph, all_cores_busy, disk_full, paused
+from edge_worldmodel.evaluation.faults.fault_matrix import ExpectedEffect, FaultCase
+from edge_worldmodel.evaluation.faults.fault_result import InjectionResult, Observations, judge
 
 _HOLD_S = 0.15
-"""A stop counts when it has held so long."""
+"""A stop counts once it has lasted this long."""
 _OVERTIME_S = 0.5
-_FROZEN_S = 1.2
-"""How long a frozen supervisor is watched; long enough for the drive base to notice and brake."""
+_PAUSED_S = 1.2
+"""How long a paused supervisor is watched; long enough for the drive base to notice and brake."""
 _KILLED_S = 0.8
-"""A killed node is not back before this: launch waits a second."""
+"""A killed node is not back earlier: launch waits a second before it starts it again."""
 _DRIVE_AGAIN_S = 20.0
 
 
-def inject(case: Case, graph: FaultGraph) -> tuple[Outcome, Heard]:
-    """Break the graph, wait for the effect, mend it, and wait until the robot drives again, if it ever does."""
+def inject(case: FaultCase, graph: FaultGraph) -> tuple[InjectionResult, Observations]:
+    """Inject a fault, wait for its effect, end it, and wait until the robot drives again or a time limit is over."""
     contacts = graph.contacts
     action_ns = time.monotonic_ns()
-    with _broken(case, graph):
+    with _fault_active(case, graph):
         graph.poll()
         route = graph.routes.get(case.target, {})
         last_good_ns = route.get("last_good_ns", action_ns)
         _watch(case, graph, action_ns)
         first_bad_ns = graph.routes.get(case.target, {}).get("first_bad_ns", 0)
         ended_ns = time.monotonic_ns()
-    drove = graph.wait(lambda: graph.now_ns > ended_ns + 100_000_000 and graph.drives(), _DRIVE_AGAIN_S)
+    drives_again = graph.wait(lambda: graph.now_ns > ended_ns + 100_000_000 and graph.is_driving(), _DRIVE_AGAIN_S)
     good_again_ns = graph.routes.get(case.target, {}).get("first_good_ns", 0)
-    heard = Heard(
+    observed = Observations(
         action_ns,
         ended_ns,
         last_good_ns,
@@ -45,20 +45,20 @@ def inject(case: Case, graph: FaultGraph) -> tuple[Outcome, Heard]:
         tuple(graph.verdicts),
         tuple(graph.speeds),
         graph.contacts - contacts,
-        drove,
+        drives_again,
     )
-    return judge(case, heard), heard
+    return judge(case, observed), observed
 
 
-def _watch(case: Case, graph: FaultGraph, action_ns: int) -> None:
-    """Return when the effect is clear or overdue."""
-    if case.how == "kill" and case.expected is not Expected.GO_ON:
+def _watch(case: FaultCase, graph: FaultGraph, action_ns: int) -> None:
+    """Wait until the effect is clear or overdue."""
+    if case.how == "kill" and case.expected is not ExpectedEffect.GO_ON:
         _wait_until(graph, action_ns, _KILLED_S)
-    elif case.expected is Expected.BASE_STOPS:
-        _wait_until(graph, action_ns, _FROZEN_S)
-    elif case.expected is Expected.STOP:
+    elif case.expected is ExpectedEffect.BASE_STOPS:
+        _wait_until(graph, action_ns, _PAUSED_S)
+    elif case.expected is ExpectedEffect.STOP:
         _wait_until(graph, action_ns, case.lasts_s)
-        graph.wait(lambda: _stands(graph), case.limit_s + _OVERTIME_S - case.lasts_s)
+        graph.wait(lambda: _is_stopped(graph), case.limit_s + _OVERTIME_S - case.lasts_s)
     else:
         _wait_until(graph, action_ns, case.lasts_s)
 
@@ -67,14 +67,14 @@ def _wait_until(graph: FaultGraph, action_ns: int, after_s: float) -> None:
     graph.wait(lambda: graph.now_ns - action_ns > after_s * 1e9, after_s + 1.0)
 
 
-def _stands(graph: FaultGraph) -> bool:
+def _is_stopped(graph: FaultGraph) -> bool:
     since_ns = graph.now_ns - round(_HOLD_S * 1e9)
     recent = [command for command in graph.commands if command.at_ns >= since_ns]
-    return bool(recent) and not any(command.moves for command in recent)
+    return bool(recent) and not any(command.is_moving for command in recent)
 
 
 @contextlib.contextmanager
-def _broken(case: Case, graph: FaultGraph) -> Iterator[None]:
+def _fault_active(case: FaultCase, graph: FaultGraph) -> Iterator[None]:
     processes = graph.graph.processes()
     if case.how == "kill":
         os.kill(processes[case.target], signal.SIGKILL)
@@ -83,7 +83,7 @@ def _broken(case: Case, graph: FaultGraph) -> Iterator[None]:
         with paused(processes[case.target]):
             yield
     elif case.how == "load":
-        with loaded_cores():
+        with all_cores_busy():
             yield
     elif case.how == "fill disk":
         with disk_full(list(processes.values())):

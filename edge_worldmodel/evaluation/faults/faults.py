@@ -1,4 +1,4 @@
-"""Verb `evaluate faults`: breaks the running graph in every way we know and times the stop."""
+"""`edge-worldmodel evaluate faults`: injects every fault of the matrix into the live graph and times the stop."""
 
 from __future__ import annotations
 
@@ -16,46 +16,52 @@ import numpy as np
 
 from edge_worldmodel.evaluation.faults import fault_figures
 from edge_worldmodel.evaluation.faults.fault_figures import Jitter
-from edge_worldmodel.evaluation.faults.fault_graph import Command, FaultGraph
-from edge_worldmodel.evaluation.faults.fault_matrix import FAULTS, Case, Expected, chosen, rounds
-from edge_worldmodel.evaluation.faults.fault_outcome import Outcome, input_reasons
+from edge_worldmodel.evaluation.faults.fault_graph import FaultGraph, ObservedCommand
+from edge_worldmodel.evaluation.faults.fault_matrix import (
+    FAULTS,
+    ExpectedEffect,
+    FaultCase,
+    select_cases,
+    shuffled_rounds,
+)
+from edge_worldmodel.evaluation.faults.fault_result import InjectionResult, input_reasons
 from edge_worldmodel.evaluation.faults.fault_trial import inject
 from edge_worldmodel.evaluation.live.live_graph import LiveGraphError, share
 from edge_worldmodel.evaluation.live.process_usage import read_usage
 from edge_worldmodel.models.inventory import commit
 
 _START_S = 60.0
-_MOST_CALM_S = 0.2
+_LONGEST_PAUSE_S = 0.2
 _UNDISTURBED_S = 10.0
 _WRITE_EVERY = 20
-_MOST_RESTARTS = 10
-_MOST_TRIES = 5
+_MAX_RESTARTS = 10
+_MAX_TRIES = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--json", type=Path, metavar="F", help="write the figures here, too (also while it runs)")
-    parser.add_argument("--injections", type=int, default=1000, metavar="N", help="default: %(default)s")
-    names = f"only these: {', '.join(FAULTS)}; or one case of them: drop:scan"
+    parser.add_argument("--json", type=Path, metavar="F", help="also write the report here, while it runs as well")
+    parser.add_argument("--injections", type=int, default=1000, metavar="N", help="how many (default: %(default)s)")
+    names = f"only these: {', '.join(FAULTS)}; or a single case: drop:scan"
     parser.add_argument("--faults", nargs="+", default=[], metavar="NAME", help=names)
-    parser.add_argument("--seed", type=int, default=0, help="order and moments of the faults (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of order and times of the faults (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out/faults"), help="results (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on with the outcomes that are in --out already")
+    parser.add_argument("--resume", action="store_true", help="continue the campaign in --out")
     parser.add_argument("--backend", default="onnxruntime", help="network runtime (default: %(default)s)")
-    parser.add_argument("--params-file", type=Path, help="parameters, instead of config/fault_course.yaml")
-    parser.add_argument("--verbose", action="store_true", help="show what the nodes say; else it is in graph.log")
+    parser.add_argument("--params-file", type=Path, help="parameters of all nodes (default: config/fault_course.yaml)")
+    parser.add_argument("--verbose", action="store_true", help="print the nodes' logs instead of writing graph.log")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the campaign; 0 when no fault was missed and nothing was touched."""
-    cases = chosen(options.faults)
+    """Run the campaign; return 0 if every required stop came in time and there was no contact."""
+    cases = select_cases(options.faults)
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     campaign = Campaign(options, cases, folder)
     try:
         campaign.run()
     except KeyboardInterrupt:
-        print("\nfaults: interrupted; go on with --resume")
+        print("\nfaults: interrupted; continue with --resume")
     report = campaign.report()
     campaign.write(report)
     print(fault_figures.table(report))
@@ -69,33 +75,33 @@ def run(options: argparse.Namespace) -> int:
 
 
 class Campaign:
-    """Goes through the matrix again and again; what is known so far is always on disk."""
+    """Runs the matrix round after round; every result is written to disk at once."""
 
-    def __init__(self, options: argparse.Namespace, cases: list[Case], folder: Path) -> None:
+    def __init__(self, options: argparse.Namespace, cases: list[FaultCase], folder: Path) -> None:
         self._options, self._cases, self._folder = options, cases, folder
         self._rng = np.random.default_rng(options.seed)
         self._file = folder / "outcomes.jsonl"
-        self._outcomes: list[Outcome] = []
+        self._results: list[InjectionResult] = []
         if options.resume and self._file.is_file():
             lines = self._file.read_text(encoding="utf-8").splitlines()
-            self._outcomes = [Outcome(**json.loads(line)) for line in lines]
+            self._results = [InjectionResult(**json.loads(line)) for line in lines]
         else:
             self._file.unlink(missing_ok=True)
         self._jitter, self._loaded_jitter = Jitter(), Jitter()
-        self._listening: Jitter | None = self._jitter
-        self._calm: list[str] = []
+        self._current_jitter: Jitter | None = self._jitter
+        self._undisturbed_reasons: list[str] = []
         self._restarts = 0
         self._cpu_share: dict[str, float] = {}
         self._begin_s = time.monotonic()
 
     def run(self) -> None:
-        """Inject until there are enough, with a new graph where one got stuck.
+        """Inject until there are enough results; restart the graph where it got stuck.
 
         Raises:
             LiveGraphError: the graph got stuck too often.
         """
-        queue = rounds(self._cases, self._rng)
-        while len(self._outcomes) < self._options.injections:
+        queue = shuffled_rounds(self._cases, self._rng)
+        while len(self._results) < self._options.injections:
             self._run_until_stuck(queue)
 
     def _run_until_stuck(self, queue: Any) -> None:
@@ -105,92 +111,94 @@ class Campaign:
         except LiveGraphError as error:
             self._restarts += 1
             print(f"faults: {error}; starting the graph again")
-            if self._restarts > _MOST_RESTARTS:
+            if self._restarts > _MAX_RESTARTS:
                 raise
 
     def _run_graph(self, graph: FaultGraph, queue: Any) -> None:
-        graph.heard = self._hear
-        if not graph.wait(graph.drives, _START_S):
-            last = graph.verdicts[-1][2] if graph.verdicts else "the supervisor says nothing"
-            raise LiveGraphError(f"the robot did not begin to drive within {_START_S:g} s: {last}")
+        graph.on_commands = self._count_jitter
+        if not graph.wait(graph.is_driving, _START_S):
+            last = graph.verdicts[-1][2] if graph.verdicts else "no verdict came"
+            raise LiveGraphError(f"the robot did not start to drive within {_START_S:g} s: {last}")
         if not self._cpu_share:
             self._cpu_share = _cpu_share(graph)
-        while len(self._outcomes) < self._options.injections:
+        while len(self._results) < self._options.injections:
             case = next(queue)
-            for _ in range(_MOST_TRIES):
-                if self._trial(case, graph):
+            for _ in range(_MAX_TRIES):
+                if self._try_case(case, graph):
                     break
 
-    def _trial(self, case: Case, graph: FaultGraph) -> bool:
-        """Inject one fault; return whether it counts: not when the robot stood at that moment for another reason."""
-        calm_s = self._rng.uniform(0.0, _MOST_CALM_S)
+    def _try_case(self, case: FaultCase, graph: FaultGraph) -> bool:
+        """Inject one fault; return whether it counts, which it does not if the robot had stopped before."""
+        pause_s = self._rng.uniform(0.0, _LONGEST_PAUSE_S)
         since_ns = graph.now_ns
-        graph.wait(lambda: graph.now_ns - since_ns > calm_s * 1e9, 5.0)
-        if not graph.wait(lambda: graph.drives(0.2), _START_S):
-            raise LiveGraphError("the robot does not drive although nothing is broken")
+        graph.wait(lambda: graph.now_ns - since_ns > pause_s * 1e9, 5.0)
+        if not graph.wait(lambda: graph.is_driving(0.2), _START_S):
+            raise LiveGraphError("the robot does not drive although no fault is active")
         reasons = input_reasons(graph.verdicts, since_ns, graph.now_ns)
-        self._calm.append(reasons[0] if reasons else "")
-        self._listening = self._loaded_jitter if case.how == "load" else self._jitter
+        self._undisturbed_reasons.append(reasons[0] if reasons else "")
+        self._current_jitter = self._loaded_jitter if case.how == "load" else self._jitter
         if case.target in ("safety_supervisor", "watchdog"):
-            self._listening = None
+            self._current_jitter = None
         try:
-            outcome, heard = inject(case, graph)
+            result, observed = inject(case, graph)
         finally:
             self._jitter.interrupt()
             self._loaded_jitter.interrupt()
-            self._listening = self._jitter
-        if outcome.valid:
-            self._keep(outcome)
-        if outcome.missed:
-            trace = self._folder / f"missed_{len(self._outcomes)}.json"
-            trace.write_text(json.dumps({**dataclasses.asdict(outcome), **dataclasses.asdict(heard)}), encoding="utf-8")
-        if not outcome.recovered:
-            kept = self._folder / f"not_recovered_{len(self._outcomes)}.log"
+            self._current_jitter = self._jitter
+        if result.valid:
+            self._store(result)
+        if result.missed:
+            trace = self._folder / f"missed_{len(self._results)}.json"
+            trace.write_text(
+                json.dumps({**dataclasses.asdict(result), **dataclasses.asdict(observed)}), encoding="utf-8"
+            )
+        if not result.recovered:
+            kept = self._folder / f"not_recovered_{len(self._results)}.log"
             shutil.copy(self._folder / "graph.log", kept)
-            raise LiveGraphError(f"{case.name}: the robot did not drive again; see {kept}")
-        return outcome.valid
+            raise LiveGraphError(f"{case.name}: the robot did not drive again afterwards; see {kept}")
+        return result.valid
 
-    def _hear(self, commands: list[Command]) -> None:
-        if self._listening is not None:
+    def _count_jitter(self, commands: list[ObservedCommand]) -> None:
+        if self._current_jitter is not None:
             for command in commands:
-                self._listening.add(command.published_ns)
+                self._current_jitter.add(command.published_ns)
 
-    def _keep(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
+    def _store(self, result: InjectionResult) -> None:
+        self._results.append(result)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
-        if outcome.missed or outcome.false_stop or outcome.contacts:
-            print(f"\nfaults: {outcome}")
+            file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+        if result.missed or result.false_stop or result.contacts:
+            print(f"\nfaults: {result}")
         elif sys.stdout.isatty():
-            name = f"{outcome.fault}:{outcome.where}"
-            print(f"\r  {len(self._outcomes)}/{self._options.injections} {name:<50}", end="", flush=True)
-        if len(self._outcomes) % _WRITE_EVERY == 0:
+            name = f"{result.fault}:{result.where}"
+            print(f"\r  {len(self._results)}/{self._options.injections} {name:<50}", end="", flush=True)
+        if len(self._results) % _WRITE_EVERY == 0:
             self.write(self.report())
             if not sys.stdout.isatty():
-                print(f"  {len(self._outcomes)}/{self._options.injections}", flush=True)
+                print(f"  {len(self._results)}/{self._options.injections}", flush=True)
 
     def report(self) -> dict[str, Any]:
-        """Return everything known so far."""
-        outcomes = self._outcomes
-        going_on = [o for o in outcomes if o.where in _going_on(self._cases).get(o.fault, ())]
-        chances = len(going_on) + len(self._calm)
-        false_stops = sum(o.false_stop for o in going_on) + sum(map(bool, self._calm))
-        stopped = [o.stopped_s for o in outcomes if o.stopped_s is not None]
-        resumed = [o.resumed_s for o in outcomes if o.resumed_s is not None]
+        """Return the report of all results so far."""
+        results = self._results
+        without_stop = [o for o in results if o.where in _cases_without_stop(self._cases).get(o.fault, ())]
+        opportunities = len(without_stop) + len(self._undisturbed_reasons)
+        false_stops = sum(o.false_stop for o in without_stop) + sum(map(bool, self._undisturbed_reasons))
+        stopped = [o.stopped_s for o in results if o.stopped_s is not None]
+        resumed = [o.resumed_s for o in results if o.resumed_s is not None]
         return {
-            "faults": fault_figures.by_fault(outcomes),
-            "false_stop_rate": round(false_stops / chances, 5) if chances else None,
-            "false_stops_in_calm": [reason for reason in self._calm if reason],
-            "chances_of_false_stop": chances,
+            "faults": fault_figures.by_fault(results),
+            "false_stop_rate": round(false_stops / opportunities, 5) if opportunities else None,
+            "false_stops_in_calm": [reason for reason in self._undisturbed_reasons if reason],
+            "chances_of_false_stop": opportunities,
             "tick_jitter_s": fault_figures.percentiles(self._jitter.errors_s, largest=False),
             "tick_jitter_loaded_s": fault_figures.percentiles(self._loaded_jitter.errors_s, largest=False),
             "stopped_s": fault_figures.percentiles(stopped),
-            "lost_to_stopped_s": fault_figures.by_link(outcomes),
+            "lost_to_stopped_s": fault_figures.by_link(results),
             "resume_s": fault_figures.percentiles(resumed),
-            "injections": len(outcomes),
-            "missed": sum(o.missed for o in outcomes),
-            "contacts": sum(o.contacts for o in outcomes),
-            "not_recovered": sum(not o.recovered for o in outcomes),
+            "injections": len(results),
+            "missed": sum(o.missed for o in results),
+            "contacts": sum(o.contacts for o in results),
+            "not_recovered": sum(not o.recovered for o in results),
             "graph_restarts": self._restarts,
             "cpu_share": self._cpu_share,
             "backend": self._options.backend,
@@ -202,7 +210,7 @@ class Campaign:
         }
 
     def write(self, report: dict[str, Any]) -> None:
-        """Write the report to the folder and to where the user wants it."""
+        """Write the report to the folder and, where given, to the file of --json."""
         text = json.dumps(report, indent=2) + "\n"
         for path in filter(None, (self._folder / "faults.json", self._options.json)):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,16 +226,16 @@ class Campaign:
         }
 
 
-def _going_on(cases: list[Case]) -> dict[str, set[str]]:
+def _cases_without_stop(cases: list[FaultCase]) -> dict[str, set[str]]:
     places: dict[str, set[str]] = {}
     for case in cases:
-        if case.expected is Expected.GO_ON:
+        if case.expected is ExpectedEffect.GO_ON:
             places.setdefault(case.fault, set()).add(case.where)
     return places
 
 
 def _cpu_share(graph: FaultGraph) -> dict[str, float]:
-    """Return the share of one core that each node uses while the robot drives undisturbed."""
+    """Return the share of one core that each node uses while the robot drives without faults."""
     pids = graph.graph.processes()
     before, begin_s = {name: read_usage(pid).cpu_s for name, pid in pids.items()}, time.monotonic()
     graph.wait(lambda: False, _UNDISTURBED_S)

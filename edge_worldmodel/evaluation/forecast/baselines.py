@@ -1,7 +1,7 @@
-"""What a forecast must beat: a frozen world and constant velocity, each raw and with a calibrated spread.
+"""The forecasts to compare with: persistence and constant velocity, each raw and calibrated.
 
-Calibration is a logistic regression per horizon on blurred copies of the raw forecast, fitted by likelihood on all
-known cells of validation clips; the width of the blur is chosen the same way.
+Calibration is a logistic regression per horizon on blurred copies of the raw forecast, fitted on known cells of
+validation clips. The width of the blur with the highest likelihood is taken.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from edge_worldmodel.training.validation.metrics import Truth
 Tensor = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Raw = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""history (10, 64, 64) -> standing (H, 64, 64) and moving (H, 64, 64) occupancy, hard."""
+"""History (10, 64, 64) -> occupancy 0 or 1 (H, 64, 64) by static cells, and by movers."""
 
 _WIDTHS_CELLS = (0.8, 1.5, 2.5, 4.0, 6.0)
 _CELLS_PER_FRAME = 400
 
 
 def persistence(history: Tensor) -> tuple[Tensor, Tensor]:
-    """Everything stays where it is seen now."""
+    """Forecast that every cell stays as it is observed now."""
     present = history[-GRID_CHANNELS]
-    standing = np.broadcast_to(present, (HORIZON_STEPS, GRID_CELLS, GRID_CELLS))
-    return standing, np.zeros_like(standing)
+    static = np.broadcast_to(present, (HORIZON_STEPS, GRID_CELLS, GRID_CELLS))
+    return static, np.zeros_like(static)
 
 
 def constant_velocity(history: Tensor) -> tuple[Tensor, Tensor]:
-    """Clusters that moved during the history go on at their velocity; all else stays."""
-    now, *moving = motion_forecast(history)
-    standing = history[-GRID_CHANNELS] * (1.0 - now)
-    return np.broadcast_to(standing, (HORIZON_STEPS, GRID_CELLS, GRID_CELLS)), np.stack(moving)
+    """Forecast that clusters which moved during the history go on at their velocity; all else stays."""
+    now, *movers = motion_forecast(history)
+    static = history[-GRID_CHANNELS] * (1.0 - now)
+    return np.broadcast_to(static, (HORIZON_STEPS, GRID_CELLS, GRID_CELLS)), np.stack(movers)
 
 
 class Baseline:
-    """A raw forecast, or the same with a calibrated spread once it is fitted."""
+    """A raw forecast; calibrated once it is fitted."""
 
     def __init__(self, raw: Raw) -> None:
         """Use a raw forecast."""
@@ -48,17 +48,22 @@ class Baseline:
         self._fits: list[tuple[float, Floats]] | None = None
 
     def fit(self, clips: Iterable[tuple[Tensor, Truth]], seed: int = 0) -> None:
-        """Choose spread and probabilities on validation clips of (history, truth)."""
+        """Calibrate on validation clips of (history, truth).
+
+        Args:
+            clips: histories (10, 64, 64) with the truth.
+            seed: of the sample of cells.
+        """
         rng = np.random.default_rng(seed)
         samples: list[list[list[Floats]]] = [[[] for _ in _WIDTHS_CELLS] for _ in range(HORIZON_STEPS)]
         truths: list[list[Floats]] = [[] for _ in range(HORIZON_STEPS)]
         for history, truth in clips:
-            standing, moving = self._raw(history)
+            static, movers = self._raw(history)
             for step in range(HORIZON_STEPS):
                 rows, columns = _sample(truth.known[step], rng)
                 truths[step].append(truth.occupied[step][rows, columns].astype(float))
                 for number, width in enumerate(_WIDTHS_CELLS):
-                    table = _features(standing[step], moving[step], history, width)
+                    table = _features(static[step], movers[step], history, width)
                     samples[step][number].append(table[rows, columns])
         self._fits = [_choose(samples[step], np.concatenate(truths[step])) for step in range(HORIZON_STEPS)]
 
@@ -66,22 +71,28 @@ class Baseline:
         """Return occupancy probability (H, 64, 64) from a history (10, 64, 64)."""
         return self.spread(*self._raw(history), history)
 
-    def spread(self, standing: Tensor, moving: Tensor, history: Tensor) -> Tensor:
-        """Return the probability (H, 64, 64) of a raw forecast; only the newest frame of the history is looked at."""
+    def spread(self, static: Tensor, movers: Tensor, history: Tensor) -> Tensor:
+        """Return the probability (H, 64, 64) of a raw forecast.
+
+        Args:
+            static: occupancy by static cells (H, 64, 64).
+            movers: occupancy by movers (H, 64, 64).
+            history: (10, 64, 64), of which only the newest frame is used.
+        """
         if self._fits is None:
-            return np.maximum(standing, moving)
+            return np.maximum(static, movers)
         steps = []
         for step, (width, weights) in enumerate(self._fits):
-            steps.append(_logistic(_features(standing[step], moving[step], history, width) @ weights))
+            steps.append(_logistic(_features(static[step], movers[step], history, width) @ weights))
         return np.stack(steps).astype(np.float32)
 
 
-def _features(standing: Tensor, moving: Tensor, history: Tensor, width_cells: float) -> Floats:
-    """Return (64, 64, 6): what each cell's probability may depend on."""
+def _features(static: Tensor, movers: Tensor, history: Tensor, width_cells: float) -> Floats:
+    """Return the features (64, 64, 6) of each cell for the regression."""
     free = history[-1]
     unknown = 1.0 - np.maximum(history[-GRID_CHANNELS], free)
-    blurred = [cv2.GaussianBlur(np.ascontiguousarray(grid), (0, 0), width_cells) for grid in (standing, moving)]
-    planes = [np.ones_like(free), standing, blurred[0], moving, np.log(blurred[1] + 1e-3), unknown]
+    blurred = [cv2.GaussianBlur(np.ascontiguousarray(grid), (0, 0), width_cells) for grid in (static, movers)]
+    planes = [np.ones_like(free), static, blurred[0], movers, np.log(blurred[1] + 1e-3), unknown]
     return np.stack(planes, axis=-1).astype(np.float64)
 
 
@@ -105,7 +116,15 @@ def _choose(candidates: list[list[Floats]], truth: Floats) -> tuple[float, Float
 
 
 def fit_logistic(features: Floats, truth: Floats, rounds: int = 12) -> Floats:
-    """Return logistic regression weights by Newton's method with a small ridge, so that empty features stay at 0."""
+    """Return the weights (F,) of a logistic regression by Newton's method.
+
+    A small ridge keeps the weights of constant zero features at 0.
+
+    Args:
+        features: (n, F).
+        truth: (n,) of 0 and 1.
+        rounds: Newton steps.
+    """
     weights = np.zeros(features.shape[1])
     ridge = 1e-2 * np.eye(features.shape[1])
     for _ in range(rounds):

@@ -11,8 +11,8 @@ import numpy as np
 from edge_worldmodel.models.manifest import totals
 
 _SHOWN_STEPS = (0, 3, 7)
-_HELD_AGAINST = ("ours", "ours_teacher", "deterministic", "persistence_calibrated", "constant_velocity_calibrated")
-"""Methods with a line per horizon and interval; the others have their means."""
+_DETAILED_METHODS = ("ours", "ours_teacher", "deterministic", "persistence_calibrated", "constant_velocity_calibrated")
+"""Methods shown per horizon with intervals; the others are shown by their means only."""
 
 _INTRODUCTION = """# Model card: {variant}
 
@@ -24,13 +24,13 @@ This file is written by `edge-worldmodel evaluate forecast --card`; do not edit 
 
 ## What it does
 From the last second of ego-centric occupancy grids (5 frames, 64 x 64 cells of 0.2 m) and a maneuver of the robot
-it draws futures of the next 3.2 s (8 frames) as occupancy probabilities. Each future is one way things may go; the
-mean over futures is the probability that a cell will be occupied.
+it draws futures of the next 3.2 s (8 frames) as occupancy probabilities. Each future is one possible course of
+events; the mean over futures is the probability that a cell will be occupied.
 
 ## How
 Rectified flow in a latent of 8 x 16 x 16 numbers for the whole clip, made to imagine in {denoise_steps} step(s).
-What moves is tracked, and where it would be at constant velocity is an input: the networks imagine the departures
-from it. Three small convolutional networks without normalisation layers (3 x 3 convolutions, ReLU):
+Movers are tracked, and their positions at constant velocity are an input: the networks imagine the deviations
+from them. Three small convolutional networks without normalisation layers (3 x 3 convolutions, ReLU):
 """
 
 _LIMITS = """
@@ -62,7 +62,7 @@ def write_card(directory: Path, manifest: Mapping[str, Any], report: Mapping[str
 
 
 def _summary(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
-    """Return the short table: what it takes, and how good it is."""
+    """Return the summary table: size, latency and quality."""
     whole, latency = totals(manifest), manifest.get("latency_s", {})
     rows = {
         "parameters": f"{whole['parameters']:,}",
@@ -128,7 +128,7 @@ def _figures(report: Mapping[str, Any]) -> str:
         f"{report['futures']} futures, commit `{report['commit']}`, seed {report['seed']}.",
     ]
     lines += [
-        "`ours` takes the steps named above; `ours_unconditioned` is not told the maneuver; `ours_teacher` is the "
+        "`ours` takes the steps named above; `ours_unconditioned` does not get the maneuver; `ours_teacher` is the "
         "model before distillation, in 16 steps, `deterministic` one of the same size trained as a plain regression. "
         "Moving cells: known cells "
         "that something moving occupies at that horizon or occupies now. Reach: known cells within 1.5 m/s of what "
@@ -136,8 +136,8 @@ def _figures(report: Mapping[str, Any]) -> str:
         "baselines: blur and logistic regression, fitted on validation clips. path_brier: will something come onto a "
         "random path that is clear now. energy: how far imagined clips are from the truth, beyond how far they are "
         "from each other. ece, path_ece: gap between probability and frequency, of cells in reach and of paths, at the "
-        "worst of the eight horizons. walls_lost, free_called_occupied: shares of what stands and of what is free that "
-        "are forecast wrongly at a half; always_free: of cells that are occupied at no horizon.",
+        "worst of the eight horizons. walls_lost, free_called_occupied: shares of static cells forecast below 0.5 and "
+        "of free cells forecast above; always_free: of cells that are occupied at no horizon.",
     ]
     for data, methods in report["results"].items():
         lines += [
@@ -146,7 +146,7 @@ def _figures(report: Mapping[str, Any]) -> str:
             "Brier score on moving cells (lower is better)",
             "",
         ]
-        shown = {name: methods[name] for name in _HELD_AGAINST if name in methods}
+        shown = {name: methods[name] for name in _DETAILED_METHODS if name in methods}
         lines += _table(shown, report["horizons_s"], "brier_moving", 3)
         lines += ["", "Mean over 0.8 to 3.2 s; calibration errors: the worst horizon", "", *_means(methods)]
     if "junction_both_branches" in report:
@@ -181,11 +181,11 @@ def _means(methods: Mapping[str, Any]) -> list[str]:
              "ece", "path_ece", "walls_lost", "free_called_occupied", "always_free_called_occupied")  # fmt: skip
     lines = ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for method, metrics in methods.items():
-        lines.append(f"| {method} | " + " | ".join(_one_value(metrics, name) for name in names) + " |")
+        lines.append(f"| {method} | " + " | ".join(_table_cell(metrics, name) for name in names) + " |")
     return lines
 
 
-def _one_value(metrics: Mapping[str, list[float]], name: str) -> str:
+def _table_cell(metrics: Mapping[str, list[float]], name: str) -> str:
     if name not in metrics:
         return ""
     return f"{np.nanmax(metrics[name]) if name.endswith('ece') else np.nanmean(metrics[name][1:]):.3f}"

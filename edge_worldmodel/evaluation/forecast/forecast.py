@@ -1,6 +1,6 @@
-"""`edge-worldmodel evaluate forecast`: how well the future is foreseen, against what a robot would do without us.
+"""`edge-worldmodel evaluate forecast`: open-loop quality of the forecasts, against simple baselines.
 
-Everything runs through core.world_model and the exported networks: what is measured is what ships.
+All forecasts run through core.model.world_model and the exported networks, as in the nodes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_
 from edge_worldmodel.evaluation.forecast.baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.evaluation.forecast.card import write_card
 from edge_worldmodel.evaluation.forecast.joint_scores import energy_scores, path_forecast, random_paths
-from edge_worldmodel.evaluation.forecast.junction import choice_errors, covers_both, draw_junction, standing_maneuver
+from edge_worldmodel.evaluation.forecast.junction import choice_errors, covers_both, draw_junction, waiting_maneuver
 from edge_worldmodel.evaluation.forecast.latency import model_latency
 from edge_worldmodel.evaluation.forecast.picture import draw_strips
 from edge_worldmodel.evaluation.forecast.reliability import draw_reliability
@@ -50,20 +50,23 @@ JUNCTIONS = 100
 Results = dict[str, dict[str, list[float]]]
 """Values per horizon, by method and metric."""
 _BOOTSTRAP_DRAWS = 500
-_WATCHED_CELLS, _ENOUGH_CELLS = 800, 16
-"""For pictures: free cells in the oldest frame, and seen cells of movers, beyond which more adds nothing."""
+_FREE_CELLS, _MOVER_CELLS = 800, 16
+"""For pictures: needed free cells in the oldest frame, and observed cells of movers that are enough."""
 
 
 def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> dict[str, float]:
-    """Return the share of T-junctions in whose futures somebody goes left in one and right in another, and errors.
+    """Return the share of T-junctions with both turns among their futures, and the errors of ``choice_errors``.
 
-    The errors are those of the best future and of the mean of all, see choice_errors.
+    Args:
+        forecaster: draws futures.
+        scenes: number of junctions.
+        seed: of the junctions.
     """
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(scenes):
         junction = draw_junction(rng)
-        futures = forecaster.imagine(junction.history, standing_maneuver())
+        futures = forecaster.imagine(junction.history, waiting_maneuver())
         found.append((covers_both(futures, junction), *choice_errors(futures, junction)))
     both, best, mean = np.mean(found, axis=0)
     return {"both_branches": float(both), "best_of_n": float(best), "mean": float(mean)}
@@ -75,13 +78,13 @@ def evaluate(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0)
 
 
 def score(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> dict[str, Scores]:
-    """Score every method and baseline on the same clips and paths of one data set."""
-    everyone = {**methods, **{name: _alone(baseline) for name, baseline in _baselines(data.validation).items()}}
-    scores = {name: Scores() for name in everyone}
+    """Score every method and baseline on the same clips and random paths of one data set."""
+    everything = {**methods, **{name: _as_method(baseline) for name, baseline in _baselines(data.validation).items()}}
+    scores = {name: Scores() for name in everything}
     rng = np.random.default_rng(seed)
     for example in tqdm(examples(data.test), total=len(data.test), desc=data.name, unit="clip"):
         paths = random_paths(rng)
-        for name, method in everyone.items():
+        for name, method in everything.items():
             _score(scores[name], method(example), example, paths)
     return scores
 
@@ -99,7 +102,7 @@ def _score(scores: Scores, futures: Tensor, example: Example, paths: NDArray[np.
     scores.add_joint(path_forecast(futures, truth, present, paths), energy_scores(futures, truth))
 
 
-def _alone(baseline: Baseline) -> Method:
+def _as_method(baseline: Baseline) -> Method:
     return lambda example: baseline.forecast(example.history)[None]
 
 
@@ -115,21 +118,25 @@ def _baselines(validation: ClipSet) -> dict[str, Baseline]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-worldmodel evaluate forecast`."""
-    what = "'sim', a folder of shards, a folder or file of ETH/UCY tracks, of bags, of CARMEN logs; may be repeated"
-    parser.add_argument("--data", required=True, action="append", help=what)
+    accepted = "'sim', a folder of shards, a folder or file of ETH/UCY tracks, of bags, of CARMEN logs; may be repeated"
+    parser.add_argument("--data", required=True, action="append", help=accepted)
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
     reference = "default: the one in models/reference, where it is there"
     parser.add_argument("--teacher", type=Path, help=f"model directory, scored as {TEACHER}; {reference}")
     parser.add_argument("--deterministic", type=Path, help=f"model directory, scored as {DETERMINISTIC}; {reference}")
-    parser.add_argument("--no-reference", action="store_true", help="leave teacher and regression out: much quicker")
+    parser.add_argument(
+        "--no-reference", action="store_true", help="leave teacher and regression out, which is much faster"
+    )
     parser.add_argument("--clips", type=int, default=600, help="test clips per data set")
-    where = "folder or file of tracks to calibrate baselines on when --data is tracks; simulated clips by default"
+    tracks = (
+        "folder or file of tracks on which baselines are calibrated when --data is tracks; default: simulated clips"
+    )
     parser.add_argument("--split", choices=("test", "val"), default="test", help="clips of a folder of shards to score")
-    parser.add_argument("--validate-tracks", type=Path, help=where)
+    parser.add_argument("--validate-tracks", type=Path, help=tracks)
     parser.add_argument("--threads", type=int, default=2, help="compute threads")
     parser.add_argument("--seed", type=int, default=0, help="seed of the imagined futures")
-    parser.add_argument("--card", action="store_true", help="write the figures into the model's manifest and card")
+    parser.add_argument("--card", action="store_true", help="write the results into the model's manifest and card")
     parser.add_argument("--picture", type=Path, help="draw strips of past, truth and imagined futures to this file")
     parser.add_argument("--reliability", type=Path, help="draw probabilities against frequencies to this file (PNG)")
 
@@ -166,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
     _print(results)
     _print_damage(data)
     if args.picture:
-        draw_strips(args.picture, telling(data[0].test), methods[OURS])
+        draw_strips(args.picture, clips_to_show(data[0].test), methods[OURS])
     if args.reliability:
         draw_reliability(args.reliability, report)
     if args.card:
@@ -188,20 +195,20 @@ def _references(args: argparse.Namespace) -> dict[str, Forecaster]:
 
 
 def _junctions(methods: Mapping[str, Forecaster]) -> dict[str, dict[str, float]]:
-    """Return and print what methods that draw several futures make of T-junctions."""
+    """Return and print the T-junction scores of the methods that draw several futures."""
     found = {}
     for name, method in methods.items():
         if name not in (UNCONDITIONED, DETERMINISTIC):
             scores = found[name] = junction_scores(method)
             print(
-                f"{name}: both ways in {FUTURES} futures of {scores['both_branches']:.0%} of {JUNCTIONS} T-junctions"
-                f"; the best future is wrong by {scores['best_of_n']:.3f}, their mean by {scores['mean']:.3f}"
+                f"{name}: both turns among {FUTURES} futures in {scores['both_branches']:.0%} of {JUNCTIONS} junctions"
+                f"; squared error of the best future {scores['best_of_n']:.3f}, of their mean {scores['mean']:.3f}"
             )
     return found
 
 
 def quality(report: dict[str, Any]) -> dict[str, Any]:
-    """Return what the manifest keeps of a report: the metrics per horizon, without their intervals."""
+    """Return the part of a report for the manifest: the metrics per horizon, without their intervals."""
     kept = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "iou", "ap", "ece", "best_of_n", "each_of_n",
             "path_brier", "path_ece", "energy", "free_called_occupied", "always_free_called_occupied",
             "walls_lost")  # fmt: skip
@@ -217,12 +224,12 @@ def quality(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def telling(clips: ClipSet, count: int = 2) -> list[Example]:
-    """Choose clips of different scenes in which a few movers are seen well and go far."""
+def clips_to_show(clips: ClipSet, count: int = 2) -> list[Example]:
+    """Choose clips for pictures, of different scenes, in which movers are observed well and go far."""
     seen = np.unpackbits(clips.present_moving & clips.history[:, -GRID_CHANNELS], axis=-1).sum(axis=-1, dtype=int)
     gone = np.unpackbits(clips.moving[:, -1] & ~clips.present_moving, axis=-1).sum(axis=-1, dtype=int)
-    watched = np.unpackbits(clips.history[:, 1], axis=-1).sum(axis=-1, dtype=int) > _WATCHED_CELLS
-    amount = np.minimum(seen, _ENOUGH_CELLS) + np.minimum(gone, 2 * _ENOUGH_CELLS) - 1000 * ~watched
+    watched = np.unpackbits(clips.history[:, 1], axis=-1).sum(axis=-1, dtype=int) > _FREE_CELLS
+    amount = np.minimum(seen, _MOVER_CELLS) + np.minimum(gone, 2 * _MOVER_CELLS) - 1000 * ~watched
     chosen: list[int] = []
     for index in np.argsort(-amount, kind="stable"):
         if all(clips.group[index] != clips.group[other] for other in chosen):

@@ -1,6 +1,6 @@
-"""Scores that see whole futures: will a robot on this path be hit, and how far are the imagined clips from the truth.
+"""Scores of whole futures: is a path hit, and how far are the imagined clips from the truth?
 
-Scores of single cells cannot tell a forecaster that knows what happens together from one that does not.
+Scores of single cells do not depend on which events are imagined together; these do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 def random_paths(rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return the cells (PATHS, H, 2) as (iy, ix) of arcs from the robot's place in any direction."""
+    """Return the cells (PATHS, H, 2) as (iy, ix) of random arcs that start at the robot in any direction."""
     times_s = HORIZON_STEP_S * np.arange(1, HORIZON_STEPS + 1)
     speed = rng.uniform(*_SPEED_MPS, (PATHS, 1))
     yaw_rate = rng.uniform(-_YAW_RATE_RADPS, _YAW_RATE_RADPS, (PATHS, 1)) + 1e-6
@@ -35,18 +35,19 @@ def random_paths(rng: np.random.Generator) -> NDArray[np.intp]:
     x = speed / yaw_rate * (np.sin(turned) - np.sin(heading))
     y = speed / yaw_rate * (np.cos(heading) - np.cos(turned))
     cells = EGO_GRID.world_to_cell(np.stack([x, y], axis=-1))
-    inside: NDArray[np.intp] = np.clip(cells, 0, EGO_GRID.cells - 1)[..., ::-1]
-    return inside
+    on_grid: NDArray[np.intp] = np.clip(cells, 0, EGO_GRID.cells - 1)[..., ::-1]
+    return on_grid
 
 
 def path_forecast(futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]) -> PathForecast:
-    """Forecast whether something comes onto a path by each horizon, and what came; paths clear now are scored.
+    """Return the probability that something comes onto each path by each horizon, and whether it did.
 
-    Within one future the worst cell of the path decides, as in the planner; over futures the mean.
+    The probability within one future is that of the worst cell so far, as in the planner; over futures it is the mean.
+    Only paths that are clear now are scored.
 
     Args:
-        futures: (N, H, 64, 64); N = 1 for who gives probabilities of cells alone.
-        truth: what happened; a path over cells that nobody knows is not scored from there on.
+        futures: (N, H, 64, 64); N = 1 for a forecast of cell probabilities.
+        truth: occupancy that happened; a path is not scored from its first unknown cell on.
         present: (64, 64) occupied now.
         paths: (P, H, 2) cells.
     """
@@ -61,18 +62,18 @@ def path_forecast(futures: NDArray[np.float32], truth: Truth, present: Bools, pa
 
 
 def energy_scores(futures: NDArray[np.float32], truth: Truth) -> Floats:
-    """Return the energy score (H,) of imagined clips (N, H, 64, 64) over the cells that movers can reach.
+    """Return the energy score (H,) of futures (N, H, 64, 64) over the cells that movers can reach; lower is better.
 
-    The mean distance from the truth less half the mean distance among themselves (Gneiting and Raftery, 2007);
-    lower is better, and one clip alone is scored by its distance.
+    The mean distance from the truth minus half the mean distance among the futures (Gneiting and Raftery, 2007); the
+    score of a single future is its distance.
     """
     scores = np.zeros(HORIZON_STEPS)
     for step, mask in enumerate(truth.reach):
         clips = futures[:, step][:, mask].astype(np.float64)
-        away = np.linalg.norm(clips - truth.occupied[step][mask], axis=1).mean()
+        from_truth = np.linalg.norm(clips - truth.occupied[step][mask], axis=1).mean()
         squares = (clips**2).sum(axis=1)
         among = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2.0 * clips @ clips.T, 0.0)).mean()
-        scores[step] = away - 0.5 * among
+        scores[step] = from_truth - 0.5 * among
     return scores
 
 

@@ -1,6 +1,6 @@
-"""A scene with a real choice: somebody comes up to a T-junction and has to turn left or right.
+"""A scene with two equally likely outcomes: a person walks up to a T-junction and has to turn left or right.
 
-Nothing in the past tells which. A forecaster that imagines futures should draw both, now one and now the other.
+Nothing in the past tells which. A forecaster that draws futures should draw both turns, in different futures.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.tensors import HISTORY_FRAMES, HISTORY_INTERVAL_S, HORIZON_STEP_S, HORIZON_STEPS
 from edge_worldmodel.training.data.lidar import cast_circles, cast_segments
 
-SURE = 0.5
-"""Probability from which a future holds somebody in a branch."""
+OCCUPIED_FROM = 0.5
+"""Probability from which a future counts as having a person in a branch."""
 _BEAMS = 720
 _RANGE_M = 15.0
 _NOISE_M = 0.01
 _PERSON_M = 0.25
 _LATE = slice(4, HORIZON_STEPS)
-"""Horizons, 2.0 s and later, at which the choice has been made."""
+"""Horizons from 2.0 s on, at which the person has turned."""
 _CLEAR_M = 0.4
 _FAR_M = 20.0
 
@@ -32,9 +32,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Junction:
-    """The past (10, 64, 64) of one scene, the cells (64, 64) of its two branches, and how somebody may go on.
+    """One scene.
 
-    ``walks`` (2, H, 64, 64) are the cells of the walker's body who turns left, and who turns right.
+    Attributes:
+        history: of the ego grid (10, 64, 64).
+        left: cells of the left branch (64, 64).
+        right: cells of the right branch (64, 64).
+        walks: cells of the person's body (2, H, 64, 64) if they turn left, and if they turn right.
     """
 
     history: NDArray[np.float32]
@@ -44,7 +48,7 @@ class Junction:
 
 
 def draw_junction(rng: np.random.Generator) -> Junction:
-    """Draw a T-junction; the robot stands at the head of the T and looks down the stem, from where somebody comes."""
+    """Draw a T-junction; the robot waits at the head of the T and faces the stem, in which the person comes."""
     bar_m, stem_m = rng.uniform(2.0, 3.0), rng.uniform(1.6, 2.4)
     near, far = -0.6, bar_m - 0.6
     half = 0.5 * stem_m
@@ -63,17 +67,17 @@ def draw_junction(rng: np.random.Generator) -> Junction:
 
 
 def covers_both(futures: NDArray[np.float32], junction: Junction) -> bool:
-    """Return whether some of the futures (N, H, 64, 64) lead into the left branch and others into the right."""
+    """Return whether some futures (N, H, 64, 64) have the person in the left branch only, others in the right only."""
     late = futures[:, _LATE].max(axis=1)
-    left, right = (late[:, branch].max(axis=1) >= SURE for branch in (junction.left, junction.right))
+    left, right = (late[:, branch].max(axis=1) >= OCCUPIED_FROM for branch in (junction.left, junction.right))
     return bool((left & ~right).any() and (right & ~left).any())
 
 
 def choice_errors(futures: NDArray[np.float32], junction: Junction) -> tuple[float, float]:
     """Return the squared error per cell of the best of the futures (N, H, 64, 64), and of their mean.
 
-    On the cells of both ways to go on, each of which comes true in turn: who imagines a choice has a future that is
-    right, while the mean of all of them never is.
+    Each turn is taken as the truth once, and only cells of either walk count. If both turns are among the futures, the
+    best one is right each time; their mean never is.
     """
     cells = junction.walks.any(axis=0)
     errors = np.stack([((futures - walk) ** 2)[:, cells].mean(axis=1) for walk in junction.walks])
@@ -82,13 +86,13 @@ def choice_errors(futures: NDArray[np.float32], junction: Junction) -> tuple[flo
     return float(errors.min(axis=1).mean()), float(np.mean(of_mean))
 
 
-def standing_maneuver() -> NDArray[np.float32]:
-    """Return the poses (H, 3) of a robot that waits."""
+def waiting_maneuver() -> NDArray[np.float32]:
+    """Return the maneuver (H, 3) of a robot that waits."""
     return np.zeros((HORIZON_STEPS, 3), np.float32)
 
 
 def _walk(speed_mps: float, start_m: float, side_m: float, turn_m: float, turn: float) -> Bools:
-    """Return the cells (H, 64, 64) of a walker who goes straight to x = ``turn_m`` and then left (1) or right (-1)."""
+    """Return the cells (H, 64, 64) of a person who walks straight to x = ``turn_m``, then left (1) or right (-1)."""
     gone_m = speed_mps * HORIZON_STEP_S * np.arange(1, HORIZON_STEPS + 1)
     straight_m = np.minimum(gone_m, start_m - turn_m)
     places = np.stack([start_m - straight_m, side_m + turn * (gone_m - straight_m)], axis=-1)
@@ -98,7 +102,7 @@ def _walk(speed_mps: float, start_m: float, side_m: float, turn_m: float, turn: 
 
 
 def _frame(walls: Floats, place: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return occupied and free (2, 64, 64) as a scanner that sees all around draws them."""
+    """Return occupied and free cells (2, 64, 64) from a simulated scan all around."""
     angles = np.linspace(-np.pi, np.pi, _BEAMS, endpoint=False)
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=-1)[None]
     origins = np.zeros_like(directions)

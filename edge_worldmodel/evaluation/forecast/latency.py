@@ -1,4 +1,4 @@
-"""How long the networks of a model take on this machine, for its manifest and card."""
+"""Times the networks of a model on this machine, for its manifest and card."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from edge_worldmodel.models.manifest import VerifiedModel, load_model
 
 _FUTURES = 32
 _THREADS = 2
-"""As the nodes have it."""
+"""The default of the nodes."""
 
 
 def model_latency(directory: Path, known: Mapping[str, Any] | None = None, rounds: int = 15) -> dict[str, Any]:
     """Return the median seconds of one call of each network, and of a tick in the model's own number of steps.
 
-    Other work on a machine only makes it slower: of two measurements the quicker is the better one. Processor time,
-    measured with one thread, hardly depends on it.
+    Other work on the machine can only make a measurement slower, so the faster of two is kept. Processor time with one
+    thread is measured as well, because it hardly depends on other work.
 
     Args:
         directory: of the model.
-        known: what was measured before, kept where it was quicker on this machine (or one that it does not name).
+        known: an earlier result, kept if it was faster on this machine (or names no machine).
         rounds: ticks to measure.
     """
     model = load_model(directory)

@@ -1,4 +1,4 @@
-"""A picture of how far probabilities can be believed: forecast probability against what came, per horizon."""
+"""A reliability diagram: forecast probability against observed frequency, for each horizon."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from edge_worldmodel.training.validation.methods import OURS
 _SHOWN_STEPS = (0, 1, 3, 5, 7)
 _METHODS = {OURS: "#0b6e99", "constant_velocity_calibrated": "#d1691e"}
 _KINDS = {"cells": "cells in reach", "paths": "random paths"}
-_FEW = 20
-"""Bins with fewer cells or paths say nothing, and are not drawn."""
+_MIN_COUNT = 20
+"""Bins with fewer cells or paths are too uncertain and are not drawn."""
 
 Floats = NDArray[np.float64]
 
 
 def draw_reliability(path: Path, report: Mapping[str, Any]) -> None:
-    """Draw a row of panels for the cells and one for the paths of each data set of a report, a panel per horizon.
+    """Draw a row of panels for cells and one for paths of each data set, a panel per horizon.
 
-    On the diagonal probabilities mean what they say; below it, less comes than was feared. The bars are the share of
-    all cells (paths) that our forecast puts into each bin, on a logarithmic scale from 1 in 1,000 to all.
+    On the diagonal probabilities are calibrated; below it they are too high. The bars show the share of all cells
+    (paths) in each bin of our forecast, on a logarithmic scale from 1 in 1,000 to all.
+
+    Args:
+        path: PNG to write.
+        report: of `evaluate forecast`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -39,7 +43,7 @@ def draw_reliability(path: Path, report: Mapping[str, Any]) -> None:
             tables = {name: np.array(methods[name][kind][step]) for name in _METHODS if kind in methods.get(name, {})}
             _draw_panel(panel, tables)
             panel.set_title(f"{report['horizons_s'][step]:.1f} s", fontsize=8, pad=2)
-        line[0].set_ylabel(f"{data}\n{_KINDS[kind]}\nhow often it came", fontsize=8)
+        line[0].set_ylabel(f"{data}\n{_KINDS[kind]}\nfrequency", fontsize=8)
     for panel in panels[-1]:
         panel.set_xlabel("probability", fontsize=8)
     handles, labels = panels[0][0].get_legend_handles_labels()
@@ -53,7 +57,7 @@ def _draw_panel(panel: Any, tables: Mapping[str, Floats]) -> None:
     for number, (name, table) in enumerate(tables.items()):
         cells, hits, probability = table.T
         error = np.abs(probability - hits).sum() / max(1.0, cells.sum())
-        enough = cells >= _FEW
+        enough = cells >= _MIN_COUNT
         x, y = probability[enough] / cells[enough], hits[enough] / cells[enough]
         panel.plot(x, y, "o-", color=_METHODS[name], markersize=2.5, linewidth=1.2, label=name)
         panel.text(0.04, 0.9 - 0.12 * number, f"ECE {error:.3f}", color=_METHODS[name], fontsize=7)

@@ -1,4 +1,4 @@
-"""Verb `demo`: the whole graph in the simulator until the robot is at its goal."""
+"""`edge-worldmodel demo`: the whole graph drives a robot in the simulator to its goal."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of people and sensor noise (default: %(default)s)")
     parser.add_argument(
-        "--time-limit", type=float, default=150.0, metavar="S", help="give up after this (default: %(default)s)"
+        "--time-limit", type=float, default=150.0, metavar="S", help="end after this time (default: %(default)s)"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo; 0 when the goal was reached, without contact and without a crash."""
+    """Run the demo; return 0 if the goal was reached without a contact or a crash."""
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     print(f"demo: world '{options.world}', seed {options.seed}, at most {options.time_limit:g} s")
     begin_s = time.monotonic()
     graph = LiveGraph("demo.launch.py", launch_arguments(options), folder, verbose=options.verbose, own_domain=True)
     with graph:
-        print(f"  to watch it from another terminal: export ROS_DOMAIN_ID={graph.domain}")
+        print(f"  to watch from another terminal: export ROS_DOMAIN_ID={graph.domain}")
         ended = _watch(graph, begin_s, options.time_limit)
     extra: dict[str, Any] = {
         "kind": "demo", "world": options.world, "seed": options.seed, "ended": ended,
         "duration_s": round(time.monotonic() - begin_s, 1),
     }  # fmt: skip
     summary = run_report.write(graph, extra)
-    good = summary["goal_reached"] is True and summary["contacts"] == 0 and summary["crashed_nodes"] == 0
+    succeeded = summary["goal_reached"] is True and summary["contacts"] == 0 and summary["crashed_nodes"] == 0
     print(f"demo: {ended}, {summary['contacts']} contacts, {extra['duration_s']} s")
     run_report.show(summary, graph)
     if not summary["plans"]:
-        print(f"  nothing was planned; {run_report.complaints(folder)}")
-    return 0 if good else 1
+        print(f"  there was no plan; {run_report.first_errors(folder)}")
+    return 0 if succeeded else 1
 
 
 def launch_arguments(options: argparse.Namespace) -> dict[str, str]:
@@ -66,11 +66,11 @@ def launch_arguments(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _watch(graph: LiveGraph, begin_s: float, limit_s: float) -> str:
-    """Wait for the goal and say how it ended."""
+    """Wait until the goal is reached or the time is over; return the ending for people."""
     try:
         while time.monotonic() - begin_s < limit_s:
             if not graph.running():
-                return "the graph ended by itself"
+                return "the graph ended early"
             if graph.statistics().get("goal_reached"):
                 time.sleep(_AFTER_GOAL_S)
                 return "goal reached"

@@ -1,7 +1,7 @@
-"""Runs one launch file in a process of its own and notes how each of its processes ended.
+"""Runs a launch file in a process of its own and writes down how each of its processes ended.
 
-Started by ``LiveGraph`` as ``python -m edge_worldmodel.evaluation.live.graph_process``. The verb `ros2 launch` is not
-everywhere; its service is, and it lets us hear of every process that ends.
+Started by ``LiveGraph`` as ``python -m edge_worldmodel.evaluation.live.graph_process``. The command
+`ros2 launch` is not installed everywhere, its LaunchService is, and that reports every process that ends.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from launch.launch_description_sources import AnyLaunchDescriptionSource
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Launch until interrupted, until everything ended, or until the process named by --until ends."""
+    """Run until interrupted, until all processes ended, or until the process named by --until ended."""
     parser = argparse.ArgumentParser()
     parser.add_argument("launch_file", type=Path)
-    parser.add_argument("--exits", type=Path, required=True, help="JSON file of how each process ended")
+    parser.add_argument("--exits", type=Path, required=True, help="JSON file to write how each process ended")
     parser.add_argument("--until", default="", help="end everything when this node ends")
     parser.add_argument("pairs", nargs="*", metavar="NAME:=VALUE")
     options = parser.parse_args(arguments)
     exits: list[dict[str, Any]] = []
 
     def note(event: ProcessExited, context: LaunchContext) -> list[EmitEvent]:
-        """Write down how a process ended, and end everything with the one that was waited for."""
-        # launch names processes after their executable and a number
+        """Write down how a process ended; end everything if it is the one named by --until."""
+        # launch names processes EXECUTABLE-NUMBER
         name = event.process_name.rsplit("-", 1)[0]
         ending = bool(context.is_shutdown)
         exits.append({"name": name, "status": event.returncode, "while_ending": ending, "time_s": time.time()})

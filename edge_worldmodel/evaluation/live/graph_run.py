@@ -1,6 +1,6 @@
-"""One measured run of the live graph in the simulator: the nodes as users run them, with their span records on.
+"""One measured run of the live graph in the simulator, with span records switched on.
 
-It has a ROS domain of its own, whatever the caller's: its commands must never reach a robot that happens to be there.
+It always uses a ROS domain of its own, so that its commands cannot reach a real robot.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ from typing import Any
 import yaml
 
 from edge_worldmodel.core.time_units import to_seconds
-from edge_worldmodel.evaluation.bench.span_log import Journey, NodeLog, journeys, read_logs
+from edge_worldmodel.evaluation.bench.span_log import FrameLatency, NodeLog, frame_latencies, read_logs
 from edge_worldmodel.evaluation.live.live_graph import LiveGraph, LiveGraphError, claim_domain, share
 from edge_worldmodel.evaluation.live.process_usage import UsageHistory
-from edge_worldmodel.evaluation.live.run_report import complaints
+from edge_worldmodel.evaluation.live.run_report import first_errors
 
 SPANS = "EDGE_WORLDMODEL_SPANS"
-"""As in nodes/spans.py, which only processes with ROS import."""
+"""Environment variable of nodes/ros/spans.py, which only nodes import."""
 ROBOT_NODES = ("perception", "latent_cache", "rollout_planner", "safety_supervisor")
-_LOOK_S = 0.5
+_READING_PERIOD_S = 0.5
 _START_LIMIT_S = 60.0
 _SETTLE_S = 1.0
 
 
 @dataclass(frozen=True)
-class GraphWish:
+class GraphSetup:
     """What to run.
 
-    ``rate_hz`` is of the scanner, and as many frames a second are planned on; ``warm`` False leaves the latent cache
-    out, so that every future is denoised from noise.
+    Attributes:
+        rate_hz: of the scanner and of planning.
+        warm: with the latent cache; without it every future is denoised from noise.
+        seconds: of driving, from the first command.
+        world: world file, or the name of a shipped one.
+        seed: of people and noise.
+        backend: of the nodes.
+        robot: preset.
     """
 
     rate_hz: float = 10.0
@@ -46,45 +52,54 @@ class GraphWish:
 
 @dataclass(frozen=True)
 class GraphRun:
-    """What one run showed; times in ns are CLOCK_MONOTONIC, ``began_ns`` is when counting began."""
+    """The records of one run; times are CLOCK_MONOTONIC.
 
-    wish: GraphWish
+    Attributes:
+        setup: what was run.
+        logs: span records by node.
+        usage: memory and processor time by node.
+        launched_ns: start of the launch.
+        began_ns: begin of counting, some time after the first command.
+        ended_ns: end of counting.
+    """
+
+    setup: GraphSetup
     logs: Mapping[str, NodeLog]
     usage: Mapping[str, UsageHistory]
     launched_ns: int
     began_ns: int
     ended_ns: int
 
-    def journeys(self) -> list[Journey]:
-        """Return the frames that came through while it counted."""
-        return journeys(self.logs, self.began_ns)
+    def frame_latencies(self) -> list[FrameLatency]:
+        """Return the latencies of the frames counted."""
+        return frame_latencies(self.logs, self.began_ns)
 
     def scans(self) -> int:
-        """Return the number of scans while it counted, but for the last moment, whose frames are on their way."""
+        """Return the number of scans counted, without those of the last second, whose commands may come later."""
         until_ns = self.ended_ns - 1_000_000_000
         return sum(self.began_ns <= mark.at_ns < until_ns for mark in self.logs["sim"].first("scan").values())
 
     def first_plan_s(self) -> tuple[float, float]:
-        """Return the seconds to the first plan, from the start of the robot's first process, and from launch."""
+        """Return the seconds to the first plan since the robot's first process started, and since launch."""
         plan_ns = min(mark.at_ns for mark in self.logs["rollout_planner"].marks if mark.name == "plan")
         started_ns = min(self.logs[node].process_began_ns for node in ROBOT_NODES if node in self.logs)
-        return (plan_ns - started_ns) * 1e-9, (plan_ns - self.launched_ns) * 1e-9
+        return to_seconds(plan_ns - started_ns), to_seconds(plan_ns - self.launched_ns)
 
 
-def run_graph(wish: GraphWish, folder: Path, verbose: bool = False) -> GraphRun:
-    """Start the graph, let it drive, end it and read what its nodes recorded.
+def run_graph(setup: GraphSetup, folder: Path, verbose: bool = False) -> GraphRun:
+    """Start the graph, let it drive, end it, and read the records of its nodes.
 
     Raises:
-        LiveGraphError: it could not be started, or no command came.
-        SpanLogError: a node left no record.
+        LiveGraphError: it could not be started, or no plan came in time.
+        SpanLogError: the record of a node is missing or damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _clean(folder, "*.spans.json", "*.seen")
     parameters = folder / "params.yaml"
-    parameters.write_text(yaml.safe_dump(parameters_of(wish, share() / "config" / "params.yaml")), encoding="utf-8")
+    parameters.write_text(yaml.safe_dump(parameters_of(setup, share() / "config" / "params.yaml")), encoding="utf-8")
     arguments = {
-        "world": wish.world, "seed": str(wish.seed), "robot": wish.robot, "backend": wish.backend,
-        "params_file": str(parameters), "record": "", "without": "" if wish.warm else "latent_cache",
+        "world": setup.world, "seed": str(setup.seed), "robot": setup.robot, "backend": setup.backend,
+        "params_file": str(parameters), "record": "", "without": "" if setup.warm else "latent_cache",
     }  # fmt: skip
     claim, domain = claim_domain()
     environment = {SPANS: str(folder.resolve()), "ROS_DOMAIN_ID": str(domain)}
@@ -92,10 +107,10 @@ def run_graph(wish: GraphWish, folder: Path, verbose: bool = False) -> GraphRun:
     launched_ns = time.monotonic_ns()
     with claim, graph:
         began_ns = _await_command(graph, folder)
-        usage = _watch(graph, launched_ns, wish.seconds)
+        usage = _watch(graph, launched_ns, setup.seconds)
         ended_ns = time.monotonic_ns()
     _clean(folder, "*.seen")
-    return GraphRun(wish, read_logs(folder), usage, launched_ns, began_ns, ended_ns)
+    return GraphRun(setup, read_logs(folder), usage, launched_ns, began_ns, ended_ns)
 
 
 def _clean(folder: Path, *patterns: str) -> None:
@@ -104,15 +119,18 @@ def _clean(folder: Path, *patterns: str) -> None:
             old.unlink()
 
 
-def parameters_of(wish: GraphWish, shipped: Path) -> dict[str, Any]:
-    """Return the shipped parameters with what follows from the rate, and without waiting where there is no cache."""
+def parameters_of(setup: GraphSetup, shipped: Path) -> dict[str, Any]:
+    """Return the shipped parameters with those changed that depend on the setup.
+
+    Without a cache the planner must not wait for warm starts.
+    """
     parameters: dict[str, Any] = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     changes: dict[str, dict[str, Any]] = {
-        "/**/sim": {"scan_rate_hz": wish.rate_hz},
-        "/**/perception": {"max_rate_hz": wish.rate_hz},
-        "/**/rollout_planner": {"control_period_s": 1.0 / wish.rate_hz},
+        "/**/sim": {"scan_rate_hz": setup.rate_hz},
+        "/**/perception": {"max_rate_hz": setup.rate_hz},
+        "/**/rollout_planner": {"control_period_s": 1.0 / setup.rate_hz},
     }
-    if not wish.warm:
+    if not setup.warm:
         changes["/**/rollout_planner"]["warm_start_wait_s"] = 0.0
     for node, values in changes.items():
         parameters.setdefault(node, {}).setdefault("ros__parameters", {}).update(values)
@@ -120,11 +138,11 @@ def parameters_of(wish: GraphWish, shipped: Path) -> dict[str, Any]:
 
 
 def _await_command(graph: LiveGraph, folder: Path) -> int:
-    """Wait until a plan has become a command, and a moment longer; return when that was."""
+    """Wait until the supervisor has its first plan, and a second longer; return the time then."""
     deadline_s = time.monotonic() + _START_LIMIT_S
     while not (folder / "safety_supervisor.plan.seen").exists():
         if not graph.running() or time.monotonic() > deadline_s:
-            raise LiveGraphError(f"the graph made no plan within {_START_LIMIT_S:g} s; {complaints(folder)}")
+            raise LiveGraphError(f"the graph made no plan within {_START_LIMIT_S:g} s; {first_errors(folder)}")
         time.sleep(0.05)
     time.sleep(_SETTLE_S)
     return time.monotonic_ns()
@@ -140,5 +158,5 @@ def _watch(graph: LiveGraph, launched_ns: int, seconds: float) -> dict[str, Usag
         left_s = end_s - time.monotonic()
         if left_s <= 0.0:
             return usage
-        time.sleep(min(_LOOK_S, left_s))
-    raise LiveGraphError(f"the graph ended by itself; {complaints(graph.folder)}")
+        time.sleep(min(_READING_PERIOD_S, left_s))
+    raise LiveGraphError(f"the graph ended early; {first_errors(graph.folder)}")

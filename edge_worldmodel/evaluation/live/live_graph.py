@@ -1,4 +1,4 @@
-"""Starts the real graph from one of our launch files, watches it and ends it, all from outside."""
+"""Starts the real graph from one of our launch files, watches it and ends it, as processes only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.evaluation.live.own_machine import keep_to_this_machine
+from edge_worldmodel.evaluation.live.local_discovery import keep_to_this_machine
 
 _END_S = 20.0
 _FIRST_DOMAIN, _DOMAINS = 1, 100
@@ -30,7 +31,13 @@ class LiveGraphError(EdgeWorldModelError):
 
 @dataclass(frozen=True)
 class ProcessExit:
-    """How one process ended; ``while_ending``: after we had asked everything to end."""
+    """How one process ended.
+
+    Attributes:
+        name: of the executable.
+        status: exit status; negative: number of the signal.
+        while_ending: after the whole graph was asked to end.
+    """
 
     name: str
     status: int
@@ -38,7 +45,7 @@ class ProcessExit:
 
     @property
     def crashed(self) -> bool:
-        """Ended with an error although nobody had asked it to end."""
+        """Return whether it ended with an error before the graph was asked to end."""
         return self.status != 0 and not self.while_ending
 
 
@@ -48,12 +55,12 @@ class LiveGraph:
     Args:
         launch_file: name of one of our launch files.
         arguments: launch arguments by name; an empty ``record`` leaves the recorder out.
-        folder: where results go; results of an earlier run there are removed first.
+        folder: of the results; those of an earlier run are removed first.
         until: end everything when the process of this name ends.
-        verbose: let the nodes write to our output instead of graph.log.
-        environment: variables for the nodes beside ours, or instead of them.
-        own_domain: talk in a ROS domain of its own, whatever ROS_DOMAIN_ID says: what a simulated or replayed robot is
-            commanded must not reach a real one.
+        verbose: let the nodes log to our output instead of graph.log.
+        environment: variables for the nodes, beside and before ours.
+        own_domain: use a ROS domain of its own whatever ROS_DOMAIN_ID says, so that commands for a simulated robot
+            cannot reach a real one.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class LiveGraph:
         self.folder = folder
         self._claim: socket.socket | None = None
         self._log: IO[bytes] | None = None
+        self._state: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         pairs = [f"{name}:={value}" for name, value in {"record": str(folder), **arguments}.items()]
         self._command = [
@@ -88,7 +96,7 @@ class LiveGraph:
                 (self.folder / name).unlink(missing_ok=True)
         environment = self._environment()
         self._log = None if self._verbose else (self.folder / "graph.log").open("wb")
-        # a group of its own: Ctrl-C reaches us, and we end the graph in order
+        # A process group of its own: Ctrl-C reaches only us, and we end the graph in order.
         self._process = subprocess.Popen(
             self._command, env=environment, stdout=self._log, stderr=self._log, start_new_session=True
         )
@@ -101,13 +109,15 @@ class LiveGraph:
             self._log.close()
         if self._claim is not None:
             self._claim.close()
+        if self._state is not None:
+            self._state.cleanup()
 
     def running(self) -> bool:
-        """Tell whether the launch system is still there."""
+        """Return whether the launch process is still running."""
         return self._process is not None and self._process.poll() is None
 
     def processes(self) -> dict[str, int]:
-        """Return the process id of each node that runs now, by executable."""
+        """Return the process ids of the nodes that run now, by executable."""
         if self._process is None:
             return {}
         found = {}
@@ -120,7 +130,7 @@ class LiveGraph:
         return found
 
     def end(self) -> None:
-        """Ask everything to end; kill what does not within some seconds."""
+        """Ask all processes to end; kill those that did not after 20 s."""
         if self._process is None:
             return
         if self.running():
@@ -132,17 +142,20 @@ class LiveGraph:
         self._process.wait()
 
     def statistics(self) -> dict[str, Any]:
-        """Return the recorder's newest figures, empty before the first."""
+        """Return the recorder's newest statistics; empty before the first."""
         return _read_json(self.folder / "statistics.json") or {}
 
     def exits(self) -> list[ProcessExit]:
-        """Return how processes ended so far."""
+        """Return the processes that have ended so far."""
         found = _read_json(self.folder / "exits.json") or []
         return [ProcessExit(item["name"], int(item["status"]), bool(item["while_ending"])) for item in found]
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **self._additions}
         keep_to_this_machine(environment, share() / "config")
+        # Scenes remembered from an earlier run would make two runs of the same world differ.
+        self._state = tempfile.TemporaryDirectory(prefix="edge_worldmodel-", ignore_cleanup_errors=True)
+        environment["XDG_STATE_HOME"] = self._state.name
         environment.setdefault("PYTHONUNBUFFERED", "1")
         if self._own_domain or "ROS_DOMAIN_ID" not in environment:
             self._claim, domain = claim_domain()
@@ -152,10 +165,10 @@ class LiveGraph:
 
 
 def claim_domain() -> tuple[socket.socket, int]:
-    """Return a ROS domain that no other run of ours uses, and the socket that keeps it ours.
+    """Return a ROS domain that no other run uses, and the socket that reserves it until closed.
 
     Raises:
-        LiveGraphError: all are taken.
+        LiveGraphError: all are reserved.
     """
     first = os.getpid() % _DOMAINS
     for step in range(_DOMAINS):
@@ -167,7 +180,7 @@ def claim_domain() -> tuple[socket.socket, int]:
             claim.close()
             continue
         return claim, domain
-    raise LiveGraphError("no free ROS domain: set ROS_DOMAIN_ID yourself")
+    raise LiveGraphError("no free ROS domain between 1 and 100: end other runs")
 
 
 def share() -> Path:
@@ -185,7 +198,7 @@ def share() -> Path:
 
 
 def rviz_is_possible() -> bool:
-    """Tell whether there is a screen and rviz2."""
+    """Return whether there is a screen and rviz2 is installed."""
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and shutil.which("rviz2") is not None
 
 

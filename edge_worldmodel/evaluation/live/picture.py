@@ -1,4 +1,4 @@
-"""Draws rollouts.png: one moment of imagining, seen from the robot, and the whole run from above."""
+"""Draws rollouts.png: one moment of planning in the robot's frame, and the whole run in odom."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def draw(source: Path, target: Path, summary: Mapping[str, Any]) -> None:
     """Draw the picture.
 
     Args:
-        source: what ``snapshot.save`` wrote.
+        source: file that ``recordings.snapshot.save`` wrote.
         target: PNG to write.
-        summary: the run's figures, under the names of summary.json.
+        summary: of the run, as in summary.json.
     """
     moment, overview = load(source)
     figure = Figure(figsize=(15.0, 8.4), dpi=110)
     FigureCanvasAgg(figure)
-    # fixed places: both views square, figures above them and legends below
+    # Fixed places: both views square, titles above them and legends below.
     left = figure.add_axes((0.04, 0.145, 0.4075, 0.7275))
     right = figure.add_axes((0.575, 0.145, 0.4075, 0.7275))
     if moment is None:
-        left.set_title("No plan was made in this run")
+        left.set_title("There was no plan in this run")
         left.set_axis_off()
     else:
         _draw_moment(figure, left, moment)
@@ -99,7 +99,7 @@ def _draw_grid(axes: Axes, moment: Moment) -> None:
 
 
 def _draw_imagined(axes: Axes, moment: Moment) -> None:
-    """Lay what is imagined to be occupied and is not yet over the grid, the more solid the more probable."""
+    """Draw cells imagined to be occupied later and not occupied now over the grid; more opaque is more probable."""
     probability = np.nan_to_num(moment.imagined)
     if moment.grid.shape == probability.shape:
         probability = np.where(moment.grid > _OCCUPIED_FROM, 0.0, probability)
@@ -111,7 +111,7 @@ def _draw_imagined(axes: Axes, moment: Moment) -> None:
 
 
 def _extent(moment: Moment, grid: np.ndarray[Any, Any], corner_pose: Floats) -> tuple[float, float, float, float]:
-    """Return where a grid lies in the robot's frame; both have the robot's heading, give or take a control period."""
+    """Return left, right, bottom and top of a grid in the robot's frame; the small difference in heading is ignored."""
     x_m, y_m, _ = relative(moment.ego, corner_pose)
     rows, columns = grid.shape
     return (x_m, x_m + columns * moment.cell_size_m, y_m, y_m + rows * moment.cell_size_m)
@@ -134,7 +134,7 @@ def _draw_candidates(figure: Figure, axes: Axes, moment: Moment) -> None:
 
 
 def _draw_goal(axes: Axes, goal: Floats) -> None:
-    """Draw the goal, or at the edge an arrow towards it and how far it is."""
+    """Draw the goal, or an arrow at the edge towards it with the distance."""
     inside = np.abs(goal[:2]).max() < _HALF_VIEW_M - 0.3
     if inside:
         axes.plot(goal[0], goal[1], "*", color=_GOAL, markersize=20, markeredgecolor="black", zorder=9)
@@ -165,12 +165,12 @@ def _legend(moment: Moment) -> list[Line2D | Patch]:
         ),
         Patch(facecolor=_OCCUPIED, label="occupied now"),
         Patch(facecolor=_IMAGINED, alpha=0.8, label=f"imagined to be occupied in {moment.imagined_after_s:.1f} s"),
-        Patch(facecolor=_UNKNOWN, edgecolor="#aaaaaa", label="not seen"),
-        Patch(facecolor=_FREE, edgecolor="#aaaaaa", label="seen free"),
+        Patch(facecolor=_UNKNOWN, edgecolor="#aaaaaa", label="not observed"),
+        Patch(facecolor=_FREE, edgecolor="#aaaaaa", label="observed free"),
         Line2D([], [], color=_SCAN, marker=".", ls="", label="scan"),
         Line2D([], [], color="#ffd54a", marker="o", markeredgecolor="black", markersize=9, ls="", label="robot"),
         *([_mark("*", _GOAL, "goal", 14)] if len(moment.goal) else []),
-        *([Line2D([], [], color=_PEOPLE, ls="--", label="person (simulator's truth)")] if len(moment.people) else []),
+        *([Line2D([], [], color=_PEOPLE, ls="--", label="person (true place)")] if len(moment.people) else []),
     ]
 
 
@@ -185,7 +185,9 @@ def _draw_overview(
     handles: list[Line2D | Patch] = []
     if len(walls):
         axes.plot(walls[:, 0], walls[:, 1], "s", color=_OCCUPIED, markersize=1.6, zorder=1)
-        handles.append(Line2D([], [], color=_OCCUPIED, marker="s", markersize=4, ls="", label="seen again and again"))
+        handles.append(
+            Line2D([], [], color=_OCCUPIED, marker="s", markersize=4, ls="", label="obstacles (scans of the run)")
+        )
     if len(people):
         axes.plot(people[:, 0], people[:, 1], ".", color=_PEOPLE, markersize=2.2, alpha=0.35, zorder=2)
         handles.append(Line2D([], [], color=_PEOPLE, marker=".", ls="", label="people's tracks"))
@@ -218,7 +220,7 @@ def _draw_overview(
     _frame(axes, path, moment)
     axes.set(aspect="equal", xlabel="x in odom [m]", ylabel="y in odom [m]")
     axes.grid(color="#e6e6e6", lw=0.6, zorder=0)
-    axes.set_title(_figures(summary), fontsize=11, loc="left")
+    axes.set_title(_summary_lines(summary), fontsize=11, loc="left")
     if handles:
         axes.legend(
             handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.065), ncols=3, fontsize=8.5, frameon=False
@@ -226,7 +228,7 @@ def _draw_overview(
 
 
 def _frame(axes: Axes, path: Floats, moment: Moment | None) -> None:
-    """Show the path with some room, not every far point that a scan once hit."""
+    """Limit the view to the path with a margin; far scan points stay outside."""
     points = [path[:, 1:3]] if len(path) else []
     if moment is not None:
         points.append(moment.ego[None, :2])
@@ -234,18 +236,18 @@ def _frame(axes: Axes, path: Floats, moment: Moment | None) -> None:
             points.append(moment.goal[None, :2])
     if not points:
         return
-    everything = np.concatenate(points)
-    low, high = everything.min(axis=0), everything.max(axis=0)
+    shown = np.concatenate(points)
+    low, high = shown.min(axis=0), shown.max(axis=0)
     centre, half_m = (low + high) / 2.0, max(_HALF_VIEW_M, 0.6 * float((high - low).max()))
     axes.set(xlim=(centre[0] - half_m, centre[0] + half_m), ylim=(centre[1] - half_m, centre[1] + half_m))
 
 
-def _figures(summary: Mapping[str, Any]) -> str:
-    """Return the run in two lines."""
+def _summary_lines(summary: Mapping[str, Any]) -> str:
+    """Return the summary of the run in two lines."""
     rate, p95 = summary.get("plan_rate_hz"), (summary.get("sensor_to_command_s") or {}).get("p95")
-    told = [f"{summary.get('plans', 0)} plans"]
-    told += [f"{rate:.1f} plans/s"] if rate is not None else []
-    told += [f"scan to command p95 {p95 * 1e3:.0f} ms"] if p95 is not None else []
+    rates = [f"{summary.get('plans', 0)} plans"]
+    rates += [f"{rate:.1f} plans/s"] if rate is not None else []
+    rates += [f"scan to command p95 {p95 * 1e3:.0f} ms"] if p95 is not None else []
     reached = summary.get("goal_reached")
     outcome = (
         []
@@ -254,4 +256,4 @@ def _figures(summary: Mapping[str, Any]) -> str:
     )
     stops = len(summary.get("stops", []))
     outcome.append(f"{stops} stop{'' if stops == 1 else 's'}")
-    return f"The whole run: {', '.join(outcome)}\n{', '.join(told)}"
+    return f"The whole run: {', '.join(outcome)}\n{', '.join(rates)}"

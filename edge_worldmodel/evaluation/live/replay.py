@@ -1,4 +1,4 @@
-"""Verb `replay`: a recording through the whole graph, over real topics with /clock."""
+"""`edge-worldmodel replay`: plays a recording through the whole graph, over real topics with /clock."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
 from edge_worldmodel.recordings.playback import Playback, prepare
 
 _POLL_S = 0.5
-_USUAL_SCAN_RATE_HZ = 8.0
+_NORMAL_SCAN_RATE_HZ = 8.0
 _MAX_AUTO_RATE = 3.0
 _SENSOR_TIMEOUT_S = 0.2
 _EXIT_DAMAGED = 3
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Writes no aliases, which ROS parameter files do not know."""
+    """Writes no YAML aliases, which ROS parameter files do not allow."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Say so for every value."""
+        """Return True for every value."""
         return True
 
 
@@ -37,11 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_report.add_common_arguments(parser, "out/replay")
     parser.add_argument(
         "--rate", type=float, metavar="R",
-        help="recorded seconds per second (default: 1, or more where the recording has so few scans a second that"
-        " the graph would idle)",
+        help="recorded seconds per second (default: 1, or up to 3 where the recording has fewer than 7 scans a second)",
     )  # fmt: skip
     parser.add_argument(
-        "--start", type=float, default=0.0, metavar="S", help="recorded seconds to leave out at the beginning"
+        "--start", type=float, default=0.0, metavar="S", help="recorded seconds to skip at the beginning"
     )
     parser.add_argument(
         "--duration", type=float, default=0.0, metavar="S", help="recorded seconds to play (default: all)"
@@ -56,14 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay a recording; 0 when plans were made, nothing crashed and the recording was sound."""
+    """Replay a recording; return 0 if there were plans and no crash, and it was played to the end."""
     recording = open_recording(options.file)
     found = describe(recording)
     playback = prepare(found, options.ego, parse_sensor_poses(options.sensor_poses))
-    rate = options.rate or usual_rate(playback.scan_rate_hz)
+    rate = options.rate or default_rate(playback.scan_rate_hz)
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    _say(options, found, playback, rate)
+    _print_setup(options, found, playback, rate)
     params = folder / "params.yaml"
     base = options.params_file or share() / "config" / "params.yaml"
     params.write_text(dump(parameters(base, options, playback)), encoding="utf-8")
@@ -75,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     begin_s = time.monotonic()
     graph = LiveGraph("replay.launch.py", arguments, folder, until="player", verbose=options.verbose, own_domain=True)
     with graph:
-        print(f"  to watch it from another terminal: export ROS_DOMAIN_ID={graph.domain}")
+        print(f"  to watch from another terminal: export ROS_DOMAIN_ID={graph.domain}")
         ended = _watch(graph)
     extra: dict[str, Any] = {
         "kind": "replay", "file": options.file.name, "rate": rate, "ego_motion": playback.ego.reason, "ended": ended,
@@ -85,27 +84,27 @@ def run(options: argparse.Namespace) -> int:
     print(f"replay: {ended}, {extra['duration_s']} s")
     run_report.show(summary, graph)
     if not summary["plans"]:
-        print(f"  nothing was planned; {run_report.complaints(folder)}")
+        print(f"  there was no plan; {run_report.first_errors(folder)}")
     return 0 if summary["plans"] and not summary["crashed_nodes"] and ended == "played to the end" else 1
 
 
-def usual_rate(scan_rate_hz: float) -> float:
-    """Return how fast to play: real time, or faster where scans come so seldom that the graph would idle."""
-    if scan_rate_hz <= 0.0 or scan_rate_hz >= _USUAL_SCAN_RATE_HZ - 1.0:
+def default_rate(scan_rate_hz: float) -> float:
+    """Return the rate of playing: real time, or up to 3 where scans come so rarely that the graph would idle."""
+    if scan_rate_hz <= 0.0 or scan_rate_hz >= _NORMAL_SCAN_RATE_HZ - 1.0:
         return 1.0
-    return round(min(_USUAL_SCAN_RATE_HZ / scan_rate_hz, _MAX_AUTO_RATE), 2)
+    return round(min(_NORMAL_SCAN_RATE_HZ / scan_rate_hz, _MAX_AUTO_RATE), 2)
 
 
 def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> dict[str, Any]:
-    """Return the parameters of all nodes for this recording: those of ``base`` and what the recording asks for."""
+    """Return the parameters of all nodes: those in ``base``, with those changed that depend on the recording."""
     everything: dict[str, Any] = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
     scans = playback.scan_topics or [""]
     clouds = [topic for topic in playback.outputs.values() if topic == "points"] or [""]
-    # a scanner of 4 Hz is not broken because another robot's has 10 Hz
+    # A slow scanner must not look like a broken one.
     timeout_s = round(max(_SENSOR_TIMEOUT_S, 1.6 / max(playback.scan_rate_hz, 1.0)), 3)
     goal = "" if options.goal is None else "{} {}".format(*options.goal)
     parse_goal(goal)
-    wanted: dict[str, dict[str, Any]] = {
+    changes: dict[str, dict[str, Any]] = {
         "perception": {"scan_topics": scans, "cloud_topics": clouds},
         "safety_supervisor": {
             "scan_topics": scans,
@@ -122,34 +121,34 @@ def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> d
             "wait_for_subscribers": 3,  # perception, supervisor, recorder
         },
     }
-    for node, values in wanted.items():
+    for node, values in changes.items():
         everything.setdefault(f"/**/{node}", {}).setdefault("ros__parameters", {}).update(values)
     return everything
 
 
 def dump(values: dict[str, Any]) -> str:
-    """Return parameters as the YAML that ROS reads."""
+    """Return parameters as YAML for ROS."""
     return str(yaml.dump(values, Dumper=_PlainDumper))
 
 
-def _say(options: argparse.Namespace, found: Description, playback: Playback, rate: float) -> None:
+def _print_setup(options: argparse.Namespace, found: Description, playback: Playback, rate: float) -> None:
     print(f"replay: {options.file}")
     print("\n".join(found.lines()))
     print(f"  ego motion from {playback.ego.reason}")
     for frame in playback.guessed_mounts:
-        print(f"  place of sensor '{frame}' unknown, taken as the base itself (--sensor-poses to tell)")
+        print(f"  pose of sensor '{frame}' is unknown, the origin of the base is used (set it with --sensor-poses)")
     for name in playback.left_out:
-        print(f"  '{name}' is left out, the place of its sensor is unknown (--sensor-poses to play it)")
+        print(f"  '{name}' is left out because the pose of its sensor is unknown (set it with --sensor-poses)")
     why = (
         ""
         if options.rate or rate == 1.0
-        else f": {playback.scan_rate_hz:.1f} scans/s recorded are few (--rate to choose)"
+        else f": {playback.scan_rate_hz:.1f} scans/s were recorded (choose with --rate)"
     )
     print(f"  rate {rate:g}{why}")
 
 
 def _watch(graph: LiveGraph) -> str:
-    """Wait for the end of the recording and say how it ended."""
+    """Wait for the end of the recording; return the ending for people."""
     try:
         while graph.running():
             time.sleep(_POLL_S)

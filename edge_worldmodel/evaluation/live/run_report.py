@@ -1,4 +1,4 @@
-"""What a run of the graph leaves behind: summary.json, rollouts.png and a few lines for people."""
+"""The results of a run of the graph: summary.json, rollouts.png and a few lines for people."""
 
 from __future__ import annotations
 
@@ -24,23 +24,21 @@ _LINES = 8
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
-    """Add the options that every run of the graph has."""
+    """Add the options of every run of the graph."""
     parser.add_argument("--out", type=Path, default=Path(folder), help="folder of the results (default: %(default)s)")
     parser.add_argument("--robot", default="generic", help="robot preset (default: %(default)s)")
     parser.add_argument("--backend", default="onnxruntime", help="network runtime (default: %(default)s)")
-    parser.add_argument("--params-file", type=Path, help="parameters of all nodes, instead of the package's own")
+    parser.add_argument("--params-file", type=Path, help="parameters of all nodes (default: config/params.yaml)")
     parser.add_argument(
         "--rviz", action=argparse.BooleanOptionalAction, help="open rviz (default: where there is a screen)"
     )
-    parser.add_argument(
-        "--verbose", action="store_true", help="show what the nodes say instead of keeping it in graph.log"
-    )
+    parser.add_argument("--verbose", action="store_true", help="print the nodes' logs instead of writing graph.log")
 
 
 def write(graph: LiveGraph, extra: Mapping[str, Any]) -> dict[str, Any]:
     """Write summary.json and rollouts.png of a graph that has ended, and return the summary.
 
-    The recorder's intermediate files go.
+    The recorder's intermediate files are removed.
     """
     exits = graph.exits()
     figures = {**_EMPTY, **graph.statistics(), "commit": commit(), "crashed_nodes": sum(e.crashed for e in exits)}
@@ -48,7 +46,7 @@ def write(graph: LiveGraph, extra: Mapping[str, Any]) -> dict[str, Any]:
     (graph.folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     moment = graph.folder / "moment.npz"
     if moment.is_file():
-        # here and not above: drawing needs matplotlib, which takes a second to load
+        # Imported here because matplotlib takes a second to load.
         from edge_worldmodel.evaluation.live.picture import draw
 
         draw(moment, graph.folder / "rollouts.png", summary)
@@ -58,7 +56,7 @@ def write(graph: LiveGraph, extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
-    """Print what happened, for people."""
+    """Print the summary for people."""
     folder = graph.folder
     latency = summary["sensor_to_command_s"]
     print(f"  {summary['plans']} plans for {summary['scans']} scans, {_number(summary['plan_rate_hz'], '.1f')} plans/s")
@@ -79,14 +77,14 @@ def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
     print(f"  {folder}/: run.mcap, summary.json, rollouts.png")
 
 
-def complaints(folder: Path) -> str:
-    """Return what the nodes complained about first, for the case that nothing works."""
+def first_errors(folder: Path) -> str:
+    """Return the first errors in graph.log, or its last lines where there are none."""
     try:
         lines = (folder / "graph.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    told = [line for line in lines if "rror" in line or "ERROR" in line or "refused" in line][:_LINES]
-    return "what the nodes said:\n" + "\n".join(f"    {line[:300]}" for line in told or lines[-_LINES:])
+    errors = [line for line in lines if "rror" in line or "ERROR" in line or "refused" in line][:_LINES]
+    return "from graph.log:\n" + "\n".join(f"    {line[:300]}" for line in errors or lines[-_LINES:])
 
 
 def _number(value: float | None, form: str) -> str:

@@ -1,8 +1,8 @@
-"""Fault relay node: stands between the nodes of a graph, spoils what they say when told to, and watches.
+"""Fault relay node: forwards the messages between the nodes of a graph, injects faults on request, and records effects.
 
-The nodes publish each topic of ROUTES as ``raw/<topic>`` (launch/faults.launch.py remaps them); it is forwarded
-here, serialised as it came. One program at a time controls the relay by JSON lines over a Unix socket, each
-answered by one line. All times are ns of the steady clock of this process, which sees both causes and effects.
+The nodes publish each topic of ROUTES as ``raw/<topic>`` (remapped by launch/faults.launch.py); the relay forwards the
+serialised messages to ``<topic>``. One program at a time controls it over a Unix socket with JSON lines, each answered
+by one line. All times are ns of the steady clock of this process, which sees both faults and effects.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ ROUTES: dict[str, tuple[type, QoSProfile]] = {
     "latent_cache/warm_start": (msg.WarmStart, LATEST),
 }
 _TWIST = struct.Struct("<6d")
-_LOOK_S = 0.001
+_POLL_PERIOD_S = 0.001
 COMMANDS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
-"""Deep, so that no command goes unseen while this process waits for a processor."""
+"""A deep queue, so that no command is lost while this process waits for a processor."""
 
 
 @dataclass(frozen=True)
 class FaultRelayConfig(Config):
     """Parameters of the relay."""
 
-    control: str = param("", "Path of the Unix socket that takes commands.", read_only=True)
+    control: str = param("", "Path of the Unix socket that takes requests.", read_only=True)
 
 
 class Route:
-    """One topic on its way through the relay."""
+    """One topic that passes through the relay."""
 
     def __init__(self, node: Node, topic: str, kind: type, qos: QoSProfile) -> None:
         self._kind = kind
@@ -73,17 +73,17 @@ class Route:
         self.subscription = node.create_subscription(kind, f"raw/{topic}", self._forward, qos, raw=True)
 
     def spoil(self, how: str, settings: dict[str, Any]) -> None:
-        """Spoil every message from now on."""
+        """Inject a fault into every message from now on."""
         self.first_bad_ns = 0
         self._spoiler = make_spoiler(how, self._kind, self.newest, settings)
 
     def mend(self) -> None:
-        """Forward everything as it comes again; what was still being delayed is lost."""
+        """Forward messages unchanged again; messages that are still delayed are dropped."""
         self._generation += 1
         self._spoiler, self.first_good_ns = None, 0
 
     def times(self) -> dict[str, int]:
-        """When the last good, the first spoiled and the first good message after it went; 0: not yet."""
+        """Return when the last good, the first faulty and the first good message after it were sent; 0: not yet."""
         return {
             "last_good_ns": self.last_good_ns,
             "first_bad_ns": self.first_bad_ns,
@@ -114,7 +114,7 @@ class Route:
 
 
 class FaultRelayNode(Node):
-    """Forwards, spoils, watches the commands and gives the robot its goals."""
+    """Forwards messages, injects faults, records commands and verdicts, and publishes goals."""
 
     def __init__(self) -> None:
         super().__init__("fault_relay")
@@ -125,7 +125,7 @@ class FaultRelayNode(Node):
         self._lock = threading.Lock()
         self._commands: list[tuple[int, int, bool]] = []
         self._verdicts: list[tuple[int, int, str]] = []
-        self._told: tuple[int, str] | None = None
+        self._last_verdict: tuple[int, str] | None = None
         self._contacts = 0
         self._goal = self.create_publisher(PoseStamped, "goal_pose", LATCHED)
         self._subscriptions_taken = [
@@ -137,7 +137,7 @@ class FaultRelayNode(Node):
         self._serve(config.control)
 
     def take_all(self) -> None:
-        """Handle every message that waits.
+        """Handle every waiting message.
 
         Without an executor, as those of rclpy add delays of their own.
         """
@@ -146,13 +146,13 @@ class FaultRelayNode(Node):
                 subscription.callback(*taken)
 
     def _on_command(self, data: bytes, info: dict[str, int]) -> None:
-        moves = any(_TWIST.unpack_from(data, 4))  # minus zero is zero, NaN is not
+        moves = any(_TWIST.unpack_from(data, 4))  # true for NaN, false for minus zero
         with self._lock:
             self._commands.append((time.monotonic_ns(), int(info["source_timestamp"]), moves))
 
     def _on_verdict(self, message: msg.Verdict, _: dict[str, int]) -> None:
-        if (message.state, message.reason) != self._told:
-            self._told = (message.state, message.reason)
+        if (message.state, message.reason) != self._last_verdict:
+            self._last_verdict = (message.state, message.reason)
             with self._lock:
                 self._verdicts.append((time.monotonic_ns(), message.state, message.reason))
 
@@ -173,15 +173,15 @@ class FaultRelayNode(Node):
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def answer(self, what: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what a request asks for: spoil, mend, observe or goal."""
-        doers: dict[str, Callable[..., dict[str, Any]]] = {
+    def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a request (spoil, mend, observe or goal) and return its answer."""
+        actions: dict[str, Callable[..., dict[str, Any]]] = {
             "spoil": self._spoil,
             "mend": self._mend,
             "observe": self._observe,
             "goal": self._send_goal,
         }
-        return {"at_ns": time.monotonic_ns(), **doers[what](**request)}
+        return {"at_ns": time.monotonic_ns(), **actions[action](**request)}
 
     def _spoil(self, topic: str, how: str, **settings: Any) -> dict[str, Any]:
         self._routes[topic].spoil(how, settings)
@@ -215,8 +215,8 @@ class FaultRelayNode(Node):
 
 
 def main() -> None:
-    """Run the node until it is told to end."""
-    signal.signal(signal.SIGINT, lambda *_: None)  # rclpy's own handler ends the context
+    """Run the node until ROS is shut down."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # rclpy's own handler would end the context
     rclpy.init()
     try:
         node = FaultRelayNode()
@@ -228,4 +228,4 @@ def main() -> None:
         except RCLError:
             if rclpy.ok():
                 raise
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_PERIOD_S)

@@ -1,1 +1,1 @@
-"""The latent cache node."""
+"""The latent cache node and its store of scenes on disk."""

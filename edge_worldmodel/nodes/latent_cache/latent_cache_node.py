@@ -1,4 +1,4 @@
-"""Latent cache node: answers each LatentFrame with a WarmStart, remembers what the planner solved."""
+"""Latent cache node: answers each LatentFrame with a WarmStart and keeps the solutions of the planner."""
 
 from __future__ import annotations
 
@@ -11,50 +11,55 @@ from std_srvs.srv import Trigger
 
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core.cache.latent_cache import LatentCache, LatentCacheConfig, window
+from edge_worldmodel.core.errors import SceneStoreError
+from edge_worldmodel.nodes.latent_cache.scene_store import SceneStore, default_folder
+from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
 from edge_worldmodel.nodes.ros.convert import latent_frame_from_msg, warm_start_to_msg
 from edge_worldmodel.nodes.ros.health import guarded
 from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATEST
-from edge_worldmodel.store.scene_memory import SceneMemory, SceneMemoryConfig, default_folder, installed
 
-_REPORT_S = 0.5
+_REPORT_PERIOD_S = 0.5
 
 
 class LatentCacheNode(ManagedNode):
-    """LatentFrame and solutions in, WarmStart out; with `store: qdrant` scenes are remembered on disk."""
+    """Takes latent frames and solutions, publishes warm starts; solved scenes are also kept on disk."""
 
     def __init__(self) -> None:
         super().__init__("latent_cache")
         self._config = declare(self, LatentCacheConfig)
-        self._memory_config = declare(self, SceneMemoryConfig)
-        self._memory: SceneMemory | None = None
+        self._store_config = declare(self, SceneStoreConfig)
+        self._store: SceneStore | None = None
 
     def setup(self) -> None:
-        """Open the cache and connect it."""
-        self._memory = self._open_memory()
-        if self._memory is not None:
-            self.on_teardown(self._memory.close)  # scenes that wait for the disk are handed over
-        self._cache = LatentCache(self._config, self._memory)
+        """Open the cache and its topics."""
+        self._store = self._open_store()
+        if self._store is not None:
+            self.on_teardown(self._store.close)  # scenes that wait for the disk are written
+        self._cache = LatentCache(self._config, self._store)
         self._publisher = self.open_publisher(msg.WarmStart, "latent_cache/warm_start", LATEST)
         self.open_subscription(msg.LatentFrame, "perception/latent", self._on_frame, LATEST)
         self.open_subscription(msg.LatentFrame, "planner/solution", self._on_solution, LATEST)
         self.open_service(Trigger, "latent_cache/delete_all", self._on_delete_all)
-        self.open_timer(_REPORT_S, self._report)
+        self.open_timer(_REPORT_PERIOD_S, self._report)
 
-    def _open_memory(self) -> SceneMemory | None:
-        """Return the memory on disk; None, with the reason in /diagnostics, where the window is all there is."""
-        config = self._memory_config
+    def _open_store(self) -> SceneStore | None:
+        """Return the store on disk; None, with the reason in /diagnostics, when scenes are kept in memory only."""
+        config = self._store_config
         self.health.figures["store"] = "memory"
         if config.store == "memory":
             return None
-        if not installed():
-            text = "store: qdrant needs Qdrant Edge (pip install qdrant-edge-py); scenes are kept in memory only"
+        try:
+            # imported here, as the cache works without these packages
+            from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
+        except ImportError as error:
+            text = f"scenes are kept in memory only: {error} (pip install apsw sqlite-vec, or set store: memory)"
             self.health.problem("store", text, DiagnosticStatus.WARN)
             return None
         folder = Path(config.store_dir) if config.store_dir else default_folder(self.get_namespace(), os.environ)
         self.get_logger().info(f"scenes are kept in '{folder}'")
-        return SceneMemory(window(self._config), folder.expanduser(), config)
+        return SceneStore(window(self._config), SceneDisk(folder.expanduser(), config), config)
 
     @guarded
     def _on_frame(self, message: msg.LatentFrame) -> None:
@@ -79,26 +84,26 @@ class LatentCacheNode(ManagedNode):
         try:
             response.message = self._cache.delete_all()
             response.success = True
-        except OSError as error:
+        except SceneStoreError as error:
             response.message = f"not everything could be deleted: {error}"
         self.get_logger().warning(f"delete_all: {response.message}")
         return response
 
     @guarded
     def _report(self) -> None:
-        """Say what became of the store."""
-        memory = self._memory
-        if memory is None:
+        """Show the state of the store in the log and in /diagnostics."""
+        store = self._store
+        if store is None:
             return
-        problem = memory.problem
-        for note in memory.take_notes():
+        problem = store.problem
+        for note in store.take_notes():
             if note != problem:
                 self.get_logger().warning(note)
         if problem:
             self.health.problem("store", problem, DiagnosticStatus.WARN)
         else:
             self.health.solved("store")
-        self.health.figures.update(memory.figures)
+        self.health.figures.update(store.figures)
 
 
 def main() -> None:

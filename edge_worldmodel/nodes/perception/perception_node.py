@@ -1,4 +1,4 @@
-"""Perception node: sensors and ego motion in, LatentFrame out."""
+"""Perception node: sensor data and ego motion in, LatentFrame out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
@@ -20,8 +19,9 @@ from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.perception.perception import Observation, Perception
+from edge_worldmodel.core.rejection import RejectionKind
 from edge_worldmodel.core.sweep import Sweep
-from edge_worldmodel.core.types import LatentFrame
+from edge_worldmodel.core.types import LatentFrame, Tensor
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.frames import Frames
@@ -35,20 +35,20 @@ from edge_worldmodel.nodes.ros.spans import mark
 
 @dataclass(frozen=True)
 class PerceptionTopics(Config):
-    """What perception listens to."""
+    """Topics and sensor poses of perception."""
 
     scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics.", read_only=True)
     cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics.", read_only=True)
     depth_topics: tuple[str, ...] = param(
-        (), "Depth image topics; camera_info is expected beside each.", read_only=True
+        (), "Depth image topics, each with its camera_info in the same namespace.", read_only=True
     )
     pose_topic: str = param("pose", "PoseStamped topic, used when ego_motion is 'pose'.", read_only=True)
     sensor_pose: tuple[float, ...] = param(
-        (), "x [m], y [m], yaw [rad] of every sensor in the base frame; empty: ask tf.", read_only=True
+        (), "x [m], y [m], yaw [rad] of every sensor in the base frame; empty: from tf.", read_only=True
     )
 
     def __post_init__(self) -> None:
-        """Check the fields and that there is something to look with."""
+        """Check the fields and that there is a sensor."""
         super().__post_init__()
         if len(self.sensor_pose) not in (0, 3):
             raise ConfigError(f"sensor_pose = {self.sensor_pose!r}: give x, y and yaw, or nothing")
@@ -57,7 +57,7 @@ class PerceptionTopics(Config):
 
     @property
     def camera_infos(self) -> dict[str, str]:
-        """The camera_info topic beside each depth image topic."""
+        """The camera_info topic of each depth image topic."""
         return {
             topic: f"{topic.rsplit('/', 1)[0]}/camera_info" if "/" in topic else "camera_info"
             for topic in self.depth_topics
@@ -66,7 +66,7 @@ class PerceptionTopics(Config):
 
 
 class PerceptionNode(ManagedNode):
-    """Turns every sensor into sweeps, places them by ego motion, encodes the last second."""
+    """Turns sensor data into sweeps, renders the last second of them and publishes its encoding."""
 
     def __init__(self) -> None:
         super().__init__("perception")
@@ -75,7 +75,7 @@ class PerceptionNode(ManagedNode):
         self._perception = Perception(declare(self, PerceptionConfig, on_change=self._reconfigure))
 
     def setup(self) -> None:
-        """Load the encoder and connect."""
+        """Load the encoder and open the topics."""
         self._model = open_world_model(self, self._model_config, self.health)
         self._perception.reset()
         self._frames = Frames(self, self.common.base_frame, self._topics.sensor_pose)
@@ -92,7 +92,7 @@ class PerceptionNode(ManagedNode):
         self._perception.configure(config)
 
     def _subscribe_to_sensors(self) -> None:
-        """Subscribe; every callback gets the topic as the name of its source."""
+        """Subscribe; each callback also gets its topic, which is the name of the sensor."""
         topics = self._topics
         kinds: tuple[tuple[Any, tuple[str, ...], Callable[..., None]], ...] = (
             (LaserScan, topics.scan_topics, self._on_scan),
@@ -115,7 +115,9 @@ class PerceptionNode(ManagedNode):
     @guarded
     def _on_scan(self, source: str, message: LaserScan) -> None:
         if self.active:
-            self._take(source, sensors.sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id)))
+            self._add_sweep(
+                source, sensors.sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
+            )
 
     @guarded
     def _on_cloud(self, source: str, message: PointCloud2) -> None:
@@ -123,17 +125,17 @@ class PerceptionNode(ManagedNode):
             mount = self._frames.mount(message.header.frame_id)
             points = sensors.points_from_cloud_msg(message, mount)
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
-            self._take(source, sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config))
+            self._add_sweep(source, sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config))
 
     @guarded
     def _on_depth(self, source: str, message: Image) -> None:
         if not self.active:
             return
         if source not in self._intrinsics:
-            raise InputError(f"depth image on '{source}' before its camera_info: publish both")
+            raise InputError(f"depth image on '{source}' before its camera_info: publish both topics")
         mount = self._frames.mount(message.header.frame_id)
         stamp_ns = convert.stamp_from_msg(message.header.stamp)
-        self._take(
+        self._add_sweep(
             source,
             sweep_from_depth(
                 stamp_ns, sensors.depth_from_msg(message), *self._intrinsics[source], mount, self._perception.config
@@ -148,7 +150,7 @@ class PerceptionNode(ManagedNode):
     def _on_odometry(self, message: Odometry) -> None:
         if message.header.frame_id != self.common.odom_frame:
             raise InputError(
-                f"odometry in frame '{message.header.frame_id}': set odom_frame, it is '{self.common.odom_frame}'"
+                f"odometry in frame '{message.header.frame_id}': expected odom_frame, '{self.common.odom_frame}'"
             )
         pose = convert.pose_from_msg(message.pose.pose)
         stamp_ns = convert.stamp_from_msg(message.header.stamp)
@@ -164,8 +166,8 @@ class PerceptionNode(ManagedNode):
         probability, pose, stamp_ns = sensors.occupancy_from_msg(message)
         self._perception.add_imagined(stamp_ns, pose, probability)
 
-    def _take(self, source: str, sweep: Sweep) -> None:
-        """Keep a sweep and, when a frame is due, observe, encode and publish."""
+    def _add_sweep(self, source: str, sweep: Sweep) -> None:
+        """Add a sweep and, when a frame is due, observe, encode and publish."""
         begin_s = time.perf_counter()
         from_tf = self._perception.config.ego_motion == "tf"
         pose = self._frames.base_pose(self.common.odom_frame, sweep.stamp_ns) if from_tf else None
@@ -185,7 +187,7 @@ class PerceptionNode(ManagedNode):
             stale_sensors=", ".join(self._perception.stale_sources(sweep.stamp_ns)) or "none",
         )
 
-    def _publish(self, observation: Observation, context: np.ndarray) -> None:
+    def _publish(self, observation: Observation, context: Tensor) -> None:
         self._sequence += 1
         frame = LatentFrame(
             stamp_ns=observation.stamp_ns,
@@ -208,9 +210,9 @@ class PerceptionNode(ManagedNode):
             sensors.occupancy_to_msg(occupied, (occupied + free) > 0, frame.pose, frame.stamp_ns, frame.frame_id)
         )
 
-    def _note(self, causes: tuple[object, ...]) -> None:
-        for cause in causes:
-            self.health.note(getattr(cause, "name", str(cause)))
+    def _note(self, kinds: tuple[RejectionKind, ...]) -> None:
+        for kind in kinds:
+            self.health.note(kind.name)
 
 
 def main() -> None:

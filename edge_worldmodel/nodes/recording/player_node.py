@@ -1,7 +1,7 @@
-"""Player node: plays a recording over our topics with /clock, stamps kept as recorded, then ends.
+"""Player node: plays a recording on our topics with /clock and its original stamps, then ends.
 
-Scans go to ``scan``, ``scan_1``, ...; ego motion to ``odom`` and tf; sensor places to static tf; a goal ahead
-of the robot to ``goal_pose`` so that the planner has something to want.
+Scans are published on ``scan``, ``scan_1``, ...; ego motion on ``odom`` and tf; sensor poses on static tf; a goal ahead
+of the robot on ``goal_pose``, so that the planner has one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.core.time_units import NS_PER_S
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Pose, Twist
 from edge_worldmodel.nodes.recording import recorded_messages as to_msg
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg
 from edge_worldmodel.nodes.ros.parameters import declare
@@ -46,26 +46,30 @@ EXIT_DAMAGED = 3
 
 @dataclass(frozen=True)
 class PlayerConfig(Config):
-    """What to play and how."""
+    """Which recording to play and how."""
 
     file: str = param("", "Recording: ROS 1 bag, ROS 2 bag or CARMEN log.", read_only=True)
     rate: float = param(1.0, "Recorded seconds per second.", minimum=0.01, maximum=100.0, read_only=True)
-    start_s: float = param(0.0, "Recorded seconds to leave out at the beginning.", minimum=0.0, read_only=True)
-    duration_s: float = param(0.0, "Recorded seconds to play; 0: to the end.", minimum=0.0, read_only=True)
+    start_s: float = param(0.0, "Recorded seconds to skip at the beginning.", minimum=0.0, read_only=True)
+    duration_s: float = param(0.0, "Recorded seconds to play; 0: until the end.", minimum=0.0, read_only=True)
     ego: str = param("auto", "Ego motion: auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC.", read_only=True)
     sensor_poses: str = param("", "Sensor poses in the base frame: 'FRAME=x,y,yaw;...'.", read_only=True)
     goal: str = param("", "Goal 'x y' in the odom frame; empty: ahead of the robot.", read_only=True)
     goal_ahead_m: float = param(5.0, "Distance of the goal ahead.", minimum=1.0, maximum=50.0, read_only=True)
     wait_for_subscribers: int = param(
-        2, "Subscribers of the sensor topic to wait for before playing.", minimum=0, maximum=100, read_only=True
+        2,
+        "Number of subscribers of the sensor topic to wait for before playing.",
+        minimum=0,
+        maximum=100,
+        read_only=True,
     )
-    wait_s: float = param(30.0, "Longest time to wait for them.", minimum=0.0, maximum=600.0, read_only=True)
+    wait_s: float = param(30.0, "Longest time to wait for subscribers.", minimum=0.0, maximum=600.0, read_only=True)
     base_frame: str = param("base_link", "Robot base frame (REP-105).", read_only=True)
     odom_frame: str = param("odom", "Fixed frame of ego motion (REP-105).", read_only=True)
 
 
 class PlayerNode(Node):
-    """Publishes the records at their times; ``play`` blocks until the end."""
+    """Publishes the records of a recording at their times."""
 
     def __init__(self) -> None:
         super().__init__("player")
@@ -73,41 +77,41 @@ class PlayerNode(Node):
         if not self._config.file:
             raise ConfigError("parameter 'file' is empty: give the recording to play")
         self._recording = open_recording(self._config.file)
-        found = describe(self._recording)
-        self._playback = prepare(found, self._config.ego, parse_sensor_poses(self._config.sensor_poses))
+        description = describe(self._recording)
+        self._playback = prepare(description, self._config.ego, parse_sensor_poses(self._config.sensor_poses))
         self._ego = EgoMotion(self._playback.ego)
-        self._pose: Floats = np.zeros(3)
+        self._pose: Pose = np.zeros(3)
         self._goal = GoalAhead(self._config.goal_ahead_m, parse_goal(self._config.goal))
         self._goal_listeners = 0
         self._odom_ns = 0
-        self._now_ns = found.start_ns + self._playback.clock_shift_ns
+        self._now_ns = description.start_ns + self._playback.clock_shift_ns
         self._played = 0
         self._connect(self._playback)
-        self._say(self._playback)
+        self._log_playback(self._playback)
 
     def _connect(self, playback: Playback) -> None:
         self._clock_publisher = self.create_publisher(Clock, "/clock", QoSProfile(depth=10))
         self._odometry = self.create_publisher(Odometry, "odom", SENSOR)
         self._goals = self.create_publisher(PoseStamped, "goal_pose", LATCHED)
         self._sensors = {
-            name: self.create_publisher(LaserScan if ours.startswith("scan") else PointCloud2, ours, SENSOR)
-            for name, ours in playback.outputs.items()
+            recorded: self.create_publisher(LaserScan if topic.startswith("scan") else PointCloud2, topic, SENSOR)
+            for recorded, topic in playback.outputs.items()
         }
         self._tf = TransformBroadcaster(self)
         self._static_tf = StaticTransformBroadcaster(self)
 
-    def _say(self, playback: Playback) -> None:
+    def _log_playback(self, playback: Playback) -> None:
         log = self.get_logger()
-        for name, ours in playback.outputs.items():
-            log.info(f"recorded '{name}' is played as '{ours}'")
+        for recorded, topic in playback.outputs.items():
+            log.info(f"recorded '{recorded}' is played on '{topic}'")
         log.info(f"ego motion from {playback.ego.reason}")
         for frame in playback.guessed_mounts:
-            log.warning(f"place of sensor '{frame}' unknown, taken as the base itself (set sensor_poses to tell)")
+            log.warning(f"pose of sensor '{frame}' unknown, the base frame is assumed; set sensor_poses to change it")
         for name in playback.left_out:
-            log.warning(f"'{name}' is left out: the place of its sensor is unknown (set sensor_poses to play it)")
+            log.warning(f"'{name}' is not played: the pose of its sensor is unknown; set sensor_poses to play it")
 
     def play(self) -> None:
-        """Play to the end or until ROS is shut down.
+        """Play until the end of the recording or until ROS is shut down; blocks.
 
         Raises:
             RecordingError: the recording is damaged.
@@ -134,19 +138,20 @@ class PlayerNode(Node):
             self._static_tf.sendTransform(mounts)
 
     def _wait(self) -> None:
-        """Let /clock stand still until the graph listens, so that nothing of the recording is missed."""
+        """Publish a constant /clock until the graph has subscribed, so that it misses no message."""
         end_s = time.monotonic() + self._config.wait_s
-        while rclpy.ok() and not self._graph_listens():
+        while rclpy.ok() and not self._graph_is_ready():
             if time.monotonic() > end_s:
-                self.get_logger().warning("the graph does not listen yet, playing all the same")
+                wanted = self._config.wait_for_subscribers
+                self.get_logger().warning(f"fewer than {wanted} subscribers after {self._config.wait_s:g} s, playing")
                 return
             self._publish_clock()
             rclpy.spin_once(self, timeout_sec=0.1)
 
-    def _graph_listens(self) -> bool:
+    def _graph_is_ready(self) -> bool:
         wanted = self._config.wait_for_subscribers
         listeners = next(iter(self._sensors.values())).get_subscription_count()
-        # the planner announces its plans once its model is loaded
+        # the planner creates the publisher of its plans once its model is loaded
         return listeners >= wanted and (not wanted or self.count_publishers("planner/plan") > 0)
 
     def _play(self, now_ns: int, record: Record) -> None:
@@ -166,7 +171,7 @@ class PlayerNode(Node):
         self._publish_goal()
 
     def _advance(self, to_ns: int) -> None:
-        """Let time pass at the wanted rate, telling it in /clock."""
+        """Advance time at the wanted rate and publish it on /clock."""
         tick_ns = int(_TICK_S * self._config.rate * NS_PER_S)
         while self._now_ns < to_ns and rclpy.ok():
             self._now_ns = min(to_ns, self._now_ns + tick_ns)
@@ -179,14 +184,14 @@ class PlayerNode(Node):
     def _publish_clock(self) -> None:
         self._clock_publisher.publish(Clock(clock=stamp_to_msg(self._now_ns)))
 
-    def _publish_motion(self, stamp_ns: int, pose: Floats, twist: Floats) -> None:
+    def _publish_motion(self, stamp_ns: int, pose: Pose, twist: Twist) -> None:
         odom, base = self._config.odom_frame, self._config.base_frame
         self._pose, self._odom_ns = pose, stamp_ns
         self._odometry.publish(to_msg.odometry_to_msg(stamp_ns, odom, base, pose, twist))
         self._tf.sendTransform(to_msg.base_transform_to_msg(stamp_ns, odom, base, pose))
 
     def _publish_goal(self) -> None:
-        """Give a new goal, or the old one again to those who came late."""
+        """Publish a new goal, or the present one again for late subscribers."""
         listeners = self._goals.get_subscription_count()
         is_new = self._goal.update(self._pose)
         if is_new or listeners > self._goal_listeners:
@@ -196,7 +201,7 @@ class PlayerNode(Node):
 
 def main() -> None:
     """Run the node to the end of the recording; exit status 1: refused to start, 3: recording damaged."""
-    signal.signal(signal.SIGINT, lambda *_: None)  # rclpy's own handler ends the context, and with it the playing
+    signal.signal(signal.SIGINT, lambda *_: None)  # rclpy's own handler would end the context
     rclpy.init()
     node: PlayerNode | None = None
     status = 1

@@ -1,4 +1,4 @@
-"""Records of a recording become the messages that our graph listens to."""
+"""Records of a recording to the messages that the player publishes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Pose, Twist
 from edge_worldmodel.nodes.ros.convert import pose_to_msg, stamp_to_msg, twist_to_msg
 from edge_worldmodel.recordings.records import Cloud, Pose3D, Scan
 
 
 def scan_to_msg(stamp_ns: int, scan: Scan) -> LaserScan:
-    """Scan to LaserScan; ranges are passed on as recorded, NaN and inf included."""
+    """Scan to LaserScan with the ranges as recorded, including NaN and inf."""
     message = LaserScan()
     message.header.stamp = stamp_to_msg(stamp_ns)
     message.header.frame_id = scan.frame_id
@@ -31,7 +31,7 @@ def scan_to_msg(stamp_ns: int, scan: Scan) -> LaserScan:
 
 
 def cloud_to_msg(stamp_ns: int, cloud: Cloud) -> PointCloud2:
-    """Cloud to PointCloud2, its bytes as recorded."""
+    """Cloud to PointCloud2 with the bytes as recorded."""
     message = PointCloud2(height=cloud.height, width=cloud.width, is_bigendian=cloud.is_bigendian)
     message.header.stamp = stamp_to_msg(stamp_ns)
     message.header.frame_id = cloud.frame_id
@@ -47,7 +47,7 @@ def cloud_to_msg(stamp_ns: int, cloud: Cloud) -> PointCloud2:
     return message
 
 
-def odometry_to_msg(stamp_ns: int, frame_id: str, child_frame_id: str, pose: Floats, twist: Floats) -> Odometry:
+def odometry_to_msg(stamp_ns: int, frame_id: str, child_frame_id: str, pose: Pose, twist: Twist) -> Odometry:
     """Planar pose and base twist to Odometry."""
     message = Odometry(child_frame_id=child_frame_id)
     message.header.stamp = stamp_to_msg(stamp_ns)
@@ -57,7 +57,7 @@ def odometry_to_msg(stamp_ns: int, frame_id: str, child_frame_id: str, pose: Flo
     return message
 
 
-def base_transform_to_msg(stamp_ns: int, frame_id: str, child_frame_id: str, pose: Floats) -> TransformStamped:
+def base_transform_to_msg(stamp_ns: int, frame_id: str, child_frame_id: str, pose: Pose) -> TransformStamped:
     """Planar pose to a transform."""
     message = TransformStamped(child_frame_id=child_frame_id)
     message.header.stamp = stamp_to_msg(stamp_ns)
@@ -79,7 +79,7 @@ def mount_to_msg(stamp_ns: int, base_frame: str, sensor_frame: str, mount: Pose3
     return message
 
 
-def goal_to_msg(stamp_ns: int, frame_id: str, goal: Floats) -> PoseStamped:
+def goal_to_msg(stamp_ns: int, frame_id: str, goal: Pose) -> PoseStamped:
     """Planar goal pose to PoseStamped."""
     message = PoseStamped(pose=pose_to_msg(goal))
     message.header.stamp = stamp_to_msg(stamp_ns)

@@ -71,11 +71,11 @@ class TopicSubscriptions:
     """Subscribes to wanted topics when a publisher appears, with its message type and quality of service.
 
     The messages are taken in turns, because an executor with a wait set would look at every subscription for every
-    message. The delay does not matter: the middleware tells when each message was published.
+    message. The delay does not matter: the middleware reports when each message was published.
 
     Args:
         node: the node that subscribes; its executor must respect callback groups.
-        is_wanted: tells by its full name whether a topic is wanted.
+        is_wanted: returns whether a topic, by its full name, is wanted.
         receive: called from ``take_all`` with each message.
     """
 

@@ -1,4 +1,4 @@
-"""The graph's own messages become our types and back, in tested pairs. Sensor messages: convert_sensors."""
+"""Messages of this package to types of core/types.py and back, in tested pairs; sensor messages: convert_sensors."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, Twist
-from numpy.typing import NDArray
 
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core import types
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import quaternion_from_yaw
+from edge_worldmodel.core.time_units import NS_PER_S
 
 _MAX_TENSOR_BYTES = 16 * 1024 * 1024
 _MAX_COORDINATES = 1 << 18
-_NANOSECONDS = 1_000_000_000
-_SIZES = {"<f2": 2, "<f4": 4}
-"""Bytes of a number of each dtype that is read."""
-_WIRE = "<f2"
-"""What is sent. At full precision a context is a little too large for one UDP datagram, and writing fragments was seen
-to block for 0.3 s when a reader had died."""
+_BYTES_PER_NUMBER = {"<f2": 2, "<f4": 4}
+"""Bytes per number of each dtype that is accepted."""
+_SENT_DTYPE = "<f2"
+"""Half precision, so that a context fits into one UDP datagram: writing fragments was seen to block for 0.3 s when a
+reader had died."""
 
 
 def stamp_to_msg(stamp_ns: int) -> Time:
     """Split nanoseconds into a Time message."""
-    return Time(sec=stamp_ns // _NANOSECONDS, nanosec=stamp_ns % _NANOSECONDS)
+    return Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
 
 
 def stamp_from_msg(stamp: Time) -> int:
     """Return a Time message as nanoseconds."""
-    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
+    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
 
 
-def pose_to_msg(pose: types.Floats) -> Pose:
+def pose_to_msg(pose: types.Pose) -> Pose:
     """Planar pose (x_m, y_m, yaw_rad) to Pose."""
     message, (x, y, yaw) = Pose(), np.asarray(pose, np.float64).tolist()
     message.position.x, message.position.y = x, y
@@ -46,11 +45,11 @@ def pose_to_msg(pose: types.Floats) -> Pose:
     return message
 
 
-def pose_from_msg(message: Pose) -> types.Floats:
+def pose_from_msg(message: Pose) -> types.Pose:
     """Pose to (x_m, y_m, yaw_rad); roll, pitch and height are dropped.
 
     Raises:
-        InputError: a component is not finite or the quaternion has no length.
+        InputError: a component is not finite, or the quaternion is far from unit length.
     """
     return np.array(_pose_values(message))
 
@@ -59,19 +58,19 @@ def _pose_values(message: Pose) -> tuple[float, float, float]:
     q = message.orientation
     length = math.sqrt(q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w)
     if not (math.isfinite(length) and 0.5 < length < 2.0):
-        raise InputError(f"orientation ({q.x}, {q.y}, {q.z}, {q.w}) is no unit quaternion")
+        raise InputError(f"orientation ({q.x}, {q.y}, {q.z}, {q.w}) is no unit quaternion: its norm must be near 1")
     yaw = math.atan2(2.0 * (q.w * q.z + q.x * q.y), q.w * q.w + q.x * q.x - q.y * q.y - q.z * q.z)
     return _finite("pose", message.position.x, message.position.y, yaw)
 
 
-def twist_to_msg(twist: types.Floats) -> Twist:
+def twist_to_msg(twist: types.Twist) -> Twist:
     """Base twist (vx_mps, vy_mps, yaw_rate_radps) to Twist."""
     message = Twist()
     message.linear.x, message.linear.y, message.angular.z = np.asarray(twist, np.float64).tolist()
     return message
 
 
-def twist_from_msg(message: Twist) -> types.Floats:
+def twist_from_msg(message: Twist) -> types.Twist:
     """Twist to (vx_mps, vy_mps, yaw_rate_radps).
 
     Raises:
@@ -84,18 +83,18 @@ def _twist_values(message: Twist) -> tuple[float, float, float]:
     return _finite("twist", message.linear.x, message.linear.y, message.angular.z)
 
 
-def tensor_to_msg(message: Any, tensor: NDArray[np.float32]) -> None:
+def tensor_to_msg(message: Any, tensor: types.Tensor) -> None:
     """Write shape, dtype and bytes of ``tensor`` into a LatentFrame or WarmStart message."""
     message.shape = array.array("I", tensor.shape)
-    message.dtype = _WIRE
+    message.dtype = _SENT_DTYPE
     # frombytes fills the field without the per-element check, 0.1 ms instead of 15 ms
     data = array.array("B")
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and whoever receives it rejects it
-        data.frombytes(np.ascontiguousarray(tensor, dtype=_WIRE).tobytes())
+    with np.errstate(over="ignore"):  # too large numbers become infinite, which the receiver rejects
+        data.frombytes(np.ascontiguousarray(tensor, dtype=_SENT_DTYPE).tobytes())
     message.data = data
 
 
-def tensor_from_msg(message: Any) -> NDArray[np.float32]:
+def tensor_from_msg(message: Any) -> types.Tensor:
     """Return the tensor of a LatentFrame or WarmStart message.
 
     Raises:
@@ -103,7 +102,7 @@ def tensor_from_msg(message: Any) -> NDArray[np.float32]:
     """
     shape = tuple(int(size) for size in message.shape)
     count = math.prod(shape) if shape else 0
-    size = _SIZES.get(message.dtype, 0)
+    size = _BYTES_PER_NUMBER.get(message.dtype, 0)
     if not size or len(message.data) != size * count or size * count > _MAX_TENSOR_BYTES:
         raise InputError(f"tensor of dtype '{message.dtype}', shape {shape} in {len(message.data)} bytes is malformed")
     tensor = np.frombuffer(message.data, dtype=message.dtype).astype(np.float32).reshape(shape)
@@ -146,7 +145,7 @@ def latent_frame_from_msg(message: msg.LatentFrame) -> types.LatentFrame:
     )
 
 
-def _points(coordinates: Any) -> NDArray[np.float32]:
+def _points(coordinates: Any) -> types.Tensor:
     values = np.asarray(coordinates, np.float32)
     if values.size % 2 or values.size > _MAX_COORDINATES or not np.isfinite(values).all():
         raise InputError(f"{values.size} coordinates of obstacles: expected finite pairs, at most {_MAX_COORDINATES}")
@@ -207,7 +206,7 @@ def rollout_set_to_msg(rollouts: types.RolloutSet) -> msg.RolloutSet:
 
 
 def rollout_set_from_msg(message: msg.RolloutSet) -> types.RolloutSet:
-    """Message to RolloutSet; a rollout carries no twists, they come back as zeros."""
+    """Message to RolloutSet; its rollouts have no twists in the message and get zeros."""
     latency = {f"{p}_s": getattr(message.latency, p) for p in message.latency.get_fields_and_field_types()}
     return types.RolloutSet(
         stamp_ns=stamp_from_msg(message.header.stamp),
@@ -259,7 +258,7 @@ def plan_to_msg(plan: types.Plan) -> msg.Plan:
 
 
 def withdrawal_to_msg(plan: types.Plan) -> msg.Plan:
-    """Return the message that takes a plan back: the same one, valid until its own stamp and no longer."""
+    """Return the message that withdraws a plan: the same plan, valid only until its own stamp."""
     return plan_to_msg(dataclasses.replace(plan, valid_until_ns=plan.stamp_ns))
 
 
@@ -289,11 +288,11 @@ def plan_from_msg(message: msg.Plan) -> types.Plan:
 
 
 def verdict_to_msg(verdict: types.Verdict, message: msg.Verdict | None = None) -> msg.Verdict:
-    """Verdict to its message; one that was sent before may be filled again, at half the cost."""
+    """Verdict to its message; filling a given message again costs half as much as making one."""
     message = msg.Verdict() if message is None else message
     message.state, message.reason, message.limits = verdict.state, verdict.reason, list(verdict.limits)
     stamp, command = message.header.stamp, message.command
-    stamp.sec, stamp.nanosec = divmod(verdict.stamp_ns, _NANOSECONDS)
+    stamp.sec, stamp.nanosec = divmod(verdict.stamp_ns, NS_PER_S)
     message.header.frame_id = verdict.frame_id
     command.linear.x, command.linear.y, command.angular.z = verdict.command.tolist()
     command.linear.z = verdict.climb_mps
@@ -319,11 +318,11 @@ def verdict_from_msg(message: msg.Verdict) -> types.Verdict:
     )
 
 
-def _poses(messages: Sequence[Pose]) -> types.Floats:
+def _poses(messages: Sequence[Pose]) -> types.Pose:
     return np.array([_pose_values(message) for message in messages]).reshape(-1, 3)
 
 
-def _finite(what: str, x: float, y: float, turn: float) -> tuple[float, float, float]:
+def _finite(name: str, x: float, y: float, turn: float) -> tuple[float, float, float]:
     if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(turn)):
-        raise InputError(f"{what} {[x, y, turn]} has values that are not finite")
+        raise InputError(f"{name} {[x, y, turn]} has values that are not finite")
     return x, y, turn

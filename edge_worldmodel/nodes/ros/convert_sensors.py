@@ -1,4 +1,4 @@
-"""Sensor messages become arrays and sweeps: LaserScan, PointCloud2, depth image, imagined occupancy grid."""
+"""Sensor messages to arrays and sweeps: LaserScan, PointCloud2, Odometry, depth Image, CameraInfo, OccupancyGrid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.grid import EGO_GRID, GridSpec
 from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Floats, Mask, Pose, Tensor
 from edge_worldmodel.nodes.ros.convert import (
     pose_from_msg,
     pose_to_msg,
@@ -37,8 +37,8 @@ _POINT_FORMATS = {
 _UNKNOWN = -1
 
 
-def sweep_from_scan_msg(message: LaserScan, sensor_pose: Floats) -> Sweep:
-    """Return the sweep of a scan; raises InputError when it is malformed."""
+def sweep_from_scan_msg(message: LaserScan, sensor_pose: Pose) -> Sweep:
+    """Return the sweep of a scan of the sensor at ``sensor_pose`` (3,) in the base frame; raises InputError."""
     return sweep_from_scan(
         stamp_from_msg(message.header.stamp),
         np.asarray(message.ranges, dtype=np.float64),
@@ -51,7 +51,7 @@ def sweep_from_scan_msg(message: LaserScan, sensor_pose: Floats) -> Sweep:
 
 
 def odometry_from_msg(message: OdometryMsg) -> OdometrySample:
-    """Return pose, twist and frames; raises InputError where a number is not finite."""
+    """Return pose, twist and frames; raises InputError when a number is not finite."""
     return OdometrySample(
         stamp_ns=stamp_from_msg(message.header.stamp),
         frame_id=message.header.frame_id,
@@ -75,10 +75,10 @@ def odometry_to_msg(odometry: OdometrySample) -> OdometryMsg:
     return message
 
 
-def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> Floats:
+def points_from_cloud_msg(message: PointCloud2, mount: Floats) -> Floats:
     """Return the finite points (n, 3) of a cloud in the base frame.
 
-    Not by sensor_msgs_py, which counts one by one through as many elements of a field as the message claims.
+    sensor_msgs_py is not used: it loops over as many elements of a field as the message claims to have.
 
     Args:
         message: cloud with fields x, y and z.
@@ -90,7 +90,7 @@ def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> F
     height, width_bytes = message.height, message.width * message.point_step
     row_bytes = message.row_step or width_bytes
     if not 0 < width_bytes <= row_bytes or height == 0 or len(message.data) < row_bytes * height:
-        raise InputError(f"cloud of {height} x {message.width} points: {len(message.data)} bytes do not fit")
+        raise InputError(f"cloud of {height} x {message.width} points: {len(message.data)} bytes do not match")
     rows = np.frombuffer(message.data, np.uint8)[: row_bytes * height].reshape(height, row_bytes)
     records = np.ascontiguousarray(rows[:, :width_bytes]).view(_point_type(message)).ravel()
     points = np.stack([records[axis].astype(np.float64) for axis in "xyz"], axis=-1)
@@ -99,11 +99,13 @@ def points_from_cloud_msg(message: PointCloud2, mount: NDArray[np.float64]) -> F
 
 
 def _point_type(message: PointCloud2) -> np.dtype[np.void]:
-    """Return where x, y and z lie in one point of a cloud."""
+    """Return the dtype of one point of a cloud with its fields x, y and z."""
     order = ">" if message.is_bigendian else "<"
     fields = {field.name: field for field in message.fields if field.name in ("x", "y", "z")}
     if len(fields) < 3 or not all(field.datatype in _POINT_FORMATS for field in fields.values()):
-        raise InputError(f"cloud with fields {[field.name for field in message.fields][:12]}: x, y and z are needed")
+        raise InputError(
+            f"cloud with fields {[field.name for field in message.fields][:12]}: x, y and z are needed as numbers"
+        )
     formats = [order + _POINT_FORMATS[fields[axis].datatype] for axis in "xyz"]
     offsets = [int(fields[axis].offset) for axis in "xyz"]
     if any(at + np.dtype(kind).itemsize > message.point_step for at, kind in zip(offsets, formats, strict=True)):
@@ -123,7 +125,7 @@ def depth_from_msg(message: Image) -> NDArray[np.generic]:
     pixel_type = dtype.newbyteorder(">" if message.is_bigendian else "<")
     width_bytes = message.width * pixel_type.itemsize
     if message.step < width_bytes or len(message.data) < message.step * message.height or not width_bytes:
-        raise InputError(f"depth image {message.height} x {message.width}: {len(message.data)} bytes do not fit")
+        raise InputError(f"depth image {message.height} x {message.width}: {len(message.data)} bytes do not match")
     rows = np.frombuffer(message.data, np.uint8)[: message.step * message.height].reshape(message.height, message.step)
     return np.ascontiguousarray(rows[:, :width_bytes]).view(pixel_type).astype(dtype)
 
@@ -138,19 +140,19 @@ def intrinsics_from_msg(message: CameraInfo) -> tuple[float, float, float, float
 
 def occupancy_to_msg(
     probability: NDArray[np.floating],
-    known: NDArray[np.bool_],
-    ego_pose: Floats,
+    known: Mask,
+    ego_pose: Pose,
     stamp_ns: int,
     frame_id: str,
     spec: GridSpec = EGO_GRID,
 ) -> OccupancyGrid:
-    """Return a grid message of occupancy in percent, -1 where not known.
+    """Return a grid message with occupancy in percent, -1 where unknown.
 
     Args:
         probability: (rows y, columns x) in 0..1, in the ego frame.
-        known: (rows, columns).
+        known: (rows, columns) cells that are known.
         ego_pose: pose of the ego frame in ``frame_id``.
-        stamp_ns: time the grid holds for.
+        stamp_ns: time of the grid.
         frame_id: frame of the message.
         spec: geometry of the grid.
     """
@@ -167,11 +169,11 @@ def occupancy_to_msg(
     return message
 
 
-def occupancy_from_msg(message: OccupancyGrid, spec: GridSpec = EGO_GRID) -> tuple[NDArray[np.float32], Floats, int]:
+def occupancy_from_msg(message: OccupancyGrid, spec: GridSpec = EGO_GRID) -> tuple[Tensor, Pose, int]:
     """Return (probability, ego pose, stamp_ns) of a grid that ``occupancy_to_msg`` made; unknown cells are 0.5.
 
     Raises:
-        InputError: other sizes than ``spec`` has.
+        InputError: the grid has another size than ``spec``.
     """
     size = (int(message.info.height), int(message.info.width))
     if size != (spec.cells, spec.cells) or len(message.data) != spec.cells**2:

@@ -1,4 +1,4 @@
-"""What a node tells people about itself: rejected inputs by cause, figures and problems, in /diagnostics."""
+"""The /diagnostics of a node: rejected inputs by kind, figures and problems (REP-107)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _WARN_EVERY_S = 5.0
 
 
 class Health:
-    """Counts and figures of one node, published in /diagnostics at 1 Hz (REP-107).
+    """Counts, figures and problems of one node, published in /diagnostics at 1 Hz.
 
     Args:
-        node: the node that it speaks for.
-        hardware_id: what the node runs on or for, for example the robot's name.
+        node: the node that is reported on.
+        hardware_id: hardware that the node belongs to, for example the name of the robot.
     """
 
     def __init__(self, node: Node, hardware_id: str = "none") -> None:
@@ -38,21 +38,21 @@ class Health:
         self._updater.add("status", self._report)
 
     def reject(self, error: Exception) -> None:
-        """Count one input that could not be used and warn, at most once every few seconds."""
-        cause = getattr(error, "kind", None) or type(error).__name__
-        cause = str(getattr(cause, "name", cause)).lower()
-        self.rejected[cause] += 1
-        self._node.get_logger().warning(f"input dropped ({cause}): {error}", throttle_duration_sec=_WARN_EVERY_S)
+        """Count a rejected input and log a warning, at most once every few seconds."""
+        kind = getattr(error, "kind", None) or type(error).__name__
+        kind = str(getattr(kind, "name", kind)).lower()
+        self.rejected[kind] += 1
+        self._node.get_logger().warning(f"input rejected ({kind}): {error}", throttle_duration_sec=_WARN_EVERY_S)
 
-    def note(self, cause: str) -> None:
-        """Count something remarkable about an input that was used all the same."""
-        self.noted[cause.lower()] += 1
+    def note(self, kind: str) -> None:
+        """Count something noteworthy about an input that was used."""
+        self.noted[kind.lower()] += 1
 
     def problem(self, key: str, text: str, level: bytes = DiagnosticStatus.ERROR) -> None:
-        """Show a problem under ``key`` until it is solved; the text says what to do."""
+        """Show a problem under ``key`` until it is solved; the text also says what to do."""
         if self._problems.get(key) != (level, text):
             logger = self._node.get_logger()
-            # Two lines: rclpy refuses one that changes its severity.
+            # two calls, because rclpy refuses a call in one place that changes its severity
             if level == DiagnosticStatus.WARN:
                 logger.warning(text)
             else:
@@ -60,7 +60,7 @@ class Health:
         self._problems[key] = (level, text)
 
     def solved(self, key: str) -> None:
-        """Take the problem under ``key`` back."""
+        """Remove the problem under ``key``."""
         self._problems.pop(key, None)
 
     def _report(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
@@ -68,20 +68,20 @@ class Health:
         for level, text in self._problems.values():
             status.mergeSummary(level, text)
         status.add("rejected_inputs", str(self.rejected.total()))
-        for cause, count in sorted(self.rejected.items()):
-            status.add(f"rejected_{cause}", str(count))
-        for cause, count in sorted(self.noted.items()):
-            status.add(f"noted_{cause}", str(count))
+        for kind, count in sorted(self.rejected.items()):
+            status.add(f"rejected_{kind}", str(count))
+        for kind, count in sorted(self.noted.items()):
+            status.add(f"noted_{kind}", str(count))
         for key, value in self.figures.items():
             status.add(key, f"{value:.6g}" if isinstance(value, float) else str(value))
         return status
 
 
 def guarded(callback: CallbackT) -> CallbackT:
-    """Keep a node method that handles a message from ever ending the node.
+    """Decorate a message callback of a node so that no exception in it ends the node.
 
-    Unusable input is counted under its cause. Anything else is a defect of ours: it is logged with its
-    trace and counted, and the node goes on; the supervisor sees the missing output and stops the robot.
+    An unusable input is counted under its kind. Any other exception is a defect of ours: it is logged with its trace
+    and counted, and the node goes on. The supervisor then misses the output and stops the robot.
     """
     callback = spanned(callback)
 
@@ -91,7 +91,7 @@ def guarded(callback: CallbackT) -> CallbackT:
             callback(self, *args)
         except EdgeWorldModelError as error:
             self.health.reject(error)
-        except Exception as error:  # the last line of defence, see the docstring
+        except Exception as error:  # see the docstring
             self.get_logger().error(traceback.format_exc(), throttle_duration_sec=_WARN_EVERY_S)
             self.health.reject(error)
 

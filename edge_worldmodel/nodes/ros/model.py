@@ -1,4 +1,4 @@
-"""Opens the world model that a node was told to use, and says which one and why."""
+"""Opens the world model that the parameters of a node ask for."""
 
 from __future__ import annotations
 
@@ -27,36 +27,38 @@ from edge_worldmodel.nodes.ros.spanned_backend import spanned_backend
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
-    """Which model runs on what."""
+    """Choice of model and network runtime."""
 
     backend: str = param("onnxruntime", "Network runtime.", choices=tuple(BACKENDS), read_only=True)
     provider: str = param(
         "cpu",
-        "Execution provider of backend onnxruntime; one that the installed ONNX Runtime lacks is an error.",
+        "Execution provider of backend onnxruntime; the installed ONNX Runtime must have it.",
         choices=PROVIDERS,
         read_only=True,
     )
     precision: str = param(
         "exported",
-        "What backend tensorrt computes in: types as in the file; half precision (TensorRT 10, or an FP16 file); as in "
-        "the file, refusing one that is not quantised.",
+        "Precision of backend tensorrt: as in the file; half precision (TensorRT 10, or an FP16 file); as in the file, "
+        "which must be quantised.",
         choices=PRECISIONS,
         read_only=True,
     )
     max_futures: int = param(
-        64, "Largest batch of futures that TensorRT's engines are built for.", minimum=1, maximum=2048, read_only=True
+        64, "Largest batch of futures for which TensorRT engines are built.", minimum=1, maximum=2048, read_only=True
     )
     engine_dir: str = param(
         "",
-        "Folder of TensorRT's engines, nobody else's to write to; empty: ~/.cache/edge_worldmodel/engines.",
+        "Folder of TensorRT engines, writable by this user only; empty: ~/.cache/edge_worldmodel/engines.",
         read_only=True,
     )
     version_compatible: bool = param(
-        False, "Build engines that later TensorRT and its lean runtime can run, too; somewhat slower.", read_only=True
+        False,
+        "Build engines that also later TensorRT versions and the lean runtime can run; somewhat slower.",
+        read_only=True,
     )
     model: str = param(
         "",
-        "A shipped model to run, by name; empty: the one that edge-worldmodel place chose for this device.",
+        "Name of a shipped model; empty: the one that edge-worldmodel place chose for this device.",
         read_only=True,
     )
     model_dir: str = param("", "Folder of another model with its manifest.json; empty: a shipped one.", read_only=True)
@@ -64,29 +66,29 @@ class ModelConfig(Config):
 
 
 def open_world_model(node: Node, config: ModelConfig, health: Health) -> WorldModel:
-    """Verify and load the model, prove that this device computes it, log the choice and show it in /diagnostics.
+    """Verify and load the model, check its golden outputs on this device, and show the choice in log and /diagnostics.
 
-    A shipped model that computes something else here is refused, and the next suitable one is taken, with a warning.
+    A shipped model whose outputs differ here is refused and the next suitable one is taken, with a warning.
 
     Raises:
-        ModelError: the model is damaged, foreign or of other shapes, or one that the operator chose computes something
-            else here.
-        PlacementError: every suitable model computes something else here.
+        ModelError: the model is damaged, unknown or of other shapes, or the outputs of a model that was chosen by
+            parameter differ here.
+        PlacementError: the outputs of every suitable model differ here.
         BackendError: the runtime cannot be used here.
     """
     logger = node.get_logger()
 
-    def note(what: str) -> None:
-        """Show a change that the backend makes by itself; comes from its thread."""
-        health.figures.update(backend=what)
-        logger.info(what)
+    def note(description: str) -> None:
+        """Show a change that the backend made by itself; called on a thread of the backend."""
+        health.figures.update(backend=description)
+        logger.info(description)
 
     backend = spanned_backend(open_backend(config.backend, config.threads, _options(config), note))
     model_id = config.backend
     if config.backend != "deterministic":
         model_id = _load_proven(backend, config, node, health).model_id
     health.figures.update(backend=backend.describe(), model_id=model_id)
-    logger.info(f"model '{model_id}' on {backend.describe()} (asked for: {config.backend})")
+    logger.info(f"model '{model_id}' on {backend.describe()} (parameter backend: {config.backend})")
     return WorldModel(backend, model_id)
 
 
@@ -110,8 +112,8 @@ def _load_proven(backend: Backend, config: ModelConfig, node: Node, health: Heal
             refused[choice.variant] = str(error)
             continue
         if refused:
-            told = f"model {model.model_id} is used instead: {'; '.join(refused.values())}"
-            health.problem("model", told, DiagnosticStatus.WARN)
+            text = f"model {model.model_id} is used instead: {'; '.join(refused.values())}"
+            health.problem("model", text, DiagnosticStatus.WARN)
         return model
 
 
@@ -129,12 +131,12 @@ def _options(config: ModelConfig) -> BackendOptions:
 def _choose(config: ModelConfig, refused: Collection[str] = ()) -> tuple[Path, ModelChoice]:
     """Return the folder of the model and why it is that one."""
     if config.model_dir:
-        why = f"{config.model_dir} was chosen by the operator (model_dir)"
+        why = f"{config.model_dir} was set as model_dir"
         return Path(config.model_dir), ModelChoice("", True, why)
     runtime = runtime_name(config.backend, config.threads, _options(config))
     device = device_name(this_machine(lambda _: ""))
     folder, choice = resolve(_shipped_models(), config.model, record_path(), device, runtime, refused)
-    # `colcon build --symlink-install` installs links, which the store refuses: give it the folder behind them
+    # `colcon build --symlink-install` installs links, which load_model refuses: use the folder behind them
     return (folder / "manifest.json").resolve().parent, choice
 
 

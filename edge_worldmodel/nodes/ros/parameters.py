@@ -32,8 +32,7 @@ def declare(
         config_type: a Config dataclass whose fields were declared with ``param``.
         prefix: parameter namespace, for example "planner" gives "planner.max_speed_mps".
         on_change: called with the new, valid configuration after each accepted change. It may raise
-            ConfigError to refuse; a refused change alters nothing. Without it the parameters are fixed
-            at start-up and every change is refused.
+            ConfigError to refuse the change, which then alters nothing. Without it the parameters are read-only.
 
     Raises:
         ConfigError: a start-up value is refused; the message quotes it.
@@ -51,7 +50,7 @@ def declare(
 
 
 def _declare_one(node: Node, name: str, default: Any, descriptor: ParameterDescriptor) -> None:
-    """Declare one parameter, turning rclpy's refusals into a ConfigError."""
+    """Declare one parameter; rclpy's errors become a ConfigError."""
     try:
         node.declare_parameter(name, list(default) if isinstance(default, tuple) else default, descriptor)
     except Exception as error:  # rclpy raises several unrelated classes for a bad override
@@ -61,8 +60,8 @@ def _declare_one(node: Node, name: str, default: Any, descriptor: ParameterDescr
 def describe(info: ParamInfo, default: Any, read_only: bool) -> ParameterDescriptor:
     """Return the ROS descriptor of one configuration field.
 
-    A number may be given in a parameter file as integer or float, and an empty array has no type of its own,
-    so these are left dynamic and checked by the configuration itself.
+    Parameter files may give a number as integer or float, and an empty array has no element type. Such parameters are
+    declared with dynamic typing and checked by the configuration.
     """
     number = isinstance(default, float)
     dynamic = number or isinstance(default, tuple)
@@ -84,7 +83,7 @@ def _value(parameter: Parameter) -> Any:
 
 
 class _Changes:
-    """Builds the whole new configuration, then swaps; refuses with the reason otherwise."""
+    """Builds the complete new configuration and swaps it in; refuses an invalid change with the reason."""
 
     def __init__(self, config: Any, names: dict[str, str], on_change: Callable[[Any], None]) -> None:
         self._config = config

@@ -1,4 +1,4 @@
-"""Quality of service of our topics (REP-2003): sensor data best effort, maps latched, the rest latest-wins."""
+"""Quality of service of our topics (REP-2003): sensor data best effort, maps latched, else the newest message only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rclpy.qos import (
 
 SENSOR = qos_profile_sensor_data
 LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-"""Latents, warm starts, plans, commands: only the newest is worth anything."""
+"""Latents, warm starts, plans, commands: only the newest is used."""
 EVENTS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """The emergency stop: a press followed at once by a release must still arrive."""
 LATCHED = QoSProfile(
@@ -23,7 +23,7 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-"""Maps and goals: a late subscriber gets the last one."""
+"""Maps and goals: a subscriber that comes later gets the last one."""
 
 
 def _promising(deadline_s: float, lease_s: float) -> QoSProfile:
@@ -38,6 +38,6 @@ def _promising(deadline_s: float, lease_s: float) -> QoSProfile:
 
 
 PROMISED = _promising(0.1, 0.25)
-"""Plans as the planner offers them: LATEST, and the middleware tells when they fail to come; anyone matches."""
+"""Offered by the planner for its plans: LATEST with a deadline and a liveliness lease, which any subscriber matches."""
 WATCHED = _promising(0.1, 0.5)
-"""What the supervisor's watch on them asks for; a publisher that promises nothing does not match it."""
+"""Requested by the supervisor to hear of missed deadlines; matches only publishers that offer both."""

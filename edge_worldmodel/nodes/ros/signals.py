@@ -29,7 +29,7 @@ class EndSignal:
     def then(self, end: Callable[[], object]) -> None:
         """Call ``end`` on a thread of its own once a signal has come, and again until ``handled`` is called.
 
-        It is called again because an executor that is told to stop before it spins forgets it.
+        It is called again because an executor forgets a shutdown that comes before it spins.
         """
 
         def wait() -> None:

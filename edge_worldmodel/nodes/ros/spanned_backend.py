@@ -1,4 +1,4 @@
-"""A backend that records its calls as spans; apart from ``spans`` because the supervisor must reach no world model."""
+"""A backend that records its calls as spans; apart from ``spans``, as the supervisor must import no model code."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edge_worldmodel.nodes.ros.spans import recording, span
 
 
 class SpannedBackend:
-    """A backend whose calls are spans named after the networks."""
+    """Records each call of a backend as a span with the name of the network."""
 
     def __init__(self, backend: Backend) -> None:
-        """Hand everything on to ``backend``."""
+        """Wrap ``backend``."""
         self._backend = backend
 
     def load(self, networks: Mapping[str, bytes]) -> None:
-        """Load."""
+        """Load networks."""
         with span("load networks"):
             self._backend.load(networks)
 
@@ -29,10 +29,10 @@ class SpannedBackend:
             return self._backend.run(network, inputs)
 
     def describe(self) -> str:
-        """Say what the backend says."""
+        """Return the description of the wrapped backend."""
         return self._backend.describe()
 
 
 def spanned_backend(backend: Backend) -> Backend:
-    """Return the backend, with its calls recorded where this process keeps a record."""
+    """Return the backend, wrapped if this process records spans."""
     return SpannedBackend(backend) if recording() else backend

@@ -1,8 +1,8 @@
-"""Which node did what when: callbacks, network calls and frames on their way, for ``edge-worldmodel profile``.
+"""Records the times of callbacks, network calls and frames of a node, for ``edge-worldmodel profile``.
 
-Off unless EDGE_WORLDMODEL_SPANS names a folder; then every node leaves ``NODE.spans.json`` there when it ends, with
-times of CLOCK_MONOTONIC, which all processes of one machine share. Where the package ``nvtx`` is installed, the same
-spans are NVTX ranges, for Nsight Systems to show beside what a GPU does.
+Recording is off unless EDGE_WORLDMODEL_SPANS names a folder. Then every node writes ``NODE.spans.json`` there when it
+ends, with times of CLOCK_MONOTONIC, which all processes of one machine share. If the package ``nvtx`` is installed, the
+spans are also NVTX ranges, which Nsight Systems shows beside the work of a GPU.
 """
 
 from __future__ import annotations
@@ -18,32 +18,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edge_worldmodel.core.time_units import to_nanoseconds
+
 FOLDER = "EDGE_WORLDMODEL_SPANS"
-"""Environment variable: where to leave the record; not set: nothing is recorded."""
-_MOST = 500_000
-_NOTHING = contextlib.nullcontext()
+"""Environment variable with the folder for the record; not set: nothing is recorded."""
+_MAX_SPANS = 500_000
+_NO_SPAN = contextlib.nullcontext()
 CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
 
 
 class SpanRecord:
-    """Spans and marks of one process; the oldest go when there are too many.
+    """Spans and marks of one process; the oldest are dropped when there are too many.
 
     Args:
         node: name of the node in this process.
-        folder: where the record goes.
+        folder: where the record is written.
         ranges: module nvtx, or None.
     """
 
     def __init__(self, node: str, folder: Path, ranges: Any = None) -> None:
         self._node, self._folder, self._ranges = node, folder, ranges
-        self._spans: deque[tuple[str, int, int, int]] = deque(maxlen=_MOST)
-        self._marks: deque[tuple[str, int, int, int]] = deque(maxlen=_MOST)
+        self._spans: deque[tuple[str, int, int, int]] = deque(maxlen=_MAX_SPANS)
+        self._marks: deque[tuple[str, int, int, int]] = deque(maxlen=_MAX_SPANS)
         self._threads: dict[int, str] = {}
         self._seen: set[str] = set()
 
     @contextlib.contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Record how long the block takes, whatever it raises."""
+        """Record begin and end of the block, also when it raises."""
         if self._ranges is not None:
             self._ranges.push_range(name)
         begin_ns = time.monotonic_ns()
@@ -55,7 +57,7 @@ class SpanRecord:
                 self._ranges.pop_range()
 
     def mark(self, name: str, stamp_ns: int) -> None:
-        """Record that the frame with this stamp is here now; the first mark of a name leaves a file NODE.NAME.seen."""
+        """Record that the frame with this stamp is here; the first mark of a name creates the file NODE.NAME.seen."""
         self._marks.append((name, self._thread(), time.monotonic_ns(), stamp_ns))
         if name not in self._seen:
             self._seen.add(name)
@@ -63,8 +65,8 @@ class SpanRecord:
                 (self._folder / f"{self._node}.{name}.seen").touch()
 
     def write(self) -> None:
-        """Leave the record in the folder; raises OSError."""
-        told = {
+        """Write the record to the folder; raises OSError."""
+        record = {
             "node": self._node,
             "pid": os.getpid(),
             "process_began_ns": process_began_ns(),
@@ -72,7 +74,7 @@ class SpanRecord:
             "spans": list(self._spans),
             "marks": list(self._marks),
         }
-        (self._folder / f"{self._node}.spans.json").write_text(json.dumps(told), encoding="utf-8")
+        (self._folder / f"{self._node}.spans.json").write_text(json.dumps(record), encoding="utf-8")
 
     def _thread(self) -> int:
         number = threading.get_ident()
@@ -85,14 +87,14 @@ _record: SpanRecord | None = None
 
 
 def start(node: str) -> None:
-    """Begin to record in this process if the environment asks for it."""
+    """Begin to record in this process if EDGE_WORLDMODEL_SPANS is set."""
     global _record  # noqa: PLW0603 - one process, one node, one record
     if folder := os.environ.get(FOLDER):
         _record = SpanRecord(node, Path(folder), _nvtx())
 
 
 def finish() -> None:
-    """Write what was recorded; a record that cannot be written must not hinder a node from ending."""
+    """Write the record; a record that cannot be written must not keep a node from ending."""
     global _record  # noqa: PLW0603
     record, _record = _record, None
     if record is not None:
@@ -101,18 +103,18 @@ def finish() -> None:
 
 
 def span(name: str) -> contextlib.AbstractContextManager[None]:
-    """Return the context that records a span; without a record it does nothing."""
-    return _NOTHING if _record is None else _record.span(name)
+    """Return a context manager that records a span, or does nothing when recording is off."""
+    return _NO_SPAN if _record is None else _record.span(name)
 
 
 def mark(name: str, stamp_ns: int) -> None:
-    """Record that the frame with this stamp is here now."""
+    """Record that the frame with this stamp is here now, if recording is on."""
     if _record is not None:
         _record.mark(name, stamp_ns)
 
 
 def spanned(method: CallbackT) -> CallbackT:
-    """Record every call of a node's method as a span of the method's name."""
+    """Decorate a method so that each call is recorded as a span with its name."""
     name = method.__name__.lstrip("_")
 
     @functools.wraps(method)
@@ -126,15 +128,15 @@ def spanned(method: CallbackT) -> CallbackT:
 
 
 def recording() -> bool:
-    """Tell whether this process keeps a record."""
+    """Return whether this process records spans."""
     return _record is not None
 
 
 def process_began_ns() -> int:
-    """Return when this process was started, CLOCK_MONOTONIC, to within a clock tick (10 ms)."""
+    """Return the start time of this process on CLOCK_MONOTONIC, accurate to a clock tick (10 ms)."""
     ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
     age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    return time.monotonic_ns() - round(age_s * 1e9)
+    return time.monotonic_ns() - to_nanoseconds(age_s)
 
 
 def _nvtx() -> Any:

@@ -1,1 +1,1 @@
-"""The MuJoCo simulator as a node; not needed on a robot."""
+"""The MuJoCo simulator as a node; no robot needs it."""

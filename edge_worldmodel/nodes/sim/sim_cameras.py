@@ -1,4 +1,4 @@
-"""The simulated robot's depth cameras: image, camera_info and where each camera sits."""
+"""Topics of the simulated depth cameras: image, camera_info and the static tf of each camera."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DepthTopics:
     """Publishes `camera/depth/image_raw` (32FC1) and `camera/depth/camera_info`; further ones are camera_1, ..."""
 
     def __init__(self, node: Node, simulation: Simulation, base_frame: str) -> None:
-        """Announce the topics and publish where the cameras sit."""
+        """Create the publishers and publish the camera poses."""
         specs = simulation.world.robots[0].spec.cameras
         names = ["camera" if i == 0 else f"camera_{i}" for i in range(len(specs))]
         self._images = [

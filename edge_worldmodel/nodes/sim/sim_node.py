@@ -1,4 +1,4 @@
-"""The simulator as a node: a world that answers cmd_vel with clock, scan, odometry and tf."""
+"""Sim node: a simulated world that takes cmd_vel and publishes clock, scans, depth images, odometry and tf."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edge_worldmodel.sim.pace import Pace, Schedule
 from edge_worldmodel.sim.simulation import Simulation
 from edge_worldmodel.sim.world import World, load_world
 
-_MIN_WAKE_S = 0.005
+_MIN_PERIOD_S = 0.005
 _PEOPLE_RATE_HZ = 10.0
 
 
@@ -34,33 +34,35 @@ _PEOPLE_RATE_HZ = 10.0
 class SimConfig(Config):
     """Parameters of the simulator node."""
 
-    world: str = param("demo_room", "World file, or the name of one that is shipped.")
-    seed: int = param(-1, "Seed of people and sensor noise; -1: the world's own.", minimum=-1)
+    world: str = param("demo_room", "World file, or the name of a shipped world.")
+    seed: int = param(-1, "Seed of people and sensor noise; -1: the seed of the world.", minimum=-1)
     real_time_factor: float = param(1.0, "Simulated seconds per second.", minimum=0.01, maximum=50.0)
     clock_rate_hz: float = param(
-        50.0, "Rate of /clock in simulated time; wakes every node of the graph.", minimum=1.0, maximum=200.0
+        50.0, "Rate of /clock in simulated time; each message wakes every node.", minimum=1.0, maximum=200.0
     )
     scan_rate_hz: float = param(10.0, "Rate of each scanner in simulated time.", minimum=0.1, maximum=100.0)
     depth_rate_hz: float = param(10.0, "Rate of each depth camera in simulated time.", minimum=0.1, maximum=60.0)
     odom_rate_hz: float = param(50.0, "Rate of odometry and tf in simulated time.", minimum=1.0, maximum=200.0)
-    command_timeout_s: float = param(0.5, "The base brakes without a command for so long.", minimum=0.05, maximum=10.0)
-    enable_stamped_cmd_vel: bool = param(False, "cmd_vel is TwistStamped instead of Twist.")
-    publish_goal: bool = param(True, "Publish the world's goal once on goal_pose.")
+    command_timeout_s: float = param(
+        0.5, "The base brakes after this time without command.", minimum=0.05, maximum=10.0
+    )
+    enable_stamped_cmd_vel: bool = param(False, "cmd_vel is a TwistStamped instead of a Twist.")
+    publish_goal: bool = param(True, "Publish the goal of the world on goal_pose.")
     goal_tolerance_m: float = param(0.4, "The goal is reached within this distance.", minimum=0.05, maximum=5.0)
     base_frame: str = param("base_link", "Robot base frame (REP-105).")
-    odom_frame: str = param("odom", "Frame of the odometry; its origin is the start pose (REP-105).")
+    odom_frame: str = param("odom", "Odometry frame, with its origin at the start pose (REP-105).")
 
 
 class SimNode(Node):
-    """Runs the simulation in step with the wall clock and publishes what its robot senses."""
+    """Runs the simulation in step with the steady clock and publishes its sensor data."""
 
     def __init__(self) -> None:
-        """Load the world and begin at once."""
+        """Load the world and begin."""
         super().__init__("sim")
         self._config = config = declare(self, SimConfig)
         self._simulation = Simulation(find_world(config.world), None if config.seed < 0 else config.seed)
         if not self._simulation.world.robots:
-            raise ConfigError(f"world {config.world!r}: has no robot, so there is nothing to drive")
+            raise ConfigError(f"world {config.world!r}: has no robot; add one to its file")
         self._health = Health(self, self._simulation.world.robots[0].spec.name)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", LATEST, event_callbacks=QUIET)
         self._sensors = SensorTopics(self, self._simulation, config.base_frame, config.odom_frame)
@@ -71,15 +73,15 @@ class SimNode(Node):
         kind = TwistStamped if config.enable_stamped_cmd_vel else Twist
         self.create_subscription(kind, "cmd_vel", self._on_command, 1)
         self._command_ns: int | None = None
-        self._plan_outputs()
+        self._schedule_outputs()
         self._pace = Pace(config.real_time_factor, self._simulation.stamp_ns, time.monotonic())
-        wake_s = max(1.0 / (config.clock_rate_hz * config.real_time_factor), _MIN_WAKE_S)
-        self.create_timer(wake_s, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        period_s = max(1.0 / (config.clock_rate_hz * config.real_time_factor), _MIN_PERIOD_S)
+        self.create_timer(period_s, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def _plan_outputs(self) -> None:
+    def _schedule_outputs(self) -> None:
         config, now_ns = self._config, self._simulation.stamp_ns
         self._outputs = [
-            (Schedule(config.clock_rate_hz, now_ns), self._publish_clock),  # first: nothing is ahead of the clock
+            (Schedule(config.clock_rate_hz, now_ns), self._publish_clock),  # first, so that no stamp is ahead of /clock
             (Schedule(config.odom_rate_hz, now_ns), self._publish_odom),
             (Schedule(config.scan_rate_hz, now_ns), self._publish_scans),
             (Schedule(config.depth_rate_hz, now_ns), self._publish_depth),
@@ -98,17 +100,17 @@ class SimNode(Node):
 
     @spanned
     def _tick(self) -> None:
-        """Catch up with the wall clock."""
+        """Simulate until the simulated time has caught up with the steady clock."""
         due_ns = self._pace.due_ns(self._simulation.stamp_ns, time.monotonic())
         while self._simulation.stamp_ns < due_ns:
-            self._brake_on_silence()
+            self._brake_without_command()
             self._simulation.step()
             self._truth.note_step()
             for schedule, publish in self._outputs:
                 if schedule.is_due(self._simulation.stamp_ns):
                     publish()
 
-    def _brake_on_silence(self) -> None:
+    def _brake_without_command(self) -> None:
         timeout_ns = self._config.command_timeout_s * 1e9
         if self._command_ns is not None and self._simulation.stamp_ns - self._command_ns > timeout_ns:
             self._simulation.command(0.0, 0.0)
@@ -147,7 +149,8 @@ def find_world(name: str) -> World:
     """Load a world by path, or by name from the shipped ones.
 
     Raises:
-        WorldError: there is none, or it is damaged.
+        ConfigError: there is no such world.
+        WorldError: its file is damaged.
     """
     shipped = Path(get_package_share_directory("edge_worldmodel")) / "worlds"
     path = Path(name) if name.endswith((".yaml", ".yml")) else shipped / f"{name}.yaml"

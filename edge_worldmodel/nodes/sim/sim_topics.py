@@ -1,4 +1,4 @@
-"""The simulated robot's side of the graph: its sensors, its odometry and what only a simulator knows."""
+"""Topics of the simulator: sensors, odometry, and the ground truth that only a simulator knows."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tf2_ros import StaticTransformBroadcaster
 from visualization_msgs.msg import Marker, MarkerArray
 
 from edge_worldmodel.core.geometry import compose, inverse, relative
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Pose
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
 from edge_worldmodel.sim.mjcf import PERSON_HEIGHT_M
 from edge_worldmodel.sim.sensors.scanner import SimulatedScan
 from edge_worldmodel.sim.simulation import OdometryReading, Simulation
 
-# Two touches with less time between them are one contact.
+# touches that are less than this apart count as one contact
 _CONTACT_HOLD_NS = 500_000_000
 _GOAL_REPEAT_NS = 60_000_000_000
 
-# Handlers of publisher events make every wait of the executor longer: a tenth of a core at 100 Hz.
+# rclpy's default handlers of publisher events lengthen every wait of an executor: a tenth of a core at 100 Hz
 QUIET = PublisherEventCallbacks(use_default_callbacks=False)
 
 
 class SensorTopics:
-    """Publishes scan, odom and tf of one robot; messages are filled again and again, which halves the cost."""
+    """Publishes scan, odom and tf of one robot; re-using the messages halves the cost."""
 
     def __init__(self, node: Node, simulation: Simulation, base_frame: str, odom_frame: str) -> None:
-        """Announce the topics and publish where the scanners sit."""
+        """Create the publishers and publish the scanner poses."""
         mounts = simulation.world.robots[0].spec.scanners
         self._frames = ["laser" if i == 0 else f"laser_{i}" for i in range(len(mounts))]
         topics = ["scan" if i == 0 else f"scan_{i}" for i in range(len(mounts))]
@@ -51,7 +51,7 @@ class SensorTopics:
         self._publish_mounts(simulation, base_frame)
 
     def publish_scan(self, index: int, scan: SimulatedScan) -> None:
-        """Publish one look of one scanner."""
+        """Publish a scan of one scanner."""
         message = LaserScan()
         message.header.stamp = convert.stamp_to_msg(scan.stamp_ns)
         message.header.frame_id = self._frames[index]
@@ -65,7 +65,7 @@ class SensorTopics:
         self._scans[index].publish(message)
 
     def publish_odom(self, reading: OdometryReading) -> None:
-        """Publish the odometry and the same as a transform."""
+        """Publish the odometry, also as a transform."""
         stamp = convert.stamp_to_msg(reading.stamp_ns)
         message = self._odom_message
         message.header.stamp = stamp
@@ -95,10 +95,10 @@ class SensorTopics:
 
 
 class TruthTopics:
-    """Publishes what only a simulator knows: the goal given, contacts, arrival and where the people are."""
+    """Publishes the ground truth: goal, contacts, arrival and the positions of people."""
 
     def __init__(self, node: Node, simulation: Simulation, odom_frame: str, goal_tolerance_m: float) -> None:
-        """Announce the topics; nothing was touched or reached yet."""
+        """Create the publishers and publish that there is no contact and no arrival yet."""
         self._simulation = simulation
         self._odom_frame = odom_frame
         self._goal_tolerance_m = goal_tolerance_m
@@ -116,9 +116,9 @@ class TruthTopics:
         self._reached.publish(Bool(data=False))
 
     def publish_goal_to_new_listeners(self) -> None:
-        """Publish the goal once more for those who came late and whose subscription is not transient local.
+        """Publish the goal again for late subscribers that are not transient local.
 
-        Only in the beginning: later, somebody may have given the robot another goal.
+        This ends after a minute, as the robot may then have been given another goal.
         """
         listeners = self._goal.get_subscription_count()
         if listeners > self._goal_listeners and self._simulation.stamp_ns < _GOAL_REPEAT_NS and not self.arrived:
@@ -126,7 +126,7 @@ class TruthTopics:
         self._goal_listeners = listeners
 
     def publish_goal(self) -> None:
-        """Publish the world's goal in the odom frame, whose origin is the start pose."""
+        """Publish the goal of the world in the odom frame, whose origin is the start pose."""
         placement = self._simulation.world.robots[0]
         if placement.goal is None:
             return
@@ -137,7 +137,7 @@ class TruthTopics:
         self._goal.publish(message)
 
     def note_step(self) -> None:
-        """Publish the beginning and the end of a contact and the arrival at the goal, when they happen."""
+        """Publish begin and end of contacts and the arrival at the goal; called after each step of the simulation."""
         now_ns = self._simulation.stamp_ns
         if self._simulation.in_contact():
             self._last_touch_ns = now_ns
@@ -151,7 +151,7 @@ class TruthTopics:
             self._reached.publish(Bool(data=True))
 
     def publish_people(self) -> None:
-        """Publish a cylinder for each person, placed as seen from the robot's present odometry."""
+        """Publish a cylinder for each person, placed in the odom frame by the present odometry."""
         if not self._people.get_subscription_count():
             return
         stamp = convert.stamp_to_msg(self._simulation.stamp_ns)
@@ -163,7 +163,7 @@ class TruthTopics:
             marker.scale.x = marker.scale.y = 2 * radius_m
         self._people.publish(self._markers)
 
-    def _people_in_odom(self) -> Floats:
+    def _people_in_odom(self) -> Pose:
         world_in_odom = compose(self._simulation.odom().pose, inverse(self._simulation.pose()))
         positions = self._simulation.people().positions
         poses = np.concatenate([positions, np.zeros((len(positions), 1))], axis=1)

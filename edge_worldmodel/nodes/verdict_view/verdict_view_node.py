@@ -1,6 +1,6 @@
-"""Verdict view node: shows the supervisor's verdict as a text over the robot in rviz.
+"""Verdict view node: shows the verdict of the supervisor as a text above the robot in rviz.
 
-A process of its own, started with rviz: drawing has no place in the safety path.
+It is a process of its own, started with rviz, so that the supervisor need not draw.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _NAMES = {
     getattr(msg.Verdict, name): name
     for name in ("STARTING", "ACTIVE", "LIMITING", "STOPPING", "STOPPED", "HOLD", "LANDING", "LATCHED", "ESTOP")
 }
-_EVERY = 5
-"""The supervisor speaks at 50 Hz, nobody reads faster than at 10."""
+_STRIDE = 5
+"""Verdicts come at 50 Hz; showing 10 of them a second is enough."""
 
 
 @dataclass(frozen=True)
 class VerdictViewConfig(Config):
-    """How the text looks."""
+    """Size and position of the text."""
 
-    text_height_m: float = param(0.35, "Height of a capital letter.", minimum=0.01, maximum=5.0, read_only=True)
-    above_m: float = param(1.5, "Height of the text over the robot.", minimum=0.0, maximum=10.0, read_only=True)
+    text_height_m: float = param(0.35, "Height of capital letters.", minimum=0.01, maximum=5.0, read_only=True)
+    above_m: float = param(1.5, "Height of the text above the robot.", minimum=0.0, maximum=10.0, read_only=True)
 
 
 class VerdictViewNode(Node):
-    """Verdict in, text marker out."""
+    """Publishes each change of the verdict, and every fifth verdict, as a text marker."""
 
     def __init__(self) -> None:
         super().__init__("verdict_view")
@@ -48,15 +48,15 @@ class VerdictViewNode(Node):
 
     def _on_verdict(self, verdict: msg.Verdict) -> None:
         self._count += 1
-        if verdict.state != self._state or self._count % _EVERY == 0:
+        if verdict.state != self._state or self._count % _STRIDE == 0:
             self._state = verdict.state
             self._markers.publish(MarkerArray(markers=[self.marker(verdict)]))
 
     def marker(self, verdict: msg.Verdict) -> Marker:
-        """Return the text for a verdict, green while it lets the robot drive, red where it does not."""
+        """Return the text marker of a verdict: green while active, yellow when limiting or starting, else red."""
         text = f"{_NAMES.get(verdict.state, verdict.state)}\n{verdict.reason}".strip()
         marker = Marker(ns="verdict", type=Marker.TEXT_VIEW_FACING, action=Marker.ADD, text=text)
-        # no stamp: at the robot's newest place, whatever tf knows by now
+        # without a stamp rviz places the text by the newest transform
         marker.header.frame_id = verdict.header.frame_id or "base_link"
         marker.pose.position.z = self._config.above_m
         marker.pose.orientation.w = 1.0

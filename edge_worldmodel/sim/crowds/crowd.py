@@ -24,25 +24,30 @@ class CrowdState:
 
 
 class Crowd(Protocol):
-    """People that are moved on by a simulation."""
+    """People whose motion a simulation advances."""
 
     @property
     def state(self) -> CrowdState:
-        """Where everybody is now."""
+        """The present state of all people."""
         ...
 
     def step(self, dt_s: float, robots: Floats) -> CrowdState:
-        """Move on by dt_s, given the robots' positions and velocities (r, 4: x, y, vx, vy) in the world frame."""
+        """Advance by ``dt_s``.
+
+        Args:
+            dt_s: duration of the step.
+            robots: positions and velocities (r, 4: x, y, vx, vy) of the robots in the world frame.
+        """
         ...
 
 
 def route(world: World, person: Person, rng: np.random.Generator) -> list[Point]:
-    """Return the points a person visits in turn: the start and the waypoints, or free random points of the area."""
+    """Return the points of a route: start and waypoints, or start and random free points of the area."""
     if person.area is None:
         return [person.start, *person.waypoints]
     x0, y0, x1, y1 = person.area
     candidates = rng.uniform((x0, y0), (x1, y1), size=(40 * _AREA_POINTS, 2))
     free = candidates[world.clearance(candidates) > person.radius_m + _ARRIVED_M]
     if len(free) < _AREA_POINTS:
-        raise WorldError(f"{world.name}: people area {list(person.area)}: hardly any room to walk in it")
+        raise WorldError(f"{world.name}: people area {list(person.area)}: it has hardly any free points")
     return [person.start, *((float(x), float(y)) for x, y in free[:_AREA_POINTS])]

@@ -12,10 +12,10 @@ from edge_worldmodel.sim.world import World
 
 
 class WaypointCrowd:
-    """People who walk straight from waypoint to waypoint, over and over, and heed nobody."""
+    """People who walk straight from waypoint to waypoint and avoid nothing."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
-        """Place everybody at the start."""
+        """Place all people at their starts."""
         self._routes = [np.array(route(world, person, rng)) for person in world.people]
         self._next = [1 % len(points) for points in self._routes]
         self._speeds = np.array([person.speed_mps for person in world.people])
@@ -26,29 +26,29 @@ class WaypointCrowd:
         self.state = CrowdState(starts, np.zeros_like(starts))
 
     def step(self, dt_s: float, robots: Floats) -> CrowdState:
-        """Move on by dt_s; the robots only wake those who wait for one."""
-        self._wake(robots)
+        """Advance by ``dt_s``; a robot nearby starts the people who wait for one."""
+        self._start_waiting(robots)
         moved = [self._walk(i, dt_s) for i in range(len(self._routes))]
         positions = np.array(moved).reshape(-1, 2)
         self.state = CrowdState(positions, (positions - self.state.positions) / dt_s)
         return self.state
 
-    def _wake(self, robots: Floats) -> None:
+    def _start_waiting(self, robots: Floats) -> None:
         for person in np.flatnonzero(self._waiting):
-            away_m = np.hypot(*(robots[:, :2] - self.state.positions[person]).T)
-            self._waiting[person] = not (away_m <= self._waits_m[person]).any()
+            astep_m = np.hypot(*(robots[:, :2] - self.state.positions[person]).T)
+            self._waiting[person] = not (astep_m <= self._waits_m[person]).any()
 
     def _walk(self, person: int, dt_s: float) -> Floats:
         position, points = self.state.positions[person], self._routes[person]
         if self._waiting[person]:
             return position
-        way_m = self._speeds[person] * dt_s
+        step_m = self._speeds[person] * dt_s
         for _ in range(len(points)):  # several waypoints may lie within one step
             offset = points[self._next[person]] - position
             distance_m = float(np.hypot(*offset))
-            if distance_m > way_m:
-                return np.asarray(position + offset * (way_m / distance_m))
-            position, way_m = points[self._next[person]], way_m - distance_m
+            if distance_m > step_m:
+                return np.asarray(position + offset * (step_m / distance_m))
+            position, step_m = points[self._next[person]], step_m - distance_m
             if self._once[person] and self._next[person] == len(points) - 1:
                 return position
             self._next[person] = (self._next[person] + 1) % len(points)
@@ -56,16 +56,16 @@ class WaypointCrowd:
 
 
 class ReplayedCrowd:
-    """People who move as they were recorded; after the last frame nobody is left."""
+    """People who move as recorded; after the last frame all are absent."""
 
     def __init__(self, tracks: RecordedTracks) -> None:
-        """Begin with the first frame."""
+        """Start at the first frame."""
         self._positions, self._frame_s = tracks.positions, tracks.dt_s
         self._time_s = 0.0
         self.state = self._at(0.0)
 
     def step(self, dt_s: float, robots: Floats) -> CrowdState:
-        """Move on by dt_s; the robots are ignored."""
+        """Advance by ``dt_s``; the robots are ignored."""
         self._time_s += dt_s
         self.state = self._at(self._time_s)
         return self.state
@@ -74,23 +74,22 @@ class ReplayedCrowd:
         frame = time_s / self._frame_s
         i = int(frame)
         if i + 1 >= len(self._positions):
-            nobody = np.full_like(self._positions[0], np.nan)
-            return CrowdState(nobody, nobody)
+            absent = np.full_like(self._positions[0], np.nan)
+            return CrowdState(absent, absent)
         change = self._positions[i + 1] - self._positions[i]
         return CrowdState(self._positions[i] + (frame - i) * change, change / self._frame_s)
 
 
 def make_crowd(world: World, rng: np.random.Generator) -> Crowd:
-    """Return the crowd that a world asks for."""
+    """Return the crowd of a world."""
     if world.crowd.model == "replay":
         return ReplayedCrowd(_tracks(world))
+    # Imported only where needed: a robot or a small machine lacks these libraries.
     if world.crowd.model == "orca" and world.people:
-        # Imported here, like JuPedSim below: needed by few.
         from edge_worldmodel.sim.crowds.orca_crowd import OrcaCrowd
 
         return OrcaCrowd(world, rng)
     if world.crowd.model == "jupedsim" and world.people:
-        # A robot or a small machine runs the other crowds without JuPedSim.
         from edge_worldmodel.sim.crowds.jupedsim_crowd import JuPedSimCrowd
 
         return JuPedSimCrowd(world, rng)

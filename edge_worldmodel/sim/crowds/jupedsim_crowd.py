@@ -1,6 +1,6 @@
-"""People who heed walls, each other and the robots, by JuPedSim's anticipation velocity model.
+"""People who avoid walls, each other and the robots, by JuPedSim's anticipation velocity model.
 
-The model is described in Xu et al., "Anticipation in pedestrian dynamics" (Transportation Research C, 2021).
+The model is that of Xu et al., "Anticipation in pedestrian dynamics" (Transportation Research C, 2021).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ except ImportError as error:
 
 _STEP_S = 0.02
 _ARRIVED_M = 0.5
-# Who makes less than this speed for so long turns to the next waypoint, as people do when the way is blocked.
+# A person who is slower than this for so long turns to the next waypoint, because the way is blocked.
 _BLOCKED_MPS = 0.1
-_PATIENCE_S = 3.0
+_BLOCKED_S = 3.0
 _REACH_M = 1e-3
 _GHOST_TIME_GAP_S = 0.01
 
 
 class JuPedSimCrowd:
-    """People on cyclic routes; each robot is an agent among them that is steered to where the robot is."""
+    """People on cyclic routes; each robot is represented by an agent that follows its position."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
-        """Place everybody at the start; robots join if the world says that people react to them."""
+        """Place all people at their starts; robots get agents if the people react to them."""
         self._area = _walkable(world)
         shapely.prepare(self._area)
         self._inset = self._area.buffer(-0.01)
@@ -40,20 +40,20 @@ class JuPedSimCrowd:
         self._journeys: list[int] = []
         self._stages: list[list[int]] = []
         self._people = [self._add_person(world, person, rng) for person in world.people]
-        self._ghosts = self._add_robots(world) if world.crowd.reacts_to_robot else []
+        self._robot_agents = self._add_robots(world) if world.crowd.reacts_to_robot else []
         self._blocked_s = np.zeros(len(self._people))
         self._pending_s = 0.0
         starts = self._positions()
         self.state = CrowdState(starts, np.zeros_like(starts))
 
     def step(self, dt_s: float, robots: Floats) -> CrowdState:
-        """Move on by dt_s (best a multiple of 0.02 s), given the robots (r, 4: x, y, vx, vy)."""
+        """Advance by ``dt_s``, preferably a multiple of 0.02 s, with the robots at (r, 4: x, y, vx, vy)."""
         self._pending_s += dt_s
         before = self.state.positions
         steps = int(self._pending_s / _STEP_S + 1e-6)
         self._pending_s -= steps * _STEP_S
         for k in range(steps):
-            self._steer_ghosts(robots[:, :2] + robots[:, 2:] * (k * _STEP_S))
+            self._steer_robot_agents(robots[:, :2] + robots[:, 2:] * (k * _STEP_S))
             self._sim.iterate()
         positions = self._positions()
         velocities = (positions - before) / dt_s
@@ -84,9 +84,9 @@ class JuPedSimCrowd:
     def _add_robots(self, world: World) -> list[int]:
         stage = self._sim.add_direct_steering_stage()
         journey = self._sim.add_journey(jupedsim.JourneyDescription([stage]))
-        ghosts = []
+        agents = []
         for placement in world.robots:
-            # Nothing pushes the robot's agent: it goes where the robot is.
+            # The agent of a robot is not repelled by people: it follows the robot.
             parameters = jupedsim.AnticipationVelocityModelAgentParameters(
                 position=placement.start[:2],
                 time_gap=_GHOST_TIME_GAP_S,
@@ -96,18 +96,18 @@ class JuPedSimCrowd:
                 journey_id=journey,
                 stage_id=stage,
             )
-            ghosts.append(int(self._sim.add_agent(parameters)))
-        return ghosts
+            agents.append(int(self._sim.add_agent(parameters)))
+        return agents
 
-    def _steer_ghosts(self, targets: Floats) -> None:
-        for ghost, target in zip(self._ghosts, targets, strict=False):
-            agent = self._sim.agent(ghost)
+    def _steer_robot_agents(self, targets: Floats) -> None:
+        for identity, target in zip(self._robot_agents, targets, strict=False):
+            agent = self._sim.agent(identity)
             agent.target = self._inside(target)
             away_m = float(np.hypot(*(np.array(agent.position) - agent.target)))
             agent.model.desired_speed = away_m / _STEP_S if away_m > _REACH_M else 0.0
 
     def _inside(self, point: Floats) -> tuple[float, float]:
-        """Return the point, or the nearest one where an agent may be, for a robot that left the walkable area."""
+        """Return the point, or the nearest one in the walkable area if the robot has left it."""
         if not shapely.contains_xy(self._area, point[0], point[1]):
             return tuple(shapely.shortest_line(self._inset, shapely.Point(point)).coords[0])
         return float(point[0]), float(point[1])
@@ -115,7 +115,7 @@ class JuPedSimCrowd:
     def _turn_blocked(self, velocities: Floats, dt_s: float) -> None:
         slow = np.hypot(velocities[:, 0], velocities[:, 1]) < _BLOCKED_MPS
         self._blocked_s = np.where(slow, self._blocked_s + dt_s, 0.0)
-        for i in np.flatnonzero(self._blocked_s > _PATIENCE_S):
+        for i in np.flatnonzero(self._blocked_s > _BLOCKED_S):
             stages = self._stages[i]
             now = stages.index(self._sim.agent(self._people[i]).stage_id)
             self._sim.switch_agent_journey(self._people[i], self._journeys[i], stages[(now + 1) % len(stages)])
@@ -123,7 +123,7 @@ class JuPedSimCrowd:
 
 
 def _walkable(world: World) -> shapely.Polygon:
-    """Return the part of the bounds outside of all solids that holds the first person."""
+    """Return the part of the free space that contains all people."""
     solids = shapely.union_all([shapely.Polygon(solid.outline()) for solid in world.solids])
     free = shapely.box(*world.bounds).difference(solids)
     parts = free.geoms if isinstance(free, shapely.MultiPolygon) else [free]
@@ -131,4 +131,4 @@ def _walkable(world: World) -> shapely.Polygon:
     for part in parts:
         if all(part.contains(point) for point in points):
             return part
-    raise WorldError(f"{world.name}: the walls part the people from each other: crowd model jupedsim needs one area")
+    raise WorldError(f"{world.name}: walls separate the people: crowd model jupedsim needs one connected area")

@@ -1,7 +1,7 @@
-"""People who avoid each other reciprocally on open ground, as crowd navigation is often tested: by ORCA.
+"""People who avoid each other by ORCA; they ignore walls.
 
 The method is van den Berg et al., "Reciprocal n-body collision avoidance" (2011); the parameters are those of
-CrowdNav (Chen et al., ICRA 2019). Walls are not heeded.
+CrowdNav (Chen et al., ICRA 2019).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ARRIVED_M = 0.05
 
 
 class OrcaCrowd:
-    """People who walk to their last waypoint, one after the other, and stay there."""
+    """People who walk through their waypoints and stay at the last one."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
-        """Place everybody at the start; the robots take part if the world says that people react to them."""
+        """Place all people at their starts; robots become agents if the people react to them."""
         self._routes = [np.array(route(world, person, rng)) for person in world.people]
         self._next = [min(1, len(points) - 1) for points in self._routes]
         self._speeds = np.array([person.speed_mps for person in world.people])
@@ -41,15 +41,15 @@ class OrcaCrowd:
         self.state = CrowdState(starts, np.zeros_like(starts))
 
     def step(self, dt_s: float, robots: Floats) -> CrowdState:
-        """Move on by dt_s, given the robots (r, 4: x, y, vx, vy)."""
-        # A new simulator each time: robots move by their own will, and a handful of agents costs microseconds.
+        """Advance by ``dt_s`` with the robots at (r, 4: x, y, vx, vy)."""
+        # Robots move on their own, so every step uses a new simulator; it costs microseconds.
         sim = pyrvo.RVOSimulator()
         sim.set_time_step(dt_s)
         sim.set_agent_defaults(_NEIGHBOUR_M, _NEIGHBOURS, _HORIZON_S, _HORIZON_S, 0.3, 1.0)
         for person, radius_m in enumerate(self._radii):
             self._add(sim, self.state.positions[person], self.state.velocities[person], radius_m)
             sim.set_agent_max_speed(person, float(self._speeds[person]))
-            sim.set_agent_pref_velocity(person, tuple(self._wish(person).tolist()))
+            sim.set_agent_pref_velocity(person, tuple(self._preferred_velocity(person).tolist()))
         if self._reacts:
             for robot, radius_m in zip(robots, self._robot_radii, strict=True):
                 agent = self._add(sim, robot[:2], robot[2:], radius_m)
@@ -66,8 +66,8 @@ class OrcaCrowd:
         sim.set_agent_radius(agent, radius_m)
         return agent
 
-    def _wish(self, person: int) -> Floats:
-        """Return the velocity (2,) that a person would walk with if alone."""
+    def _preferred_velocity(self, person: int) -> Floats:
+        """Return the preferred velocity (2,) of a person, towards the next waypoint."""
         points = self._routes[person]
         offset = points[self._next[person]] - self.state.positions[person]
         away_m = float(np.hypot(*offset))

@@ -1,4 +1,4 @@
-"""Recorded ways of people, as the simulator replays them."""
+"""Recorded tracks of people for the replay crowd."""
 
 from __future__ import annotations
 

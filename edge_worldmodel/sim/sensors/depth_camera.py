@@ -1,4 +1,4 @@
-"""A depth camera by MuJoCo ray casting: one ray per pixel, the floor included, with noise and lost pixels."""
+"""A depth camera by MuJoCo ray casting: one ray per pixel, the floor included, with noise and missing pixels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 @dataclass(frozen=True)
 class DepthImage:
-    """One image: ``depth_m`` (rows, columns) along the optical axis, NaN where nothing was measured (REP-118)."""
+    """One image: ``depth_m`` (rows, columns) along the optical axis, NaN without a measurement (REP-118)."""
 
     stamp_ns: int
     depth_m: Tensor
 
 
 class DepthCamera:
-    """A camera fixed to one robot body; the body itself is never seen."""
+    """A camera on a robot; the body of the robot is not visible to it."""
 
     def __init__(self, spec: DepthCameraSpec, body_id: int, rng: np.random.Generator) -> None:
         """Prepare one ray per pixel."""
@@ -40,7 +40,7 @@ class DepthCamera:
         self._caster = RayCaster(len(length), body_id)
 
     def image(self, model: mujoco.MjModel, data: mujoco.MjData, pose: Floats, stamp_ns: int) -> DepthImage:
-        """Measure from a base pose (world frame); data must hold the current body positions."""
+        """Measure from a base pose (3,) in the world frame; ``data`` must hold the current body positions."""
         spec = self.spec
         depth = self.true_distances(model, data, pose) * self._along_axis
         depth[~((depth >= spec.range_min_m) & (depth <= spec.range_max_m))] = np.nan
@@ -49,13 +49,13 @@ class DepthCamera:
         return DepthImage(stamp_ns, depth.reshape(spec.rows, spec.columns).astype(np.float32))
 
     def true_distances(self, model: mujoco.MjModel, data: mujoco.MjData, pose: Floats) -> Floats:
-        """Return the exact distances (rows * columns,) along the rays to anything or the floor, inf for none."""
+        """Return the exact distances (rows * columns,) along the rays to a solid or the floor, inf for none."""
         spec = self.spec
         c, s = math.cos(pose[2]), math.sin(pose[2])
         turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
         rays = np.ascontiguousarray(self._rays @ turn.T)
         eye = turn @ [spec.mount_x_m, spec.mount_y_m, spec.mount_height_m] + [pose[0], pose[1], 0.0]
-        reach_m = 2.0 * spec.range_max_m  # along an oblique ray; the range is along the axis
+        reach_m = 2.0 * spec.range_max_m  # rays are oblique, the range is along the optical axis
         found = self._caster.cast(model, data, eye, rays, reach_m)
         down = np.minimum(rays[:, 2], -1e-9)
         return np.minimum(found, np.where(rays[:, 2] < 0, eye[2] / -down, np.inf))

@@ -1,4 +1,4 @@
-"""Rays into a MuJoCo scene: what scanners and depth cameras see with."""
+"""Ray casting in MuJoCo for scanners and depth cameras."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from edge_worldmodel.core.types import Floats
 
 
 class RayCaster:
-    """Casts ``count`` rays at a time, blind for one body; its buffers are made once."""
+    """Casts ``count`` rays at a time, ignoring one body; the buffers are reused."""
 
-    def __init__(self, count: int, blind_body_id: int) -> None:
+    def __init__(self, count: int, ignored_body_id: int) -> None:
         self._count = count
-        self._blind_body_id = blind_body_id
+        self._ignored_body_id = ignored_body_id
         self._distances = np.zeros(count)
         self._hit_geoms = np.zeros(count, np.int32)
 
@@ -21,11 +21,11 @@ class RayCaster:
         """Return the distances (count,) in metres to the nearest surface, inf beyond ``reach_m``.
 
         Args:
-            model: the scene.
+            model: the compiled world.
             data: with the current body positions.
             origin: (3,) in the world frame.
             rays: unit directions (count, 3) in the world frame, C order.
-            reach_m: how far to look.
+            reach_m: longest distance.
         """
         mujoco.mj_multiRay(
             model,
@@ -34,7 +34,7 @@ class RayCaster:
             rays.reshape(-1),
             None,
             True,
-            self._blind_body_id,
+            self._ignored_body_id,
             self._hit_geoms,
             self._distances,
             None,

@@ -15,9 +15,9 @@ from edge_worldmodel.sim.sensors.rays import RayCaster
 
 @dataclass(frozen=True)
 class SimulatedScan:
-    """One look around, in the scanner's frame.
+    """One scan in the frame of the scanner.
 
-    ``ranges`` (beams,): inf where nothing is within range, NaN where a beam brought no measurement (REP-117).
+    ``ranges`` (beams,): inf for a no-return, NaN for a beam without a measurement (REP-117).
     """
 
     stamp_ns: int
@@ -29,7 +29,7 @@ class SimulatedScan:
 
 
 class Scanner:
-    """A scanner fixed to one robot body; the body itself is never seen."""
+    """A scanner on a robot; the body of the robot is not visible to it."""
 
     def __init__(self, spec: ScannerSpec, body_id: int, rng: np.random.Generator) -> None:
         """Prepare the beams of a scanner mounted on a body."""
@@ -41,7 +41,7 @@ class Scanner:
         self._caster = RayCaster(spec.beams, body_id)
 
     def scan(self, model: mujoco.MjModel, data: mujoco.MjData, pose: Floats, stamp_ns: int) -> SimulatedScan:
-        """Measure from a base pose (world frame); data must hold the current body positions."""
+        """Measure from a base pose (3,) in the world frame; ``data`` must hold the current body positions."""
         ranges = self.true_ranges(model, data, pose)
         spec = self.spec
         if spec.noise_m > 0:

@@ -1,4 +1,4 @@
-"""What networks are calibrated on: their inputs while they imagine the futures of training clips."""
+"""Inputs to calibrate quantisation on, recorded while the networks imagine futures of training clips."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from edge_worldmodel.training.validation.examples import examples
 
 Inputs = dict[str, NDArray[Any]]
 STEPS = 4
-"""Denoising steps from noise; a single step is their first."""
+"""Denoising steps from noise; clips are also imagined in a single step."""
 _FUTURES = 4
 _WARM_LEVEL = 0.5
 _SHARDS = 8
 
 
 class RecordingBackend:
-    """A backend that keeps what it was asked."""
+    """A backend that records the inputs of every network."""
 
     def __init__(self, backend: Backend) -> None:
-        """Ask ``backend``, which is loaded."""
+        """Wrap ``backend``, which has networks loaded."""
         self._backend = backend
-        self.asked: dict[str, list[Inputs]] = {name: [] for name in NETWORKS}
+        self.recorded: dict[str, list[Inputs]] = {name: [] for name in NETWORKS}
 
     def load(self, networks: Mapping[str, bytes]) -> None:
         """Load the networks of another model."""
         self._backend.load(networks)
 
     def run(self, network: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Keep the inputs and hand them on."""
-        self.asked[network].append(dict(inputs))
+        """Record the inputs and pass them on."""
+        self.recorded[network].append(dict(inputs))
         return self._backend.run(network, inputs)
 
     def describe(self) -> str:
-        """Name the runtime."""
+        """Describe the wrapped runtime."""
         return self._backend.describe()
 
 
 def collect_inputs(backend: Backend, clips: ClipSet, seed: int = 0) -> dict[str, list[Inputs]]:
-    """Return what each network is asked while futures of ``clips`` are imagined, cold and warm.
+    """Return the inputs of each network while futures of ``clips`` are imagined, from noise and from warm starts.
 
     Args:
-        backend: loaded with the networks in full precision.
-        clips: held-in clips, never those that quality is measured on.
-        seed: of the noise.
+        backend: backend with the networks in full precision loaded.
+        clips: training clips; quality is measured on others.
+        seed: seed of the noise.
     """
     recorder, rng = RecordingBackend(backend), np.random.default_rng(seed)
     model = WorldModel(recorder, "calibration")
@@ -66,11 +66,11 @@ def collect_inputs(backend: Backend, clips: ClipSet, seed: int = 0) -> dict[str,
             model.decode(cold, context)
         warm = WarmStart(0, 0, True, "", "calibration", 0.0, 1.0, _WARM_LEVEL, cold)
         model.imagine(context, maneuver, noise[::-1].copy(), warm_start=warm, steps=2)
-    return recorder.asked
+    return recorder.recorded
 
 
 def sample_clips(data: Path, split: str, count: int) -> ClipSet:
-    """Return ``count`` clips of a split, from shards and places in them spread evenly, without reading all of it."""
+    """Return ``count`` clips of a split, spread evenly over a few of its shards, without reading all of them."""
     shards = ShardSet(data, split)
     chosen = np.unique(np.linspace(0, len(shards) - 1, min(_SHARDS, len(shards))).astype(int))
     parts = []

@@ -1,8 +1,7 @@
-"""Structured pruning: the same networks with fewer channels, those that carry the least left out.
+"""Structured pruning: removes the least important channels of the networks.
 
-A channel is everything that writes it and everything that reads it; its importance is the norm of all these weights
-together (group norm: Fang et al., "DepGraph", 2023). What comes out is an Architecture like any other, so training,
-export and quantisation go on with it unchanged.
+The importance of a channel is the norm of all weights that write or read it (group norm: Fang et al., "DepGraph",
+2023). The result has an ordinary Architecture, so training, export and quantisation work with it unchanged.
 """
 
 from __future__ import annotations
@@ -18,36 +17,36 @@ from edge_worldmodel.training.networks import Architecture, ResidualBlock, World
 
 _WIDTHS = ("encoder_width", "denoiser_width", "deep_width", "decoder_width")
 OUT, IN = 0, 1
-"""Axis of a weight: the channels that it writes, the channels that it reads."""
+"""Axis of a weight for the channels that it writes (OUT) and for those that it reads (IN)."""
 
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Layers, by name, that share a set of channels, each with the axis on which it has them."""
+    """Layers that share a set of channels: name and axis (OUT or IN) of each."""
 
     layers: tuple[tuple[str, int], ...]
 
 
 def narrower_architecture(architecture: Architecture, share: float, multiple: int = 16) -> Architecture:
-    """Return the architecture with about ``share`` of the channels gone.
+    """Return the architecture without about ``share`` of its channels.
 
     Args:
-        architecture: as trained.
-        share: of the channels that go, in (0, 1).
-        multiple: widths are rounded to it: vector registers hold 16 channels, so a width in between gains nothing.
+        architecture: that of the trained networks.
+        share: share of the channels to remove, in (0, 1).
+        multiple: widths are rounded to this; vector registers hold 16 channels, so widths in between gain nothing.
     """
     if not 0.0 < share < 1.0:
-        raise ConfigError(f"share = {share!r}, must be between 0 and 1: the share of the channels to leave out")
+        raise ConfigError(f"share = {share!r}, must be between 0 and 1: the share of the channels to remove")
     widths = {name: getattr(architecture, name) for name in _WIDTHS}
     kept = {name: max(multiple, round(width * (1.0 - share) / multiple) * multiple) for name, width in widths.items()}
     return replace(architecture, **{name: min(widths[name], width) for name, width in kept.items()})
 
 
 def prune_channels(networks: WorldNetworks, architecture: Architecture) -> WorldNetworks:
-    """Return new networks of ``architecture`` with the most important channels of ``networks``.
+    """Return networks of ``architecture`` with the most important channels of ``networks``.
 
     Raises:
-        ConfigError: something of the new architecture is wider.
+        ConfigError: a width of ``architecture`` is larger than that of ``networks``.
     """
     for name, width in architecture.to_dict().items():
         if width > getattr(networks.architecture, name):
@@ -68,7 +67,7 @@ def prune_channels(networks: WorldNetworks, architecture: Architecture) -> World
 
 
 def importance(state: dict[str, Tensor], group: ChannelGroup) -> Tensor:
-    """Return the squared norm of each channel of a group over all that writes and reads it, each layer alike."""
+    """Return the importance of each channel of a group: its squared norms, with equal weight for each layer."""
     total: Tensor | None = None
     for name, axis in group.layers:
         weight = state[f"{name}.weight"]
@@ -80,7 +79,7 @@ def importance(state: dict[str, Tensor], group: ChannelGroup) -> Tensor:
 
 
 def channel_groups(networks: WorldNetworks) -> list[ChannelGroup]:
-    """Return all channels that may go, as groups; what the tensor table fixes is in none."""
+    """Return all channels that can be removed, in groups; channels fixed by the tensor table are in no group."""
     return [ChannelGroup(tuple(layers)) for layers in (*_encoder(), *_denoiser(), *_decoder(), *_inside(networks))]
 
 
@@ -103,7 +102,7 @@ def _decoder() -> Iterator[list[tuple[str, int]]]:
 
 
 def _inside(networks: WorldNetworks) -> Iterator[list[tuple[str, int]]]:
-    """Yield the channels between the two convolutions of every block, the posterior's left alone."""
+    """Yield the channels between the two convolutions of every block, except in the posterior."""
     for name, module in networks.named_modules():
         if isinstance(module, ResidualBlock) and not name.startswith("posterior"):
             modulation = ["scale", "shift"] if module.scale is not None else []

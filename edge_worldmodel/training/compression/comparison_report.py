@@ -1,4 +1,4 @@
-"""What every step of compression reports: size, time and quality before and after, measured in one run."""
+"""The report of every compression verb: size, time and quality before and after, measured in one run."""
 
 from __future__ import annotations
 
@@ -16,40 +16,42 @@ from edge_worldmodel.models.inventory import commit, device_name
 from edge_worldmodel.training.validation.model_comparison import ComparisonData, compare, lines_of, open_for_comparison
 
 _STEPS = (1, PlannerConfig().steps_cold)
-"""What the model is trained for, and what the planner takes from noise."""
+"""Denoising steps that the model is trained for, and those that the planner takes from noise."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every step needs to know."""
+    """Declare the options that all compression verbs share."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the model to write")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="report (default: beside the model, OUT.json)")
-    parser.add_argument("--test-clips", type=int, default=120, help="simulated clips to measure on; %(default)s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the report (default: OUT.json)")
+    parser.add_argument("--test-clips", type=int, default=120, help="simulated test clips to score; %(default)s")
     parser.add_argument("--drives", type=int, default=16, help="drives to measure flicker on; %(default)s")
-    parser.add_argument("--rounds", type=int, default=30, help="ticks to time; %(default)s")
-    parser.add_argument("--threads", type=int, default=1, help="of training and timing; %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of noise and batches; %(default)s")
+    parser.add_argument("--rounds", type=int, default=30, help="ticks to time per model; %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="compute threads of training and timing; %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of noise and batches; %(default)s")
 
 
 def report(before: Path, after: Path, options: argparse.Namespace, facts: dict[str, Any]) -> dict[str, Any]:
-    """Measure both models, write the report and print it; times are CPU time, so that a busy machine may be used.
+    """Measure both models, write the report and print it.
+
+    Times are CPU times, which other programs on the machine hardly change.
 
     Args:
-        before: folder of the model that was compressed.
-        after: folder of what came out.
-        options: as declared by add_arguments().
-        facts: about how it was made, for the record.
+        before: folder of the original model.
+        after: folder of the compressed model.
+        options: declared by add_arguments().
+        facts: how the model was compressed, for the report.
     """
-    contenders = open_for_comparison({"before": before, "after": after}, options.threads)
-    material = ComparisonData.simulated(options.test_clips, options.drives)
-    told: dict[str, Any] = {"schema": 1, "commit": commit(), "machine": device_name(this_machine()),
+    models = open_for_comparison({"before": before, "after": after}, options.threads)
+    data = ComparisonData.simulated(options.test_clips, options.drives)
+    content: dict[str, Any] = {"schema": 1, "commit": commit(), "machine": device_name(this_machine()),
                             "load_average": os.getloadavg()[0], "threads": options.threads, "clock": "CPU time",
-                            "clips": len(material.clips), "drives": len(material.drives), "made": facts}  # fmt: skip
+                            "clips": len(data.clips), "drives": len(data.drives), "made": facts}  # fmt: skip
     for steps in _STEPS:
         workload = Workload(steps=steps)
-        told[f"steps_{steps}"] = compare(contenders, material, workload, options.rounds, time.process_time)
-        print("\n".join([f"{workload.futures} futures, {steps} step(s)", *lines_of(told[f"steps_{steps}"])]))
+        content[f"steps_{steps}"] = compare(models, data, workload, options.rounds, time.process_time)
+        print("\n".join([f"{workload.futures} futures, {steps} step(s)", *lines_of(content[f"steps_{steps}"])]))
     path = options.json or options.out.parent / f"{options.out.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"report: {path}")
-    return told
+    return content

@@ -1,8 +1,8 @@
-"""Training with the rounding of INT8 in place, so that weights and activations learn to live with it.
+"""Fake quantisation: networks compute with INT8 rounding while they are trained.
 
-Fake quantisation with straight-through gradients (Jacob et al., "Quantization and Training of Neural Networks for
-Efficient Integer-Arithmetic-Only Inference", 2018): weights per output channel and symmetric, what enters a
-convolution per tensor and unsigned with a zero point, as in compression.quantise.
+Gradients pass straight through the rounding (Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", 2018). As in compression.quantise, weights are symmetric per output channel, and
+inputs of convolutions are unsigned with a zero point per tensor.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _SMALLEST = 1e-8
 
 
 class RunningRange:
-    """Running bounds of what enters one layer; zero is always within."""
+    """Running minimum and maximum of the inputs of one layer; zero is always inside."""
 
     def __init__(self) -> None:
-        """Know nothing yet."""
+        """Start without data."""
         self.low, self.high = 0.0, 0.0
         self._seen = False
 
     def update(self, values: Tensor) -> None:
-        """Take in one batch."""
+        """Add one batch."""
         low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
         decay = _DECAY if self._seen else 0.0
         self.low, self.high = decay * self.low + (1 - decay) * low, decay * self.high + (1 - decay) * high
@@ -39,7 +39,7 @@ class RunningRange:
 
 
 def fake_quantise_activations(values: Tensor, bounds: RunningRange) -> Tensor:
-    """Round to 256 steps between the bounds; the gradient passes where nothing was clipped."""
+    """Round to 256 levels between the bounds; the gradient passes where nothing was clipped."""
     scale = max((bounds.high - bounds.low) / 255.0, _SMALLEST)
     zero = round(-bounds.low / scale)
     return torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, 255)
@@ -54,7 +54,7 @@ def fake_quantise_weights(weight: Tensor) -> Tensor:
 
 @contextmanager
 def fake_quantised(networks: WorldNetworks) -> Iterator[None]:
-    """Within the block, every convolution that is exported computes with rounded weights and inputs."""
+    """Inside the block, every exported convolution computes with rounded weights and inputs."""
     layers = [
         layer
         for network in (networks.encoder, networks.denoiser, networks.decoder)
@@ -62,7 +62,7 @@ def fake_quantised(networks: WorldNetworks) -> Iterator[None]:
         if isinstance(layer, nn.Conv2d)
     ]
     for layer in layers:
-        # on the instance: parameters keep their names and order, which checkpoint and average rely on
+        # Replaced on the instance: parameters keep names and order, on which checkpoint and average rely.
         layer.forward = _rounded_forward(layer, RunningRange())
     try:
         yield

@@ -1,4 +1,4 @@
-"""A short last stage of training for networks that were changed: the student's own losses, on the same clips."""
+"""Fine-tuning of changed networks: a short student stage, without a teacher."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.training.checkpoints import TrainingState, load
 from edge_worldmodel.training.data.splits import ClipSet, load_split
 from edge_worldmodel.training.networks import WorldNetworks
+from edge_worldmodel.training.stages import Student
 from edge_worldmodel.training.train import CHECKPOINT_NAME, Trainer
-from edge_worldmodel.training.train_config import STUDENT, TrainConfig
+from edge_worldmodel.training.train_config import TrainConfig
 
 
 def load_clips(data: Path) -> tuple[ClipSet, ClipSet]:
-    """Read training and validation clips of a folder of shards."""
+    """Return training and validation clips of a folder of shards."""
     return load_split(data, "train"), load_split(data, "val")
 
 
 def fine_tune(
     networks: WorldNetworks, clips: tuple[ClipSet, ClipSet], out: Path, config: TrainConfig, facts: dict[str, Any]
 ) -> WorldNetworks:
-    """Train the student's stage for ``config.steps`` steps and return the averaged, recalibrated networks.
+    """Train the student's stage and return the averaged, recalibrated networks.
 
     Args:
-        networks: to go on from, with a trained posterior; changed.
+        networks: networks to begin with; changed in place.
         clips: training and validation clips.
-        out: folder for checkpoint and log; what was begun there goes on.
-        config: of the training, as short() gives it.
-        facts: kept in the checkpoint, for the manifest.
+        out: folder for checkpoint and log; a run that was begun there is continued.
+        config: from fine_tuning_config().
+        facts: facts for the checkpoint and later for the manifest.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
@@ -40,14 +41,14 @@ def fine_tune(
 
 
 def _begin_or_resume(networks: WorldNetworks, checkpoint: Path, facts: dict[str, Any]) -> TrainingState:
-    """Go on with a run that was stopped, in the very networks that were handed in."""
+    """Return the state to train from; a run that was stopped is continued in ``networks`` themselves."""
     average = WorldNetworks(networks.architecture)
     if not checkpoint.exists():
         average.load_state_dict(networks.state_dict())
-        return TrainingState(networks, average, stage=STUDENT, facts=dict(facts))
+        return TrainingState(networks, average, stage=Student.number, facts=dict(facts))
     state = load(checkpoint)
     if state.networks.architecture != networks.architecture:
-        raise ConfigError(f"{checkpoint} is of {state.networks.architecture}: remove it, or choose another --work")
+        raise ConfigError(f"{checkpoint} has {state.networks.architecture}: remove it, or choose another --work")
     networks.load_state_dict(state.networks.state_dict())
     state.networks = networks
     return state
@@ -56,8 +57,8 @@ def _begin_or_resume(networks: WorldNetworks, checkpoint: Path, facts: dict[str,
 def fine_tuning_config(
     steps: int, threads: int, seed: int, learning_rate: float = 1e-3, batch_size: int = 32
 ) -> TrainConfig:
-    """Return the settings of a fine-tuning of ``steps`` steps."""
-    # the trainer gives its last stage a share of all steps
+    """Return the settings for fine-tuning in ``steps`` steps."""
+    # The student's stage gets only a share of all steps.
     total = round(steps / TrainConfig().student_share)
     return TrainConfig(
         steps=total,

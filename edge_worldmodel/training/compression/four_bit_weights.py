@@ -1,8 +1,7 @@
-"""`edge-worldmodel compress weights`: weights of four bits for the matrix products, as far as that gains anything.
+"""`edge-worldmodel compress weights`: tell whether weights of four bits would make a model smaller.
 
-ONNX Runtime keeps four-bit weights for MatMul (MatMulNBits) and for nothing else. The networks are convolutions;
-the verb measures what share of weights and operations MatMulNBits could reach, and refuses where it is too little to
-matter, instead of writing a model that is no smaller.
+ONNX Runtime has four-bit weights for matrix products only (MatMulNBits), and the networks are mostly convolutions. The
+verb counts the weights that four bits could reach, and refuses when they are too few.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.models.manifest import load_model
 
 WORTHWHILE_SHARE = 0.5
-"""Share of the weights below which four bits for matrix products are not worth a model of their own."""
+"""Share of weights in matrix products below which four bits are not worth a model of their own."""
 _PRODUCTS = frozenset({"Gemm", "MatMul"})
 
 
 class NoMatrixProductsError(ModelError):
-    """Four-bit weights would reach too little of this model."""
+    """Too few weights of this model are in matrix products."""
 
 
 @dataclass(frozen=True)
 class WeightCounts:
-    """Weights of a model by the operator that reads them, and what four bits would save."""
+    """Weights of a model by the operator that reads them, and the bytes that four bits would save."""
 
     products: int
     convolutions: int
@@ -39,45 +38,46 @@ class WeightCounts:
 
     @property
     def share(self) -> float:
-        """Return the share of the weights that are in matrix products."""
+        """Share of the weights that are in matrix products."""
         return self.products / max(1, self.products + self.convolutions + self.others)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="folder of the model")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and refuse.
+    """Count the weights, print the figures and refuse.
 
     Raises:
         NoMatrixProductsError: matrix products hold less than WORTHWHILE_SHARE of the weights.
     """
     model = load_model(options.model)
-    found = count_weights(model.networks)
+    counts = count_weights(model.networks)
     print(
-        f"{model.model_id}: weights in convolutions {found.convolutions:,}, in matrix products {found.products:,}, "
-        f"elsewhere {found.others:,}; four bits for the products would save {found.bytes_saved / 1e3:.0f} kB"
+        f"{model.model_id}: weights in convolutions {counts.convolutions:,}, in matrix products {counts.products:,}, "
+        f"elsewhere {counts.others:,}; four bits for the products would save {counts.bytes_saved / 1e3:.0f} kB"
     )
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"model_id": model.model_id, "share": found.share, **asdict(found)}) + "\n")
-    if found.share < WORTHWHILE_SHARE:
+        options.json.write_text(
+            json.dumps({"model_id": model.model_id, "share": counts.share, **asdict(counts)}) + "\n"
+        )
+    if counts.share < WORTHWHILE_SHARE:
         raise NoMatrixProductsError(
-            f"model {model.model_id}: {found.share:.1%} of its weights are in matrix products, and ONNX Runtime has "
+            f"model {model.model_id}: {counts.share:.1%} of its weights are in matrix products, and ONNX Runtime has "
             "four-bit weights for these only (MatMulNBits), none for Conv; use 'compress ptq'"
         )
     raise ModelError(
-        f"model {model.model_id}: {found.share:.1%} of its weights are in matrix products, which is worth four bits, "
-        "but no model of ours was like that, and writing one is not implemented: "
-        "onnxruntime.quantization.matmul_nbits_quantizer does it"
+        f"model {model.model_id}: {counts.share:.1%} of its weights are in matrix products, enough for four bits, "
+        "but writing such a model is not implemented: use onnxruntime.quantization.matmul_nbits_quantizer"
     )
 
 
 def count_weights(networks: Mapping[str, bytes]) -> WeightCounts:
-    """Count the weights of all networks by what reads them."""
+    """Count the weights of all networks by the operator that reads them."""
     counts = dict.fromkeys(("products", "convolutions", "others"), 0)
     saved = 0
     for data in networks.values():

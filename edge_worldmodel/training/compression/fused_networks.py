@@ -1,9 +1,9 @@
-"""The same functions with fewer passes over memory: what is exported for quantisation.
+"""The networks in a form that ONNX Runtime computes faster in INT8; this form is exported for quantisation.
 
-Exact rewrites of training.networks, weight for weight (a test compares them), chosen by ONNX Runtime's profile of
-the bytes it then computes channels last (docs/compression.md): the two first convolutions of the denoiser are one,
-constants are in the weights, nothing is resized, modulations are spread over a row so that one call covers it, and
-imagined cells are squashed as folded bytes and unfolded last.
+The functions and weights are those of training.networks (a test compares them). The changes follow from ONNX Runtime's
+profile (docs/compression.md): the first two convolutions of the denoiser are one, constants are part of the weights,
+upsampling is part of a convolution, modulations are repeated over a row of cells, and the decoder applies the sigmoid
+before it unfolds the cells.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from edge_worldmodel.core.model.context_channels import BLOCK, FOLDED_CHANNELS
 from edge_worldmodel.training.networks import Decoder, Denoiser, Encoder, ResidualBlock, WorldNetworks
 
 MAP_GAIN = 4.0
-"""Ego maps reach from 0 to 1, latents from about -4 to 4: one scale of bytes must serve both."""
+"""Gain of the ego maps (0 to 1), so that they share one INT8 scale with the latents (about -4 to 4)."""
 
 
-class Up(nn.Module):
-    """1 x 1 convolution at 8 x 8 cells, doubled in size and added to the finer activations.
+class UpsampleAdd(nn.Module):
+    """A 1 x 1 convolution at 8 x 8 cells, upsampled to 16 x 16 and added to the finer activations.
 
-    Every channel is computed twice, side by side: channels last, that already is the doubling along a row.
+    Every channel is computed twice: with channels last, that already is the upsampling along a row.
     """
 
     def __init__(self, up: nn.Conv2d) -> None:
-        """Take over the weights of a 1 x 1 convolution."""
+        """Use the weights of a 1 x 1 convolution."""
         super().__init__()
         self.width = up.out_channels
         self.twice = nn.Conv2d(up.in_channels, 2 * up.out_channels, 1)
@@ -43,11 +43,11 @@ class Up(nn.Module):
         return both.reshape(-1, side, side, self.width).permute(0, 3, 1, 2)
 
 
-class Modulated(nn.Module):
-    """A modulated block whose scale and shift are spread over one row of cells."""
+class ModulatedBlock(nn.Module):
+    """A modulated block whose scale and shift are repeated over a row of cells."""
 
     def __init__(self, block: ResidualBlock, cells: int) -> None:
-        """Take over a block that works on ``cells`` x ``cells``."""
+        """Use the weights of a block that works on ``cells`` x ``cells``."""
         super().__init__()
         assert block.scale is not None and block.shift is not None
         self.first, self.second, self.cells = block.first, block.second, cells
@@ -62,17 +62,17 @@ class Modulated(nn.Module):
         return x + self.second(torch.relu(h))
 
     def _row(self, values: Tensor) -> Tensor:
-        # repeated as (N, cells * C): copying blocks is cheap, and channels last it is the row already
+        # Repeated as (N, cells * C): copying blocks is cheap, and with channels last this is a row.
         return values.repeat(1, self.cells).reshape(-1, 1, self.cells, values.shape[1]).permute(0, 3, 1, 2)
 
 
 class FusedEncoder(nn.Module):
-    """training.networks.Encoder without a resize."""
+    """The encoder without a resize operator."""
 
     def __init__(self, encoder: Encoder) -> None:
-        """Take over an encoder's weights."""
+        """Use an encoder's weights."""
         super().__init__()
-        self.plain, self.up = encoder, Up(encoder.up)
+        self.plain, self.up = encoder, UpsampleAdd(encoder.up)
 
     def forward(self, history: Tensor, motion: Tensor) -> Tensor:
         """Return the context, as the plain encoder does."""
@@ -88,15 +88,15 @@ class FusedEncoder(nn.Module):
 
 
 class FusedDenoiser(nn.Module):
-    """training.networks.Denoiser with one convolution for latent and ego maps, and without a resize."""
+    """The denoiser with one convolution for latent and ego maps, and without a resize operator."""
 
     def __init__(self, denoiser: Denoiser) -> None:
-        """Take over a denoiser's weights."""
+        """Use a denoiser's weights."""
         super().__init__()
-        self.plain, self.up = denoiser, Up(denoiser.up)
+        self.plain, self.up = denoiser, UpsampleAdd(denoiser.up)
         deep = tensors.LATENT_CELLS // 2
-        self.deep = nn.ModuleList([Modulated(_block(block), deep) for block in denoiser.deep])
-        self.after = Modulated(denoiser.after, tensors.LATENT_CELLS)
+        self.deep = nn.ModuleList([ModulatedBlock(_block(block), deep) for block in denoiser.deep])
+        self.after = ModulatedBlock(denoiser.after, tensors.LATENT_CELLS)
         width = denoiser.from_latent.out_channels
         self.from_both = nn.Conv2d(tensors.LATENT_CHANNELS + tensors.HORIZON_STEPS, width, 3, padding=1)
         with torch.no_grad():
@@ -114,14 +114,14 @@ class FusedDenoiser(nn.Module):
         for block in self.deep:
             d = block(d, embedding)
         h = self.after(self.up(h, d), embedding)
-        return plain.linear_guess(latent, noise_level) - plain.out(torch.relu(h))
+        return plain.linear_estimate(latent, noise_level) - plain.out(torch.relu(h))
 
 
 class FusedDecoder(nn.Module):
-    """training.networks.Decoder that squashes folded cells and unfolds last."""
+    """The decoder with the sigmoid before the unfolding."""
 
     def __init__(self, decoder: Decoder) -> None:
-        """Take over a decoder's weights."""
+        """Use a decoder's weights."""
         super().__init__()
         self.plain = decoder
         self.from_latent = nn.Conv2d(tensors.LATENT_CHANNELS, decoder.from_latent.out_channels, 3, padding=1)
@@ -135,15 +135,15 @@ class FusedDecoder(nn.Module):
         observed = torch.cat([context[:, :FOLDED_CHANNELS], context[:, tensors.SCENE_CHANNELS :]], dim=1)
         h = torch.relu(self.from_latent(latent) + plain.from_observed(observed))
         h = plain.out(torch.relu(plain.block(h))).permute(0, 2, 3, 1)
-        # of one scene, whatever the number of futures
+        # This part depends on the scene alone, not on the future.
         carried = functional.pixel_unshuffle(plain.carry(functional.pixel_shuffle(observed, BLOCK)), BLOCK)
         return unfold(torch.sigmoid(h + carried.permute(0, 2, 3, 1)))
 
 
 def unfold(cells: Tensor) -> Tensor:
-    """Do what pixel_shuffle does, channels last: (N, 16, 16, H * 16) to (N, H, 64, 64).
+    """Unfold (N, 16, 16, H * 16) to (N, H, 64, 64), as pixel_shuffle does with channels last.
 
-    In two steps, each of which swaps two axes and moves whole blocks of bytes: a tenth of the time of one transpose.
+    Two steps that each swap two axes move whole blocks of bytes and take a tenth of the time of one transpose.
     """
     side, steps, grid = tensors.LATENT_CELLS, tensors.HORIZON_STEPS, tensors.GRID_CELLS
     rows = cells.reshape(-1, side, steps * BLOCK, BLOCK).permute(0, 2, 1, 3)
@@ -152,7 +152,7 @@ def unfold(cells: Tensor) -> Tensor:
 
 
 def fuse(networks: WorldNetworks) -> dict[str, nn.Module]:
-    """Return the three networks in the form that quantises best, by name; they share the weights."""
+    """Return the three networks in their fused form, by name; they share weights with ``networks``."""
     return {
         "encoder": FusedEncoder(networks.encoder),
         "denoiser": FusedDenoiser(networks.denoiser),

@@ -1,4 +1,4 @@
-"""From a verified model folder to torch and back: what every step of compression begins and ends with."""
+"""Reads networks from a model folder into torch, and writes compressed networks as a new model folder."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from edge_worldmodel.training.networks import Architecture, WorldNetworks
 
 
 def restore(model: VerifiedModel) -> WorldNetworks:
-    """Return the torch networks whose FP32 export ``model`` is; the posterior, which is not exported, is untrained.
+    """Return the torch networks of an FP32 model; the posterior is untrained, because models do not contain it.
 
     Raises:
-        ModelError: it is no such export.
+        ModelError: the model is not an FP32 export of these networks.
     """
-    kind = model.manifest.get("precision")
-    if kind != "fp32" or "architecture" not in model.manifest:
-        raise ModelError(f"model {model.model_id} has precision {kind!r}: start from one that 'export' wrote (fp32)")
+    precision = model.manifest.get("precision")
+    if precision != "fp32" or "architecture" not in model.manifest:
+        raise ModelError(f"model {model.model_id} has precision {precision!r}: use an fp32 model written by 'export'")
     networks = WorldNetworks(Architecture(**model.manifest["architecture"]))
     for name in NETWORKS:
         graph = onnx.load_from_string(model.networks[name]).graph
@@ -46,18 +46,18 @@ def restore(model: VerifiedModel) -> WorldNetworks:
 def write_model(
     out: Path, files: Mapping[str, bytes], source: Mapping[str, Any], precision: str, made: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write a model folder that was made from another, verify it and return its manifest.
+    """Write a compressed model as a folder, verify it and return its manifest.
 
     Args:
-        out: the folder; files of an earlier run are overwritten.
-        files: ONNX by network.
-        source: manifest that it was made from: architecture, training, parameters and operations are taken over.
-        precision: of the files, "fp32" or "int8".
-        made: how it was made, for the record.
+        out: folder to write; files of an earlier run are overwritten.
+        files: ONNX bytes by network.
+        source: manifest of the original model; architecture, training, parameters and MFLOP are copied from it.
+        precision: precision of the files, "fp32" or "int8".
+        made: how the model was compressed, for the manifest.
 
     Raises:
-        SaturationError: some processor would compute the files wrongly; nothing was written.
-        GoldenMismatchError: this one does; nothing was written.
+        SaturationError: some processors would compute wrong results; nothing was written.
+        GoldenMismatchError: this machine computes wrong results; nothing was written.
     """
     check_saturation(files)
     entries, golden = {}, golden_of(files, precision)
@@ -91,5 +91,5 @@ def write_model(
 
 
 def file_share(files: Mapping[str, bytes], source: VerifiedModel) -> float:
-    """Return the bytes of ``files`` as a share of the source's."""
+    """Return the size of ``files`` as a share of the size of ``source``."""
     return float(np.sum([len(data) for data in files.values()]) / np.sum([len(d) for d in source.networks.values()]))

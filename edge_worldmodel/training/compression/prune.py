@@ -1,4 +1,4 @@
-"""`edge-worldmodel compress prune`: fewer channels, by what they carry, then a short fine-tuning."""
+"""`edge-worldmodel compress prune`: remove the least important channels, then fine-tune shortly."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from edge_worldmodel.training.export import export_model
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of the trained student: it has the posterior")
-    parser.add_argument("--model", type=Path, default=Path("models/small"), help="its export, to compare with")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint of the trained student")
+    parser.add_argument("--model", type=Path, default=Path("models/small"), help="its exported model, to compare with")
     parser.add_argument("--data", type=Path, required=True, help="folder of shards to fine-tune on")
-    parser.add_argument("--share", type=float, default=0.3, help="of the channels to leave out; %(default)s")
-    parser.add_argument("--multiple", type=int, default=16, help="widths are rounded to it; %(default)s")
-    parser.add_argument("--steps", type=int, default=400, help="of fine-tuning; %(default)s")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak; %(default)s")
+    parser.add_argument("--share", type=float, default=0.3, help="share of the channels to remove; %(default)s")
+    parser.add_argument("--multiple", type=int, default=16, help="round widths to this; %(default)s")
+    parser.add_argument("--steps", type=int, default=400, help="fine-tuning steps; %(default)s")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak learning rate; %(default)s")
     parser.add_argument("--work", type=Path, help="folder for checkpoint and log (default: OUT-training)")
-    parser.add_argument("--variant", default="nano", help="name of the variant that comes out; %(default)s")
+    parser.add_argument("--variant", default="nano", help="name of the new variant; %(default)s")
     comparison_report.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prune, fine-tune, export, report."""
+    """Prune, fine-tune and export the networks, and report on them."""
     state = load(options.checkpoint)
     wide = state.average
     architecture = narrower_architecture(wide.architecture, options.share, options.multiple)
     if architecture == wide.architecture:
-        raise ConfigError(f"--share {options.share}: rounded to {options.multiple} channels, nothing would go")
+        raise ConfigError(f"--share {options.share}: rounded to {options.multiple} channels, this removes nothing")
     narrow_networks = prune_channels(wide, architecture)
     facts = {
         "method": "structured pruning", "from": str(state.facts.get("data", {}).get("sha256", ""))[:16],
@@ -45,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
     training = fine_tuning_config(options.steps, options.threads, options.seed, options.learning_rate)
     kept = dict(state.facts) | {"pruned": facts}
     tuned = fine_tune(narrow_networks, load_clips(options.data), work, training, kept)
-    told = kept | {"steps_student": options.steps}
-    manifest = export_model(tuned, options.out, options.variant, told)
+    training_facts = kept | {"steps_student": options.steps}
+    manifest = export_model(tuned, options.out, options.variant, training_facts)
     print(f"wrote {options.out}: {manifest['model_id']}")
     comparison_report.report(options.model, options.out, options, facts)
     return 0

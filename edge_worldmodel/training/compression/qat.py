@@ -1,4 +1,4 @@
-"""`edge-worldmodel compress qat`: train a little with rounding in place, then quantise as ptq does."""
+"""`edge-worldmodel compress qat`: quantisation-aware training, then INT8 as by `compress ptq`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from edge_worldmodel.training.export import export_model
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of the trained student: it has the posterior")
-    parser.add_argument("--model", type=Path, default=Path("models/small"), help="its export, to compare with")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint of the trained student")
+    parser.add_argument("--model", type=Path, default=Path("models/small"), help="its exported model, to compare with")
     parser.add_argument("--data", type=Path, required=True, help="folder of shards to train and calibrate on")
-    parser.add_argument("--steps", type=int, default=300, help="%(default)s")
-    parser.add_argument("--learning-rate", type=float, default=2e-4, help="peak; %(default)s")
-    parser.add_argument("--calibration-clips", type=int, default=24, help="%(default)s")
+    parser.add_argument("--steps", type=int, default=300, help="training steps; %(default)s")
+    parser.add_argument("--learning-rate", type=float, default=2e-4, help="peak learning rate; %(default)s")
+    parser.add_argument("--calibration-clips", type=int, default=24, help="clips to calibrate on; %(default)s")
     parser.add_argument("--work", type=Path, help="folder for checkpoint and log (default: OUT-training)")
     comparison_report.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, quantise, report."""
+    """Train, quantise and write the model, and report on it."""
     state = load(options.checkpoint)
     work = options.work or options.out.parent / f"{options.out.name}-training"
     training = fine_tuning_config(options.steps, options.threads, options.seed, options.learning_rate)

@@ -1,9 +1,8 @@
-"""Post-training quantisation of one network to INT8: Q/DQ around what the runtime computes in bytes.
+"""Post-training quantisation of one network to INT8, as Q/DQ operators around the nodes computed in bytes.
 
-Weights per output channel, symmetric and of 7 bits, so that no processor overflows (compression.saturation);
-activations per tensor. By default activations are unsigned with a zero
-point, as ONNX Runtime's VNNI kernels want them: a ReLU then costs nothing and uses all 256 steps. TensorRT wants
-them signed and symmetric.
+Weights are symmetric per output channel and have 7 bits, so that products saturate on no processor
+(compression.saturation). Activations have one scale per tensor. By default they are unsigned with a zero point, as
+ONNX Runtime's VNNI kernels need them; a ReLU then costs nothing. TensorRT needs them signed and symmetric.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from edge_worldmodel.training.compression.calibration_inputs import Inputs
 
 BETWEEN = frozenset({"Add", "Mul", "Relu", "Reshape", "Sigmoid", "Transpose"})
-"""Operators that go on in bytes where a convolution gave bytes."""
+"""Operators that are computed in bytes when their input is in bytes."""
 LOGIT_RANGE = 8.0
-"""Log odds that bytes tell apart: beyond, a probability is 0.0003 from certain."""
+"""Range of log odds in INT8; beyond it a probability is within 0.0003 of 0 or 1."""
 PERCENTILE = 99.99
-"""Share of the activations, in percent, that bytes tell apart; the outermost are clipped. With all of them in range
-the steps are so coarse that what is imagined flickers (docs/compression.md)."""
+"""Percentage of activations inside the INT8 range; the outermost are clipped. With a range for all of them the steps
+are so coarse that imagined frames flicker (docs/compression.md)."""
 _HALVED_NUMBERS = 1024
-"""Weights that stay in full precision take half the space on disk when there are that many of them."""
+"""FP32 weights with at least so many numbers are stored in half precision."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is quantised: which nodes, and whether activations are signed and symmetric."""
+    """How to quantise one network: the nodes, and whether activations are signed and symmetric."""
 
     nodes: tuple[str, ...]
     signed: bool = False
 
 
 class _Reader(CalibrationDataReader):
-    """Hands the calibrator what was collected."""
+    """Gives the calibrator the recorded inputs."""
 
     def __init__(self, inputs: Sequence[Inputs]) -> None:
         self._inputs: Iterator[Inputs] = iter(inputs)
@@ -57,7 +56,7 @@ class _Reader(CalibrationDataReader):
 
 
 def prepare(network: bytes) -> onnx.ModelProto:
-    """Return the network with all shapes inferred and every node named; layouts are left to the runtime."""
+    """Return the network with all shapes inferred and every node named."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         before.write_bytes(network)
@@ -74,7 +73,7 @@ def convolutions(model: onnx.ModelProto) -> list[str]:
 
 
 def quantisable_nodes(model: onnx.ModelProto) -> list[str]:
-    """Return the nodes that can compute in bytes: convolutions, and what follows them up to the first that cannot."""
+    """Return the nodes that can be computed in bytes: convolutions, and the nodes after them that pass bytes on."""
     reached: set[str] = set()
     found = []
     for node in model.graph.node:
@@ -86,20 +85,20 @@ def quantisable_nodes(model: onnx.ModelProto) -> list[str]:
 
 
 def quantise(model: onnx.ModelProto, recipe: Recipe, inputs: Sequence[Inputs], cache: Path | None = None) -> bytes:
-    """Return ``model``, as prepare() gave it, with the recipe's nodes in INT8.
+    """Return a network with the recipe's nodes in INT8.
 
     Args:
-        model: in full precision.
-        recipe: what to quantise.
-        inputs: what calibration runs on.
-        cache: file that keeps the ranges found, for the next recipe of the same network and inputs.
+        model: network in full precision, from prepare().
+        recipe: nodes to quantise.
+        inputs: inputs to calibrate on.
+        cache: file that keeps the calibrated ranges for further calls with the same network and inputs.
     """
     kind = QuantType.QInt8 if recipe.signed else QuantType.QUInt8
     level = logging.getLogger().level
-    # copied, for the quantiser empties the weights of what it is given
+    # A copy, because the quantiser removes the weights from its argument.
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "quantised.onnx"
-        logging.getLogger().setLevel(logging.ERROR)  # it warns of choices that are made on purpose
+        logging.getLogger().setLevel(logging.ERROR)  # it warns of choices that are intended
         with contextlib.redirect_stdout(io.StringIO()):
             quantize_static(
                 copy.deepcopy(model), out, _Reader(inputs), quant_format=QuantFormat.QDQ,
@@ -122,7 +121,7 @@ def _options(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Any]:
 
 
 def _halve_floats(model: onnx.ModelProto) -> None:
-    """Store large float weights as half precision; the runtime casts them once, when it loads the network."""
+    """Store large float weights in half precision; the runtime converts them when it loads the network."""
     graph = model.graph
     kept = []
     for tensor in graph.initializer:

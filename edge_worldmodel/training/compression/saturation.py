@@ -1,8 +1,8 @@
-"""Byte products that overflow: which quantised weights some processors compute wrongly, and the range that is safe.
+"""Finds quantised weights whose products saturate on some processors.
 
 x86 without VNNI multiplies unsigned activations by signed weights with VPMADDUBSW, which adds two neighbouring products
-in 16 bits and saturates (Intel, "Lower Numerical Precision Deep Learning Inference and Training", 2018). Which two are
-neighbours depends on the layout that the runtime chooses, so any two of an output channel must fit.
+in 16 bits and saturates (Intel, "Lower Numerical Precision Deep Learning Inference and Training", 2018). The runtime
+chooses the layout and so the neighbours; therefore any two weights of an output channel must fit together.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from onnx import numpy_helper
 from edge_worldmodel.core.errors import ModelError
 
 WEIGHT_LIMIT = 64
-"""Weights of 7 bits, -64 to 64: 255 * (64 + 64) = 32640 is within 16 bits."""
+"""Largest weight in 7 bits: 255 * (64 + 64) = 32640 fits into 16 bits."""
 ACTIVATION_LIMIT = 255
 INT16 = np.iinfo(np.int16)
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 class SaturationError(ModelError):
-    """The weights of a quantised network overflow 16 bits on processors without VNNI."""
+    """Products of a quantised network saturate on processors without VNNI."""
 
 
 @dataclass(frozen=True)
 class PairSum:
-    """The products of one layer's two worst neighbours, added."""
+    """Lowest and highest sum of two products in a layer."""
 
     layer: str
     lowest: int
@@ -38,14 +38,14 @@ class PairSum:
 
     @property
     def saturates(self) -> bool:
-        """Tell whether the sum can leave 16 bits."""
+        """Return whether a sum can leave the range of 16 bits."""
         return self.lowest < INT16.min or self.highest > INT16.max
 
 
 def pair_sums(network: bytes) -> list[PairSum]:
-    """Return the worst sums of two products for every convolution and matrix product in bytes.
+    """Return the extreme sums of two products for every quantised convolution and matrix product.
 
-    Activations are taken at their largest, 255: signed ones are shifted to unsigned before they are multiplied.
+    Activations count as 255, their largest value: signed ones are shifted to unsigned before the multiplication.
     """
     graph = onnx.load_from_string(network).graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -62,10 +62,10 @@ def pair_sums(network: bytes) -> list[PairSum]:
 
 
 def check_saturation(networks: Mapping[str, bytes]) -> None:
-    """Refuse networks that some processor computes wrongly.
+    """Raise an error if products saturate on some processors.
 
     Raises:
-        SaturationError: the message names the first layer that overflows.
+        SaturationError: names the first layer whose products saturate.
     """
     for name, data in networks.items():
         overflowing = [each for each in pair_sums(data) if each.saturates]
@@ -85,13 +85,13 @@ def _by_output(weights: NDArray[np.int8], node: onnx.NodeProto) -> NDArray[np.in
     if node.op_type == "Conv" or (node.op_type == "Gemm" and attributes.get("transB")):
         return wide.reshape(len(wide), -1)
     if node.op_type == "ConvTranspose":
-        # (inputs, outputs of a group, ...): a channel's weights lie in all of the first axis
+        # (inputs, outputs of a group, ...): the weights of a channel extend over the whole first axis.
         return np.moveaxis(wide, 1, 0).reshape(wide.shape[1], -1)
     return np.swapaxes(wide, -1, -2).reshape(-1, wide.shape[-2])
 
 
 def _worst(layer: str, weights: NDArray[np.int64]) -> PairSum:
-    # with a zero beside it where a channel has a single weight
+    # Zeros are added, because a channel may have a single weight.
     padded = np.sort(np.pad(weights, ((0, 0), (1, 1))), axis=1)
     lowest = np.minimum(padded[:, :2], 0).sum(axis=1).min()
     highest = np.maximum(padded[:, -2:], 0).sum(axis=1).max()

@@ -1,8 +1,8 @@
-"""`edge-worldmodel compress search`: widths of the networks, within a latency budget measured on this machine.
+"""`edge-worldmodel compress search`: find the best widths of the networks within a time budget on this machine.
 
-Every trial takes the most important channels of the trained networks (compression.channel_pruning), is quantised and timed
-beside the reference, and only if it keeps the budget is fine-tuned and scored on validation clips. The study lies in a
-journal, so that a run that was stopped goes on.
+Each trial keeps the most important channels of the trained networks, quantises them and times them against the
+reference. If it keeps the budget, it is fine-tuned and scored on validation clips. The study is kept in a journal, so
+that a run that was stopped can be continued.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from edge_worldmodel.training.validation.examples import pick
 State = optuna.trial.TrialState
 _JOURNAL = "study.log"
 _STEP = 16
-"""Widths tried are multiples of it: vector registers hold 16 channels."""
+"""Widths are multiples of this, because vector registers hold 16 channels."""
 _NARROWEST = {"encoder_width": 32, "denoiser_width": 16, "deep_width": 32, "decoder_width": 16}
 _CALIBRATION_CLIPS = 16
 _ROUNDS, _FEW = 6, 2
@@ -47,24 +47,33 @@ _ROUNDS, _FEW = 6, 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of the trained student, the widest there is")
-    parser.add_argument("--model", type=Path, default=Path("models/small"), help="its export, the reference for time")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="checkpoint of the trained student, the widest networks to try"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path("models/small"),
+        help="its exported model, the reference for time; %(default)s",
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of shards")
-    parser.add_argument("--budget", type=float, default=0.3, help="ticks may take this share of the reference's time "
-                        "on this machine; %(default)s")  # fmt: skip
-    parser.add_argument("--trials", type=int, default=12, help="in all, those of earlier runs included; %(default)s")
-    parser.add_argument("--steps", type=int, default=100, help="of fine-tuning per trial; %(default)s")
-    parser.add_argument("--validation-clips", type=int, default=96, help="that decide; %(default)s")
-    parser.add_argument("--work", type=Path, help="folder of the study (default: OUT-study); run again to go on")
-    parser.add_argument("--variant", default="searched", help="name of the variant that comes out; %(default)s")
+    parser.add_argument("--budget", type=float, default=0.3, help="largest time of a tick, as a share of the "
+                        "reference's; %(default)s")  # fmt: skip
+    parser.add_argument("--trials", type=int, default=12, help="trials in all, earlier runs included; %(default)s")
+    parser.add_argument("--steps", type=int, default=100, help="fine-tuning steps per trial; %(default)s")
+    parser.add_argument("--validation-clips", type=int, default=96, help="clips to score trials on; %(default)s")
+    parser.add_argument(
+        "--work", type=Path, help="folder of the study (default: OUT-study); an existing one is continued"
+    )
+    parser.add_argument("--variant", default="searched", help="name of the new variant; %(default)s")
     comparison_report.add_arguments(parser)
 
 
 @dataclass
 class SearchSetup:
-    """What trials are measured with."""
+    """Networks, data and options that all trials share."""
 
-    wide: WorldNetworks
+    widest: WorldNetworks
     facts: dict[str, Any]
     inputs: dict[str, Sequence[Inputs]]
     reference: Backend
@@ -73,19 +82,19 @@ class SearchSetup:
 
     @cached_property
     def clips(self) -> tuple[ClipSet, ClipSet]:
-        """Read training and validation clips, once, when a trial asks for them."""
+        """Training and validation clips, read when first needed."""
         return load_clips(self.options.data)
 
     @cached_property
     def validation(self) -> ClipSet:
-        """Choose the validation clips that decide, spread evenly."""
+        """The validation clips that trials are scored on, spread evenly over the split."""
         last = len(self.clips[1]) - 1
         return pick(self.clips[1], np.unique(np.linspace(0, last, self.options.validation_clips).astype(int)))
 
     def time_share(self, files: dict[str, bytes]) -> float:
-        """Return the time of a tick as a share of the reference's, both measured in turn, CPU time."""
-        contenders = {"reference": self.reference, "tried": self.opened(files)}
-        times = measure(contenders, Workload(steps=4), min(_ROUNDS, self.options.rounds), time.process_time)
+        """Return the CPU time of a tick as a share of the reference's; both are measured in turn."""
+        backends = {"reference": self.reference, "tried": self.opened(files)}
+        times = measure(backends, Workload(steps=4), min(_ROUNDS, self.options.rounds), time.process_time)
         return float(np.median(times["tried"][TICK]) / np.median(times["reference"][TICK]))
 
     def opened(self, files: dict[str, bytes]) -> Backend:
@@ -95,57 +104,59 @@ class SearchSetup:
         return backend
 
     def folder(self, widths: Mapping[str, int]) -> Path:
-        """Return where a choice of widths keeps its checkpoint and its export, so that a stopped trial goes on."""
+        """Return the folder for checkpoint and export of these widths, so that a stopped trial can be continued."""
         return self.work / "_".join(f"{name.removesuffix('_width')}{width}" for name, width in sorted(widths.items()))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Search, go on or finish, and report on the best."""
+    """Run the trials that are still missing, and report on the best."""
     work = options.work or options.out.parent / f"{options.out.name}-study"
     work.mkdir(parents=True, exist_ok=True)
-    bench = _bench(options, work)
+    setup = _setup(options, work)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(work / _JOURNAL)))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=options.seed, n_startup_trials=5)
     study = optuna.create_study(storage=storage, study_name="widths", sampler=sampler, load_if_exists=True)
-    _take_up_stopped(study)
+    _requeue_stopped_trials(study)
     done = study.get_trials(states=(State.COMPLETE, State.PRUNED))
-    study.optimize(lambda trial: objective(trial, bench), n_trials=max(0, options.trials - len(done)))
+    study.optimize(lambda trial: objective(trial, setup), n_trials=max(0, options.trials - len(done)))
     if not study.get_trials(states=(State.COMPLETE,)):
-        raise ConfigError(f"none of {len(study.trials)} trials kept --budget {options.budget}: allow more, or try more")
+        raise ConfigError(
+            f"none of {len(study.trials)} trials kept --budget {options.budget}: raise --budget or --trials"
+        )
     table = [_row(trial) for trial in study.trials if trial.state.is_finished()]
     (work / "trials.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     best = study.best_trial
-    print(f"best of {len(table)} trials: {best.params}, Brier {best.value:.4f} on reach of validation clips")
-    _ship(bench, best.params, {"method": "architecture search", "trials": table, "budget": options.budget})
+    print(f"best of {len(table)} trials: {best.params}, Brier score {best.value:.4f} on reach of validation clips")
+    _write_best(setup, best.params, {"method": "architecture search", "trials": table, "budget": options.budget})
     return 0
 
 
-def objective(trial: optuna.Trial, bench: SearchSetup) -> float:
-    """Return the Brier score on reach of validation clips of one choice of widths, in INT8; slow ones are pruned."""
-    most = bench.wide.architecture.to_dict()
+def objective(trial: optuna.Trial, setup: SearchSetup) -> float:
+    """Return the Brier score of a trial's widths in INT8, on the reach mask of validation clips; prune slow trials."""
+    most = setup.widest.architecture.to_dict()
     widths = {name: trial.suggest_int(name, low, most[name], step=_STEP) for name, low in _NARROWEST.items()}
-    networks = prune_channels(bench.wide, Architecture(**(most | widths)))
-    # how long it takes does not depend on the ranges: few inputs will do
-    few = {name: each[:_FEW] for name, each in bench.inputs.items()}
-    share = bench.time_share(quantise_all(export_fused(networks), few))
+    networks = prune_channels(setup.widest, Architecture(**(most | widths)))
+    # The time does not depend on the calibrated ranges, so a few inputs are enough.
+    few = {name: each[:_FEW] for name, each in setup.inputs.items()}
+    share = setup.time_share(quantise_all(export_fused(networks), few))
     trial.set_user_attr("time_share", share)
-    if share > bench.options.budget:
+    if share > setup.options.budget:
         print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time: over the budget", flush=True)
         raise optuna.TrialPruned
-    folder, options = bench.folder(widths), bench.options
+    folder, options = setup.folder(widths), setup.options
     tuned = fine_tune(
-        networks, bench.clips, folder, fine_tuning_config(options.steps, options.threads, options.seed), bench.facts
+        networks, setup.clips, folder, fine_tuning_config(options.steps, options.threads, options.seed), setup.facts
     )
-    export_model(tuned, folder / "fp32", options.variant, bench.facts | {"steps_student": options.steps})
-    model = WorldModel(bench.opened(quantise_all(export_fused(tuned), bench.inputs)), "tried")
-    # On reach, for the mask of moving cells knows the outcome: who calls more occupied would win.
-    found = brier(model, bench.validation, options.seed, "reach")
-    print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time, Brier {found:.4f}", flush=True)
-    return found
+    export_model(tuned, folder / "fp32", options.variant, setup.facts | {"steps_student": options.steps})
+    model = WorldModel(setup.opened(quantise_all(export_fused(tuned), setup.inputs)), "tried")
+    # The mask of moving cells depends on the outcome: it rewards networks that call more cells occupied.
+    score = brier(model, setup.validation, options.seed, "reach")
+    print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time, Brier {score:.4f}", flush=True)
+    return score
 
 
-def _bench(options: argparse.Namespace, work: Path) -> SearchSetup:
+def _setup(options: argparse.Namespace, work: Path) -> SearchSetup:
     state, source = load(options.checkpoint), load_model(options.model)
     reference = open_backend("onnxruntime", options.threads)
     reference.load(source.networks)
@@ -159,22 +170,22 @@ def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     return {"number": trial.number, "state": trial.state.name, "brier": trial.value, **trial.params, **trial.user_attrs}
 
 
-def _take_up_stopped(study: optuna.Study) -> None:
-    """Put trials that were stopped half way at the head of the queue."""
+def _requeue_stopped_trials(study: optuna.Study) -> None:
+    """Put trials that were stopped half way at the front of the queue."""
     for trial in study.get_trials(states=(State.RUNNING,)):
         study.tell(trial.number, state=State.FAIL)
         study.enqueue_trial(trial.params)
 
 
-def _ship(bench: SearchSetup, widths: Mapping[str, int], facts: dict[str, Any]) -> None:
+def _write_best(setup: SearchSetup, widths: Mapping[str, int], facts: dict[str, Any]) -> None:
     """Write the best trial as an INT8 model and compare it with the reference."""
-    options = bench.options
-    folder = bench.folder(widths)
+    options = setup.options
+    folder = setup.folder(widths)
     networks = load(folder / "checkpoint.pt").average
     source = load_model(folder / "fp32")
     made = {name: facts[name] for name in ("method", "budget")}
     manifest = write_model(
-        options.out, quantise_all(export_fused(networks), bench.inputs), source.manifest, "int8", made
+        options.out, quantise_all(export_fused(networks), setup.inputs), source.manifest, "int8", made
     )
     print(f"wrote {options.out}: {manifest['model_id']}")
     comparison_report.report(options.model, options.out, options, facts)

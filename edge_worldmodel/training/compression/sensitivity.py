@@ -1,4 +1,4 @@
-"""Which layers suffer most from bytes: each quantised alone, measured at the network's output."""
+"""Measures how sensitive each layer is to quantisation: the error at the network's output when only it is in INT8."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INPUTS = 12
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Error at a network's output, relative to the output's spread, when ``layer`` alone is in INT8."""
+    """RMS error at a network's output, relative to the output's standard deviation, when only ``layer`` is in INT8."""
 
     network: str
     layer: str
@@ -32,11 +32,11 @@ class Sensitivity:
 def measure_sensitivity(
     models: Mapping[str, onnx.ModelProto], inputs: Mapping[str, Sequence[Inputs]], *, signed: bool = False
 ) -> list[Sensitivity]:
-    """Return what each convolution costs alone, and what all else does together, the worst first.
+    """Return the error of each convolution alone and of all other nodes together, the largest first.
 
     Args:
-        models: networks as quantise.prepare() gives them.
-        inputs: held-in inputs by network.
+        models: networks from quantise.prepare(), by name.
+        inputs: inputs to calibrate and measure on, by network.
         signed: see Recipe.
     """
     found = []
@@ -50,7 +50,7 @@ def measure_sensitivity(
             for layer, nodes in tqdm(alone.items(), desc=f"sensitivity of {name}", unit="layer"):
                 rough = _outputs(quantise(model, Recipe(nodes, signed), used, cache), used)
                 found.append(Sensitivity(name, layer, float(np.sqrt(np.mean((rough - exact) ** 2)) / exact.std())))
-    return sorted(found, key=lambda one: -one.error)
+    return sorted(found, key=lambda sensitivity: -sensitivity.error)
 
 
 def _spread(inputs: Sequence[Inputs]) -> list[Inputs]:
@@ -59,7 +59,7 @@ def _spread(inputs: Sequence[Inputs]) -> list[Inputs]:
 
 def _outputs(network: bytes, inputs: Sequence[Inputs]) -> np.ndarray:
     options = session_options(1)
-    # as written: between bytes and bytes the runtime would quantise the weights of layers that are left out, too
+    # Not optimised: the runtime would also quantise weights of other layers that lie between quantised ones.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, each)[0].ravel() for each in inputs])

@@ -1,4 +1,4 @@
-"""One clip: what a simulated robot sees over the last second, and what truly happens over the next."""
+"""Renders one clip: the frames that a simulated robot observes over the last second, and the true future."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from edge_worldmodel.training.data.truth import box_cells, disc_cells, known_cel
 Floats = NDArray[np.float64]
 
 AGENTS = 24
-"""Movers whose positions a clip keeps, the nearest first."""
+"""Number of movers whose positions a clip keeps, nearest first."""
 HISTORY_TIMES_S: Floats = np.arange(1.0 - HISTORY_FRAMES, 1.0) * HISTORY_INTERVAL_S
 FUTURE_TIMES_S: Floats = np.arange(1.0, HORIZON_STEPS + 1.0) * HORIZON_STEP_S
 MOVING_M = 0.3
-"""A mover that gets no farther than this during a clip counts as standing."""
+"""A mover that moves less than this during a clip counts as static."""
 _NEAR_M = 16.0
 _NANOSECONDS = 1e9
 
@@ -40,7 +40,7 @@ class Clip:
     """One training example; masks are [.., iy, ix] in the ego frame at the reference time.
 
     history (10, 64, 64), future, future_known, moving (8, 64, 64), present_moving (64, 64) bool;
-    maneuver (8, 3) and agents (24, 13, 2) float32, NaN where an agent is not there; reacts: people mind the robot.
+    maneuver (8, 3) and agents (24, 13, 2) float32, NaN where an agent is absent; reacts: people react to the robot.
     """
 
     history: NDArray[np.bool_]
@@ -54,7 +54,14 @@ class Clip:
 
 
 def make_clip(scene: TrainingScene, drive: EgoDrive, lidar: Lidar, rng: np.random.Generator) -> Clip | None:
-    """Render one clip, or return None when the scanner sees nothing at the reference time."""
+    """Return a clip, or None if the scanner observes nothing at the reference time.
+
+    Args:
+        scene: scene to render.
+        drive: motion of the robot.
+        lidar: its scanner.
+        rng: source of noise and missing frames.
+    """
     movers = _around(scene, drive)
     reference = drive.poses[BEFORE_STEPS]
     history = _history(scene, movers, drive, lidar, rng)
@@ -66,8 +73,8 @@ def make_clip(scene: TrainingScene, drive: EgoDrive, lidar: Lidar, rng: np.rando
     solid = solid_cells(scene.statics.solid_points, reference)
     now_and_later = slice(HISTORY_FRAMES - 1, None)
     all_movers = _cells(people[now_and_later], boxes[now_and_later], movers)
-    travelling = _moving(movers)
-    moving = _cells(people[now_and_later], boxes[now_and_later], movers, travelling)
+    is_moving = _moving(movers)
+    moving = _cells(people[now_and_later], boxes[now_and_later], movers, is_moving)
     known = np.broadcast_to(known_cells(scene.known, reference), (HORIZON_STEPS, GRID_CELLS, GRID_CELLS))
     maneuver = relative(reference, at_times(drive.poses, FUTURE_TIMES_S))
     positions = np.concatenate((people, boxes[..., :2]), axis=1)
@@ -83,14 +90,14 @@ def at_times(samples: Floats, times_s: Floats) -> Floats:
     before = np.minimum(np.floor(position + 1e-9).astype(int), len(samples) - 2)
     fraction = (position - before).reshape(position.shape + (1,) * (samples.ndim - 1))
     start, end = samples[before], samples[before + 1]
-    # At a sample itself the next one may be missing: somebody who leaves is there to the last.
+    # Exactly at a sample the next one is not needed; it is NaN when a person leaves.
     exact = np.abs(fraction) < 1e-6
     interpolated: Floats = np.where(exact, start, start + fraction * (end - start))
     return interpolated
 
 
 def _around(scene: TrainingScene, drive: EgoDrive) -> Movers:
-    """Cut out the drive's window and the movers near it, without the robot itself."""
+    """Return the movers near the robot in the time window of the drive, without the robot itself."""
     movers = scene.movers
     first = drive.reference_step - BEFORE_STEPS
     window = slice(first, first + len(drive.poses))
@@ -102,9 +109,11 @@ def _around(scene: TrainingScene, drive: EgoDrive) -> Movers:
     return Movers(people[:, near], movers.radii[near], movers.rigid[near], boxes, movers.box_sizes)
 
 
-def _cells(people: Floats, boxes: Floats, movers: Movers, which: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    which = np.ones(len(movers.radii) + len(movers.box_sizes), bool) if which is None else which
-    walkers, vehicles = which[: len(movers.radii)], which[len(movers.radii) :]
+def _cells(
+    people: Floats, boxes: Floats, movers: Movers, selected: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    selected = np.ones(len(movers.radii) + len(movers.box_sizes), bool) if selected is None else selected
+    walkers, vehicles = selected[: len(movers.radii)], selected[len(movers.radii) :]
     discs = disc_cells(people[:, walkers], movers.radii[walkers])
     return discs | box_cells(boxes[:, vehicles], movers.box_sizes[vehicles])
 
@@ -118,7 +127,7 @@ def _moving(movers: Movers) -> NDArray[np.bool_]:
 
 
 def _nearest(positions: Floats) -> NDArray[np.float32]:
-    """Return the (24, 13, 2) movers nearest to the robot, of (13, P, 2), nearest at the present first."""
+    """Return the positions (24, 13, 2) of the movers nearest to the robot at present, from (13, P, 2)."""
     away_m = np.linalg.norm(positions, axis=-1)
     present_m = np.where(np.isnan(away_m[HISTORY_FRAMES - 1]), np.inf, away_m[HISTORY_FRAMES - 1])
     ever_near = np.where(np.isnan(away_m), np.inf, away_m).min(axis=0) < _NEAR_M
@@ -131,7 +140,7 @@ def _nearest(positions: Floats) -> NDArray[np.float32]:
 def _history(
     scene: TrainingScene, movers: Movers, drive: EgoDrive, lidar: Lidar, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    # The reference is a scan's own stamp; the others are the scans nearest to the wanted times.
+    # The reference time is the stamp of a scan; earlier frames are the scans nearest to the wanted times.
     period_s = 1.0 / lidar.rate_hz
     times_s = np.rint(HISTORY_TIMES_S / period_s) * period_s
     times_s[:-1] += rng.normal(0.0, 0.002, HISTORY_FRAMES - 1)
@@ -143,13 +152,13 @@ def _history(
         try:
             sweep = to_sweep(ranges[index], lidar, round((times_s[index] + 1.0) * _NANOSECONDS))
         except InputError:
-            continue  # nothing usable in this scan
+            continue  # no usable reading in this scan
         frames[index] = render([sweep], poses[index]) > 0.5
     return frames.reshape(-1, GRID_CELLS, GRID_CELLS)
 
 
 def _missing_frames(rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw which past frames are missing: single scans now and then, or all of them just after the start."""
+    """Draw which past frames are missing: single scans, or all older ones, as just after the start."""
     missing = rng.random(HISTORY_FRAMES) < 0.01
     if rng.random() < 0.02:
         missing[: rng.integers(1, HISTORY_FRAMES)] = True
@@ -158,13 +167,13 @@ def _missing_frames(rng: np.random.Generator) -> NDArray[np.bool_]:
 
 
 def _odometry(drive: EgoDrive, times_s: Floats, rng: np.random.Generator) -> Floats:
-    """Return where the robot believes to have been (F, 3), in its frame at the reference time."""
+    """Return the poses (F, 3) by noisy odometry, in the robot's frame at the reference time."""
     late_s = rng.normal(0.0, 0.01)
     moved = relative(at_times(drive.poses, np.array(late_s)), at_times(drive.poses, times_s + late_s))
     moved[:, :2] *= 1.0 + rng.normal(0.0, 0.02)
     moved[:, 2] = moved[:, 2] * (1.0 + rng.normal(0.0, 0.02)) + rng.normal(0.0, 0.005) * times_s
-    stands = np.ptp(drive.poses[: BEFORE_STEPS + 1], axis=0).max() < 1e-6
-    if not stands:
+    is_static = np.ptp(drive.poses[: BEFORE_STEPS + 1], axis=0).max() < 1e-6
+    if not is_static:
         moved[:-1] += rng.normal(0.0, 1.0, (len(moved) - 1, 3)) * (0.004, 0.004, 0.002)
     return moved
 
@@ -172,7 +181,7 @@ def _odometry(drive: EgoDrive, times_s: Floats, rng: np.random.Generator) -> Flo
 def _distances(
     scene: TrainingScene, movers: Movers, drive: EgoDrive, lidar: Lidar, times_s: Floats, rng: np.random.Generator
 ) -> Floats:
-    """Return exact distances (F, B) of what the scanner's rays hit first."""
+    """Return the exact distance (F, B) of the first hit of each ray."""
     delays_s = np.linspace(0.0, lidar.skew_s, lidar.beams)
     base = at_times(drive.poses, times_s[:, None] + delays_s)
     sensor = compose(base, np.asarray(lidar.mount))
@@ -187,7 +196,7 @@ def _distances(
     distances = np.minimum(distances, cast_circles(origins, directions, statics.pillars))
     if statics.blocked is not None:
         mapped = cast_map(origins, directions, statics.clearance_m, statics.blocked)
-        # NaN, the unknown part of the map, only counts where nothing nearer was hit.
+        # NaN means unknown in the map, and counts only where nothing nearer was hit.
         distances = np.where(np.isnan(mapped) & np.isfinite(distances), distances, np.minimum(distances, mapped))
     return distances
 
@@ -208,7 +217,7 @@ def _box_edges(poses: Floats, sizes: Floats) -> Floats:
 
 
 def _silhouettes(movers: Movers, times_s: Floats, lidar: Lidar, rng: np.random.Generator) -> Floats:
-    """Return the circles (F, C, 3) that the scanner sees of the people: bodies, or two legs in their gait."""
+    """Return circles (F, C, 3) for people: their bodies, or two walking legs."""
     people, radii = at_times(movers.people, times_s), movers.radii
     walks = ~movers.rigid & lidar.at_leg_height & (rng.random(len(radii)) < 0.85)
     discs = np.concatenate((people, np.broadcast_to(radii[:, None], (*people.shape[:2], 1))), axis=-1)
@@ -221,7 +230,7 @@ def _silhouettes(movers: Movers, times_s: Floats, lidar: Lidar, rng: np.random.G
     yaw = at_times(np.unwrap(headings(tracks), axis=0), times_s)
     speed_mps = at_times(steps_m / STEP_S, times_s)
     leg_m = rng.uniform(0.05, 0.09, walks.sum())
-    # The feet stay about within the body's radius, so that what is hit lies where the truth says somebody is.
+    # The feet stay near the body's radius, so that hits lie in cells that the true future calls occupied.
     swing_m = np.minimum(0.28 * np.minimum(speed_mps / 1.2, 1.2), radii[walks] - leg_m + 0.05) * np.cos(phase)
     forward = np.stack((np.cos(yaw), np.sin(yaw)), axis=-1)
     left = np.stack((-np.sin(yaw), np.cos(yaw)), axis=-1) * rng.uniform(0.07, 0.12, walks.sum())[:, None]

@@ -1,4 +1,4 @@
-"""Crowds walking through a floor plan, simulated by JuPedSim; some react to robots that drive among them."""
+"""Crowds that walk through a floor plan, simulated by JuPedSim; people can react to robots among them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from edge_worldmodel.training.data.scenes import STEP_S, Movers, headings, smoot
 Floats = NDArray[np.float64]
 
 WARM_UP_S = 2.0
-"""Simulated before the scene begins, so that nobody starts from a stand all at once."""
+"""Simulated before the scene begins, so that people do not all start at the same time."""
 _MODELS = ("anticipation", "social_force", "speed")
 _MODEL_SHARES = (0.65, 0.12, 0.23)
 _DTS_S = {"anticipation": 0.05, "social_force": 0.02, "speed": 0.05}
 _CONTROL_STEPS = 5
-"""Walkers change their mind (stop, go on) every so many samples."""
+"""Walkers may stop or continue every so many samples."""
 
 
 @dataclass(frozen=True)
 class SimulatedCrowd:
-    """A simulated crowd: the movers, and the poses (T, R, 3) of the robots among them (the last R people)."""
+    """A simulated crowd: its movers, and the poses (T, R, 3) of robots, which are also the last R people."""
 
     movers: Movers
     robots: Floats
@@ -45,20 +45,20 @@ class _Walker:
 def simulate_crowd(
     walkable: Polygon, goals: Floats, people: int, robots: int, duration_s: float, rng: np.random.Generator
 ) -> SimulatedCrowd:
-    """Let people walk between goals, and around robots which drive on their own way.
+    """Simulate people who walk between goals and around robots.
 
-    The robots mind nobody: their path must not tell the model where people will be.
+    The robots ignore people, so that a robot's path tells nothing about where people will be.
 
     Args:
         walkable: area with obstacles as holes, in metres.
         goals: (G, 2) places to walk to, in turn.
-        people: how many to place; fewer where they do not fit.
-        robots: how many robots people react to.
+        people: number of people; fewer if they do not fit.
+        robots: number of robots that people react to.
         duration_s: length of the result.
-        rng: source of all choices.
+        rng: source of all random choices.
 
     Raises:
-        RuntimeError: when JuPedSim gives up on this geometry or crowd.
+        RuntimeError: JuPedSim cannot simulate this geometry or crowd.
     """
     model = str(rng.choice(_MODELS, p=_MODEL_SHARES))
     simulation = jupedsim.Simulation(model=_model(model, rng), geometry=walkable, dt=_DTS_S[model])
@@ -107,7 +107,7 @@ def _add(
     if not is_robot and rng.random() < 0.1:
         speed_mps = 0.0
     if leader is not None:
-        # A companion walks with the one before: the same way, the same pace, side by side.
+        # A companion walks beside the previous walker: same way, same speed.
         speed_mps = leader.speed_mps
         mate = simulation.agent(leader.agent)
         place = np.add(mate.position, rng.uniform(0.45, 0.7) * _direction(rng))
@@ -123,7 +123,7 @@ def _add(
     try:
         walker.agent = simulation.add_agent(parameters)
     except RuntimeError:
-        return  # no room here
+        return  # no space for another person
     walkers.append(walker)
 
 
@@ -141,10 +141,10 @@ def _journey(simulation: jupedsim.Simulation, stages: list[int], rng: np.random.
 
 
 def _places(walkable: Polygon, count: int, rng: np.random.Generator) -> Floats:
-    roomy = walkable.buffer(-0.35)
+    clear = walkable.buffer(-0.35)
     x0, y0, x1, y1 = walkable.bounds
     tries = rng.uniform((x0, y0), (x1, y1), (60 * count, 2))
-    tries = tries[shapely.contains_xy(roomy, tries[:, 0], tries[:, 1])]
+    tries = tries[shapely.contains_xy(clear, tries[:, 0], tries[:, 1])]
     kept: list[Floats] = []
     for place in tries:
         if all(np.hypot(*(place - other)) > 0.9 for other in kept):
@@ -163,13 +163,13 @@ def _run(
     agents = [simulation.agent(walker.agent) for walker in walkers]
     for step in range(len(samples)):
         if step % _CONTROL_STEPS == 0:
-            _change_minds(agents, walkers, rng)
+            _stop_or_continue(agents, walkers, rng)
         samples[step] = np.array([agent.position for agent in agents]).reshape(-1, 2)
         simulation.iterate(iterations)
     return samples
 
 
-def _change_minds(agents: list[Any], walkers: list[_Walker], rng: np.random.Generator) -> None:
+def _stop_or_continue(agents: list[Any], walkers: list[_Walker], rng: np.random.Generator) -> None:
     for agent, walker in zip(agents, walkers, strict=True):
         if not walker.stops:
             continue
@@ -180,7 +180,7 @@ def _change_minds(agents: list[Any], walkers: list[_Walker], rng: np.random.Gene
 
 def _to_crowd(samples: Floats, walkers: list[_Walker]) -> SimulatedCrowd:
     is_robot = np.array([walker.is_robot for walker in walkers], dtype=bool)
-    # The models turn on the spot and change speed at once; people do not, and robots even less.
+    # The models turn on the spot and change speed at once; people, and even more robots, do not.
     people = smooth(samples, 1.5)
     people[:, is_robot] = smooth(samples[:, is_robot], 3.0)
     yaw = smooth(np.unwrap(headings(people[:, is_robot]), axis=0), 4.0)

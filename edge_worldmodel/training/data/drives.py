@@ -1,4 +1,4 @@
-"""Where the robot of a clip drives: random smooth unicycle paths through a scene, or those the crowd reacted to."""
+"""The robot's motion in a clip: a random smooth unicycle path, or the robot that the crowd reacted to."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _TRIES_PER_DRIVE = 5
 
 @dataclass(frozen=True)
 class EgoDrive:
-    """One robot for one clip.
+    """Motion of the robot in one clip.
 
-    ``poses`` (BEFORE_STEPS + 1 + AFTER_STEPS, 3) in the scene's frame; sample ``BEFORE_STEPS`` is the reference.
-    ``reference_step`` is that sample in the scene; ``robot`` the column of the scene's robots it is, or None when
-    nobody reacts to it.
+    Attributes:
+        poses: (BEFORE_STEPS + 1 + AFTER_STEPS, 3) in the scene's frame; sample BEFORE_STEPS is the reference time.
+        reference_step: the reference time as a sample of the scene.
+        robot: column among the scene's robots; None if people do not react to this robot.
     """
 
     poses: Floats
@@ -38,14 +39,14 @@ class EgoDrive:
 
 
 def draw_drives(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
-    """Draw up to ``count`` drives; with robots in the scene these are taken, else paths are made up.
+    """Return up to ``count`` drives: the robots of the scene, or random paths if it has none.
 
-    A made-up path starts clear of people but then minds nobody, and one in four does not mind walls after the
-    reference time either: nobody in the scene knows of the robot, so its future path must tell nothing about theirs.
+    A random path is clear of people up to the reference time and ignores them afterwards; one in four then ignores
+    walls, too. People do not react to such a robot, so that its path must tell nothing about where they will be.
     """
     if scene.robots.shape[1]:
         return _simulated(scene, count, rng)
-    return _made_up(scene, count, rng)
+    return _random_drives(scene, count, rng)
 
 
 def _reference_steps(scene: TrainingScene, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -67,19 +68,19 @@ def _simulated(scene: TrainingScene, count: int, rng: np.random.Generator) -> li
     return drives
 
 
-def _made_up(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
+def _random_drives(scene: TrainingScene, count: int, rng: np.random.Generator) -> list[EgoDrive]:
     tries = count * _TRIES_PER_DRIVE
     references = _reference_steps(scene, tries, rng)
     starts = _starts(scene, references, rng)
     poses = compose(starts[:, None], _unicycles(tries, rng))
-    minds_walls = rng.random(tries) >= _GHOST_SHARE
+    avoids_walls = rng.random(tries) >= _GHOST_SHARE
     clearance_m = np.asarray(scene.statics.clearance_m.at(poses[..., :2], 0.0))
     in_the_way = clearance_m < ROBOT_RADIUS_M
-    in_the_way[~minds_walls, BEFORE_STEPS + 1 :] = False
+    in_the_way[~avoids_walls, BEFORE_STEPS + 1 :] = False
     good = np.flatnonzero(~in_the_way.any(axis=1))
     drives = []
     for index in good:
-        if not _touches_anybody(scene, poses[index], int(references[index])):
+        if not _touches_mover(scene, poses[index], int(references[index])):
             drives.append(EgoDrive(poses[index], int(references[index]), None))
         if len(drives) == count:
             break
@@ -87,17 +88,17 @@ def _made_up(scene: TrainingScene, count: int, rng: np.random.Generator) -> list
 
 
 def _starts(scene: TrainingScene, references: NDArray[np.intp], rng: np.random.Generator) -> Floats:
-    """Draw poses (n, 3) at the reference times, most of them within a few metres of somebody."""
+    """Return random poses (n, 3) for the reference times, most of them within a few metres of a mover."""
     count = len(references)
     clearance = scene.statics.clearance_m
-    roomy = np.argwhere(np.asarray(clearance.values) > ROBOT_RADIUS_M)
-    if len(roomy) == 0:
+    clear = np.argwhere(np.asarray(clearance.values) > ROBOT_RADIUS_M)
+    if len(clear) == 0:
         return np.full((count, 3), np.inf)
-    picked = roomy[rng.integers(0, len(roomy), count)][:, ::-1]
+    picked = clear[rng.integers(0, len(clear), count)][:, ::-1]
     places = np.asarray(clearance.origin_m) + (picked + rng.random((count, 2))) * clearance.cell_size_m
     movers = np.concatenate((scene.movers.people, scene.movers.boxes[..., :2]), axis=1)
-    near_somebody = rng.random(count) < 0.8
-    for index in np.flatnonzero(near_somebody):
+    near_mover = rng.random(count) < 0.8
+    for index in np.flatnonzero(near_mover):
         present = movers[references[index]]
         present = present[np.isfinite(present[:, 0])]
         if len(present):
@@ -107,7 +108,7 @@ def _starts(scene: TrainingScene, references: NDArray[np.intp], rng: np.random.G
 
 
 def _unicycles(count: int, rng: np.random.Generator) -> Floats:
-    """Return smooth drives (count, samples, 3) with the reference pose at the origin: standing, cruising, braking."""
+    """Return smooth drives (count, samples, 3) with the reference pose at the origin."""
     samples = BEFORE_STEPS + 1 + AFTER_STEPS
     mean_mps = rng.uniform(0.0, 1.0, count) * rng.choice((0.0, 0.6, 1.5, FASTEST_MPS), count, p=(0.2, 0.25, 0.45, 0.1))
     restless = mean_mps[:, None] * rng.choice((0.0, 2.0), (count, 1))
@@ -130,8 +131,8 @@ def _integrate(speed_mps: Floats, yaw_rate_radps: Floats) -> Floats:
     return np.concatenate((position, yaw[..., None]), axis=-1)
 
 
-def _touches_anybody(scene: TrainingScene, poses: Floats, reference: int) -> bool:
-    """Tell whether the robot overlaps a mover up to the reference time; afterwards nobody is asked."""
+def _touches_mover(scene: TrainingScene, poses: Floats, reference: int) -> bool:
+    """Return whether the robot overlaps a mover up to the reference time."""
     window = slice(reference - BEFORE_STEPS, reference + 1)
     robot = poses[: BEFORE_STEPS + 1, None, :2]
     people, boxes = scene.movers.people[window], scene.movers.boxes[window, :, :2]

@@ -1,4 +1,4 @@
-"""The verb ``generate``: shards of training clips, the same for the same seed, on any number of workers."""
+"""`edge-worldmodel generate`: make shards of training clips; the same seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from edge_worldmodel.training.data.sources import SHARES, Recordings, SceneSourc
 from edge_worldmodel.training.workers import spread_on_ray
 
 GENERATOR = 3
-"""Counted up whenever the same seed gives other clips than before."""
+"""Version of the generator; increased whenever the same seed gives other clips than before."""
 SHARD_CLIPS = 500
 CLIPS_PER_SCENE = 10
 _HELD_OUT_SHARE = 15
-"""One clip each for validation and test for so many training clips, where no number is given."""
+"""Training clips per validation clip and per test clip, if no number is given."""
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to make; everything that its bytes depend on, but for the recordings' content, is in here."""
+    """One shard to make. Its bytes depend on these fields and on the content of the recordings only."""
 
     path: str
     split: str
@@ -48,34 +48,42 @@ class ShardJob:
 
     @property
     def identity(self) -> str:
-        """Return a digest of what the clips depend on."""
+        """A digest of all that the clips depend on."""
         parts = asdict(self) | {"generator": GENERATOR, "path": ""}
         parts |= {name: [Path(item).name for item in parts[name]] for name in ("tracks", "maps")}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the verb's arguments."""
-    parser.add_argument("--out", type=Path, required=True, help="folder of the data set; good shards in it are kept")
+    """Declare the options."""
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the data set; complete shards in it are kept"
+    )
     parser.add_argument("--clips", type=int, required=True, help="number of training clips")
-    parser.add_argument("--val-clips", type=int, help=f"validation clips (default: clips / {_HELD_OUT_SHARE})")
-    parser.add_argument("--test-clips", type=int, help=f"test clips (default: clips / {_HELD_OUT_SHARE})")
+    parser.add_argument(
+        "--val-clips", type=int, help=f"number of validation clips (default: clips / {_HELD_OUT_SHARE})"
+    )
+    parser.add_argument("--test-clips", type=int, help=f"number of test clips (default: clips / {_HELD_OUT_SHARE})")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default: 0)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes (default: 1)")
     parser.add_argument(
         "--ray", nargs="?", const="local", metavar="ADDRESS",
-        help="use Ray: a cluster of --workers workers on this machine, or the one at ADDRESS, whose machines must have "
-        "the recordings under the same paths; shards are written here",
+        help="use Ray: --workers workers on this machine, or the cluster at ADDRESS; its machines need recordings "
+        "under the same paths; shards are written on this machine",
     )  # fmt: skip
     parser.add_argument("--tracks", type=Path, help="folder of recorded tracks (*.txt, *_obstacles.xml)")
     parser.add_argument("--maps", type=Path, help="folder of recorded maps (*.yaml); the last is for test, "
                         "the one before for validation")  # fmt: skip
-    parser.add_argument("--leave-out", nargs="*", default=[], metavar="SCENE", help="tracks only used for test")
-    parser.add_argument("--validate-on", nargs="*", default=[], metavar="SCENE", help="tracks only used for validation")
+    parser.add_argument(
+        "--leave-out", nargs="*", default=[], metavar="SCENE", help="recorded tracks for the test split only"
+    )
+    parser.add_argument(
+        "--validate-on", nargs="*", default=[], metavar="SCENE", help="recorded tracks for the validation split only"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make what is missing of the data set; return the exit code."""
+    """Make the missing shards of the data set; return the exit status."""
     if args.clips < 1 or args.workers < 1 or args.seed < 0:
         raise ConfigError(f"clips {args.clips}, workers {args.workers}, seed {args.seed}: expected at least 1, 1, 0")
     recordings = split_recordings(args.tracks, args.maps, args.leave_out, args.validate_on)
@@ -88,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = [job for split in SPLITS for job in _jobs(args.out, split, counts[split], args.seed, recordings[split])]
     kept = [job for job in jobs if _is_done(job)]
     to_do = [job for job in jobs if job not in kept]
-    print(f"{len(jobs)} shards, {len(kept)} already there, {len(to_do)} to make")
+    print(f"{len(jobs)} shards, {len(kept)} exist already, {len(to_do)} to make")
     started_s = time.monotonic()
     _make_all(to_do, args.workers, args.ray)
     made, took_s = sum(job.clips for job in to_do), time.monotonic() - started_s
@@ -102,19 +110,17 @@ def run(args: argparse.Namespace) -> int:
 def split_recordings(
     tracks: Path | None, maps: Path | None, leave_out: list[str], validate_on: list[str]
 ) -> dict[str, Recordings]:
-    """Share recordings out to the splits, none to two of them.
+    """Return the recordings of each split; none is in two splits.
 
     Raises:
-        RecordingError: when a folder holds none, or a named scene is not there.
+        RecordingError: a folder has no recording, or a named scene does not exist.
     """
     track_files = _listed(tracks, "*.txt")
     names = {path.stem for path in track_files}
     unknown = [name for name in (*leave_out, *validate_on) if name not in names]
     if unknown or set(leave_out) & set(validate_on):
         wrong = unknown or sorted(set(leave_out) & set(validate_on))
-        raise RecordingError(
-            f"tracks {wrong}: not in {tracks}, or both left out and validated on; have {sorted(names)}"
-        )
+        raise RecordingError(f"tracks {wrong}: not in {tracks}, or named twice; choose from {sorted(names)}")
     floors = _listed(maps, "*.yaml")
     held = min(2, max(0, len(floors) - 1))
     return {
@@ -128,7 +134,7 @@ def split_recordings(
 
 
 def make_shard(job: ShardJob, source: SceneSource) -> tuple[Arrays, list[str]]:
-    """Make the clips of one shard; depends on nothing but the job and the recordings."""
+    """Return the clips of one shard and the names of their sources; depends on job and recordings only."""
     rng = np.random.default_rng((GENERATOR, job.seed, SPLITS.index(job.split), job.shard))
     clips: list[Clip] = []
     numbers: list[tuple[int, int]] = []
@@ -184,17 +190,17 @@ def _is_done(job: ShardJob) -> bool:
     try:
         _, _, identity = read_shard(Path(job.path))
     except ShardError as error:
-        tqdm.write(f"making it again: {error}")
+        tqdm.write(f"will be made again: {error}")
         return False
     return identity == job.identity
 
 
 _SOURCES: dict[tuple[tuple[str, ...], tuple[str, ...]], SceneSource] = {}
-"""One per process and split, so that recordings are read once."""
+"""Scene sources of this process, so that recordings are read once."""
 
 
 def _make(job: ShardJob) -> tuple[ShardJob, Arrays, list[str]]:
-    """Make a shard wherever this runs; it is written by who asked, whose disk the data set is on."""
+    """Make a shard in a worker; it is returned, because the data set may be on the disk of another machine."""
     cv2.setNumThreads(1)
     key = job.tracks, job.maps
     if key not in _SOURCES:
@@ -202,28 +208,28 @@ def _make(job: ShardJob) -> tuple[ShardJob, Arrays, list[str]]:
     return job, *make_shard(job, _SOURCES[key])
 
 
-def _keep(made: tuple[ShardJob, Arrays, list[str]]) -> int:
+def _write(made: tuple[ShardJob, Arrays, list[str]]) -> int:
     job, arrays, names = made
     write_shard(Path(job.path), arrays, names, job.identity)
     return job.clips
 
 
-def _do(job: ShardJob) -> int:
-    return _keep(_make(job))
+def _make_and_write(job: ShardJob) -> int:
+    return _write(_make(job))
 
 
 def _make_all(jobs: list[ShardJob], workers: int, ray_address: str | None = None) -> None:
     with tqdm(total=sum(job.clips for job in jobs), unit="clip", disable=not jobs) as progress:
         if ray_address is not None and jobs:
             for made in spread_on_ray(_make, jobs, workers, ray_address):
-                progress.update(_keep(made))
+                progress.update(_write(made))
             return
         if workers == 1:
             for job in jobs:
-                progress.update(_do(job))
+                progress.update(_make_and_write(job))
             return
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for future in as_completed([pool.submit(_do, job) for job in jobs]):
+            for future in as_completed([pool.submit(_make_and_write, job) for job in jobs]):
                 progress.update(future.result())
 
 

@@ -1,4 +1,4 @@
-"""Generated floor plans: rooms, corridors, junctions, doorways, clutter; walkable areas with goals for walkers."""
+"""Random floor plans (rooms, corridors, junctions, doorways, ...) with a walkable area and goals for people."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _FIELD_CELL_M = 0.1
 class Layout:
     """A floor plan.
 
-    ``walkable`` has the boxes and pillars as holes; ``goals`` (G, 2) are where walkers want to go;
-    ``pillars`` (D, 3) x, y, radius are round, ``boxes`` are not.
+    ``walkable`` has the boxes and pillars as holes; ``goals`` (G, 2) are the places
+    that people walk to; ``pillars`` (D, 3) are discs of x, y, radius; ``boxes`` are polygons.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Layout:
     boxes: tuple[Polygon, ...]
 
     def statics(self) -> Statics:
-        """Return what a scanner would see of it and where a robot may drive."""
+        """Return the static objects for a scanner, and the clearance for a robot."""
         rounds = [disc_polygon(pillar) for pillar in self.pillars]
         outline = shapely.union_all([self.walkable, *rounds])
         segments = np.concatenate([_ring_segments(polygon) for polygon in _polygons(outline)])
@@ -55,14 +55,14 @@ class Layout:
 
 
 def draw_layout(rng: np.random.Generator, kind: str | None = None) -> Layout:
-    """Draw a floor plan of one of ``KINDS``, or of the given kind."""
+    """Return a random floor plan of the given kind, or of a random one of KINDS."""
     kind = kind or str(rng.choice([name for name in KINDS if name != "yard"]))
     floor, goals = KINDS[kind](rng)
     return furnish(kind, floor, goals, rng)
 
 
 def furnish(kind: str, floor: Polygon, goals: Floats, rng: np.random.Generator) -> Layout:
-    """Put boxes and pillars on a floor, without cutting it apart or covering a goal."""
+    """Return a floor plan with random boxes and pillars, which neither divide the floor nor cover a goal."""
     area_m2 = floor.area
     pillars, boxes, walkable = [], [], floor
     crowded = kind == "clutter"
@@ -88,7 +88,7 @@ def furnish(kind: str, floor: Polygon, goals: Floats, rng: np.random.Generator) 
 
 
 def disc_polygon(disc: Floats | tuple[float, float, float]) -> Polygon:
-    """Return a polygon of 16 corners around a disc x, y, radius."""
+    """Return a polygon with 16 corners around a disc (x, y, radius)."""
     return shapely.Point(disc[0], disc[1]).buffer(disc[2] / np.cos(np.pi / 16), quad_segs=4)
 
 
@@ -175,11 +175,11 @@ KINDS: dict[str, Callable[[np.random.Generator], tuple[Polygon, Floats]]] = {
     "clutter": _clutter,
     "yard": _yard,
 }
-"""Floor plans by kind; each returns the floor and the goals of its walkers."""
+"""Floor plans by kind; each function returns the floor and the goals (G, 2) of people."""
 
 
 def _connected(area: shapely.Geometry) -> bool:
-    # Everybody must still get everywhere, through doors of 0.9 m too.
+    # All places must stay reachable, also through doors of 0.9 m.
     return isinstance(area, Polygon) and isinstance(area.buffer(-0.3), Polygon)
 
 

@@ -1,4 +1,4 @@
-"""Simulated planar scanners: exact ray casting in numpy, and the ways in which real scans are worse than that."""
+"""Simulated planar scanners: exact ray casting in numpy, and the errors of real scanners."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_worldmodel.training.data.scenes import Raster
 Floats = NDArray[np.float64]
 
 FARTHEST_M = 12.0
-"""Perception takes longer readings as free up to here (its default), so nothing farther is worth casting."""
+"""Largest distance that is cast: perception's default range."""
 _FOVS_DEG = (180.0, 190.0, 240.0, 270.0, 360.0)
 _RATES_HZ = (5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0, 40.0)
 _RATE_SHARES = (0.05, 0.1, 0.35, 0.12, 0.12, 0.1, 0.05, 0.05, 0.06)
@@ -26,7 +26,7 @@ class Lidar:
     """One scanner on one robot.
 
     ``mount`` is its pose in the base frame. ``skew_s`` is the time from the first to the last ray, negative where
-    the driver stamps the end of the scan. ``dropout_clears``: a lost ray reads as "nothing there", not as missing.
+    the driver stamps the end of the scan. ``dropout_clears``: lost rays are reported as no-return, not as missing.
     """
 
     beams: int
@@ -44,14 +44,14 @@ class Lidar:
 
     @property
     def angles_rad(self) -> Floats:
-        """Return the direction (beams,) of each ray in the sensor frame."""
-        # A full turn must not look twice in the same direction.
+        """The direction (beams,) of each ray in the sensor frame."""
+        # In a full turn, the first direction must not occur twice.
         full_turn = self.fov_rad > 2 * np.pi - 1e-6
         return np.linspace(-self.fov_rad / 2, self.fov_rad / 2, self.beams, endpoint=not full_turn)
 
 
 def draw_lidar(rng: np.random.Generator) -> Lidar:
-    """Draw a scanner: mostly 180 to 360 degrees and 180 to 720 beams, sometimes much less or more."""
+    """Return a random scanner, mostly with 180 to 360 degrees and 180 to 720 beams."""
     usual = rng.random() < 0.85
     fov_deg = float(rng.choice(_FOVS_DEG)) if usual else rng.uniform(90.0, 200.0)
     low, high = ((180, 720), (40, 180), (720, 1080))[rng.choice(3, p=(0.75, 0.15, 0.1))]
@@ -84,7 +84,7 @@ def cast_segments(origins: Floats, directions: Floats, segments: Floats) -> Floa
     """
     if segments.shape[-2] == 0:
         return np.full(origins.shape[:-1], np.inf)
-    # Single precision is 1000 times finer than any scanner, and twice as fast.
+    # Single precision is fine enough for any scanner, and twice as fast.
     origins, directions = origins.astype(np.float32), directions.astype(np.float32)
     segments = segments[..., None, :, :].astype(np.float32)
     along_x, along_y = segments[..., 2] - segments[..., 0], segments[..., 3] - segments[..., 1]
@@ -104,7 +104,7 @@ def cast_circles(origins: Floats, directions: Floats, circles: Floats) -> Floats
     Args:
         origins: (..., B, 2) in metres; inside a circle the distance is 0.
         directions: (..., B, 2), unit length.
-        circles: (..., C, 3) of x, y, radius, with the same leading axes or none; NaN circles are not there.
+        circles: (..., C, 3) of x, y, radius, with the same leading axes or none; NaN circles are ignored.
     """
     if circles.shape[-2] == 0:
         return np.full(origins.shape[:-1], np.inf)
@@ -126,45 +126,47 @@ def cast_map(
 ) -> Floats:
     """Return the distance (..., B) along each ray to the first blocked cell of a map.
 
-    Rays jump by the distance to the nearest blocked cell (sphere tracing), so few jumps reach far.
+    Each step is as long as the distance to the nearest blocked cell (sphere tracing).
 
     Args:
         origins: (..., B, 2) in metres.
         directions: (..., B, 2), unit length.
         clearance_m: distance of each cell centre from the nearest blocked one, 0 in blocked cells; outside is blocked.
-        blocked: 1 where a cell is occupied, 2 where the map knows nothing, 0 where it is free; the same cells.
-        farthest_m: where to give up.
+        blocked: 0 free, 1 occupied, 2 unknown, for the same cells.
+        farthest_m: largest distance.
 
     Returns:
-        Metres; inf where nothing is hit, NaN where the ray ends in what the map does not know.
+        Metres; inf where nothing is hit, NaN where the ray ends in an unknown cell.
     """
     cell_m = clearance_m.cell_size_m
-    # A rim of blocked cells stops every ray that leaves the map, so that no look-up needs a check.
-    sight = np.pad(np.asarray(clearance_m.values, dtype=np.float32), 1)
-    sight /= np.float32(cell_m)
+    # A border of blocked cells stops every ray that leaves the map, so that look-ups need no check.
+    clearance_cells = np.pad(np.asarray(clearance_m.values, dtype=np.float32), 1)
+    clearance_cells /= np.float32(cell_m)
     cells = (origins.reshape(-1, 2) - clearance_m.origin_m) / cell_m + 1.0
-    start = np.clip(cells, 0.5, np.array(sight.shape[::-1]) - 0.5).astype(np.float32)
-    travelled, stopped = _march(start, directions.reshape(-1, 2).astype(np.float32), sight, farthest_m / cell_m)
+    start = np.clip(cells, 0.5, np.array(clearance_cells.shape[::-1]) - 0.5).astype(np.float32)
+    travelled, stopped = _march(
+        start, directions.reshape(-1, 2).astype(np.float32), clearance_cells, farthest_m / cell_m
+    )
     ends = origins.reshape(-1, 2) + (travelled * cell_m)[:, None] * directions.reshape(-1, 2)
     distances = np.where(stopped, np.where(blocked.at(ends, 2) == 1, travelled * cell_m, np.nan), np.inf)
     return distances.reshape(origins.shape[:-1])
 
 
 def _march(
-    start: NDArray[np.float32], heading: NDArray[np.float32], sight: NDArray[np.float32], farthest: float
+    start: NDArray[np.float32], heading: NDArray[np.float32], clearance_cells: NDArray[np.float32], farthest: float
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Follow rays in units of cells; return how far each got and whether something stopped it."""
-    width, flat = sight.shape[1], sight.ravel()
+    """Return how far each ray goes, in cells, and whether it is stopped by a blocked cell."""
+    width, flat = clearance_cells.shape[1], clearance_cells.ravel()
     travelled, stopped = np.zeros(len(start)), np.zeros(len(start), dtype=bool)
     active, point = np.arange(len(start)), start
     along = np.zeros(len(start), dtype=np.float32)
     for _ in range(_MARCH_STEPS):
         cell = point.astype(np.int32)
-        room = flat[cell[:, 1] * width + cell[:, 0]]
-        travelled[active], stopped[active] = along, room <= 0.0
-        # Neither the point nor the obstacle need be at the centre of its cell: up to half a diagonal each.
-        along = along + np.maximum(room - _SQRT_2, 0.4)
-        going = (room > 0.0) & (along < farthest)
+        clearance = flat[cell[:, 1] * width + cell[:, 0]]
+        travelled[active], stopped[active] = along, clearance <= 0.0
+        # Point and obstacle can each be half a diagonal away from the centres of their cells.
+        along = along + np.maximum(clearance - _SQRT_2, 0.4)
+        going = (clearance > 0.0) & (along < farthest)
         active, along = active[going], along[going]
         if len(active) == 0:
             break
@@ -173,7 +175,7 @@ def _march(
 
 
 def corrupt(distances_m: Floats, lidar: Lidar, rng: np.random.Generator) -> Floats:
-    """Turn exact distances (F, B) into what the scanner would report: noise, mixed pixels, lost rays, its range."""
+    """Return the ranges that a scanner reports for exact distances (F, B): with noise, mixed pixels and lost rays."""
     ranges = distances_m + rng.normal(0.0, 1.0, distances_m.shape) * lidar.noise_m
     ranges = _mix_pixels(ranges, lidar, rng)
     ranges[ranges >= lidar.range_max_m] = np.inf
@@ -183,7 +185,7 @@ def corrupt(distances_m: Floats, lidar: Lidar, rng: np.random.Generator) -> Floa
 
 
 def _mix_pixels(ranges: Floats, lidar: Lidar, rng: np.random.Generator) -> Floats:
-    # A ray that grazes an edge returns something between the edge and what lies behind it.
+    # A ray at an edge measures a distance between the edge and the surface behind it.
     beside = np.roll(ranges, 1, axis=-1)
     with np.errstate(invalid="ignore"):
         edge = np.isfinite(ranges) & np.isfinite(beside) & (np.abs(ranges - beside) > 0.3)
@@ -193,10 +195,10 @@ def _mix_pixels(ranges: Floats, lidar: Lidar, rng: np.random.Generator) -> Float
 
 
 def to_sweep(ranges_m: Floats, lidar: Lidar, stamp_ns: int) -> Sweep:
-    """Read one scan (B,) as perception reads it.
+    """Return the sweep of one scan (B,), as in perception.
 
     Raises:
-        RejectedInputError: when not one ray is usable.
+        RejectedInputError: no ray is usable.
     """
     angles = lidar.angles_rad
     increment_rad = float(angles[1] - angles[0])

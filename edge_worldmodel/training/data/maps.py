@@ -1,4 +1,4 @@
-"""Recorded building maps (map_server's YAML with a PGM image, gzipped or not), cut into scenes."""
+"""Scenes from recorded building maps: map_server's YAML with a PGM image, gzipped or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 FREE, OCCUPIED, UNKNOWN = 0, 1, 2
 CROP_M = 26.0
-"""Side of the piece of a map that one scene uses: the grid, how far a robot drives, and what is seen from there."""
+"""Side of the part of a map for one scene: the grid, the way of the robot, and the range of its scanner."""
 _WALKER_M = 0.3
 _SMALLEST_HOLE_M2 = 0.05
 _LARGEST_PIXELS = 400_000_000
@@ -39,7 +39,7 @@ def read_map(path: Path) -> BuildingMap:
     """Read a map from its YAML file.
 
     Raises:
-        RecordingError: naming the file and what is wrong with it.
+        RecordingError: the file cannot be used.
     """
     try:
         header = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def read_map(path: Path) -> BuildingMap:
         thresholds = float(header["occupied_thresh"]), float(header["free_thresh"])
         lower_corner = float(origin[0]), float(origin[1])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise RecordingError(f"{path}: not a usable map description: {error!r}") from error
+        raise RecordingError(f"{path}: the map description cannot be used: {error!r}") from error
     if not 0.005 <= resolution_m <= 1.0:
         raise RecordingError(f"{path}: resolution {resolution_m}; expected 0.005 to 1 m per pixel")
     darkness = 1.0 - _read_image(image_path).astype(np.float32)[::-1] / 255.0
@@ -61,10 +61,10 @@ def read_map(path: Path) -> BuildingMap:
 
 
 def crop(floor: BuildingMap, rng: np.random.Generator) -> tuple[Statics, Raster, Polygon]:
-    """Cut out a piece around a random free place.
+    """Return a part of a map around a random free cell.
 
     Returns:
-        What stands there, where the map knows what is there, and the area (one piece) in which people walk.
+        Static objects, the cells that are known in the map, and the connected area where people walk.
     """
     cells = np.asarray(floor.cells.values)
     free_places = np.argwhere(cells[::5, ::5] == FREE) * 5
@@ -81,7 +81,7 @@ def crop(floor: BuildingMap, rng: np.random.Generator) -> tuple[Statics, Raster,
 
 
 def draw_goals(walkable: Polygon, count: int, rng: np.random.Generator) -> Floats:
-    """Draw places (count, 2) to walk to, anywhere in the area."""
+    """Return random places (count, 2) in the area, for people to walk to."""
     x0, y0, x1, y1 = walkable.bounds
     goals = np.zeros((0, 2))
     while len(goals) < count:
@@ -92,7 +92,7 @@ def draw_goals(walkable: Polygon, count: int, rng: np.random.Generator) -> Float
 
 def _image_of(path: Path, header: dict[str, Any]) -> Path:
     named = Path(str(header["image"])).name
-    # A collection may have renamed its images after their description.
+    # Images may have been renamed since the description was written.
     candidates = [path.parent / name for name in (named, f"{named}.gz", f"{path.stem}.pgm", f"{path.stem}.pgm.gz")]
     for candidate in candidates:
         if candidate.exists():
@@ -113,7 +113,7 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _without_specks(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Close pin holes in walls, and take specks of unknown within free space as free."""
+    """Close small holes in walls, and set small unknown areas in free space to free."""
     kernel = np.ones((3, 3), np.uint8)
     occupied = cv2.morphologyEx((cells == OCCUPIED).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     unknown = cv2.morphologyEx((cells == UNKNOWN).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
@@ -134,7 +134,7 @@ def _known(piece: Raster) -> Raster:
 
 
 def _walkable(piece: Raster, seed_cell: tuple[int, int]) -> Polygon | None:
-    """Return the area, kept off the walls, that can be reached from a cell (x, y)."""
+    """Return the area with a distance from walls that can be reached from a cell (x, y)."""
     clearance = np.asarray(clearance_raster(np.asarray(piece.values) == FREE, (0.0, 0.0), piece.cell_size_m).values)
     count, labels = cv2.connectedComponents((clearance > _WALKER_M).astype(np.uint8), connectivity=4)
     label = labels[seed_cell[1], seed_cell[0]]
@@ -145,7 +145,7 @@ def _walkable(piece: Raster, seed_cell: tuple[int, int]) -> Polygon | None:
     parents = [int(h[3]) for contour, h in zip(contours, hierarchy[0], strict=True) if len(contour) > 3]
     outer = shapely.union_all([Polygon(r).buffer(0) for r, parent in zip(rings, parents, strict=True) if parent < 0])
     holes = shapely.union_all([Polygon(r).buffer(0) for r, parent in zip(rings, parents, strict=True) if parent >= 0])
-    # Few corners: routing in JuPedSim gets slow with the ragged outlines of a recorded map.
+    # Simplified, because JuPedSim is slow with the many corners of a recorded map.
     area = outer.difference(holes).simplify(0.15).buffer(0)
     largest = max(shapely.get_parts(area), key=lambda part: part.area, default=None)
     if largest is None:

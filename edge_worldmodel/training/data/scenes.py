@@ -1,4 +1,4 @@
-"""A scene: what stands still, what moves and when, and where that is known. Every source of clips makes one.
+"""A scene for clips: static objects, movers over time, and where the truth is known. All sources make scenes.
 
 World frame in metres; time runs from 0 in steps of ``STEP_S``.
 """
@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 STEP_S = 0.1
-"""Time between two samples of everything that moves."""
+"""Time between two samples of movers."""
 SOLID_SPACING_M = 0.04
-"""Distance between the points that stand for walls; far below a cell, so that no crossed cell is missed by much."""
+"""Distance between points on walls; far below a cell, so that hardly a crossed cell is missed."""
 PERSON_SHAPES = ("legs", "disc")
 
 
@@ -47,11 +47,11 @@ class Raster:
 
 @dataclass(frozen=True)
 class Statics:
-    """What never moves.
+    """Static objects.
 
     ``segments`` (S, 4) are walls x0, y0, x1, y1; ``pillars`` (D, 3) are discs x, y, radius; ``blocked`` is the
     raster of a recorded map (1 occupied, 2 unknown), if any. ``solid_points`` (n, 2) cover everything that is
-    occupied; ``clearance_m`` holds the distance to it, 0 where nobody may go.
+    occupied; ``clearance_m`` is the distance to these, 0 outside of free space.
     """
 
     segments: Floats
@@ -63,7 +63,7 @@ class Statics:
 
 @dataclass(frozen=True)
 class Movers:
-    """What may move, sampled every ``STEP_S``; NaN where a mover is not there.
+    """Movers, sampled every ``STEP_S``; NaN where a mover is absent.
 
     ``people`` (T, P, 2) are discs of ``radii`` (P,); ``rigid`` (P,) marks those without legs (robots, rolling bins).
     ``boxes`` (T, V, 3) are poses of rectangles with ``box_sizes`` (V, 2), length and width.
@@ -77,16 +77,16 @@ class Movers:
 
     @property
     def steps(self) -> int:
-        """Count the time samples."""
+        """The number of time samples."""
         return len(self.people)
 
 
 @dataclass(frozen=True)
 class TrainingScene:
-    """A world over some seconds.
+    """A scene of some seconds.
 
     ``robots`` (T, R, 3) are poses of robots that people react to; they are also the last R columns of the people.
-    ``known`` tells where the truth is known; None means everywhere.
+    ``known`` marks the area where the truth is known; None: everywhere.
     """
 
     source: str
@@ -96,19 +96,19 @@ class TrainingScene:
     known: Raster | None = None
 
     def without_movers(self) -> TrainingScene:
-        """Return the same place with nobody in it."""
-        return replace(self, source=f"static:{self.source}", movers=nobody(self.movers.steps), robots=no_robots(1))
+        """Return the same scene without movers."""
+        return replace(self, source=f"static:{self.source}", movers=no_movers(self.movers.steps), robots=no_robots(1))
 
 
-def nobody(steps: int) -> Movers:
-    """Return movers that are not there."""
+def no_movers(steps: int) -> Movers:
+    """Return an empty set of movers."""
     return Movers(
         np.zeros((steps, 0, 2)), np.zeros(0), np.zeros(0, bool), np.zeros((steps, 0, 3)), np.zeros((0, 2))
     )  # fmt: skip
 
 
 def no_robots(steps: int) -> Floats:
-    """Return an empty list of robot trajectories (steps, 0, 3)."""
+    """Return an empty array of robot trajectories (steps, 0, 3)."""
     return np.zeros((steps, 0, 3))
 
 
@@ -136,14 +136,14 @@ def points_in_discs(pillars: Floats, spacing_m: float = SOLID_SPACING_M) -> Floa
 
 
 def clearance_raster(free: NDArray[np.bool_], origin_m: tuple[float, float], cell_size_m: float) -> Raster:
-    """Return the distance (m) of each free cell from the nearest cell that is not; the outside is not free."""
+    """Return the distance (m) of each free cell from the nearest cell that is not free; the outside is not free."""
     padded = np.pad(free.astype(np.uint8), 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     return Raster((distance * cell_size_m).astype(np.float32), origin_m, cell_size_m)
 
 
 def smooth(tracks: Floats, sigma_steps: float) -> Floats:
-    """Smooth (T, ...) along time with a Gaussian; the ends are held."""
+    """Smooth tracks (T, ...) along time with a Gaussian; end values are repeated."""
     reach = max(1, int(np.ceil(3 * sigma_steps)))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_steps) ** 2)
     padded = np.pad(tracks, [(reach, reach)] + [(0, 0)] * (tracks.ndim - 1), mode="edge")
@@ -153,12 +153,12 @@ def smooth(tracks: Floats, sigma_steps: float) -> Floats:
 
 
 def headings(tracks: Floats, slow_mps: float = 0.1) -> Floats:
-    """Return the direction of motion (T, P) in rad of tracks (T, P, 2), held while somebody stands."""
+    """Return the direction of motion (T, P) in rad of tracks (T, P, 2), held while a person stands."""
     velocity = np.gradient(tracks, STEP_S, axis=0) if len(tracks) > 1 else np.zeros_like(tracks)
     yaw = np.where(np.hypot(velocity[..., 0], velocity[..., 1]) > slow_mps, np.arctan2(*velocity.T[::-1]).T, np.nan)
     index = np.arange(len(yaw))[:, None]
     last = np.maximum.accumulate(np.where(np.isnan(yaw), -1, index), axis=0)
     following = np.minimum.accumulate(np.where(np.isnan(yaw), len(yaw), index)[::-1], axis=0)[::-1]
-    # Before the first motion the first heading holds; who never moves faces +x.
+    # Before the first motion, the first heading is used; without motion, +x.
     pick = np.where(last >= 0, last, np.where(following < len(yaw), following, 0))
     return np.nan_to_num(np.take_along_axis(yaw, pick, axis=0))

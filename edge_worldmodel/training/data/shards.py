@@ -1,4 +1,4 @@
-"""Shards of clips on disk: one ``.npz`` each, grids packed to bits, written whole or not at all, checked when read."""
+"""Shards of clips on disk: one ``.npz`` file each, with grids packed to bits, written atomically, checked when read."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _LAYOUT: dict[str, tuple[tuple[int, ...], str]] = {
     "source": ((), "int16"),
     "scene": ((), "int32"),
 }
-"""Shape of one clip and dtype of each array of a shard. ``source`` counts in the shard's list of source names,
-``scene`` in its scenes; clips of one scene show the same world. Bits are packed along the last axis (np.packbits)."""
+"""Shape of one clip and dtype of each array of a shard. ``source`` is an index into the shard's list of source
+names, ``scene`` the number of the scene in the shard. Bits are packed along the last axis (np.packbits)."""
 
 
 class ShardError(RecordingError):
-    """A shard is damaged or not one of ours."""
+    """A file is damaged or not a shard."""
 
 
 def pack(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -55,20 +55,20 @@ def unpack(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def write_shard(path: Path, arrays: Arrays, sources: list[str], identity: str) -> None:
-    """Write a shard; a reader never sees half of one.
+    """Write a shard; a reader never sees a partly written one.
 
     Args:
-        path: where to; an existing file is replaced.
-        arrays: as ``_LAYOUT`` tells, clips along the first axis.
-        sources: names that ``source`` counts in.
-        identity: what the clips depend on (seed, configuration), to recognise the shard later.
+        path: file to write; an existing one is replaced.
+        arrays: arrays of ``_LAYOUT``, with clips along the first axis.
+        sources: names that ``source`` is an index into.
+        identity: digest of all that the clips depend on, to recognise the shard later.
     """
     _check(arrays, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     header = json.dumps({"sources": sources, "identity": identity}, sort_keys=True).encode()
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as stream:
-        # The archive carries no time stamps: the same clips give the same bytes.
+        # The archive has no time stamps, so the same clips give the same bytes.
         contents: dict[str, Any] = {"header": np.frombuffer(header, np.uint8), **arrays}
         np.savez_compressed(stream, **contents)
         stream.flush()
@@ -80,10 +80,10 @@ def read_shard(path: Path) -> tuple[Arrays, list[str], str]:
     """Read a shard.
 
     Returns:
-        Its arrays, the names its ``source`` counts in, and its identity.
+        Arrays, names of the sources, and identity.
 
     Raises:
-        ShardError: naming the file and what is wrong with it.
+        ShardError: the file is damaged or not a shard.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -109,15 +109,15 @@ def _check(arrays: Arrays, where: str) -> None:
 class ShardSet:
     """The shards of one split.
 
-    ``load(i)`` returns the arrays of shard i as they lie on disk (grids packed, see ``unpack``), with ``source``
-    counted in ``self.sources``. ``iterate`` skips damaged shards, names each in the log and in ``damaged``.
+    ``load(i)`` returns the packed arrays of shard i, with ``source`` as an index into ``self.sources``. ``iterate``
+    skips damaged shards; each is logged and added to ``damaged``.
     """
 
     def __init__(self, directory: Path, split: str) -> None:
-        """Find the shards of ``split`` under a data set's folder.
+        """Find the shards of a split in the folder of a data set.
 
         Raises:
-            ShardError: when there are none.
+            ShardError: there is no shard.
         """
         self.directory = Path(directory)
         self.split = split
@@ -129,19 +129,19 @@ class ShardSet:
         self.damaged: dict[Path, str] = {}
 
     def __len__(self) -> int:
-        """Count the shards."""
+        """Return the number of shards."""
         return len(self.paths)
 
     @property
     def clips(self) -> int:
-        """Count the clips that the index promises in this split."""
+        """The number of clips in this split, from the index."""
         return int(self.index.get("clips", {}).get(self.split, 0))
 
     def load(self, shard: int) -> Arrays:
         """Return the arrays of one shard.
 
         Raises:
-            ShardError: naming the file and what is wrong with it.
+            ShardError: the file is damaged or not a shard.
         """
         arrays, names, _ = read_shard(self.paths[shard])
         for name in names:
@@ -151,11 +151,13 @@ class ShardSet:
         try:
             arrays["source"] = numbers[arrays["source"]]
         except IndexError as error:
-            raise ShardError(f"{self.paths[shard]}: a source number that its list of {len(names)} lacks") from error
+            raise ShardError(
+                f"{self.paths[shard]}: a source number that is not in its list of {len(names)} sources"
+            ) from error
         return arrays
 
     def iterate(self) -> Iterator[Arrays]:
-        """Yield the arrays of every good shard, in order."""
+        """Yield the arrays of every undamaged shard, in order."""
         for shard, path in enumerate(self.paths):
             try:
                 arrays = self.load(shard)
@@ -175,10 +177,10 @@ class ShardSet:
         except (OSError, ValueError) as error:
             raise ShardError(f"{path}: not readable as JSON: {error}") from error
         if not isinstance(index, dict):
-            raise ShardError(f"{path}: holds no index")
+            raise ShardError(f"{path}: is not an index of shards")
         return index
 
 
 def iterate(directory: Path, split: str) -> Iterator[Arrays]:
-    """Yield the arrays of every good shard of a split; damaged ones are named in the log and skipped."""
+    """Yield the arrays of every undamaged shard of a split; damaged ones are logged and skipped."""
     yield from ShardSet(directory, split).iterate()

@@ -1,4 +1,4 @@
-"""Where scenes come from, and in which shares: simulated crowds, recorded tracks, recorded maps, vehicles, nobody."""
+"""Sources of scenes and their shares: simulated crowds, recorded tracks and maps, static scenes, vehicles."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edge_worldmodel.training.data.crowds import simulate_crowd
 from edge_worldmodel.training.data.drives import AFTER_STEPS, BEFORE_STEPS
 from edge_worldmodel.training.data.layouts import draw_layout
 from edge_worldmodel.training.data.maps import BuildingMap, crop, draw_goals, read_map
-from edge_worldmodel.training.data.scenes import STEP_S, TrainingScene, no_robots, nobody
+from edge_worldmodel.training.data.scenes import STEP_S, TrainingScene, no_movers, no_robots
 from edge_worldmodel.training.data.tracks import track_scene
 from edge_worldmodel.training.data.wanderers import draw_wanderers
 
 SCENE_S = 11.0
-"""How long a simulated crowd is watched."""
+"""Duration of a simulated crowd."""
 _WANDERERS_S = 9.0
 SHARES = {"crowd": 0.5, "tracks": 0.2, "map": 0.12, "static": 0.13, "wanderers": 0.05}
-"""Share of the scenes of each kind; the shares of what a split does not have go to the others."""
+"""Share of each kind of scene; the share of a kind that a split lacks is distributed over the others."""
 _REACTING_SHARE = 0.4
 _SPACE_PER_PERSON_M2 = 5.0
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """Recorded material of one split: track files and map descriptions."""
+    """Recordings of one split: track files and map descriptions."""
 
     tracks: tuple[Path, ...] = ()
     maps: tuple[Path, ...] = ()
@@ -35,14 +35,14 @@ class Recordings:
 
 @dataclass
 class SceneSource:
-    """Draws scenes for one split; recordings are read once and kept."""
+    """Makes random scenes for one split; recordings are read once."""
 
     recordings: Recordings
     _tracks: dict[Path, TrainingScene] = field(default_factory=dict)
     _maps: dict[Path, BuildingMap] = field(default_factory=dict)
 
     def draw(self, rng: np.random.Generator) -> TrainingScene | None:
-        """Draw a scene, or None where one could not be made; the next draw will do."""
+        """Return a random scene, or None if it could not be made; then draw again."""
         makers: dict[str, Callable[[np.random.Generator], TrainingScene]] = {
             "crowd": _crowd, "tracks": self._recorded_tracks, "map": self._recorded_map,
             "static": self._static, "wanderers": _wanderers,
@@ -54,7 +54,7 @@ class SceneSource:
         try:
             return makers[kind](rng)
         except RuntimeError:
-            return None  # JuPedSim gives up on a few crowds
+            return None  # JuPedSim cannot simulate a few crowds
 
     def _recorded_tracks(self, rng: np.random.Generator) -> TrainingScene:
         path = self.recordings.tracks[rng.integers(len(self.recordings.tracks))]
@@ -72,7 +72,7 @@ class SceneSource:
         statics, known, walkable = crop(self._maps[path], rng)
         robots = _draw_robots(rng)
         source = f"map:{path.stem}"
-        empty = TrainingScene(source, statics, nobody(round(SCENE_S / STEP_S)), no_robots(1), known)
+        empty = TrainingScene(source, statics, no_movers(round(SCENE_S / STEP_S)), no_robots(1), known)
         if people == 0:
             return empty
         crowd = simulate_crowd(walkable, draw_goals(walkable, 6, rng), people, robots, SCENE_S, rng)
@@ -84,7 +84,7 @@ class SceneSource:
         kind = "clutter" if rng.random() < 0.3 else None
         layout = draw_layout(rng, kind)
         steps = BEFORE_STEPS + AFTER_STEPS + 2
-        return TrainingScene(layout.kind, layout.statics(), nobody(steps), no_robots(1)).without_movers()
+        return TrainingScene(layout.kind, layout.statics(), no_movers(steps), no_robots(1)).without_movers()
 
 
 def _draw_robots(rng: np.random.Generator) -> int:
@@ -102,7 +102,7 @@ def _crowd(rng: np.random.Generator) -> TrainingScene:
 def _wanderers(rng: np.random.Generator) -> TrainingScene:
     layout = draw_layout(rng, "yard")
     statics = layout.statics()
-    # A yard has no outer walls: whatever drives in or out must not come through one.
+    # A yard has no outer walls, because vehicles drive in and out.
     x0, y0, x1, y1 = layout.walkable.bounds
     ends = statics.segments.reshape(-1, 2, 2)
     on_rim = np.isclose(ends, (x0, y0)).any(axis=(1, 2)) | np.isclose(ends, (x1, y1)).any(axis=(1, 2))

@@ -1,4 +1,4 @@
-"""From shards on disk, or from scenes made on the spot, to the packed clips of one split."""
+"""The packed clips of one split, from shards on disk or from new scenes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from edge_worldmodel.training.data.sources import Recordings, SceneSource
 _FIELDS = ("history", "future", "future_known", "moving", "present_moving", "maneuver", "reacts")
 _SHARD_CLIPS = 250
 _MANY = 5000
-"""ClipSet whose motion takes so long that progress is shown."""
+"""Progress is shown when the motion forecasts of at least so many clips are computed."""
 
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Packed clips: bits of grids along the last axis, as the shards hold them.
+    """Packed clips: grids as bits along the last axis, as in shards.
 
     history (M, 10, 512), motion (M, 9, 512), future, future_known and moving (M, 8, 512),
-    present_moving (M, 512) uint8; maneuver (M, 8, 3) float32; reacts (M,) whether people mind the robot;
-    group (M,) tells clips of one scene from those of another.
+    present_moving (M, 512) uint8; maneuver (M, 8, 3) float32; reacts (M,): whether people react to the
+    robot; group (M,): number of the scene.
     """
 
     history: NDArray[np.uint8]
@@ -45,17 +45,17 @@ class ClipSet:
     group: NDArray[np.intp]
 
     def __len__(self) -> int:
-        """Count the clips."""
+        """Return the number of clips."""
         return len(self.history)
 
 
 def load_split(data: Path, split: str, without: Sequence[str] = ()) -> ClipSet:
-    """Read one split ("train", "val", "test"), packed, into memory; damaged shards are named and left out.
+    """Read one split ("train", "val" or "test") into memory; damaged shards are logged and left out.
 
     Args:
         data: folder of a data set.
-        split: which part of it.
-        without: sources to leave out, by how their names begin ("tracks", "tracks:biwi_hotel", "map").
+        split: name of the split.
+        without: leave out sources whose names begin like this ("tracks", "tracks:biwi_hotel", "map").
     """
     shards = ShardSet(data, split)
     return to_clips((_leave_out(arrays, shards.sources, without) for arrays in shards.iterate()), f"{data}, '{split}'")
@@ -69,14 +69,14 @@ def _leave_out(arrays: Arrays, sources: Sequence[str], without: Sequence[str]) -
 
 
 def make_split(recordings: Recordings, split: str, clips: int, seed: int, *, only_tracks: bool = False) -> ClipSet:
-    """Make clips as the data set's generator does, without writing them.
+    """Make the clips of a split as `generate` does, without writing them.
 
     Args:
-        recordings: recorded tracks and maps to use, none for simulated scenes alone.
-        split: whose random numbers to use; clips of one split never come up in another.
-        clips: how many.
-        seed: of the generator.
-        only_tracks: use nothing but the recorded tracks, each as often as the others.
+        recordings: recorded tracks and maps; without any, scenes are simulated.
+        split: name of the split; each split has other random numbers.
+        clips: number of clips.
+        seed: seed of the generator.
+        only_tracks: use recorded tracks only, all equally often.
     """
     source = TrackSource(recordings) if only_tracks else SceneSource(recordings)
     shards = []
@@ -87,16 +87,16 @@ def make_split(recordings: Recordings, split: str, clips: int, seed: int, *, onl
 
 
 class TrackSource(SceneSource):
-    """Draws recorded tracks only."""
+    """Makes scenes from recorded tracks only."""
 
     draw = SceneSource._recorded_tracks
 
 
 def to_clips(shards: Iterable[Arrays], where: str) -> ClipSet:
-    """Join shards; a scene of one shard is never taken for one of another.
+    """Join shards; scenes of different shards get different numbers.
 
     Raises:
-        RecordingError: there are no clips.
+        RecordingError: there is no clip.
     """
     parts: list[Arrays] = []
     groups: list[NDArray[np.intp]] = []

@@ -38,7 +38,7 @@ def read_tracks(path: Path) -> Floats:
         (n, 4) of frame, person, x_m, y_m, in file order.
 
     Raises:
-        RecordingError: naming the file and the line that cannot be used.
+        RecordingError: a line cannot be used; the message names file and line.
     """
     rows = []
     for number, line in enumerate(_read(path).splitlines(), start=1):
@@ -56,7 +56,7 @@ def read_obstacles(path: Path) -> tuple[Floats, Floats]:
         Segments (S, 4) of x0, y0, x1, y1 and discs (D, 3) of x, y, radius, in metres.
 
     Raises:
-        RecordingError: naming the file and what is wrong in it.
+        RecordingError: the file cannot be used.
     """
     text = _read(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -81,16 +81,16 @@ def obstacles_beside(path: Path) -> Path | None:
 
 
 def track_scene(path: Path) -> TrainingScene:
-    """Turn a recording into a scene: everybody interpolated smoothly, known within the area that was recorded.
+    """Return a recording as a scene: tracks are interpolated, and the truth is known in the recorded area.
 
     Raises:
-        RecordingError: when the tracks or the obstacles cannot be read.
+        RecordingError: the tracks or the obstacles cannot be read.
     """
     rows = read_tracks(path)
     beside = obstacles_beside(path)
     segments, pillars = read_obstacles(beside) if beside else (np.zeros((0, 4)), np.zeros((0, 3)))
     people = interpolate(rows)
-    # The recordings give no body size: one that stays with each person, the same in every run.
+    # The recordings have no body sizes: these are random, but the same in every run.
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
     radii = np.asarray(rng.uniform(0.18, 0.28, people.shape[1]))
     movers = Movers(people, radii, np.zeros(len(radii), bool), np.zeros((len(people), 0, 3)), np.zeros((0, 2)))
@@ -102,7 +102,7 @@ def track_scene(path: Path) -> TrainingScene:
 
 
 def interpolate(rows: Floats) -> Floats:
-    """Return positions (T, P, 2) every ``STEP_S`` of rows (n, 4), cubic in between, NaN where somebody is not seen."""
+    """Return positions (T, P, 2) every ``STEP_S`` of rows (n, 4): cubic in between, NaN where not observed."""
     times_s = (rows[:, 0] - rows[:, 0].min()) / FRAMES_PER_S
     persons = np.unique(rows[:, 1])
     people = np.full((int(np.ceil(times_s.max() / STEP_S)) + 1, len(persons), 2), np.nan)
@@ -114,7 +114,7 @@ def interpolate(rows: Floats) -> Floats:
 
 
 def _fill_in(track: Floats, times_s: Floats, places: Floats) -> None:
-    """Write one person's cubic track (T, 2) between sightings that are not too far apart."""
+    """Fill one person's track (T, 2) between observations that are not too far apart."""
     if len(times_s) < 2:
         return
     velocity = np.gradient(places, times_s, axis=0)
@@ -123,7 +123,7 @@ def _fill_in(track: Floats, times_s: Floats, places: Floats) -> None:
     before = np.clip(np.searchsorted(times_s, steps * STEP_S + 1e-9, side="right") - 1, 0, len(times_s) - 2)
     gap_s = (times_s[before + 1] - times_s[before])[:, None]
     s = (steps * STEP_S - times_s[before])[:, None] / gap_s
-    # Hermite form: passes through every sighting with the velocity that its neighbours suggest.
+    # Hermite form: passes through every observation with the velocity from its neighbours.
     start = (1 + 2 * s) * (1 - s) ** 2 * places[before] + s * (1 - s) ** 2 * gap_s * velocity[before]
     end = s**2 * (3 - 2 * s) * places[before + 1] + s**2 * (s - 1) * gap_s * velocity[before + 1]
     unseen = (gap_s > _LONGEST_GAP_S) & (s > 1e-6) & (s < 1.0 - 1e-6)

@@ -1,4 +1,4 @@
-"""What a grid around the robot truly holds: every cell that a wall, a person or a vehicle touches."""
+"""True occupancy of the ego grid: the cells that walls, people and vehicles touch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HALF_M = 0.5 * GRID_CELLS * CELL_SIZE_M
 
 
 def solid_cells(solid_points: Floats, ego_pose: Floats) -> Mask:
-    """Return (64, 64) of the cells that hold one of the points (n, 2), given in the frame of ``ego_pose`` (3,)."""
+    """Return the cells (64, 64) around ``ego_pose`` (3,) that contain one of the points (n, 2) in the scene's frame."""
     mask = np.zeros((GRID_CELLS, GRID_CELLS), dtype=bool)
     near = solid_points[np.abs(solid_points - ego_pose[:2]).max(axis=1, initial=0.0) < 1.5 * _HALF_M]
     cells = EGO_GRID.world_to_cell(transform_points(inverse(ego_pose), near))
@@ -27,10 +27,10 @@ def solid_cells(solid_points: Floats, ego_pose: Floats) -> Mask:
 
 
 def disc_cells(centres: Floats, radii: Floats) -> Mask:
-    """Return (K, 64, 64) of the cells that discs touch.
+    """Return the cells (K, 64, 64) that discs touch.
 
     Args:
-        centres: (K, P, 2) in the ego frame in metres, NaN where a disc is not there.
+        centres: (K, P, 2) in the ego frame in metres, NaN where a disc is absent.
         radii: (P,) in metres.
     """
     masks = np.zeros((len(centres), GRID_CELLS, GRID_CELLS), dtype=bool)
@@ -48,16 +48,16 @@ def disc_cells(centres: Floats, radii: Floats) -> Mask:
     nearest = np.clip(centre[:, None], lower, lower + CELL_SIZE_M)
     touched = np.linalg.norm(nearest - centre[:, None], axis=-1) <= radius[:, None]
     touched &= EGO_GRID.contains(cells)
-    which, cell = np.nonzero(touched)
-    masks[frame[which], cells[which, cell, 1], cells[which, cell, 0]] = True
+    index, cell = np.nonzero(touched)
+    masks[frame[index], cells[index, cell, 1], cells[index, cell, 0]] = True
     return masks
 
 
 def box_cells(poses: Floats, sizes: Floats) -> Mask:
-    """Return (K, 64, 64) of the cells that rectangles touch.
+    """Return the cells (K, 64, 64) that rectangles touch.
 
     Args:
-        poses: (K, V, 3) of the centres in the ego frame, NaN where a rectangle is not there.
+        poses: (K, V, 3) of the centres in the ego frame, NaN where a rectangle is absent.
         sizes: (V, 2) length and width in metres.
     """
     masks = np.zeros((len(poses), GRID_CELLS, GRID_CELLS), dtype=bool)
@@ -71,14 +71,14 @@ def box_cells(poses: Floats, sizes: Floats) -> Mask:
 
 
 def _fill_box(length: float, width: float) -> Floats:
-    # The edges are included, and no two points are farther apart than a third of a cell.
+    # Edges included; the distance between points is at most a third of a cell.
     x = np.linspace(-length / 2, length / 2, int(np.ceil(3 * length / CELL_SIZE_M)) + 1)
     y = np.linspace(-width / 2, width / 2, int(np.ceil(3 * width / CELL_SIZE_M)) + 1)
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
 def known_cells(known: Raster | None, ego_pose: Floats) -> Mask:
-    """Return (64, 64) of the cells whose truth is known around ``ego_pose``; ``known`` None means everywhere."""
+    """Return the cells (64, 64) around ``ego_pose`` whose truth is known; ``known`` None: everywhere."""
     if known is None:
         return np.ones((GRID_CELLS, GRID_CELLS), dtype=bool)
     centres = transform_points(ego_pose, EGO_GRID.cell_centres().reshape(-1, 2))

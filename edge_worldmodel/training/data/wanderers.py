@@ -1,4 +1,4 @@
-"""Movers that do not walk: carts, cars and rolling bins that sweep through an area on smooth curves."""
+"""Movers that do not walk: carts, cars and rolling bins that cross an area on smooth curves."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from edge_worldmodel.training.data.scenes import STEP_S, Movers, Raster, smooth
 Floats = NDArray[np.float64]
 
 _BOX_KINDS = ((0.3, 0.6, 0.5, 2.5), (0.7, 1.6, 0.4, 2.0), (3.6, 4.8, 1.0, 7.0))
-"""Shortest and longest length (m), slowest and fastest speed (m/s) of small vehicles, carts and cars."""
+"""Range of length (m) and range of speed (m/s) of small vehicles, carts and cars."""
 _BOX_SHARES = (0.35, 0.45, 0.2)
 _TRIES = 12
 
 
 def draw_curves(count: int, steps: int, speeds_mps: Floats, turn_radps: float, rng: np.random.Generator) -> Floats:
-    """Draw smooth drives.
+    """Return random smooth drives.
 
     Args:
-        count: how many.
+        count: number of drives.
         steps: samples, ``STEP_S`` apart.
         speeds_mps: (count,) mean speed of each.
         turn_radps: usual yaw rate.
-        rng: source of all choices.
+        rng: source of all random choices.
 
     Returns:
         Poses (steps, count, 3), all starting at the origin, facing +x.
@@ -38,10 +38,10 @@ def draw_curves(count: int, steps: int, speeds_mps: Floats, turn_radps: float, r
 
 
 def draw_wanderers(clearance_m: Raster, steps: int, rng: np.random.Generator) -> Movers:
-    """Draw vehicles and rolling discs that cross an area on curves clear of what stands there.
+    """Return random vehicles and rolling discs that cross an area clear of static objects.
 
     Args:
-        clearance_m: distance from what stands; beyond the raster nothing stands.
+        clearance_m: distance from static objects; there are none beyond the raster.
         steps: samples, ``STEP_S`` apart.
         rng: source of all choices.
     """
@@ -57,16 +57,16 @@ def draw_wanderers(clearance_m: Raster, steps: int, rng: np.random.Generator) ->
     speeds = np.concatenate((speeds, rng.uniform(0.3, 2.5, len(radii))))
     poses = _cross(draw_curves(len(speeds), steps, speeds, 0.25, rng), clearance_m, rng)
     clear = (np.asarray(clearance_m.at(poses[..., :2], np.inf)) > reach_m).all(axis=0)
-    # The first of each mover's tries that is clear, if any.
+    # The first clear try of each mover, if any.
     first = [np.flatnonzero(clear[i : i + _TRIES])[:1] + i for i in range(0, len(clear), _TRIES)]
     kept = np.concatenate(first)
-    vehicles, round_ones = kept[kept < len(sizes)], kept[kept >= len(sizes)]
-    radii = radii[round_ones - len(sizes)]
-    return Movers(poses[:, round_ones, :2], radii, np.ones(len(radii), bool), poses[:, vehicles], sizes[vehicles])
+    vehicles, discs_kept = kept[kept < len(sizes)], kept[kept >= len(sizes)]
+    radii = radii[discs_kept - len(sizes)]
+    return Movers(poses[:, discs_kept, :2], radii, np.ones(len(radii), bool), poses[:, vehicles], sizes[vehicles])
 
 
 def _cross(curves: Floats, area: Raster, rng: np.random.Generator) -> Floats:
-    """Turn and move curves so that each is somewhere in the inner half of the area at some time."""
+    """Turn and move curves so that each one crosses the inner part of the area at some time."""
     steps, count = curves.shape[:2]
     turn, when = rng.uniform(-np.pi, np.pi, (count,)), rng.integers(0, steps, count)
     cos, sin = np.cos(turn), np.sin(turn)

@@ -1,4 +1,4 @@
-"""What forecasts are evaluated on: simulated worlds, shards, recorded tracks, and recorded scanners."""
+"""Data to evaluate forecasts on: simulated worlds, shards, recorded tracks, and recorded scanners."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Tensor = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What is forecast, and validation clips from elsewhere on which the baselines are calibrated."""
+    """Test clips, and other clips to calibrate the baselines on."""
 
     name: str
     test: ClipSet
     validation: ClipSet
     damage: tuple[str, ...] = ()
-    """A line for each recording that was skipped or read in part."""
+    """A line of text for each recording that was skipped or read in part."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One clip unpacked: history (10, 64, 64), maneuver (8, 3) and what happened."""
+    """One unpacked clip: history (10, 64, 64), maneuver (8, 3) and the true future."""
 
     history: Tensor
     maneuver: Tensor
@@ -46,7 +46,7 @@ class Example:
 
 
 def examples(clips: ClipSet) -> Iterator[Example]:
-    """Unpack clips one by one."""
+    """Yield the clips, unpacked."""
     for index in range(len(clips)):
         known, moving = unpack(clips.future_known[index]), unpack(clips.moving[index])
         history = unpack(clips.history[index])
@@ -59,14 +59,14 @@ def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "
     """Return the data that ``--data`` names.
 
     Args:
-        where: "sim", "sim_reacting" (clips in which people mind the robot), a folder of shards, a folder of (or one
-            file of) tracks in the ETH/UCY format, or a folder of (or one file of) bags and CARMEN logs.
-        clips: how many test clips to use at most.
-        tracks: scenes to calibrate baselines on when ``where`` is tracks; simulated ones serve otherwise.
-        split: which clips of a folder of shards; "val" is for choosing something, and "test" for what was chosen.
+        where: "sim", "sim_reacting" (clips in which people react to the robot), a folder of shards, a folder or file
+            of tracks in the ETH/UCY format, or a folder or file of bags and CARMEN logs.
+        clips: largest number of test clips.
+        tracks: recorded tracks to calibrate baselines on when ``where`` is tracks; None: simulated scenes.
+        split: split of a folder of shards; use "val" to choose a setting, "test" to report.
 
     Raises:
-        RecordingError: there is nothing of the kind.
+        RecordingError: there is no such data.
     """
     if where in (SIMULATED, REACTING):
         validation = _made(Recordings(), "val", VALIDATION_CLIPS)
@@ -91,7 +91,7 @@ def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "
 
 
 def load_validation(clips: int) -> ClipSet:
-    """Return simulated clips to calibrate something on."""
+    """Return simulated validation clips."""
     return _made(Recordings(), "val", clips)
 
 
@@ -115,7 +115,7 @@ def _made(recordings: Recordings, split: str, clips: int) -> ClipSet:
 
 
 def _first(clips: ClipSet, count: int) -> ClipSet:
-    # Evenly through the split, so that every scene and source is in.
+    # Spread evenly over the split, so that all scenes and sources are included.
     index = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int))
     return pick(clips, index)
 

@@ -1,7 +1,7 @@
-"""Flicker: how much the imagined occupancy changes from one frame to the next of a drive, under the same noise.
+"""Flicker: mean change of the imagined occupancy between consecutive frames of a drive, with the same noise.
 
-What people and ego motion change is the same for every model; what a model adds of its own (rounding that tips over,
-most of all) comes on top. So the figure means something only beside that of another model on the same drives.
+People and ego motion change the occupancy equally for every model; a model adds changes of its own, mostly by rounding.
+The figure is therefore useful only in comparison with another model on the same drives.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FRAMES = 8
 """Consecutive frames of a drive, 0.1 s apart."""
 _SPEEDS_MPS = (0.0, 0.4)
 _SEED_OF_DRIVES = 771
-"""Apart from the seeds of training, validation and test clips."""
+"""Differs from the seeds of training, validation and test clips."""
 
 Tensor = NDArray[np.float32]
 
@@ -40,7 +40,7 @@ class DriveFrames:
 
 
 def draw_frames(count: int, seed: int = 0) -> list[DriveFrames]:
-    """Draw drives among simulated people: half of them standing, half at 0.4 m/s, each with a scanner of its own."""
+    """Return drives among simulated people: the robot stands in half of them and drives at 0.4 m/s in the others."""
     rng = np.random.default_rng((_SEED_OF_DRIVES, seed))
     source = SceneSource(Recordings())
     drives: list[DriveFrames] = []
@@ -77,8 +77,8 @@ def _frames(scene: TrainingScene, speed_mps: float, rng: np.random.Generator) ->
 def flicker(model: WorldModel, drives: Sequence[DriveFrames], steps: int, futures: int, seed: int = 0) -> float:
     """Return the mean change of the imagined occupancy probability between consecutive frames.
 
-    Over all cells, horizons, frames and drives; the mean over futures counts, and the noise is the same in all frames
-    of a drive.
+    The probability is the mean over futures; the change is averaged over all cells, horizons, frames and drives. The
+    noise is the same in all frames of a drive.
     """
     rng = np.random.default_rng(seed)
     changes = []

@@ -1,6 +1,6 @@
-"""Who forecasts: an exported model in its own and other numbers of steps, and the models that it is held against.
+"""Forecast methods to evaluate: an exported model with several numbers of denoising steps, and reference models.
 
-The models to compare with lie in models/reference, where no node looks.
+Reference models are in models/reference, where nodes do not look for models.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.tensors import LATENT, OFF_GRID_M
+from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import MANIFEST_NAME, load_model
 from edge_worldmodel.models.shipped import models_folder
 from edge_worldmodel.training.validation.examples import Example
@@ -23,28 +24,28 @@ FUTURES = 16
 STEPS = (1, 2, 4)
 TEACHER_STEPS = 16
 OURS, TEACHER, DETERMINISTIC, UNCONDITIONED = "ours", "ours_teacher", "deterministic", "ours_unconditioned"
-"""``ours`` takes the steps that the model's manifest asks for; with others it is ours_<n>_step. Unconditioned: the
-same model, not told the maneuver."""
+"""Names of methods. ``ours`` takes the number of steps from the model's manifest, ours_<n>_step takes n steps.
+``ours_unconditioned`` is the same model without the maneuver."""
 
 Tensor = NDArray[np.float32]
 Method = Callable[[Example], Tensor]
-"""From a clip to futures (N, H, 64, 64); N is 1 for who gives the probability of each cell and nothing else."""
+"""From a clip to futures (N, H, 64, 64); N is 1 for methods that give a probability per cell only."""
 
 
 class Forecaster:
-    """Imagines futures of a clip with an exported model, under the maneuver that was really driven."""
+    """Imagines futures of a clip with an exported model, for the maneuver that was really driven."""
 
     def __init__(
         self, model: WorldModel, steps: int, futures: int = FUTURES, seed: int = 0, *, withheld: bool = False
     ) -> None:
-        """Use a loaded model.
+        """Forecast with a model.
 
         Args:
-            model: to imagine with.
+            model: loaded model.
             steps: denoising steps.
-            futures: how many; 0: one, imagined without noise.
-            seed: fixes the noise of every clip.
-            withheld: the model is not told the maneuver.
+            futures: number of futures; 0: one future without noise.
+            seed: seed of the noise.
+            withheld: True to leave the maneuver out.
         """
         self._model, self._steps, self._futures, self._withheld = model, steps, futures, withheld
         self._rng = np.random.default_rng(seed)
@@ -67,31 +68,32 @@ class Forecaster:
 
 
 def our_methods(model: WorldModel, manifest: dict[str, Any], seed: int = 0) -> dict[str, Forecaster]:
-    """Return ours with the model's own number of steps and with others."""
+    """Return the model as methods: with its own number of steps, with others, and without the maneuver."""
     own = int(manifest.get("denoise_steps", max(STEPS)))
     others = {f"{OURS}_{steps}_step": Forecaster(model, steps, seed=seed) for steps in STEPS if steps != own}
-    blind = Forecaster(model, own, seed=seed, withheld=True)
-    return {OURS: Forecaster(model, own, seed=seed), **others, UNCONDITIONED: blind}
+    unconditioned = Forecaster(model, own, seed=seed, withheld=True)
+    return {OURS: Forecaster(model, own, seed=seed), **others, UNCONDITIONED: unconditioned}
 
 
 def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
-    """Verify and load a model directory; returns the model and its manifest."""
+    """Verify and load a model directory, check its golden vectors, and return the model and its manifest."""
     verified = load_model(directory)
     backend = open_backend("onnxruntime", threads)
     backend.load(verified.networks)
+    check_golden(backend, verified.model_id, verified.manifest)
     return WorldModel(backend, verified.model_id), verified.manifest
 
 
 def reference_methods(
     given: dict[str, Path | None], threads: int, seed: int = 0, models: Path | None = None
 ) -> tuple[dict[str, Forecaster], list[str]]:
-    """Return the teacher in 16 steps and the regression in one, and a line for each that is not there.
+    """Return the teacher in 16 steps and the regression in one step, and a line of text for each that is missing.
 
     Args:
-        given: folder by name, TEACHER or DETERMINISTIC; None: the one in models/reference, if it is there.
+        given: folder by name (TEACHER or DETERMINISTIC); None: the one in models/reference, if it exists.
         threads: compute threads.
-        seed: of the noise.
-        models: folder of models; the shipped ones if left out.
+        seed: seed of the noise.
+        models: folder of models; None: the shipped models.
     """
     found, missing = {}, []
     for name, folder in given.items():

@@ -1,16 +1,19 @@
-"""Scores of occupancy forecasts: per clip and horizon, summed so that they can be bootstrapped.
+"""Scores of occupancy forecasts, per clip and horizon, kept as sums so that they can be bootstrapped.
 
 Masks, the same for every method:
-- moving: known cells that something moving occupies at that horizon or occupies now. It depends on what happened,
-  so it shows how well motion is foreseen and cannot be used to tune a probability.
-- reach: known cells within 1.5 m/s of what moves now. It depends on the present only, so scores on it are proper:
-  calibration, average precision and IoU are measured there.
+
+- moving: known cells that a mover occupies at that horizon or occupies now. The mask depends on the future: it shows
+  how well motion is forecast, but must not be used to tune probabilities.
+- reach: known cells that present movers can reach at 1.5 m/s. The mask depends on the present only, so that scores on
+  it are proper. Calibration, average precision and IoU are measured on it.
 - all: every known cell.
-Of the known cells that were free, ``free_called_occupied`` is the share with a probability of a half or more, and
-``always_free_called_occupied`` the same of those that are occupied at no horizon: a cell at a wall's edge is hit by one
-look and free in the next. Of cells where something stands now and then, ``walls_lost`` is the share with less.
-Reliability tables hold, per horizon and bin of probability: how many cells (or paths), how many of them hit, and the
-sum of their probabilities.
+
+Static cells: ``free_called_occupied`` is the share of known free cells with a probability of at least 0.5.
+``always_free_called_occupied`` counts only cells that are occupied at no horizon, because a cell at the edge of a wall
+is hit by one scan and free in the next. ``walls_lost`` is the share of static occupied cells with less than 0.5.
+
+Reliability tables hold, per horizon and bin of probability: the number of cells (or paths), the number of hits, and the
+sum of the probabilities.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.tensors import CELL_SIZE_M, GRID_CELLS, HORIZON_STEP_S, HORIZON_STEPS
 
 PROBABILITY_FLOOR = 1e-3
-"""Probabilities are clipped to [floor, 1 - floor] for the log likelihood, or one hard miss would decide it."""
+"""For the log likelihood, probabilities are clipped to [floor, 1 - floor], or a single hard miss would dominate it."""
 REACH_SPEED_MPS = 1.5
 _BINS = 200
 RELIABILITY_BINS = 10
@@ -35,9 +38,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """What happened in one clip, each (H, 64, 64).
+    """The true future of one clip, each (H, 64, 64).
 
-    ``movers`` are the cells of what moves at that horizon alone, ``standing`` those that are occupied now and still.
+    ``occupied`` and ``known`` cells; the masks ``moving`` and ``reach``; ``movers``: cells of movers at that horizon;
+    ``static``: cells that are occupied now and at that horizon, and not by a mover.
     """
 
     occupied: Bools
@@ -45,32 +49,32 @@ class Truth:
     moving: Bools
     reach: Bools
     movers: Bools
-    standing: Bools
+    static: Bools
 
 
 @dataclass(frozen=True)
 class PathForecast:
-    """Of random paths, each (P, H): the probability of being hit by each horizon, whether it was, whether it counts."""
+    """Random paths, each (P, H): probability of a hit by each horizon, whether it happened, whether it is scored."""
 
     probability: Floats
     hit: Bools
     scored: Bools
 
     def errors(self) -> tuple[Floats, Floats]:
-        """Return sums over paths of the squared error (H,), and how many paths count (H,)."""
+        """Return the sum of squared errors over paths (H,) and the number of scored paths (H,)."""
         square = np.where(self.scored, (self.probability - self.hit) ** 2, 0.0)
         return square.sum(axis=0), self.scored.sum(axis=0).astype(float)
 
 
 def make_truth(occupied: Bools, known: Bools, moving: Bools, present_moving: Bools, present: Bools) -> Truth:
-    """Build the masks of one clip from (H, 64, 64) arrays and the cells (64, 64) that move and are occupied now."""
+    """Return the masks of a clip from (H, 64, 64) arrays and the present (64, 64): cells of movers, occupied cells."""
     reach = reachable(present_moving) & known
-    standing = occupied & known & ~moving & present & ~present_moving
-    return Truth(occupied, known, (moving | present_moving) & known, reach, moving, standing)
+    static = occupied & known & ~moving & present & ~present_moving
+    return Truth(occupied, known, (moving | present_moving) & known, reach, moving, static)
 
 
 def reachable(present_moving: Bools) -> Bools:
-    """Return (H, 64, 64), the cells within REACH_SPEED_MPS of what moves now (64, 64)."""
+    """Return the cells (H, 64, 64) that movers of the present (64, 64) reach at REACH_SPEED_MPS."""
     if not present_moving.any():
         return np.zeros((HORIZON_STEPS, GRID_CELLS, GRID_CELLS), bool)
     distance_m = cv2.distanceTransform((~present_moving).astype(np.uint8), cv2.DIST_L2, 5) * CELL_SIZE_M
@@ -84,7 +88,7 @@ def _sums(values: Floats, mask: Bools) -> Floats:
 
 @dataclass
 class Scores:
-    """Collects the sums of one method over clips; each list entry is one clip's.
+    """Sums of one method over clips; each list has one entry per clip.
 
     ``sums`` are (H,), ``cells`` reliability tables (H, 200, 3) over reach, ``paths`` (H, 10, 3) over random paths.
     """
@@ -109,25 +113,25 @@ class Scores:
         always = free & ~y.any(axis=0)
         self._put("invented_always", ((p >= 0.5) & always).sum(axis=(1, 2)).astype(float))
         self._put("free_always", always.sum(axis=(1, 2)).astype(float))
-        self._put("lost", ((p < 0.5) & truth.standing).sum(axis=(1, 2)).astype(float))
-        self._put("standing", truth.standing.sum(axis=(1, 2)).astype(float))
+        self._put("lost", ((p < 0.5) & truth.static).sum(axis=(1, 2)).astype(float))
+        self._put("static", truth.static.sum(axis=(1, 2)).astype(float))
         called = (p >= 0.5) & truth.reach
         self._put("both", (called & y).sum(axis=(1, 2)).astype(float))
         self._put("either", ((called | y) & truth.reach).sum(axis=(1, 2)).astype(float))
         self.cells.append(_tables(p, truth.occupied, truth.reach, _BINS))
 
     def add_futures(self, futures: NDArray[np.float32], truth: Truth) -> None:
-        """Score several futures (N, H, 64, 64) of one clip on its moving cells: the best whole clip and the mean."""
+        """Score futures (N, H, 64, 64) of one clip on its moving cells: the best future, and the mean over futures."""
         error = np.where(truth.moving, (futures - truth.occupied) ** 2, 0.0).sum(axis=(2, 3))
         best = int(np.argmin(error.sum(axis=1)))
         self._put("square_best", error[best].astype(float))
         self._put("square_each", error.mean(axis=0).astype(float))
-        # Two drawn futures differ where the method is unsure: the spread of its imagination.
+        # The variance over futures shows where the method is uncertain.
         spread = np.where(truth.moving, futures.var(axis=0), 0.0)
         self._put("spread", spread.sum(axis=(1, 2)).astype(float))
 
     def add_joint(self, paths: PathForecast, energy: Floats) -> None:
-        """Keep the scores of whole futures of one clip, energy (H,); see joint_scores."""
+        """Add the scores of random paths and the energy score (H,) of one clip; see joint_scores."""
         error, count = paths.errors()
         self._put("path_error", error)
         self._put("paths", count)
@@ -163,7 +167,7 @@ _RATIOS = {
     "energy": ("energy", "clips"),
     "free_called_occupied": ("invented", "free"),
     "always_free_called_occupied": ("invented_always", "free_always"),
-    "walls_lost": ("lost", "standing"),
+    "walls_lost": ("lost", "static"),
     "spread_moving": ("spread", "cells_moving"),
 }
 
@@ -174,8 +178,8 @@ def summarise(scores: Scores, groups: NDArray[np.intp], draws: int, seed: int = 
     Args:
         scores: sums of all clips.
         groups: (clips,) recording or world of each clip; the bootstrap draws whole groups.
-        draws: bootstrap draws; 0 leaves the intervals out.
-        seed: of the bootstrap.
+        draws: bootstrap draws; 0: no intervals.
+        seed: seed of the bootstrap.
     """
     result: dict[str, list[float]] = {}
     names, index = np.unique(groups, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Models side by side: the same clips, drives and noise for all of them, and times taken in turn in one run."""
+"""Compares models on the same clips, drives and noise, and times them in turn in one run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.timing import Quantiles, Workload, measure
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
+from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import load_model
 from edge_worldmodel.models.placement_record import variants
 from edge_worldmodel.training.data.sources import Recordings
@@ -26,7 +27,7 @@ from edge_worldmodel.training.validation.methods import Forecaster
 from edge_worldmodel.training.validation.metrics import Scores, summarise
 
 FUTURES = 16
-"""Futures per clip and frame when quality is measured."""
+"""Futures per clip and frame for quality."""
 _SHOWN = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "path_brier", "ece", "ap")
 _DRAWS = 400
 
@@ -35,7 +36,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """A model that was verified and loaded."""
+    """A loaded model."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -44,33 +45,33 @@ class ComparedModel:
 
     @property
     def model(self) -> WorldModel:
-        """Return it behind encode, imagine and decode."""
+        """The world model that runs on the backend."""
         return WorldModel(self.backend, self.manifest["model_id"])
 
 
 @dataclass(frozen=True)
 class ComparisonData:
-    """What quality is measured on: clips with their truth, and consecutive frames of drives."""
+    """Data to measure quality on: clips with the true future, and consecutive frames of drives."""
 
     clips: ClipSet
     drives: Sequence[DriveFrames]
 
     @staticmethod
     def simulated(clips: int, drives: int) -> ComparisonData:
-        """Draw clips and drives that no training saw."""
+        """Return simulated clips and drives that are not in the training data."""
         return ComparisonData(make_split(Recordings(), "test", clips, TEST_SEED), draw_frames(drives))
 
 
 def find_model(name: str, models: Path, default: str) -> Path:
-    """Return the folder that ``name`` stands for.
+    """Return the folder of a model.
 
     Args:
-        name: a folder, the name of a shipped model, or a precision: the shipped default's in that precision.
+        name: a folder, the name of a shipped model, or a precision (for the default model in that precision).
         models: folder of the shipped models.
-        default: name of the shipped default.
+        default: name of the default model.
 
     Raises:
-        ConfigError: there is no such model, or several of that precision.
+        ConfigError: there is no such model, or several have that precision.
     """
     folders = {folder.name: folder for folder in variants(models)}
     if name in folders:
@@ -89,35 +90,36 @@ def find_model(name: str, models: Path, default: str) -> Path:
 
 
 def open_for_comparison(folders: Mapping[str, Path], threads: int) -> dict[str, ComparedModel]:
-    """Verify and load the models in ``folders``, by the names used in reports."""
+    """Verify and load models, check their golden vectors, and return them by the names used in reports."""
     found = {}
     for name, folder in folders.items():
         verified = load_model(folder)
         backend = open_backend("onnxruntime", threads)
         backend.load(verified.networks)
+        check_golden(backend, verified.model_id, verified.manifest)
         size = sum(len(data) for data in verified.networks.values())
         found[name] = ComparedModel(folder, verified.manifest, backend, size)
     return found
 
 
 def compare(
-    contenders: Mapping[str, ComparedModel],
+    compared: Mapping[str, ComparedModel],
     material: ComparisonData,
     workload: Workload,
     rounds: int,
     clock_s: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """Measure size, time and quality of every contender, and each against the first.
+    """Measure size, time and quality of all models, and compare each with the first.
 
     Returns:
-        ``models`` by name, and per contender but the first ``<name>_over_<first>``: speed (times as fast, medians of
-        ticks), size (share of the bytes), brier_loss (relative growth of the Brier score on moving cells, mean over
-        0.8 to 3.2 s, with a 95 % interval over scenes), flicker (times as much).
+        ``models`` with the figures of each model by name, and ``<name>_over_<first>`` for all but the first: speed
+        (ratio of median tick times), size (share of the bytes), brier_loss (relative growth of the Brier score on
+        moving cells, mean over 0.8 to 3.2 s, with a 95 % interval over scenes), flicker (ratio).
     """  # fmt: skip
-    times = measure({name: each.backend for name, each in contenders.items()}, workload, rounds, clock_s)
-    scored = {name: score(each.model, material.clips, workload.steps) for name, each in contenders.items()}
+    times = measure({name: each.backend for name, each in compared.items()}, workload, rounds, clock_s)
+    scored = {name: score(each.model, material.clips, workload.steps) for name, each in compared.items()}
     models = {}
-    for name, each in tqdm(contenders.items(), desc="flicker", unit="model"):
+    for name, each in tqdm(compared.items(), desc="flicker", unit="model"):
         entries = each.manifest["networks"].values()
         models[name] = {
             "model_id": each.manifest["model_id"],
@@ -139,7 +141,7 @@ def compare(
 
 
 def score(model: WorldModel, clips: ClipSet, steps: int, seed: int = 0) -> Scores:
-    """Return the sums of one model over clips; the same seed gives every model the same noise."""
+    """Return the scores of a model over clips; with the same seed all models get the same noise."""
     forecaster, scores = Forecaster(model, steps, FUTURES, seed), Scores()
     for example in tqdm(examples(clips), total=len(clips), desc=model.model_id, unit="clip", leave=False):
         scores.add(forecaster(example).mean(axis=0), example.truth)
@@ -147,7 +149,7 @@ def score(model: WorldModel, clips: ClipSet, steps: int, seed: int = 0) -> Score
 
 
 def quality(scores: Scores, clips: ClipSet) -> dict[str, float]:
-    """Return the metrics of one model, each the mean over 0.8 to 3.2 s."""
+    """Return the metrics of a model, each as the mean over 0.8 to 3.2 s."""
     found = summarise(scores, clips.group, draws=0)
     return {name: _mean(np.array(found[name][1:])) for name in _SHOWN if name in found}
 
@@ -162,7 +164,7 @@ def _over(other: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, float
 
 
 def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp], seed: int = 0) -> dict[str, float]:
-    """Return the bounds of a 95 % interval of brier_loss: whole scenes are drawn, the same for both models."""
+    """Return the bounds of the 95 % bootstrap interval of brier_loss, with the same scenes for both models."""
     names, index = np.unique(groups, return_inverse=True)
     weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=_DRAWS)
     drawn = [_drawn_brier(scores, index, len(names), weights) for scores in (other, first)]
@@ -184,13 +186,13 @@ def _drawn_brier(scores: Scores, index: NDArray[np.intp], count: int, weights: N
 
 
 def _mean(values: Floats) -> float:
-    """Return the mean over the horizons at which there was something to score; NaN where there was nothing at all."""
+    """Return the mean over the horizons with a value; NaN if there is none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def lines_of(report: Mapping[str, Any]) -> list[str]:
-    """Return the comparison for people."""
+    """Return the comparison as lines of text."""
     lines = ["                     MB   tick ms   Brier moving    reach      ECE   flicker"]
     for name, of in report["models"].items():
         scores = of["quality"]

@@ -1,7 +1,7 @@
-"""ClipSet from recorded scanners: what the robot saw over a second, and the cells it observed over the next three.
+"""Clips from recorded scanners: the observed past second, and the cells observed over the next three seconds.
 
-The past is drawn by core.perception, as it is on a robot. The truth is what later scans hit, ego motion taken out;
-a cell that no later scan looked at is not known, and not scored.
+The history comes from core.perception, as on a robot. The true future comes from later scans, with ego motion removed;
+cells that no later scan observed are unknown and not scored.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from edge_worldmodel.training.data.splits import ClipSet, motion_of
 _LOG = logging.getLogger(__name__)
 _HISTORY_S = 1.0
 _TOLERANCE_S = 0.12
-"""Farthest a later scan may lie from an imagined time to be its truth."""
+"""Largest time between a horizon and the scan that is used as its true future."""
 _STRETCH_S = 20.0
-"""ClipSet of one stretch of a recording go together in the bootstrap."""
+"""Clips from the same stretch of a recording of this length form one group in the bootstrap."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 Bools = NDArray[np.bool_]
@@ -46,14 +46,14 @@ Bools = NDArray[np.bool_]
 
 @dataclass
 class _Recorded:
-    """Sweeps of every scanner in the base frame in order of their stamps, and where the base was; once read, fixed."""
+    """Sweeps of every scanner in the base frame and poses of the base, in order of their stamps."""
 
     sweeps: dict[str, list[Sweep]] = field(default_factory=dict)
     pose_stamps_ns: list[int] = field(default_factory=list)
     poses: list[Floats] = field(default_factory=list)
 
     def pose_at(self, stamp_ns: int) -> Floats:
-        """Return the base's pose (3,), interpolated; the origin where the base never moves."""
+        """Return the interpolated pose (3,) of the base; the origin if there are no poses."""
         if not self.poses:
             return np.zeros(3)
         return np.array([np.interp(stamp_ns, self.pose_stamps_ns, values) for values in self._columns])
@@ -65,7 +65,7 @@ class _Recorded:
         return columns
 
     def near(self, topic: str, since_ns: int, until_ns: int) -> list[Sweep]:
-        """Return a scanner's sweeps of a time, both ends included."""
+        """Return a scanner's sweeps between two times, both included."""
         stamps_ns = self._stamps_ns[topic]
         return self.sweeps[topic][bisect_left(stamps_ns, since_ns) : bisect_right(stamps_ns, until_ns)]
 
@@ -75,7 +75,7 @@ class _Recorded:
 
 
 @dataclass(frozen=True)
-class _Moment:
+class _RecordedClip:
     """One clip: history (10, 64, 64), then occupied, known, moving (8, 64, 64), now moving (64, 64), poses (8, 3)."""
 
     stamp_ns: int
@@ -88,42 +88,44 @@ class _Moment:
 
 
 def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = None) -> ClipSet:
-    """Return clips of recordings, spread evenly over each.
+    """Return clips from recordings, spread evenly over each.
 
     Args:
-        paths: ROS bags and CARMEN logs; a damaged one is named in the log and used as far as it can be read.
-        most: clips of each recording.
-        damage: gets a line for each recording that was skipped, or read to its damaged part only.
+        paths: ROS bags and CARMEN logs; a damaged one is logged and used as far as it can be read.
+        most: largest number of clips per recording.
+        damage: a line of text is added for each recording that was skipped or read in part.
 
     Raises:
-        RecordingError: none of them gives a clip.
+        RecordingError: no recording gives a clip.
     """
-    moments: list[_Moment] = []
+    clips: list[_RecordedClip] = []
     groups: list[tuple[int, int]] = []
     for number, path in enumerate(paths):
         recorded, trouble = _read(path)
-        found = _moments(recorded, most)
+        found = _clips_of(recorded, most)
         if not found and not trouble:
             trouble = f"{path} gives no clip of {_HISTORY_S + HORIZON_STEPS * HORIZON_STEP_S:.1f} s"
         if trouble:
             line = f"read to its damaged part: {trouble}" if found else f"skipped: {trouble}"
             _LOG.warning(line)
             (damage if damage is not None else []).append(line)
-        moments += found
-        groups += [(number, int((moment.stamp_ns - found[0].stamp_ns) / NS_PER_S / _STRETCH_S)) for moment in found]
-    if not moments:
+        clips += found
+        groups += [(number, int((clip.stamp_ns - found[0].stamp_ns) / NS_PER_S / _STRETCH_S)) for clip in found]
+    if not clips:
         raise RecordingError("no recording gives a clip: see the log for each")
     columns = ("history", "occupied", "known", "moving", "present_moving")
-    history, future, known, moving, present = (pack(np.stack([getattr(m, name) for m in moments])) for name in columns)
+    history, future, known, moving, present = (
+        pack(np.stack([getattr(clip, name) for clip in clips])) for name in columns
+    )
     _, group = np.unique(np.array(groups), axis=0, return_inverse=True)
-    maneuver = np.stack([moment.maneuver for moment in moments])
-    unaware = np.zeros(len(moments), bool)
+    maneuver = np.stack([clip.maneuver for clip in clips])
+    unaware = np.zeros(len(clips), bool)
     grouped = group.ravel().astype(np.intp)
     return ClipSet(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
 
 
 def _read(path: Path) -> tuple[_Recorded, str]:
-    """Read all scans and poses of a recording, as far as it goes, and what is wrong with it, if anything is."""
+    """Return all readable scans and poses of a recording, and an error message or an empty text."""
     found = _Recorded()
     try:
         recording = open_recording(path)
@@ -153,8 +155,8 @@ def _keep(found: _Recorded, topic: str, stamp_ns: int, scan: Scan, mount: Floats
         sweeps.append(sweep)
 
 
-def _moments(found: _Recorded, most: int) -> list[_Moment]:
-    """Return up to ``most`` clips, evenly spread."""
+def _clips_of(found: _Recorded, most: int) -> list[_RecordedClip]:
+    """Return up to ``most`` clips, spread evenly."""
     if not found.sweeps:
         return []
     first = next(iter(found.sweeps.values()))
@@ -164,31 +166,31 @@ def _moments(found: _Recorded, most: int) -> list[_Moment]:
     if not stamps_ns:
         return []
     chosen = np.unique(np.linspace(0, len(stamps_ns) - 1, most).astype(int))
-    built = (_moment(found, stamps_ns[index]) for index in chosen)
-    return [moment for moment in built if moment is not None]
+    built = (_clip_at(found, stamps_ns[index]) for index in chosen)
+    return [clip for clip in built if clip is not None]
 
 
-def _moment(found: _Recorded, stamp_ns: int) -> _Moment | None:
-    """Return the clip at a time; None where nothing was seen then or later."""
+def _clip_at(found: _Recorded, stamp_ns: int) -> _RecordedClip | None:
+    """Return the clip at a time; None if nothing was observed then or later."""
     reference = found.pose_at(stamp_ns)
     try:
-        history = _perceived(found, stamp_ns)
+        history = _perceived_history(found, stamp_ns)
     except InputError:
         return None
     times_ns = [stamp_ns + round((step + 1) * HORIZON_STEP_S * NS_PER_S) for step in range(HORIZON_STEPS)]
-    seen = np.stack([_seen(found, time_ns, reference) for time_ns in times_ns])
+    seen = np.stack([_observed(found, time_ns, reference) for time_ns in times_ns])
     if not seen.any():
         return None
     occupied, known = seen[:, 0], seen.any(axis=1)
     frames = history.reshape(HISTORY_FRAMES, GRID_CHANNELS, GRID_CELLS, GRID_CELLS)
-    moving = np.stack([_came(each, frames) for each in occupied])
+    moving = np.stack([_newly_occupied(each, frames) for each in occupied])
     maneuver = np.stack([relative(reference, found.pose_at(time_ns)) for time_ns in times_ns])
-    present = _came(frames[-1, 0], frames[:-1])
-    return _Moment(stamp_ns, history, occupied, known, moving, present, maneuver.astype(np.float32))
+    present = _newly_occupied(frames[-1, 0], frames[:-1])
+    return _RecordedClip(stamp_ns, history, occupied, known, moving, present, maneuver.astype(np.float32))
 
 
-def _perceived(found: _Recorded, stamp_ns: int) -> Bools:
-    """Return the history (10, 64, 64) that the robot's perception draws at a time."""
+def _perceived_history(found: _Recorded, stamp_ns: int) -> Bools:
+    """Return the history (10, 64, 64) of perception at a time."""
     perception = Perception(PerceptionConfig(ego_motion="odom" if found.poses else "fixed"))
     since_ns = stamp_ns - round(1.5 * _HISTORY_S * NS_PER_S)
     first, last = np.searchsorted(found.pose_stamps_ns, [since_ns, stamp_ns + NS_PER_S // 10])
@@ -200,8 +202,8 @@ def _perceived(found: _Recorded, stamp_ns: int) -> Bools:
     return perception.observe(stamp_ns).history[0] > 0.5
 
 
-def _seen(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
-    """Return what all scanners saw nearest to a time, occupied and free (2, 64, 64), from the ``reference`` pose."""
+def _observed(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
+    """Return the occupied and free cells (2, 64, 64) of the scans nearest to a time, in the ``reference`` frame."""
     tolerance_ns = round(_TOLERANCE_S * NS_PER_S)
     sweeps = []
     for topic in found.sweeps:
@@ -215,10 +217,10 @@ def _seen(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
     return render(sweeps, poses) > 0.5
 
 
-def _came(occupied: Bools, frames: Bools) -> Bools:
-    """Return the occupied cells (64, 64) that an earlier frame (F, 2, 64, 64) saw free, with free surroundings.
+def _newly_occupied(occupied: Bools, frames: Bools) -> Bools:
+    """Return the occupied cells (64, 64) that were free, with free neighbours, in an earlier frame (F, 2, 64, 64).
 
-    A wall that a noisy scan draws a cell beside its place has itself as neighbour, and is not taken for a mover.
+    The condition on neighbours excludes walls that noise moves by one cell.
     """
     crowded = np.stack([cv2.dilate(frame[0].astype(np.uint8), _NEIGHBOURS) > 0 for frame in frames])
     clear: Bools = (frames[:, 1] & ~crowded).any(axis=0)

@@ -47,7 +47,7 @@ def _solve(cache: LatentCache, frame: LatentFrame, value: float = 1.0) -> WarmSt
 def test_first_frame_starts_cold_and_the_next_warm() -> None:
     cache = LatentCache()
     first = _solve(cache, _frame(0.0), 3.0)
-    assert not first.valid and first.reason == "nothing remembered yet" and len(first.latents) == 0
+    assert not first.valid and first.reason == "no solution yet" and len(first.latents) == 0
     second = cache.warm_start(_frame(0.1))
     assert second.valid and second.reason.startswith("last solution continued: 0.10 s old, similarity 1.00")
     assert second.latents.shape == (4, 8, 16, 16) and second.latents.dtype == np.float32
@@ -92,7 +92,7 @@ def test_after_a_jump_nothing_old_is_used() -> None:
     late = _frame(0.05)
     cache.warm_start(late)
     cache.warm_start(_frame(0.1, (3.0, 0.0, 0.0)))
-    assert cache.warm_start(_frame(0.2, (3.1, 0.0, 0.0))).reason == "nothing remembered yet"
+    assert cache.warm_start(_frame(0.2, (3.1, 0.0, 0.0))).reason == "no solution yet"
     # What was still being imagined when the odometry jumped belongs to the old frame.
     assert not cache.remember(_solution(late))
 

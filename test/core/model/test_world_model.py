@@ -86,7 +86,7 @@ def test_warm_start_begins_at_its_noise_level() -> None:
     "warm", [_warm(_noise(2), 0.4, "other"), _warm(_noise(2), 0.4, valid=False), _warm(_noise(0), 0.4)]
 )
 def test_foreign_or_invalid_warm_start_is_refused(warm: WarmStart) -> None:
-    with pytest.raises(ModelError, match="warm start refused"):
+    with pytest.raises(ModelError, match="warm start rejected"):
         WorldModel(Straight(), "m").imagine(CONTEXT, _maneuvers(2), _noise(2), warm_start=warm, steps=1)
 
 

@@ -32,7 +32,7 @@ def logs_of(begins_ms: list[float], reused: tuple[int, ...] = ()) -> dict[str, N
         mark("perception", "latent", MAIN, t + 6, stamp)
         span("rollout_planner", "on_frame", MAIN, t + 7, t + 8)
         mark("rollout_planner", "frame", MAIN, t + 7, stamp)
-        span("rollout_planner", "think", WORKER, t + 11, t + 33)
+        span("rollout_planner", "plan_on", WORKER, t + 11, t + 33)
         if stamp not in reused:
             span("rollout_planner", "denoiser", WORKER, t + 16, t + 22)
             span("rollout_planner", "decoder", WORKER, t + 23, t + 30)

@@ -10,7 +10,7 @@ import pytest
 from edge_worldmodel import cli
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.evaluation.bench import bench
-from edge_worldmodel.evaluation.bench.service_levels import judge, read_levels, same_conditions, slower
+from edge_worldmodel.evaluation.bench.service_levels import differing_conditions, judge, read_levels, slower
 
 CONFIG = Path(__file__).resolve().parents[3] / "config" / "slo.yaml"
 FIGURES = {"tick": {"p50_s": 0.05, "p95_s": 0.08}, "memory": {"peak_mb": 120.0}}
@@ -56,7 +56,7 @@ def test_slower_names_medians_and_memory_beyond_the_tolerance() -> None:
     before = {"tick": {"p50_s": 0.04, "p95_s": 0.01}, "memory": {"peak_mb": 119.0}}
     assert slower(FIGURES, before, 0.2) == ["tick.p50_s: 0.05, 1.25 times the 0.04 before"]
     assert not slower(FIGURES, before, 0.3)
-    told = same_conditions({"machine": "a", "threads": 2}, {"machine": "b", "threads": 2})
+    told = differing_conditions({"machine": "a", "threads": 2}, {"machine": "b", "threads": 2})
     assert told == ["machine: 'b' before, 'a' now"]
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from edge_worldmodel import cli
 from edge_worldmodel.evaluation.bench.perfetto import write_trace
-from edge_worldmodel.evaluation.bench.span_log import PARTS, SpanLogError, journeys, read_logs
+from edge_worldmodel.evaluation.bench.span_log import PARTS, SpanLogError, frame_latencies, read_logs
 
 from .span_logs import MS, WORKER, logs_of
 
 
 def test_the_five_parts_of_a_frame() -> None:
-    (frame,) = journeys(logs_of([100.0]))
+    (frame,) = frame_latencies(logs_of([100.0]))
     wanted_ms = {
         "load": 4,
         "preprocess": 2 + 5,
@@ -30,7 +30,7 @@ def test_the_five_parts_of_a_frame() -> None:
 
 
 def test_a_frame_that_was_not_imagined_on_has_only_the_encoder() -> None:
-    first, second = journeys(logs_of([100.0, 200.0], reused=(1,)))
+    first, second = frame_latencies(logs_of([100.0, 200.0], reused=(1,)))
     assert first.imagined and not second.imagined
     assert second.parts_s["compute"] == pytest.approx(0.003)
     assert sum(second.parts_s.values()) == pytest.approx(second.total_s)
@@ -41,8 +41,8 @@ def test_frames_that_did_not_come_through_or_came_before_are_left_out() -> None:
     supervisor = logs["safety_supervisor"]
     never_taken = tuple(mark for mark in supervisor.marks if (mark.name, mark.stamp_ns) != ("plan", 1))
     logs["safety_supervisor"] = replace(supervisor, marks=never_taken)
-    assert [frame.stamp_ns for frame in journeys(logs)] == [0, 2]
-    assert [frame.stamp_ns for frame in journeys(logs, since_ns=250 * MS)] == [2]
+    assert [frame.stamp_ns for frame in frame_latencies(logs)] == [0, 2]
+    assert [frame.stamp_ns for frame in frame_latencies(logs, since_ns=250 * MS)] == [2]
 
 
 def test_records_that_are_missing_or_damaged_are_named(tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_the_trace_shows_who_did_what_and_where_frames_went(tmp_path: Path) -> N
     events = json.loads(path.read_text())["traceEvents"]
     names = {event["args"]["name"] for event in events if event["name"] == "process_name"}
     assert names == set(logs)
-    (think,) = (event for event in events if event["name"] == "think")
+    (span,) = (event for event in events if event["name"] == "plan_on")
     rows = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
-    assert (think["ph"], think["ts"], think["dur"]) == ("X", 61_000.0, 22_000.0) and rows[think["tid"]] == "worker"
+    assert (span["ph"], span["ts"], span["dur"]) == ("X", 61_000.0, 22_000.0) and rows[span["tid"]] == "worker"
     assert logs["rollout_planner"].threads[WORKER] == "worker"
     arrows = [event for event in events if event["name"] == "frame"]
     assert [arrow["ph"] for arrow in arrows] == ["s", "t", "t", "t", "f"]
@@ -74,7 +74,7 @@ def test_a_trace_begins_with_what_was_going_on_and_ends_where_it_ends(tmp_path: 
     events = json.loads(path.read_text())["traceEvents"]
     times = [event["ts"] for event in events if "ts" in event]
     assert min(times) == 0.0 and [event["name"] for event in events if event["ph"] == "X"] == [
-        "think",
+        "plan_on",
         "denoiser",
         "decoder",
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from edge_worldmodel.core.perception.uncertainty import surprise_bits
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS
-from edge_worldmodel.evaluation.forecast.junction import draw_junction, standing_maneuver
+from edge_worldmodel.evaluation.forecast.junction import draw_junction, waiting_maneuver
 from edge_worldmodel.training.validation.methods import Forecaster, open_model
 
 MODEL = Path(__file__).resolve().parents[3] / "models" / "small"
@@ -57,7 +57,7 @@ def standing_still(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def uncertainty(forecaster: Forecaster, frames: np.ndarray) -> dict[str, float]:
     """Return entropy [bits] and spread of futures over never observed, always free and observed cells, and surprise."""
     past, later = frames[:-1], frames[-1]
-    futures = forecaster.imagine(past.reshape(-1, GRID_CELLS, GRID_CELLS), standing_maneuver())
+    futures = forecaster.imagine(past.reshape(-1, GRID_CELLS, GRID_CELLS), waiting_maneuver())
     mean = futures.mean(axis=0)
     p = np.clip(mean, 1e-6, 1.0 - 1e-6)
     bits = -(p * np.log2(p) + (1.0 - p) * np.log2(1.0 - p))

@@ -76,7 +76,7 @@ def test_unknown_names_and_settings_are_refused() -> None:
 
 
 def test_ours_never_drives_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ControllerError, match="no model to imagine with"):
+    with pytest.raises(ControllerError, match="cannot load its model"):
         make_controller("ours", PRESETS["generic"], 0.5, {"model_dir": str(tmp_path)})
     monkeypatch.setattr(ours, "MODEL", "models/none")
     with pytest.raises(ControllerError, match=r"models/none.* is not shipped"):

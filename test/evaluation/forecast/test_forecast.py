@@ -130,7 +130,7 @@ class Sure(forecast.Forecaster):
 
 def test_a_picture_is_drawn(model: WorldModel, tmp_path: Path) -> None:
     path = tmp_path / "strip.png"
-    draw_strips(path, forecast.telling(moving_blobs(4)), forecast.Forecaster(model, steps=1))
+    draw_strips(path, forecast.clips_to_show(moving_blobs(4)), forecast.Forecaster(model, steps=1))
     assert 2_000 < path.stat().st_size < 300_000
 
 

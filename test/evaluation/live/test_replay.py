@@ -23,7 +23,7 @@ def playback(rate_hz=10.0, outputs=None):
 
 @pytest.mark.parametrize(("scan_rate_hz", "rate"), [(0.0, 1.0), (10.0, 1.0), (7.5, 1.0), (4.0, 2.0), (1.0, 3.0)])
 def test_recordings_with_few_scans_are_played_faster(scan_rate_hz, rate):
-    assert replay.usual_rate(scan_rate_hz) == rate
+    assert replay.default_rate(scan_rate_hz) == rate
 
 
 def test_parameters_follow_the_recording_and_keep_everything_else(tmp_path):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
-pytest.importorskip("qdrant_edge", reason="needs Qdrant Edge")
 
 import edge_worldmodel.msg as msg  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
@@ -77,9 +76,15 @@ def _frame(seed: int, sequence: int, stamp_ns: int = 0, tensor: np.ndarray | Non
 
 def test_scenes_survive_kill_9_and_go_when_told_to(probe: Probe, tmp_path: Path) -> None:
     robot = Robot(probe)
-    settings = {"store": "qdrant", "store_dir": tmp_path / "scenes", "flush_period_s": 0.2, "min_free_mb": 1.0}
+    settings = {
+        "store_dir": tmp_path / "scenes",
+        "flush_period_s": 0.2,
+        "new_scene_period_s": 0.0,
+        "min_free_mb": 1.0,
+    }
     with running("latent_cache", **settings) as node:
         robot.ready()
+        robot.wait_figure("store", "sqlite")
         for seed in range(4):
             assert not robot.see(seed).valid
         robot.wait_figure("scenes_on_disk", "4")
@@ -98,12 +103,12 @@ def test_scenes_survive_kill_9_and_go_when_told_to(probe: Probe, tmp_path: Path)
         robot.wait_figure("scenes_on_disk", "0")
         robot.see(2, solve=False)
         probe.spin(0.5)
-        assert robot.see(2, solve=False).reason == "nothing remembered yet"
+        assert robot.see(2, solve=False).reason == "no solution yet"
 
 
 def test_a_folder_that_cannot_be_used_is_a_warning(probe: Probe) -> None:
     robot = Robot(probe)
-    with running("latent_cache", store="qdrant", store_dir="/proc/scenes"):
+    with running("latent_cache", store_dir="/proc/scenes"):
         robot.ready()
         robot.see(0)
         assert robot.see(0).valid
@@ -115,6 +120,23 @@ def test_a_folder_that_cannot_be_used_is_a_warning(probe: Probe) -> None:
         assert probe.wait(warned, PATIENCE_S)
 
 
+def test_a_foreign_folder_is_refused_and_left_alone(probe: Probe, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    robot = Robot(probe)
+    with running("latent_cache", store_dir=tmp_path):
+        robot.ready()
+        said = probe.call(Trigger, "latent_cache/delete_all", Trigger.Request())
+        assert said is not None and not said.success and "did not make" in said.message, said
+        robot.see(0)
+        assert robot.see(0).valid
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_the_old_store_is_refused_with_the_new_one_named() -> None:
+    with running("latent_cache", store="qdrant") as node:
+        assert node.wait(PATIENCE_S) == 1
+
+
 def test_without_a_disk_all_goes_when_told_to(probe: Probe) -> None:
     robot = Robot(probe)
     with running("latent_cache", store="memory"):
@@ -124,4 +146,4 @@ def test_without_a_disk_all_goes_when_told_to(probe: Probe) -> None:
         robot.wait_figure("store", "memory")
         said = probe.call(Trigger, "latent_cache/delete_all", Trigger.Request())
         assert said is not None and said.success and said.message == "2 solutions in memory deleted"
-        assert robot.see(0, solve=False).reason == "nothing remembered yet"
+        assert robot.see(0, solve=False).reason == "no solution yet"

@@ -84,7 +84,7 @@ def test_nothing_is_played_before_the_graph_listens(probe, log):
     ("content", "status", "told"),
     [
         (None, 1, "cannot be opened"),
-        ("nonsense\n", 1, "is no ROS 1 bag"),
+        ("nonsense\n", 1, "is neither a ROS 1 bag"),
         ("whole", 0, "end of the recording"),
         ("damaged", 3, "scans could be read"),
     ],

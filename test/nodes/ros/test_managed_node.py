@@ -53,6 +53,18 @@ def test_every_transition_from_every_state_leaves_the_node_alive(probe):
         assert change(probe, Transition.TRANSITION_CONFIGURE), "configure works again after clean-up"
 
 
+def test_clean_up_closes_what_configure_opened(probe):
+    publishers = lambda: probe.node.count_publishers("perception/latent")  # noqa: E731
+    listeners = lambda: probe.node.count_subscribers("scan")  # noqa: E731
+    with running(NODE, backend="deterministic", autostart=False):
+        assert state(probe) == State.PRIMARY_STATE_UNCONFIGURED
+        for _ in range(2):
+            assert change(probe, Transition.TRANSITION_CONFIGURE)
+            assert probe.wait(lambda: publishers() == listeners() == 1, 5.0)
+            assert change(probe, Transition.TRANSITION_CLEANUP)
+            assert probe.wait(lambda: publishers() == listeners() == 0, 5.0)
+
+
 def _offered(state_id: int) -> set[int]:
     t = Transition
     return {

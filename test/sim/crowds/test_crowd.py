@@ -46,7 +46,7 @@ def test_an_area_is_roamed_and_not_left():
 
 def test_an_area_without_room_is_an_error():
     person = Person(start=(-4.0, 0.0), area=(1.0, 1.0, 2.0, 2.0))
-    with pytest.raises(WorldError, match="hardly any room"):
+    with pytest.raises(WorldError, match="hardly any free points"):
         WaypointCrowd(room(Box(1.5, 1.5, 1.5, 1.5), people=(person,), start=ASIDE), np.random.default_rng(0))
 
 
@@ -161,5 +161,5 @@ class TestJuPedSim:
     def test_people_in_parted_rooms_are_refused(self):
         people = (Person(start=(-3.0, 0.0)), Person(start=(3.0, 0.0)))
         world = room(Box(0.0, 0.0, 0.2, 8.0), people=people, crowd=CrowdSpec(model="jupedsim"), start=(-1.0, 2.0, 0.0))
-        with pytest.raises(WorldError, match="part the people"):
+        with pytest.raises(WorldError, match="separate the people"):
             make_crowd(dataclasses.replace(world), np.random.default_rng(0))

@@ -102,7 +102,7 @@ def test_the_folder_says_what_it_is_made_from(
     assert verified.model_id.startswith("tiny-int8-") and manifest["precision"] == "int8"
     assert manifest["made_from"] == {"model_id": source.model_id, "method": "test"}
     assert manifest["networks"]["encoder"]["parameters"] == source.manifest["networks"]["encoder"]["parameters"]
-    with pytest.raises(ModelError, match="has precision 'int8': start from one that 'export' wrote"):
+    with pytest.raises(ModelError, match="has precision 'int8': use an fp32 model written by 'export'"):
         restore(verified)
 
 

@@ -19,8 +19,8 @@ from edge_worldmodel.training.data.scenes import (
     TrainingScene,
     clearance_raster,
     headings,
+    no_movers,
     no_robots,
-    nobody,
     points_in_discs,
     points_on_segments,
 )
@@ -77,7 +77,7 @@ def grown(mask):
 
 
 def test_walls_seen_in_every_past_frame_are_where_the_truth_has_them(exact):
-    clip = make_clip(room(nobody(SAMPLES)), drive(), CLEAN, np.random.default_rng(0))
+    clip = make_clip(room(no_movers(SAMPLES)), drive(), CLEAN, np.random.default_rng(0))
     truth = clip.future[0]
     assert (clip.future == truth).all()
     for occupied, free in frames(clip):
@@ -121,7 +121,7 @@ def test_legs_are_hit_within_the_body(exact):
 
 
 def test_the_maneuver_is_where_the_robot_truly_goes():
-    clip = make_clip(room(nobody(SAMPLES)), drive(0.5, 0.3), CLEAN, np.random.default_rng(0))
+    clip = make_clip(room(no_movers(SAMPLES)), drive(0.5, 0.3), CLEAN, np.random.default_rng(0))
     yaw = 0.3 * FUTURE_TIMES_S
     expected = np.stack((np.sin(yaw) * 0.5 / 0.3, (1 - np.cos(yaw)) * 0.5 / 0.3, yaw), axis=-1)
     np.testing.assert_allclose(clip.maneuver, expected, atol=2e-3)
@@ -129,7 +129,7 @@ def test_the_maneuver_is_where_the_robot_truly_goes():
 
 def test_who_stands_is_occupied_but_not_moving():
     clip = make_clip(room(walkers((2.5, -2.0, 0.0, 0.0))), drive(), CLEAN, np.random.default_rng(0))
-    empty = make_clip(room(nobody(SAMPLES)), drive(), CLEAN, np.random.default_rng(0))
+    empty = make_clip(room(no_movers(SAMPLES)), drive(), CLEAN, np.random.default_rng(0))
     assert not clip.moving.any()
     assert not clip.present_moving.any()
     assert clip.future[7].sum() > empty.future[7].sum()
@@ -150,7 +150,7 @@ def test_the_robot_is_not_an_obstacle_to_itself_but_other_robots_are():
 
 def test_a_vehicle_is_hit_on_its_near_side(exact):
     poses = np.tile((3.5, -0.5, 0.0), (SAMPLES, 1, 1)).reshape(SAMPLES, 1, 3)
-    movers = dataclasses.replace(nobody(SAMPLES), boxes=poses, box_sizes=np.array([[1.0, 0.6]]))
+    movers = dataclasses.replace(no_movers(SAMPLES), boxes=poses, box_sizes=np.array([[1.0, 0.6]]))
     still = EgoDrive(np.tile((0.0, -0.5, 0.0), (SAMPLES, 1)), BEFORE_STEPS, None)
     clip = make_clip(room(movers), still, CLEAN, np.random.default_rng(0))
     row = frames(clip)[4, 0, 32]
@@ -160,7 +160,7 @@ def test_a_vehicle_is_hit_on_its_near_side(exact):
 
 def test_nothing_beyond_what_was_recorded_counts_as_known():
     known = Raster(np.ones((10, 20), bool), (0.0, 0.0), 0.5)
-    scene = dataclasses.replace(room(nobody(SAMPLES)), known=known)
+    scene = dataclasses.replace(room(no_movers(SAMPLES)), known=known)
     still = EgoDrive(np.tile((2.0, 2.0, 0.0), (SAMPLES, 1)), BEFORE_STEPS, None)
     clip = make_clip(scene, still, CLEAN, np.random.default_rng(0))
     centres = EGO_GRID.cell_centres() + 2.0

@@ -1,1 +1,1 @@
-"""Candidate maneuvers: libraries, the driven motion, drawn disturbances."""
+"""Candidate maneuvers: libraries, proposals, trajectories and random disturbances."""

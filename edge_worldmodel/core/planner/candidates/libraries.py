@@ -1,4 +1,4 @@
-"""Libraries of maneuvers by the way a robot moves: twist targets, not yet rolled out."""
+"""Libraries of maneuvers for each kind of robot: twist targets that are not rolled out yet."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edge_worldmodel.core.planner.robot_limits import STEPS, RobotLimits
 from edge_worldmodel.core.types import Floats
 
 _SWITCH_STEPS = (8, 16)
-"""Two-segment maneuvers change their target after 0.8 s or 1.6 s."""
+"""Steps after which maneuvers of two segments change their target: 0.8 s and 1.6 s."""
 _DIRECTIONS = 16
 Segment = tuple[float, float, float, int]
-"""Speed, sideways speed, yaw rate, and the step up to which they are wanted."""
+"""Speed, sideways speed, yaw rate, and the step at which the segment ends."""
 Maneuvers = list[tuple[str, list[Segment]]]
 
 
 @dataclass(frozen=True)
 class ManeuverLibrary:
-    """Twist targets (N, T, A) of many maneuvers of one robot, and their names; A as in ``RobotLimits.axes``."""
+    """The maneuvers of one robot: N names and twist targets (N, T, A), A as in ``RobotLimits.axes``."""
 
     limits: RobotLimits
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ def library_of(limits: RobotLimits) -> ManeuverLibrary:
 
 
 def _differential(limits: RobotLimits) -> Maneuvers:
-    """Arcs, turns in place, swerves, turn and go, and backing up where allowed."""
+    """Return arcs, turns on the spot, turns followed by driving, swerves, and reversing where allowed."""
     speeds = limits.max_speed_mps * np.array([0.25, 0.5, 0.75, 1.0])
     turns = limits.max_yaw_rate_radps * np.array([-1.0, -0.7, -0.45, -0.25, -0.1, 0.0, 0.1, 0.25, 0.45, 0.7, 1.0])
     bends = limits.max_yaw_rate_radps * np.array([-1.0, -0.5, 0.5, 1.0])
@@ -62,7 +62,7 @@ def _differential(limits: RobotLimits) -> Maneuvers:
 
 
 def _ackermann(limits: RobotLimits) -> Maneuvers:
-    """Arcs, swerves, and where it may reverse backing up and turning in moves; it never turns on the spot."""
+    """Return arcs, swerves, and where allowed reversing and turning in several moves; a car cannot turn on the spot."""
     shares = np.array([-1.0, -0.7, -0.45, -0.25, -0.1, 0.0, 0.1, 0.25, 0.45, 0.7, 1.0])
     curvatures = limits.max_curvature_radpm * shares
     bends = limits.max_curvature_radpm * np.array([-1.0, -0.5, 0.5, 1.0])
@@ -84,21 +84,20 @@ def _ackermann(limits: RobotLimits) -> Maneuvers:
 
 
 def _holonomic(limits: RobotLimits) -> Maneuvers:
-    """What a differential drive does, and straight ways in every direction, also after or before another."""
+    """Return the maneuvers of a differential drive, and slides in all directions, alone or before driving ahead."""
     found = _differential(limits)
     if limits.axes == 2:
         return found
     for angle in 2.0 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS:
-        ahead = np.cos(angle) * (limits.max_speed_mps if np.cos(angle) > 0.0 else -limits.min_speed_mps)
-        aside = np.sin(angle) * limits.max_lateral_mps
-        if np.hypot(ahead, aside) < 0.05 * limits.max_speed_mps:
+        vx = np.cos(angle) * (limits.max_speed_mps if np.cos(angle) > 0.0 else -limits.min_speed_mps)
+        vy = np.sin(angle) * limits.max_lateral_mps
+        if np.hypot(vx, vy) < 0.05 * limits.max_speed_mps:
             continue
-        name = _side("slide", round(aside, 9))
+        name = _side("slide", round(vy, 9))
         for share, pace in ((0.4, "slow"), (1.0, "fast")):
-            found.append((f"{name}_{pace}", [(share * ahead, share * aside, 0.0, STEPS)]))
+            found.append((f"{name}_{pace}", [(share * vx, share * vy, 0.0, STEPS)]))
         for switch in _SWITCH_STEPS:
-            onward = limits.max_speed_mps
-            found.append((f"{name}_go", [(ahead, aside, 0.0, switch), (onward, 0.0, 0.0, STEPS)]))
+            found.append((f"{name}_go", [(vx, vy, 0.0, switch), (limits.max_speed_mps, 0.0, 0.0, STEPS)]))
     return found
 
 

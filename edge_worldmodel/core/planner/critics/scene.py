@@ -40,7 +40,7 @@ class Scene:
 
     candidates: Candidates
     disturbed: Pose
-    futures: Tensor = field(default_factory=lambda: np.zeros((0, 0, *tensors.FUTURE.shape[1:]), np.float32))
+    futures: Tensor = field(default_factory=lambda: np.zeros((0, *tensors.FUTURE.with_batch(0)), np.float32))
     outlook: Outlook
     limits: RobotLimits
     clear_m: float

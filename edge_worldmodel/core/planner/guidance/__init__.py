@@ -1,1 +1,1 @@
-"""The way to the goal: local map, cost-to-go, routes, outlook."""
+"""The way to the goal: local map, outlook, cost-to-go, progress on a path."""

@@ -1,4 +1,4 @@
-"""The present frame as the planner sees it: what is occupied, what is unknown, how far the next obstacle is."""
+"""The local map: occupied and unknown cells of the present frame, and the clearance from obstacles."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.types import Floats, Tensor
+from edge_worldmodel.core.types import Floats, Mask, Points, Tensor
 
 ROUNDING_M = 1e-4
-"""Clearances are compared to within this."""
+"""Tolerance in the comparison of clearances."""
 _FINE_CELLS = 4 * EGO_GRID.cells
-"""Fine cells along the grid, 5 cm each."""
+"""Cells of 5 cm along each side of the grid, for obstacles that are known by their points."""
 _FAR_M = 20.0
-"""Clearance where the grid holds no obstacle at all."""
+"""Clearance in a grid without obstacles."""
 
 
 @dataclass(frozen=True)
 class LocalMap:
     """Ego grid at the reference time, [iy, ix] in the present ego frame; clearances are measured when first asked for.
 
-    ``occupied`` and ``unknown`` are (64, 64), ``points`` (n, 2) what was hit, where that is known. ``measured_m`` are
-    the clearances (n, n) where somebody has measured them already.
+    Attributes:
+        occupied: (64, 64) occupied cells.
+        unknown: (64, 64) cells that were not observed.
+        points: (n, 2) hits in metres; None or empty: obstacles are known in cells only.
+        measured_m: (n, n) clearances, if they have been measured already.
     """
 
-    occupied: NDArray[np.bool_]
-    unknown: NDArray[np.bool_]
+    occupied: Mask
+    unknown: Mask
     points: Tensor | None = None
     measured_m: Tensor | None = None
 
     @cached_property
     def fine_m(self) -> Tensor:
-        """Return the clearances as finely as they are known: (256, 256) from points, (64, 64) from cells alone."""
+        """Return the clearances in metres: (256, 256) where points are known, else (64, 64)."""
         if self.measured_m is not None:
             return self.measured_m
         if self.points is None or not len(self.points):
@@ -47,54 +50,54 @@ class LocalMap:
 
     @cached_property
     def clearance_m(self) -> Tensor:
-        """Return (64, 64) the clearance of each cell's best spot: a gap leads through it when through a part of it."""
+        """Return (64, 64) the highest clearance within each cell: a cell is passable if a part of it is."""
         return _best_of_each_cell(self.fine_m)
 
     def clearance_at(self, points: ArrayLike) -> Floats:
-        """Return (...) the distance from points (..., 2) to the nearest obstacle, to within half a cell."""
+        """Return (...) the clearance in metres at points (..., 2), to within half a cell."""
         return lookup(self.fine_m, points).astype(np.float64)
 
-    def clearance_at_few(self, points: Floats) -> Floats:
-        """Return (n,) the same for a few points (n, 2): obstacle by obstacle, without measuring the whole map."""
+    def clearance_at_few(self, points: Points) -> Floats:
+        """Return (n,) the clearance at points (n, 2); faster for a few points, as the whole map is not measured."""
         if self.points is None or not len(self.points) or self.measured_m is not None:
             return self.clearance_at(points)
-        (here_y, here_x), (hit_y, hit_x) = cells_of(points, _FINE_CELLS), cells_of(self.points, _FINE_CELLS)
-        square = (here_y[:, None] - hit_y) ** 2 + (here_x[:, None] - hit_x) ** 2
+        (point_y, point_x), (hit_y, hit_x) = cells_of(points, _FINE_CELLS), cells_of(self.points, _FINE_CELLS)
+        square = (point_y[:, None] - hit_y) ** 2 + (point_x[:, None] - hit_x) ** 2
         return _metres(np.sqrt(square.min(axis=1).astype(np.float32)), _FINE_CELLS).astype(np.float64)
 
-    def clearance_along(self, paths: Floats) -> Floats:
-        """Return (..., T) the same along paths (..., T, 2), interpolated between cells."""
+    def clearance_along(self, paths: Points) -> Floats:
+        """Return (..., T) the clearance in metres along paths (..., T, 2), interpolated between cells."""
         return along(self.fine_m, paths)
 
 
 def local_map(frame: Tensor, points: Tensor | None = None) -> LocalMap:
-    """Read a frame (2, 64, 64) of occupied and observed free.
+    """Return the map of a frame.
 
     Args:
-        frame: what is seen, in cells.
-        points: (n, 2) in the ego frame, what was hit, where that is known; None or none of them: only the cells are.
+        frame: (2, 64, 64) occupied and observed free.
+        points: (n, 2) hits in the ego frame; None or empty: obstacles are known in cells only.
     """
     occupied, free = frame[0] >= 0.5, frame[1] >= 0.5
-    return LocalMap(occupied, ~(occupied | free), points)
+    return LocalMap(occupied=occupied, unknown=~(occupied | free), points=points)
 
 
-def without(seen: LocalMap, moving: NDArray[np.bool_]) -> LocalMap:
-    """Return a map without some cells (64, 64) and the points in them; what they hid stays unknown."""
-    kept = None if seen.points is None else seen.points[~moving[cells_of(seen.points)]]
-    return LocalMap(seen.occupied & ~moving, seen.unknown, kept)
+def without(seen: LocalMap, removed: Mask) -> LocalMap:
+    """Return a map without the obstacles in some cells (64, 64); unknown cells behind them stay unknown."""
+    kept = None if seen.points is None else seen.points[~removed[cells_of(seen.points)]]
+    return LocalMap(occupied=seen.occupied & ~removed, unknown=seen.unknown, points=kept)
 
 
 def _best_of_each_cell(fine_m: Tensor) -> Tensor:
     fine = len(fine_m) // EGO_GRID.cells
     if fine == 1:
         return fine_m
-    # Row by row, then column by column: nearly twenty times as fast as a reduction over blocks.
+    # Rows first, then columns: nearly twenty times as fast as a reduction over blocks.
     rows = np.maximum.reduce([fine_m[i::fine] for i in range(fine)])
     best_m: Tensor = np.maximum.reduce([rows[:, i::fine] for i in range(fine)])
     return best_m
 
 
-def clearance(occupied: NDArray[np.bool_]) -> Tensor:
+def clearance(occupied: Mask) -> Tensor:
     """Return (n, n) the distance in metres from each cell's centre to the nearest occupied cell's edge."""
     if not occupied.any():
         return np.full(occupied.shape, _FAR_M, np.float32)
@@ -103,28 +106,28 @@ def clearance(occupied: NDArray[np.bool_]) -> Tensor:
 
 
 def _metres(cells: NDArray[Any], cells_across: int) -> Tensor:
-    """Return distances between the centres of cells as those to the nearer edge, in metres; they are written over."""
+    """Turn distances between cell centres, in cells, into metres to the nearer edge; may overwrite its input."""
     metres: Tensor = np.asarray(cells, np.float32)
     metres -= np.float32(0.5)
     metres *= np.float32(EGO_GRID.extent_m / cells_across)
     return np.maximum(metres, 0.0, out=metres)
 
 
-def too_close(clearance_m: Floats | Tensor, needed_m: float | Floats) -> NDArray[np.bool_]:
-    """Return (...) whether a clearance is not more than what is needed; the same rule for maps, paths and kernels."""
-    close: NDArray[np.bool_] = clearance_m < needed_m + ROUNDING_M
+def too_close(clearance_m: Floats | Tensor, needed_m: float | Floats) -> Mask:
+    """Return (...) whether a clearance is not more than what is needed; maps, paths and kernels share this rule."""
+    close: Mask = clearance_m < needed_m + ROUNDING_M
     return close
 
 
 def cells_of(points: ArrayLike, cells_across: int = EGO_GRID.cells) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return (iy, ix) of points (..., 2) in the ego frame; outside points count as the nearest border cell."""
+    """Return (iy, ix) of points (..., 2) in the ego frame; points outside the grid get the nearest border cell."""
     position = EGO_GRID.fractional_cells(np.asarray(points, np.float64)) * (cells_across / EGO_GRID.cells)
     cells = np.minimum(np.maximum(position, 0.0), cells_across - 1.0).astype(np.intp)
     return cells[..., 1], cells[..., 0]
 
 
-def along(values: Tensor, paths: Floats) -> Floats:
-    """Return (..., T) grid values (n, n) along paths (..., T, 2), interpolated between the cells' centres."""
+def along(values: Tensor, paths: Points) -> Floats:
+    """Return (..., T) the values of a grid (n, n) along paths (..., T, 2), interpolated between cell centres."""
     position = (EGO_GRID.fractional_cells(paths) * (len(values) / EGO_GRID.cells) - 0.5).astype(np.float32)
     x, y = np.moveaxis(position.reshape(-1, *paths.shape[-2:]), -1, 0)
     found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -132,7 +135,7 @@ def along(values: Tensor, paths: Floats) -> Floats:
 
 
 def lookup(values: Tensor, points: ArrayLike) -> Tensor:
-    """Return (...) the grid values (n, n) at points (..., 2)."""
+    """Return (...) the values of a grid (n, n) at points (..., 2)."""
     iy, ix = cells_of(points, len(values))
     found: Tensor = values.reshape(-1)[iy * len(values) + ix]
     return found

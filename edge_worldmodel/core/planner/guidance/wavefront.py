@@ -1,8 +1,8 @@
-"""The wavefront behind cost-to-go: distances flow from their sources until nothing changes any more.
+"""The wavefront behind the cost-to-go: distances spread from their sources until they no longer change.
 
-Each pass takes the cheapest of 16 neighbours for the whole grid at once: straight, diagonal and knight's moves,
-which keeps distances within 3 % of the Euclidean ones in free space. The grid lies in one flat array with a rim
-of two cells that nothing can enter, so that every neighbour is the same array, shifted.
+Each pass takes the cheapest of 16 neighbours for the whole grid at once. Straight, diagonal and knight's moves keep the
+distances within 3 % of the Euclidean ones in free space. The grid lies in one flat array with an impassable rim of two
+cells, so that every neighbour is the same array, shifted.
 """
 
 from __future__ import annotations
@@ -14,31 +14,30 @@ from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.types import Tensor
 
 UNREACHED_M = np.float32(1e6)
-"""Distance where no way leads."""
-MOVES = np.array(
-    [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if np.gcd(dy, dx) == 1], dtype=np.intp
-)  # 16 moves: 4 straight, 4 diagonal, 8 like a knight's
+"""Distance of cells that cannot be reached."""
+MOVES = np.array([(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if np.gcd(dy, dx) == 1], dtype=np.intp)
+"""4 straight, 4 diagonal and 8 knight's moves as (rows, columns)."""
 _CELLS = EGO_GRID.cells
 _RIM = 2
 _WIDTH = _CELLS + 2 * _RIM
 _INNER = slice(_RIM, _RIM + _CELLS)
-_LONGEST_MAZE = 192
-"""Passes after which a way is given up; a pass reaches two cells on."""
+_MAX_PASSES = 192
+"""Longer ways are given up; a pass spreads over two cells."""
 _PASSES_PER_CHECK = 4
 
 
 def spread(sources: Tensor, cell_cost: Tensor, up_to: tuple[int, int] | None = None) -> Tensor:
-    """Return (64, 64) the cheapest way from any source.
+    """Return (64, 64) the cost of the cheapest way from any source.
 
     Args:
-        sources: (64, 64) distance where it is known at once, UNREACHED_M elsewhere.
-        cell_cost: (64, 64) price of entering each cell by a straight move.
-        up_to: only distances below that of this cell (iy, ix) need be right, which takes half the time; those beyond
-            are too high. None: all of them.
+        sources: (64, 64) distances at the sources, UNREACHED_M elsewhere.
+        cell_cost: (64, 64) cost of entering each cell by a straight move.
+        up_to: stop when all distances up to that of this cell (iy, ix) are right, which takes half the time; larger
+            ones are too high then. None: all distances are right.
     """
     distance = _with_rim(sources)
     straight, diagonal, knight = (_with_rim(cell_cost * np.float32(np.sqrt(s)))[_wave(0)] for s in (1.0, 2.0, 5.0))
-    # The cheaper of two opposite neighbours, of all cells: above and below, left and right.
+    # For all cells: the cheaper neighbour of above and below, and of left and right.
     column, row = np.full_like(distance, UNREACHED_M), np.full_like(distance, UNREACHED_M)
     up, down, left, right = distance[: -2 * _WIDTH], distance[2 * _WIDTH :], distance[:-2], distance[2:]
     columns, rows = column[_WIDTH:-_WIDTH], row[1:-1]
@@ -46,7 +45,7 @@ def spread(sources: Tensor, cell_cost: Tensor, up_to: tuple[int, int] | None = N
     level, above, below = (row[_wave(shift * _WIDTH)] for shift in (0, -2, 2))
     wave = distance[_wave(0)]
     before, way, other = np.empty_like(wave), np.empty_like(wave), np.empty_like(wave)
-    for done in range(1, _LONGEST_MAZE + 1):
+    for done in range(1, _MAX_PASSES + 1):
         check = done % _PASSES_PER_CHECK == 0
         if check:
             np.copyto(before, wave)
@@ -63,12 +62,12 @@ def spread(sources: Tensor, cell_cost: Tensor, up_to: tuple[int, int] | None = N
 
 
 def following(distance: Tensor, sources: Tensor) -> NDArray[np.intp]:
-    """Return (4096,) the neighbour that each cell hands on to; sources that nothing improves hand on to themselves."""
+    """Return (4096,) the next flat cell on the way from each cell; the end of a way is its own next cell."""
     padded = np.full((_WIDTH, _WIDTH), UNREACHED_M)
     padded[_INNER, _INNER] = distance
     best_gain, offset = np.full_like(distance, -np.inf), np.zeros(distance.shape, np.int32)
     gain, better = np.empty_like(distance), np.empty(distance.shape, bool)
-    # Compare metres gained per metre driven, or knight's moves would win for being long.
+    # The gain counts per metre driven; otherwise knight's moves would win because they are long.
     for dy, dx in MOVES.tolist():
         neighbour = padded[_RIM + dy : _RIM + dy + _CELLS, _RIM + dx : _RIM + dx + _CELLS]
         np.divide(np.subtract(distance, neighbour, out=gain), np.float32(np.hypot(dy, dx)), out=gain)
@@ -79,13 +78,13 @@ def following(distance: Tensor, sources: Tensor) -> NDArray[np.intp]:
 
 
 def _wave(shift: int) -> slice:
-    """Return the flat cells from the grid's first to its last, shifted."""
+    """Return the slice of flat cells from the first to the last of the grid, shifted."""
     first = _RIM * _WIDTH + _RIM
     return slice(first + shift, _WIDTH * _WIDTH - first + shift)
 
 
 def _settled(before: Tensor, now: Tensor, below: float) -> bool:
-    """Return whether nothing has changed, or nothing below a distance: what changes farther on cannot change it."""
+    """Return whether no distance below ``below`` has changed; changes farther away have no effect on those."""
     return np.array_equal(before, now) if np.isinf(below) else not ((now < below) & (now != before)).any()
 
 
@@ -99,6 +98,6 @@ def _with_rim(values: Tensor) -> Tensor:
     return framed.reshape(-1)
 
 
-def _improve(wave: Tensor, way: Tensor, price: Tensor) -> None:
-    np.add(way, price, out=way)
+def _improve(wave: Tensor, way: Tensor, cost: Tensor) -> None:
+    np.add(way, cost, out=way)
     np.minimum(wave, way, out=wave)

@@ -37,7 +37,8 @@ def animate(failure: Failure) -> str:
     )  # fmt: skip
     axis.add_collection(people, autolim=False)
     (path,) = axis.plot([], [], color="#e67e22", linewidth=1.0)
-    robot = axis.add_patch(Polygon(failure.footprint, color="#e67e22"))
+    robot = Polygon(failure.footprint, color="#e67e22")
+    axis.add_patch(robot)
     (heading,) = axis.plot([], [], color="black", linewidth=1.0)
     clock = axis.text(0.02, 0.97, "", transform=axis.transAxes, va="top", fontsize=8, bbox={"color": "white", "pad": 1})
     pictures = []

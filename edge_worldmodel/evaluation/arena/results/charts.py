@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 _COLOURS = {"success": "#3a9a5b", "contact": "#d1495b", "timeout": "#e9b44c", "error": "#59636e"}
@@ -64,8 +65,9 @@ def _shares(axis: Any, results: Mapping[str, Mapping[str, Any]], planners: Seque
 def overview(planners: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a chart of the endings, times to the goal and clearances of all planners, as a PNG data URL."""
     names = list(planners)
-    figure, axes = plt.subplots(1, 3, figsize=(13, 0.5 * len(names) + 1.6), layout="constrained", sharey=True)
-    figure.get_layout_engine().set(wspace=0.06)
+    figure, axes = plt.subplots(
+        1, 3, figsize=(13, 0.5 * len(names) + 1.6), layout=ConstrainedLayoutEngine(wspace=0.06), sharey=True
+    )
     try:
         _endings(axes[0], planners)
         for axis, key, title in (

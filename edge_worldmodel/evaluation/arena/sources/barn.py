@@ -81,6 +81,7 @@ class BarnSource:
 
 def path_length_m(path_cells: Floats) -> float:
     """Return the length in metres of a reference path (n, 2) of columns and rows, from start to goal."""
+    # Column 30 is at x = 0 and the first row at y = 5 m, up to half a cell.
     x = path_cells[:, 0] * _CELL_M - _CELL_M / 2 - 30 * _CELL_M
     y = path_cells[:, 1] * _CELL_M + _CELL_M / 2 + 5.0
     points = np.concatenate(([START[:2]], np.stack([x, y], axis=-1), [GOAL[:2]]))

@@ -110,6 +110,7 @@ def find_clusters(sweep: Sweep, config: ClusterConfig) -> Clusters:
     kept = [group for group in groups if len(group) >= config.min_hits and _size(group) <= config.max_size_m]
     centres, radii = [], []
     for group in kept:
+        # A scanner sees the near side of a body: its centre lies further along the ray.
         middle = group.mean(axis=0)
         ray = middle - sweep.origin
         centres.append(middle + ray * (config.behind_m / max(float(np.hypot(*ray)), 1e-6)))
@@ -190,6 +191,7 @@ class ClusterTracker:
     def _predict(self, track: _Track, dt_s: float) -> None:
         model = np.eye(4)
         model[0, 2] = model[1, 3] = dt_s
+        # The process noise is a random acceleration.
         push = np.array([0.5 * dt_s**2, 0.5 * dt_s**2, dt_s, dt_s])
         noise = np.outer(push, push) * np.tile(np.eye(2), (2, 2)) * self.config.acceleration_mps2**2
         track.state = model @ track.state
@@ -200,6 +202,7 @@ class ClusterTracker:
         gain = np.linalg.solve(measured, track.covariance[:2]).T
         track.state = track.state + gain @ (centre - track.state[:2])
         track.covariance = track.covariance - gain @ track.covariance[:2]
+        # The visible part of a body changes, so the radius follows slowly.
         track.radius_m += 0.3 * (radius_m - track.radius_m)
         track.seen_ns, track.updates = stamp_ns, track.updates + 1
         track.places.append((stamp_ns, centre))

@@ -22,6 +22,7 @@ CELLS = 256
 """12.8 m, as wide as the ego grid of our own planner."""
 _UNKNOWN, _FREE, _OCCUPIED = 0, 1, 2
 _FAR_M = 20.0
+# Number of fractional bits in coordinates for drawing with OpenCV.
 _SHIFT = 6
 _FARTHEST_CELL = 2.0**15
 
@@ -70,6 +71,7 @@ class Costmap:
         ends = (transform_points(pose, sweep.endpoints) - self.origin) / CELL_M
         self._clear(origin, ends)
         self._mark(ends[sweep.hit])
+        # Cells under the robot are free; otherwise old hits there would block it.
         for centre in self._footprint.discs(np.asarray(pose, np.float64)).reshape(-1, 2):
             at = np.rint(((centre - self.origin) / CELL_M - 0.5) * 2**_SHIFT).astype(int)
             radius = int(self._footprint.inscribed_m / CELL_M * 2**_SHIFT)

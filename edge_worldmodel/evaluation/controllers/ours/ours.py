@@ -1,7 +1,7 @@
-"""Our own planner in the arena: perception, cache, planner and supervisor in one process, wired as the nodes wire them.
+"""Our own planner in the arena: perception, cache, planner and supervisor in one process, connected as the nodes are.
 
-Looks become plans, a plan takes effect a moment later as it does over topics, and the supervisor turns it into
-commands at its own rate. No thread and no clock: the same seed gives the same drive.
+Each observation becomes a plan, which takes effect after the latency of the live graph. The supervisor turns plans into
+commands at its own rate. There is no thread and no clock: the same seed gives the same drive.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ _SOURCE = "scan"
 
 @dataclass(frozen=True)
 class OursConfig(Config):
-    """What the planner's own configuration does not say; its values may be among the settings, too."""
+    """Settings beside those of the planner, of attention and of the disturbances."""
 
-    model_dir: str = param("", "folder of a model with its manifest.json; empty: the shipped one")
-    latency_s: float = param(0.06, "from a look to its plan, as in the live graph", minimum=0.0, maximum=0.5)
+    model_dir: str = param("", "folder of a model with its manifest.json; empty: the shipped model")
+    latency_s: float = param(0.06, "time from a scan to its plan, as in the live graph", minimum=0.0, maximum=0.5)
     threads: int = param(1, "threads of the network runtime", minimum=1, maximum=64)
 
 
 class Ours:
-    """The robot graph without ROS."""
+    """The graph of one robot, without ROS."""
 
     name = "ours"
     knows_people = False
@@ -70,14 +70,24 @@ class Ours:
         attention: AttentionConfig | None = None,
         disturbances: Mapping[str, Any] | None = None,
     ) -> None:
-        """Drive a robot under a speed cap with a loaded world model; ``disturbances`` stand in for the robot's own."""
+        """Drive a robot with a loaded world model.
+
+        Args:
+            robot: as the simulator knows it.
+            max_speed_mps: speed cap.
+            world_model: with its networks loaded.
+            planner: configuration.
+            latency_s: time from a scan to its plan.
+            attention: configuration.
+            disturbances: values that replace those of the robot's parameters.
+        """
         self._world_model, self._planner_config = world_model, planner or PlannerConfig()
         self._attention_config, self._disturbances = attention, disturbances or {}
         self._max_speed_mps, self._latency_ns = max_speed_mps, round(latency_s * 1e9)
         self.reset(robot, np.zeros(2), 0)
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
-        """Begin an episode with nothing remembered."""
+        """Begin an episode without any memory of the last."""
         parameters = graph_parameters(robot, self._max_speed_mps)
         config = supervisor_config(parameters)
         self.steer_period_s = 1.0 / config.rate_hz
@@ -90,26 +100,26 @@ class Ours:
         self._deliberation = Deliberation(planner, self._attention_config)
         self._seed, self._sequence = seed, 0
         self._plan: Plan | None = None
-        self._coming: Plan | None = None
+        self._pending: Plan | None = None
 
     @property
     def reasons(self) -> Counter[str]:
-        """Return how often there was which reason to imagine anew, or none ("reused")."""
+        """Return how often each reason to imagine anew was found; "reused" where none was."""
         return self._deliberation.attention.reasons
 
     def act(self, look: ControllerInput) -> Command:
-        """ControllerInput, think, and let the supervisor decide."""
+        """Perceive, plan, and let the supervisor decide."""
         clock = Instant(look.stamp_ns, look.stamp_ns)
         rays = look.sweep.beams or len(look.sweep.endpoints)
         self._supervisor.receive_sweep(_SOURCE, look.sweep, rays, clock)
         self._move(look.stamp_ns, look.pose, look.twist)
         self._perception.add_sweep(_SOURCE, look.sweep)
         if self._perception.due(look.stamp_ns):
-            self._think(look)
+            self._plan_on(look)
         return self._supervise(clock)
 
     def steer(self, stamp_ns: int, pose: Floats, twist: Floats) -> Command:
-        """Let the supervisor decide again."""
+        """Let the supervisor decide again, with the newest odometry."""
         self._move(stamp_ns, pose, twist)
         return self._supervise(Instant(stamp_ns, stamp_ns))
 
@@ -119,8 +129,8 @@ class Ours:
         odometry = OdometrySample(stamp_ns, odom_frame, base_frame, pose, twist)
         self._supervisor.receive_odometry(odometry, Instant(stamp_ns, stamp_ns))
 
-    def _think(self, look: ControllerInput) -> None:
-        """Observe, encode, ask the cache and plan; without a usable look the last plan runs out."""
+    def _plan_on(self, look: ControllerInput) -> None:
+        """Observe, encode, ask the cache and plan; without an observation the last plan is followed to its end."""
         try:
             observation = self._perception.observe(look.stamp_ns)
         except RejectedInputError:
@@ -150,14 +160,14 @@ class Ours:
         decision = self._deliberation.decide(request)
         if decision.output is not None:
             self._cache.remember(dataclasses.replace(frame, tensor=decision.output.solution))
-        picture = decision.expected.stamp_ns, decision.expected.pose, decision.expected.probability
-        self._perception.add_imagined(*picture)
-        self._coming, self._coming_picture = decision.plan, picture
+        occupancy = decision.expected.stamp_ns, decision.expected.pose, decision.expected.probability
+        self._perception.add_imagined(*occupancy)
+        self._pending, self._pending_occupancy = decision.plan, occupancy
 
     def _supervise(self, clock: Instant) -> Command:
-        if self._coming is not None and clock.ros_ns >= self._coming.stamp_ns + self._latency_ns:
-            self._plan, self._coming = self._coming, None
-            self._supervisor.imagined.receive(*self._coming_picture)
+        if self._pending is not None and clock.ros_ns >= self._pending.stamp_ns + self._latency_ns:
+            self._plan, self._pending = self._pending, None
+            self._supervisor.imagined.receive(*self._pending_occupancy)
         if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
             self._supervisor.receive_plan(self._plan, clock)
         command = self._supervisor.supervise(clock).command
@@ -167,22 +177,22 @@ class Ours:
 OursT = TypeVar("OursT", bound=Ours)
 
 
-World = Callable[[Backend, str], WorldModel]
-"""What imagines, from a loaded backend and the model's name."""
+WorldModelFactory = Callable[[Backend, str], WorldModel]
+"""Makes a world model from a loaded backend and the model's id."""
 
 
-def open_world_model(config: OursConfig, world: World = WorldModel) -> WorldModel:
-    """Verify and load the model; there is no stand-in for it.
+def open_world_model(config: OursConfig, world: WorldModelFactory = WorldModel) -> WorldModel:
+    """Verify and load the model.
 
     Raises:
-        ControllerError: no model, or one that cannot be used, with the reason.
+        ControllerError: there is no model, or it cannot be used.
     """
     try:
         model = load_model(config.model_dir or shipped(MODEL))
         backend = open_backend("onnxruntime", config.threads)
         backend.load(model.networks)
     except EdgeWorldModelError as error:
-        raise ControllerError(f"planner 'ours' has no model to imagine with: {error}") from error
+        raise ControllerError(f"planner 'ours' cannot load its model: {error}") from error
     return world(backend, model.model_id)
 
 
@@ -191,19 +201,27 @@ def open_ours(
     max_speed_mps: float,
     settings: Mapping[str, Any],
     kind: type[OursT] = Ours,  # type: ignore[assignment]
-    world: World = WorldModel,
+    world: WorldModelFactory = WorldModel,
 ) -> OursT:
-    """Return ours, or a ``kind`` of it with another ``world``; settings are those of any part of it."""
-    own, watched, disturbed = (
+    """Return the controller.
+
+    Args:
+        robot: as the simulator knows it.
+        max_speed_mps: speed cap.
+        settings: values of OursConfig, AttentionConfig, DisturbanceConfig or PlannerConfig, by name.
+        kind: class to build.
+        world: makes its world model.
+    """
+    own, attention, disturbances = (
         {name: value for name, value in settings.items() if name in part.__dataclass_fields__}
         for part in (OursConfig, AttentionConfig, DisturbanceConfig)
     )
-    config, attention = configured(OursConfig, own), configured(AttentionConfig, watched)
-    configured(DisturbanceConfig, disturbed)  # refused here, by name, and not in the middle of a run
-    rest = {name: value for name, value in settings.items() if name not in {*own, *watched, *disturbed}}
+    config, attention_config = configured(OursConfig, own), configured(AttentionConfig, attention)
+    configured(DisturbanceConfig, disturbances)  # a bad value is refused here and not in the middle of a run
+    rest = {name: value for name, value in settings.items() if name not in {*own, *attention, *disturbances}}
     planner = configured(PlannerConfig, rest)
     model = open_world_model(config, world)
-    return kind(robot, max_speed_mps, model, planner, config.latency_s, attention, disturbed)
+    return kind(robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances)
 
 
 FACTORIES = {"ours": open_ours}

@@ -1,4 +1,4 @@
-"""The parameters of our graph for one robot under a speed cap: the same for the fast path and for the live graph."""
+"""The parameters of our graph for one robot under a speed cap, for the arena in one process and for the live graph."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from edge_worldmodel.sim.robots import RobotSpec
 PLANNER, SUPERVISOR = "rollout_planner", "safety_supervisor"
 _SLIP_SHARE = 0.9
 _STEERING_SHARE = 0.9
-"""Of the tightest curve; the rest is for corrections."""
+"""Share of the highest curvature that is planned with; the rest is left for corrections."""
 _GUST_STD_MPS = 1.5
 """Light turbulence near the ground: 15 knots at 20 feet (MIL-F-8785C)."""
 _AIRSPEED_MPS = 4.0
 _ABOVE_PLANNER = 1.5
-"""What the supervisor passes on is this much above what is planned, as in config/robots."""
+"""Ratio of the accelerations that the supervisor passes to the planned ones, as in config/robots."""
 
 
 def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[str, Any]]:
-    """Return the parameters of planner and supervisor: config/robots where it knows the robot, the cap on top.
+    """Return the parameters of planner and supervisor: those of config/robots for a known robot, with the speed cap.
 
     Raises:
         ControllerError: the file of the robot cannot be read.
@@ -42,9 +42,9 @@ def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[s
             for name, value in known.items():
                 parameters[node][name] = {**parameters[node][name], **value} if isinstance(value, dict) else value
     except ControllerError:
-        pass  # a robot of a scenario file: what the simulator knows about it must do
+        pass  # a robot of a scenario file has no parameters but those of the simulator
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ControllerError(f"config/robots/{robot.name}.yaml: not parameters of our nodes: {error}") from error
+        raise ControllerError(f"config/robots/{robot.name}.yaml: expected parameters of our nodes: {error}") from error
     cap = command_limits(robot, max_speed_mps)
     parameters[PLANNER]["robot"]["max_speed_mps"] = cap.forward_mps
     parameters[SUPERVISOR]["max_forward_mps"] = cap.forward_mps
@@ -52,18 +52,18 @@ def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[s
 
 
 def robot_limits(parameters: dict[str, dict[str, Any]]) -> RobotLimits:
-    """Return the planner's limits among the parameters."""
+    """Return the robot limits among the parameters."""
     return _built(RobotLimits, parameters[PLANNER]["robot"])
 
 
 def disturbance_config(parameters: dict[str, dict[str, Any]], chosen: Mapping[str, Any]) -> DisturbanceConfig:
-    """Return what the planner reckons with going differently, ``chosen`` values before those of the parameters."""
+    """Return the disturbances among the parameters; ``chosen`` values replace them."""
     built: DisturbanceConfig = _built(DisturbanceConfig, {**parameters[PLANNER].get("disturbance", {}), **chosen})
     return built
 
 
 def supervisor_config(parameters: dict[str, dict[str, Any]]) -> SupervisorConfig:
-    """Return the supervisor's configuration among the parameters."""
+    """Return the configuration of the supervisor among the parameters."""
     return _built(SupervisorConfig, parameters[SUPERVISOR])
 
 
@@ -71,11 +71,11 @@ def _built(kind: Any, values: dict[str, Any]) -> Any:
     try:
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except (TypeError, ConfigError) as error:
-        raise ControllerError(f"parameters {values} do not fit: {error}") from error
+        raise ControllerError(f"parameters {values} cannot be used: {error}") from error
 
 
 def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
-    """Return parameters from what the simulator knows about a robot."""
+    """Return parameters derived from the simulator's description of a robot."""
     planner: dict[str, Any] = {
         "kind": robot.kind,
         "radius_m": robot.radius_m,
@@ -105,7 +105,7 @@ def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
 
 
 def _wind(robot: RobotSpec) -> dict[str, dict[str, float]]:
-    """Return what a robot that flies has to reckon with."""
+    """Return the wind that a flying robot must expect; nothing for others."""
     if robot.kind != "quadrotor":
         return {}
     drag_per_s = (robot.drag_linear + robot.drag_quadratic * _AIRSPEED_MPS) / robot.mass_kg

@@ -1,9 +1,8 @@
-"""Our planner with something else in the place of its imagination: what imagining is worth, all else being equal.
+"""Variants of our planner with its imagination replaced, to measure the benefit of imagination.
 
-``ours_frozen`` judges risk as if nothing moved, ``ours_cv`` as if clusters kept their velocity; both are given the
-spread that validation clips ask for, as in the evaluation of forecasts. ``ours_unconditioned`` imagines, but does not
-tell the model which maneuver it is for. ``ours_calm`` imagines all the rest, but no gusts. What comes before imagining
-is the same for all: they sort their maneuvers by the outlook, which knows constant velocity.
+``ours_frozen`` assesses risk as if everything stayed where it is, ``ours_cv`` as if movers kept their velocity; the
+spread of both is fitted to validation clips, as in the evaluation of forecasts. ``ours_unconditioned`` does not tell
+the model the maneuver. ``ours_calm`` expects no gusts. All sort their maneuvers by the same outlook.
 """
 
 from __future__ import annotations
@@ -28,31 +27,31 @@ _RAW = {"ours_frozen": persistence, "ours_cv": constant_velocity}
 
 
 class Extrapolated(WorldModel):
-    """The same encoder; every future of every maneuver is one forecast of the scene, without learning."""
+    """A world model whose futures are all the same forecast of a baseline; the encoder is the learned one."""
 
-    def __init__(self, backend: Backend, model_id: str, baseline: Baseline, moving: bool) -> None:
-        """Forecast with a fitted baseline; ``moving``: movers go on, else all stands."""
+    def __init__(self, backend: Backend, model_id: str, baseline: Baseline, with_motion: bool) -> None:
+        """Forecast with a fitted baseline; ``with_motion``: movers keep their velocity, else everything stays."""
         super().__init__(backend, model_id)
-        self._baseline, self._moving = baseline, moving
+        self._baseline, self._with_motion = baseline, with_motion
 
     def imagine(self, context: Tensor, maneuvers: Floats, noise: Tensor, **more: Any) -> Imagination:
-        """Return empty latents: there is nothing to denoise; arguments as those of WorldModel."""
+        """Return latents of zeros, since nothing is denoised; arguments as those of WorldModel."""
         return Imagination(np.zeros(tensors.LATENT.with_batch(len(maneuvers) * len(noise)), np.float32), 1, 1.0)
 
     def decode(self, latents: Tensor, context: Tensor) -> Tensor:
-        """Return the same forecast (N, H, 64, 64) for all of the latents."""
-        present, (now, *ahead) = present_frame(context), motion_frames(context)
-        moving = np.stack(ahead) * np.float32(self._moving)
-        standing = np.broadcast_to(present[0] * (1.0 - now * np.float32(self._moving)), moving.shape)
-        futures: Tensor = np.repeat(self._baseline.spread(standing, moving, present)[None], len(latents), axis=0)
+        """Return the same forecast (N, H, 64, 64) for all latents."""
+        present, (now, *later) = present_frame(context), motion_frames(context)
+        movers = np.stack(later) * np.float32(self._with_motion)
+        static = np.broadcast_to(present[0] * (1.0 - now * np.float32(self._with_motion)), movers.shape)
+        futures: Tensor = np.repeat(self._baseline.spread(static, movers, present)[None], len(latents), axis=0)
         return futures
 
 
 class Unconditioned(WorldModel):
-    """The model, not told the maneuver."""
+    """The learned world model, without the maneuver."""
 
     def imagine(self, context: Tensor, maneuvers: Floats, noise: Tensor, **more: Any) -> Imagination:
-        """Imagine with every maneuver off the grid; arguments as those of WorldModel."""
+        """Imagine with all maneuvers off the grid; arguments as those of WorldModel."""
         return super().imagine(context, np.broadcast_to(_NOWHERE, maneuvers.shape), noise, **more)
 
 
@@ -67,7 +66,7 @@ def _fitted(name: str) -> Baseline:
 
 
 def _extrapolated(name: str, backend: Backend, model_id: str) -> WorldModel:
-    return Extrapolated(backend, model_id, _fitted(name), moving=name == "ours_cv")
+    return Extrapolated(backend, model_id, _fitted(name), with_motion=name == "ours_cv")
 
 
 def _open(name: str, robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Ours:

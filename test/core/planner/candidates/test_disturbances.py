@@ -8,9 +8,9 @@ import pytest
 from edge_worldmodel.core.planner.candidates.disturbances import (
     NORMALS_PER_DRAW,
     DisturbanceConfig,
-    blown,
     disturb,
     draw,
+    wind_drift,
 )
 from edge_worldmodel.core.planner.candidates.driving import integrate, roll_out
 from edge_worldmodel.core.planner.candidates.libraries import library_of
@@ -67,7 +67,7 @@ def test_no_wind_blows_unless_it_is_asked_for() -> None:
 def test_wind_carries_off_as_far_as_the_filter_driven_by_noise_does() -> None:
     config = DisturbanceConfig(gust_std_mps=1.5)
     normals = draw(20_000, np.random.default_rng(1), config)[:, 6:]
-    drift = blown(normals, config)
+    drift = wind_drift(normals, config)
     expected = _simulated_drift(config, 4000)
     assert np.allclose(drift[:, 0], 0.0)
     for axis in (0, 1):

@@ -159,6 +159,6 @@ def test_discs_cover_a_rectangular_body(length_m: float, width_m: float) -> None
 
 
 def test_a_body_has_both_a_length_and_a_width_or_is_a_circle() -> None:
-    with pytest.raises(ConfigError, match="give both"):
+    with pytest.raises(ConfigError, match="set both"):
         RobotLimits(length_m=0.4)
     assert RobotLimits(radius_m=0.3).discs_m == (0.0,) and RobotLimits(radius_m=0.3).body_radius_m == 0.3

@@ -21,7 +21,7 @@ from edge_worldmodel.core.planner.critics import arrival, progress
 from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.planner.robot_limits import STEPS
-from edge_worldmodel.evaluation.bench import bench_peers, bench_tick
+from edge_worldmodel.evaluation.bench import mppi_peer, tick_benchmark
 
 FEW = ["--rounds", "2", "--maneuvers", "3", "--futures", "2", "--steps", "1", "--threads", "1"]
 
@@ -43,30 +43,30 @@ def test_the_verb_reports_the_tick_and_names_a_missing_peer(tmp_path: Path, caps
 
 
 def test_a_python_without_the_library_is_named() -> None:
-    if bench_peers.importlib.util.find_spec("pytorch_mppi"):
+    if mppi_peer.importlib.util.find_spec("pytorch_mppi"):
         pytest.skip("pytorch-mppi is installed here")
-    with pytest.raises(bench_peers.PeerMissingError, match="does not run: .*No module named.*requirements/peer.txt"):
-        bench_peers.open_peer(sys.executable, (8,), cpu_time=False)
+    with pytest.raises(mppi_peer.PeerMissingError, match="does not run: .*No module named.*requirements/peer.txt"):
+        mppi_peer.open_peer(sys.executable, (8,), cpu_time=False)
 
 
 def test_the_warm_tick_starts_from_what_the_cache_answers() -> None:
     model = WorldModel(DeterministicBackend(), "deterministic")
-    frames, goal = bench_tick.frames_of(model, 5)
-    warm = bench_tick._warm_start(model, PlannerConfig(), frames, goal, 5)
+    frames, goal = tick_benchmark.frames_of(model, 5)
+    warm = tick_benchmark._warm_start(model, PlannerConfig(), frames, goal, 5)
     assert warm.valid and warm.sequence == frames[1].sequence and warm.similarity > 0.99
 
 
 def test_the_peer_has_our_costs_on_what_it_sees() -> None:
     torch = pytest.importorskip("torch", reason="the peer needs torch: make setup-train")
-    costs, config = bench_peers.SameCosts(torch), PlannerConfig()
+    costs, config = mppi_peer.SameCosts(torch), PlannerConfig()
     # no time to come to rest in: the peer cannot know how long an actuator takes
-    planner = bench_tick.Planner(
+    planner = tick_benchmark.Planner(
         WorldModel(DeterministicBackend(), "deterministic"), disturbances=DisturbanceConfig(delay_mean_s=0.0)
     )
     same, hits = [], 0
     for seed in range(12):
         costs.look(seed)
-        frames, goal = bench_tick.frames_of(planner.world_model, seed)
+        frames, goal = tick_benchmark.frames_of(planner.world_model, seed)
         scene = scene_of(planner, frames[1], goal)
         states, twists = states_of(torch, scene), scene.candidates.twists
         ours = config.arrival_weight * arrival.score(scene) + config.progress_weight * progress.score(scene)
@@ -98,7 +98,7 @@ def straight_on(candidates: Candidates) -> Candidates:
     return dataclasses.replace(candidates, poses=lines, twists=np.stack([speeds, 0.0 * speeds, 2.0 * speeds], axis=-1))
 
 
-def scene_of(planner: bench_tick.Planner, frame: object, goal: np.ndarray) -> object:
+def scene_of(planner: tick_benchmark.Planner, frame: object, goal: np.ndarray) -> object:
     """Return the scene that the planner scores, undisturbed, with what stands in every imagined frame."""
     request = PlanningRequest(frame=frame, goal=goal, rng=np.random.default_rng(0))
     seen, start = planner.outlook(request), StartState(frame.twist)

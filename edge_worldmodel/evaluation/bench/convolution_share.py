@@ -1,8 +1,8 @@
-"""Which share of this machine's best convolution throughput the shipped networks reach, ONNX Runtime on the CPU.
+"""The share of this machine's best convolution throughput that the networks reach with ONNX Runtime on the CPU.
 
-The machine's own limit is what ONNX Runtime reaches on its best single convolution: chains of one 3 x 3 convolution of
-several widths and sizes are made here and timed in turn with the networks, with the same threads and in the same
-precision (8-bit where the networks' convolutions are quantised). An addition and a multiplication count as two.
+The best throughput is that of ONNX Runtime on single 3 x 3 convolutions of several widths and sizes. Chains of them are
+timed in turn with the networks, with the same threads and precision (8 bits where the networks' convolutions are
+quantised). A multiplication and an addition count as two operations.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.tensors import NETWORKS
 
 SHAPES = ((32, 32, 16), (32, 64, 16), (32, 96, 16), (32, 128, 16), (32, 128, 8), (8, 64, 32), (1, 128, 64))
-"""Batch, channels, rows and columns of the single convolutions: those of the networks, and larger ones."""
+"""Batch, channels and cells per side of the single convolutions: those of the networks, and larger ones."""
 _CHAINED = 4
 _KERNEL = 3
 _OPSET = 17
 
 
 class ConvolutionError(EdgeWorldModelError):
-    """The share cannot be measured here."""
+    """The share cannot be measured, for example because package onnx is missing."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """One timed network: its session, its inputs, and the operations of one call."""
+class TimedNetwork:
+    """A network to time: its session, its inputs, and the operations of one call."""
 
     session: Any
     inputs: Mapping[str, np.ndarray[Any, Any]]
     operations: float
 
     def time_s(self, clock_s: Callable[[], float]) -> float:
-        """Run once."""
+        """Return the time of one call."""
         begin_s = clock_s()
         self.session.run(None, dict(self.inputs))
         return clock_s() - begin_s
@@ -50,33 +50,33 @@ class Work:
 def measure_share(
     networks: Mapping[str, bytes], workload: Workload, threads: int, rounds: int, cpu_time: bool = False
 ) -> dict[str, Any]:
-    """Return the report's key convolution_share.
+    """Measure, and return the report's key convolution_share.
 
     Args:
         networks: ONNX files by name.
         workload: batch and steps of a tick.
         threads: of ONNX Runtime.
-        rounds: how often everything is timed, in turn; medians count.
+        rounds: how often everything is timed, in turn; the medians are used.
         cpu_time: processor time instead of elapsed time (only comparable with one thread).
 
     Raises:
-        ConvolutionError: package onnx is missing, which makes and reads the files.
+        ConvolutionError: package onnx is missing, or shapes in a network are unknown.
     """
     onnx = _onnx()
     models = {name: onnx.load_from_string(data) for name, data in networks.items()}
     int8 = any(_is_quantised(model) for model in models.values())
-    works = {name: _network(onnx, name, model, workload.futures, threads) for name, model in models.items()}
+    timed = {name: _network(onnx, name, model, workload.futures, threads) for name, model in models.items()}
     singles = {shape: single(shape, int8, threads) for shape in SHAPES}
     clock_s = time.process_time if cpu_time else time.perf_counter
-    everything = [*works.values(), *singles.values()]
+    everything = [*timed.values(), *singles.values()]
     taken_s = _in_turn(everything, rounds, clock_s)
     rates = [work.operations / seconds for work, seconds in zip(everything, taken_s, strict=True)]
-    of_network = dict(zip(works, rates, strict=False))
-    of_single = dict(zip(singles, rates[len(works) :], strict=True))
+    of_network = dict(zip(timed, rates, strict=False))
+    of_single = dict(zip(singles, rates[len(timed) :], strict=True))
     best = max(of_single, key=lambda shape: of_single[shape])
     calls = workload.calls()
-    operations = sum(works[name].operations * calls[name] for name in works)
-    seconds = sum(of * calls[name] for name, of in zip(works, taken_s, strict=False))
+    operations = sum(timed[name].operations * calls[name] for name in timed)
+    seconds = sum(of * calls[name] for name, of in zip(timed, taken_s, strict=False))
     return {
         "share": operations / seconds / of_single[best],
         "networks": {name: rate / of_single[best] for name, rate in of_network.items()},
@@ -84,35 +84,37 @@ def measure_share(
         "best_shape": _named(best),
         "network_gflops": {name: rate / 1e9 for name, rate in of_network.items()},
         "single_gflops": {_named(shape): rate / 1e9 for shape, rate in of_single.items()},
-        "mflop_per_call": {name: work.operations / 1e6 for name, work in works.items()},
+        "mflop_per_call": {name: work.operations / 1e6 for name, work in timed.items()},
         "precision": "int8" if int8 else "fp32",
         "threads": threads,
         "clock": "CPU time" if cpu_time else "elapsed",
     }
 
 
-def _in_turn(works: list[Work], rounds: int, clock_s: Callable[[], float]) -> list[float]:
-    """Return the median seconds of each."""
-    taken: list[list[float]] = [[] for _ in works]
+def _in_turn(timed: list[TimedNetwork], rounds: int, clock_s: Callable[[], float]) -> list[float]:
+    """Return the median seconds of one call of each."""
+    taken: list[list[float]] = [[] for _ in timed]
     for number in tqdm(range(-2, rounds), desc="convolutions", unit="round", leave=False):
-        for times, work in zip(taken, works, strict=True):
+        for times, work in zip(taken, timed, strict=True):
             seconds = work.time_s(clock_s)
             times.extend([seconds] if number >= 0 else [])
     return [float(np.median(times)) for times in taken]
 
 
-def _network(onnx: Any, name: str, model: Any, futures: int, threads: int) -> Work:
+def _network(onnx: Any, name: str, model: Any, futures: int, threads: int) -> TimedNetwork:
     rng = np.random.default_rng(0)
     inputs = {t.name: rng.random(t.with_batch(futures), np.float32) for t in NETWORKS[name].inputs}
     session = _session(model.SerializeToString(), threads)
-    return Work(session, inputs, operations_of(onnx, model, {key: value.shape for key, value in inputs.items()}))
+    return TimedNetwork(
+        session, inputs, operations_of(onnx, model, {key: value.shape for key, value in inputs.items()})
+    )
 
 
 def operations_of(onnx: Any, model: Any, shapes: Mapping[str, tuple[int, ...]]) -> float:
-    """Return the operations in one call: those of convolutions and matrix products, with these input shapes.
+    """Return the operations of all convolutions and matrix products in one call with these input shapes.
 
     Raises:
-        ConvolutionError: the shape of such an operator's tensors cannot be told.
+        ConvolutionError: the shape of such an operator's tensors is unknown.
     """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
@@ -133,8 +135,8 @@ def _operations(node: Any, sizes: Mapping[str, tuple[int, ...]]) -> float:
         return 0.0
     first, second, output = (sizes.get(name, ()) for name in (node.input[0], node.input[1], node.output[0]))
     if not (first and second and output and all((*first, *second, *output))):
-        told = f"shapes {first}, {second}, {output} are not all known"
-        raise ConvolutionError(f"operator {node.name or node.op_type}: {told}")
+        shapes = f"shapes {first}, {second}, {output} are not all known"
+        raise ConvolutionError(f"operator {node.name or node.op_type}: {shapes}")
     if node.op_type == "Conv":
         return 2.0 * float(np.prod(output)) * float(np.prod(second[1:]))
     if node.op_type == "ConvTranspose":
@@ -143,13 +145,13 @@ def _operations(node: Any, sizes: Mapping[str, tuple[int, ...]]) -> float:
     return 2.0 * float(np.prod(output)) * first[0 if across else -1]
 
 
-def single(shape: tuple[int, int, int], int8: bool, threads: int) -> Work:
-    """Return a chain of equal convolutions; a chain, so that changes of layout at its ends do not count much."""
+def single(shape: tuple[int, int, int], int8: bool, threads: int) -> TimedNetwork:
+    """Return a chain of equal convolutions, long enough that layout changes at its ends hardly count."""
     batch, channels, cells = shape
     size = (batch, channels, cells, cells)
     session = _session(chain(size, int8), threads)
     operations = _CHAINED * 2.0 * float(np.prod(size)) * channels * _KERNEL**2
-    return Work(session, {"x": np.random.default_rng(0).random(size, np.float32)}, operations)
+    return TimedNetwork(session, {"x": np.random.default_rng(0).random(size, np.float32)}, operations)
 
 
 def _session(data: bytes, threads: int) -> Any:
@@ -157,7 +159,7 @@ def _session(data: bytes, threads: int) -> Any:
 
 
 def chain(size: tuple[int, ...], int8: bool) -> bytes:
-    """Return the ONNX file of the chain."""
+    """Return a chain of convolutions as an ONNX file."""
     onnx = _onnx()
     helper, rng = onnx.helper, np.random.default_rng(0)
     channels = size[1]
@@ -188,7 +190,7 @@ def chain(size: tuple[int, ...], int8: bool) -> bytes:
 
 
 def _rounded(helper: Any, begin: str, end: str) -> list[Any]:
-    """Return the pair of operators that rounds a tensor to 8 bits."""
+    """Return the two operators that round a tensor to 8 bits."""
     quantise = helper.make_node("QuantizeLinear", [begin, "s", "z"], [f"{begin}q"])
     return [quantise, helper.make_node("DequantizeLinear", [f"{begin}q", "s", "z"], [end])]
 

@@ -1,8 +1,8 @@
-"""The outside planner that the bench compares with: MPPI of the library `pytorch-mppi`, with our horizon and our costs.
+"""A planner to compare with: MPPI of the library `pytorch-mppi`, with our horizon and our costs.
 
-It runs in a process of its own, because its Python (3.11 with torch) need not be the one that has ROS. It plans on the
-same seeded scenes as our tick; a scene is made from its seed on both sides. What differs from ours: it draws its
-trajectories instead of proposing maneuvers, and the world that its costs look into is frozen, for it imagines none.
+It runs in a process of its own, because its Python (3.11 with torch) may be another than the one with ROS. It plans on
+the same seeded rooms as our tick; both processes draw a room from its seed. Two things differ from our planner: it
+samples trajectories instead of proposing maneuvers, and its costs see a static world, because it imagines none.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ _TURN_SHARE = 0.3
 
 
 class PeerMissingError(EdgeWorldModelError):
-    """The outside planner is not installed, or does not start."""
+    """pytorch-mppi is not installed or does not start."""
 
 
 class Peer:
-    """The other process; ask it for a command on a scene, and it tells how long the library took."""
+    """The process with pytorch-mppi; it times one command per scene and number of samples."""
 
     def __init__(self, python: str, counts: Sequence[int], cpu_time: bool) -> None:
-        """Start it; every count of trajectories has its own controller."""
+        """Start the process; each number of sampled trajectories in ``counts`` has its own controller."""
         command = [python, "-m", __name__, *map(str, counts), *(["--cpu-time"] if cpu_time else [])]
-        # one thread: with more, torch is slower at these sizes
+        # One thread: with more, torch is slower at these sizes.
         environment = dict(os.environ, PYTHONPATH=str(_ROOT), OMP_NUM_THREADS="1")
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         self._process = subprocess.Popen(command, env=environment, text=True, **pipes)
         self.version = str(self._read()["version"])
 
     def command(self, seed: int) -> dict[int, float]:
-        """Return the seconds of one command, by the number of trajectories that were drawn for it."""
+        """Return the seconds that one command took, by number of sampled trajectories."""
         stdin = self._process.stdin
         assert stdin is not None
         stdin.write(f"{seed}\n")
@@ -64,14 +64,14 @@ class Peer:
         return {int(count): seconds for count, seconds in self._read().items()}
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.communicate(timeout=10.0)
 
     def _read(self) -> dict[str, Any]:
         line = _line(self._process.stdout)
         if not line:
-            _, said = self._process.communicate()
-            last = (said.strip().splitlines() or ["no message"])[-1]
+            _, errors = self._process.communicate()
+            last = (errors.strip().splitlines() or ["no message"])[-1]
             raise PeerMissingError(f"pytorch-mppi does not run: {last}. To install it: {_INSTALL}")
         answer: dict[str, Any] = json.loads(line)
         return answer
@@ -82,18 +82,18 @@ def _line(stream: IO[str] | None) -> str:
 
 
 def open_peer(python: str, counts: Sequence[int], cpu_time: bool) -> Peer:
-    """Start the outside planner.
+    """Start the process with pytorch-mppi.
 
     Args:
-        python: interpreter that has it; empty: this one if it does, else that of .venv-train.
-        counts: numbers of trajectories to draw, each measured on every scene.
-        cpu_time: tell processor time instead of elapsed time.
+        python: interpreter that has it; empty: this one where it is installed, else that of .venv-train.
+        counts: numbers of trajectories to sample, each measured on every scene.
+        cpu_time: measure processor time instead of elapsed time.
 
     Raises:
-        PeerMissingError: it is not installed there, with what to do.
+        PeerMissingError: it is not installed there; the text says how to install it.
     """
-    here = importlib.util.find_spec("pytorch_mppi") and importlib.util.find_spec("torch")
-    chosen = python or (sys.executable if here else str(_TRAINING_PYTHON))
+    installed_here = importlib.util.find_spec("pytorch_mppi") and importlib.util.find_spec("torch")
+    chosen = python or (sys.executable if installed_here else str(_TRAINING_PYTHON))
     try:
         return Peer(chosen, counts, cpu_time)
     except OSError as error:
@@ -105,7 +105,7 @@ class SameCosts:
     """Our dynamics and cost terms in torch, on one seeded scene."""
 
     def __init__(self, torch: Any) -> None:
-        """Prepare what does not depend on the scene."""
+        """Prepare everything that does not depend on the scene."""
         self._torch, self._config, self._limits = torch, PlannerConfig(), RobotLimits()
         stop_s = self._limits.max_speed_mps / self._limits.max_decel_mps2
         self._fade = time_weights(stop_s, self._config.risk_half_life_s).tolist()
@@ -114,7 +114,7 @@ class SameCosts:
         self._corner_cells = torch.tensor([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
 
     def look(self, seed: int) -> Any:
-        """Take in a scene; return the state (5,) to plan from: pose in the present ego frame, speed, yaw rate."""
+        """Set the scene of a seed; return the state (5,) to plan from: pose in the ego frame, speed, yaw rate."""
         torch = self._torch
         grid, pose, twist, goal = draw_room(seed)
         clear_m = self._limits.radius_m + self._config.wall_margin_m
@@ -124,7 +124,7 @@ class SameCosts:
         field = seen.cost_to_go
         movers = (seen.seen.occupied & ~seen.static.occupied)[None].astype(np.float32)
         grown = dilate(movers, footprint_kernel(clear_m))
-        # as many frames to look into as ours has; all the same, for nothing is imagined
+        # As many frames as our planner has; all are equal, because nothing is imagined.
         self._movers = torch.from_numpy(np.repeat(grown, tensors.HORIZON_STEPS + 1, axis=0).reshape(-1))
         self._clearance = torch.from_numpy(seen.static.clearance_m.reshape(-1))
         self._clear_here_m = float(seen.static.clearance_along(np.zeros((1, 2)))[0])
@@ -146,7 +146,7 @@ class SameCosts:
         return torch.stack([x, y, yaw + w * DT_S, v, w], -1)
 
     def running_cost(self, state: Any, control: Any, step: int) -> Any:
-        """Return (K,) risk and effort of one step."""
+        """Return the costs (K,) of one step: risk and effort."""
         torch, config, limits, cells = self._torch, self._config, self._limits, EGO_GRID.cells
         inside = state[:, :2] / EGO_GRID.cell_size_m + 0.5 * cells
         where = inside.long().clamp(0, cells - 1)
@@ -162,7 +162,7 @@ class SameCosts:
         return risk + config.comfort_weight / STEPS * effort
 
     def _touching(self, position: Any) -> Any:
-        """Return (K,) 1 where the footprint comes too close to what stands; positions (K, 2) in cells."""
+        """Return (K,) 1 where the footprint comes too close to static obstacles; positions (K, 2) in cells."""
         torch, cells = self._torch, EGO_GRID.cells
         corner = position.floor().clamp(0, cells - 2)
         share = (position - corner).clamp(0.0, 1.0)
@@ -174,7 +174,7 @@ class SameCosts:
         return (close & (clear_m < self._clear_here_m - 2.0 * ROUNDING_M)).to(torch.float32)
 
     def terminal_cost(self, states: Any, _actions: Any) -> Any:
-        """Return (1, K) arrival and progress at the end of states (1, K, T, 5)."""
+        """Return the costs (1, K) of arrival and progress at the end of states (1, K, T, 5)."""
         torch, config, cells = self._torch, self._config, EGO_GRID.cells
         end = states[:, :, -1]
         inside = end[..., :2] / EGO_GRID.cell_size_m + 0.5 * cells
@@ -216,7 +216,7 @@ def _controller(torch: Any, library: Any, costs: SameCosts, count: int) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Answer seeds on stdin with the seconds that one command took, per count; only the library's call is timed."""
+    """Answer each seed on stdin with the seconds of one command per count; only the library's call is timed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("counts", type=int, nargs="+")
     parser.add_argument("--cpu-time", action="store_true")
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command = controllers[count].command(state)
             took_s[count] = clock_s() - begin_s
             if not torch.isfinite(command).all():
-                raise SystemExit(f"no number for a command on scene {line.strip()}: {command.tolist()}")
+                raise SystemExit(f"the command on scene {line.strip()} is not finite: {command.tolist()}")
         print(json.dumps(took_s), flush=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_worldmodel.evaluation.live.own_machine import PROFILES, RANGE, keep_to_this_machine
+from edge_worldmodel.evaluation.live.local_discovery import PROFILES, RANGE, keep_to_this_machine
 
 CONFIG = Path(__file__).parents[3] / "config"
 PRINT_THREADS = """

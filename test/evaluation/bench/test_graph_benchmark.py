@@ -12,9 +12,9 @@ import yaml
 
 from edge_worldmodel import cli
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.evaluation.bench import bench, bench_graph, bench_parts
+from edge_worldmodel.evaluation.bench import bench, bench_parts, graph_benchmark
 from edge_worldmodel.evaluation.bench.span_log import PARTS
-from edge_worldmodel.evaluation.live.graph_run import GraphRun, GraphWish, parameters_of
+from edge_worldmodel.evaluation.live.graph_run import GraphRun, GraphSetup, parameters_of
 from edge_worldmodel.evaluation.live.process_usage import Usage, UsageHistory
 
 from .span_logs import MS, logs_of
@@ -25,7 +25,7 @@ ROBOT = {"perception", "rollout_planner", "safety_supervisor"}
 
 def test_the_rate_reaches_every_node_and_nobody_waits_for_a_cache_that_is_not_there() -> None:
     before = yaml.safe_load(SHIPPED.read_text())
-    warm, cold = (parameters_of(GraphWish(20.0, warm), SHIPPED) for warm in (True, False))
+    warm, cold = (parameters_of(GraphSetup(20.0, warm), SHIPPED) for warm in (True, False))
     values = {node: found["ros__parameters"] for node, found in cold.items()}
     assert values["/**/sim"]["scan_rate_hz"] == values["/**/perception"]["max_rate_hz"] == 20.0
     assert values["/**/rollout_planner"]["control_period_s"] == 0.05
@@ -36,10 +36,10 @@ def test_the_rate_reaches_every_node_and_nobody_waits_for_a_cache_that_is_not_th
 
 def test_runs_are_summed_up_by_rate_and_kind() -> None:
     every, half = [100.0 * number for number in range(1, 31)], [100.0 * number for number in range(1, 31, 2)]
-    wish = GraphWish(seconds=3.0)
+    setup = GraphSetup(seconds=3.0)
     looks = {"sim": UsageHistory([(0.0, Usage(80.0, 88.0, 0.0, 1.0)), (2.0, Usage(84.0, 90.0, 0.0, 2.0))])}
     runs = {
-        kind: GraphRun(wish, logs_of(begins_ms, reused=(0, 1, 2)), looks, -5 * MS, 0, 4000 * MS)
+        kind: GraphRun(setup, logs_of(begins_ms, reused=(0, 1, 2)), looks, -5 * MS, 0, 4000 * MS)
         for kind, begins_ms in (("cold", half), ("warm", every))
     }
     # half of the scans of the cold run never became a frame
@@ -48,7 +48,7 @@ def test_runs_are_summed_up_by_rate_and_kind() -> None:
         for mark in runs["warm"].logs["sim"].marks
     )
     runs["cold"].logs["sim"] = dataclasses.replace(runs["cold"].logs["sim"], marks=every_scan)
-    told = bench_graph.report_of({(10.0, kind): [run] for kind, run in runs.items()})
+    told = graph_benchmark.report_of({(10.0, kind): [run] for kind, run in runs.items()})
     assert told["sensor_to_command_s"]["10"]["warm"] == pytest.approx(
         {"p50": 0.036, "p95": 0.036, "p99": 0.036, "samples": 30}
     )
@@ -71,9 +71,9 @@ def test_questions_about_networks_start_no_graph() -> None:
 
 
 def test_without_ros_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_graph, "ros_is_here", lambda: False)
+    monkeypatch.setattr(graph_benchmark, "ros_is_here", lambda: False)
     with pytest.raises(EdgeWorldModelError, match="the live graph needs ROS 2: run it through scripts/with-ros"):
-        bench_graph.measure_graph([10.0], 1.0, 1, "deterministic")
+        graph_benchmark.measure_graph([10.0], 1.0, 1, "deterministic")
 
 
 @pytest.mark.skipif(not cli.ros_is_here(), reason="needs the ROS environment: scripts/with-ros pytest")
@@ -102,7 +102,7 @@ def test_profile_leaves_figures_a_trace_and_a_picture(tmp_path: Path, capsys: py
     parts = told["breakdown_s"]
     # of one frame the parts add up; their medians do so roughly
     assert sum(parts[part]["p50"] for part in PARTS) == pytest.approx(parts["total"]["p50"], rel=0.5)
-    assert {"denoiser", "decoder", "think"} <= set(told["spans"]["rollout_planner"])
+    assert {"denoiser", "decoder", "plan_on"} <= set(told["spans"]["rollout_planner"])
     assert told["spans"]["safety_supervisor"]["tick"]["samples"] > 50
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert {event["ph"] for event in events} == {"M", "X", "s", "t", "f"}

@@ -1,4 +1,4 @@
-"""The planner's tick in isolation, cold and warm, and an outside planner on the same scenes, all in turn."""
+"""Times the planner's tick alone, cold, warm and as shipped, and pytorch-mppi on the same scenes, all in turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.planner_output import PlannerOutput
 from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.types import Floats, LatentFrame, WarmStart
-from edge_worldmodel.evaluation.bench.bench_peers import Peer, PeerMissingError, open_peer
+from edge_worldmodel.evaluation.bench.mppi_peer import Peer, PeerMissingError, open_peer
 from edge_worldmodel.evaluation.bench.seeded_room import draw_room
 
 _PERIOD_NS = 100_000_000
@@ -31,8 +31,8 @@ COLD, WARM, SHIPPED = "cold", "warm", "as_shipped"
 
 
 @dataclass(frozen=True)
-class TickWish:
-    """How much to measure; ``all_at_once`` maneuvers are imagined in one batch, so that none is left out."""
+class TickSetup:
+    """What to measure: maneuvers, futures per maneuver, rounds, and processor time instead of elapsed time."""
 
     maneuvers: int = 8
     futures: int = 4
@@ -42,7 +42,7 @@ class TickWish:
 
 @dataclass
 class Ticks:
-    """What ticks of one kind cost, in seconds, and how much they imagined."""
+    """Times of the ticks of one kind, and how much they imagined."""
 
     seconds: list[float] = dataclasses.field(default_factory=list)
     parts_s: dict[str, list[float]] = dataclasses.field(default_factory=lambda: defaultdict(list))
@@ -50,7 +50,7 @@ class Ticks:
     imagined: list[int] = dataclasses.field(default_factory=list)
 
     def add(self, seconds: float, output: PlannerOutput) -> None:
-        """Note one tick."""
+        """Add one tick."""
         rollouts = output.rollout_set
         self.seconds.append(seconds)
         for part in ("preprocess_s", "compute_s", "postprocess_s"):
@@ -60,37 +60,37 @@ class Ticks:
         self.imagined.append(known * rollouts.futures_per_maneuver)
 
 
-def measure_ticks(model: WorldModel, wish: TickWish, peer_python: str = "") -> dict[str, Any]:
-    """Return the keys tick_s, futures_per_s, trajectories_per_s, steps and peers of the report.
+def measure_ticks(model: WorldModel, setup: TickSetup, peer_python: str = "") -> dict[str, Any]:
+    """Measure, and return the keys tick_s, futures_per_s, trajectories_per_s, steps and peers of the report.
 
     Args:
-        model: loaded.
-        wish: how much to measure.
+        model: with its networks loaded.
+        setup: what to measure.
         peer_python: interpreter that has torch and pytorch-mppi; empty: this one.
     """
-    everything = PlannerConfig(maneuvers=wish.maneuvers, futures=wish.futures, imagined_at_once=wish.maneuvers)
-    shipped = dataclasses.replace(everything, imagined_at_once=PlannerConfig().imagined_at_once)
-    planners = {COLD: everything, WARM: everything, SHIPPED: shipped}
+    one_batch = PlannerConfig(maneuvers=setup.maneuvers, futures=setup.futures, imagined_at_once=setup.maneuvers)
+    shipped = dataclasses.replace(one_batch, imagined_at_once=PlannerConfig().imagined_at_once)
+    planners = {COLD: one_batch, WARM: one_batch, SHIPPED: shipped}
     ticks = {kind: Ticks() for kind in planners}
-    trajectories = wish.maneuvers * everything.disturbances
-    outcomes = trajectories * wish.futures
-    peer_s: dict[int, list[float]] = {outcomes: [], wish.maneuvers * wish.futures: []}
-    clock_s = time.process_time if wish.cpu_time else time.perf_counter
+    trajectories = setup.maneuvers * one_batch.disturbances
+    outcomes = trajectories * setup.futures
+    peer_s: dict[int, list[float]] = {outcomes: [], setup.maneuvers * setup.futures: []}
+    clock_s = time.process_time if setup.cpu_time else time.perf_counter
     kinds = list(planners)
-    with _peer_or_why(peer_python, tuple(peer_s), wish.cpu_time) as peer:
-        for seed in tqdm(range(wish.rounds + _WARM_UP), desc="ticks", unit="scene", leave=False):
-            counts = seed >= _WARM_UP
+    with _peer_if_installed(peer_python, tuple(peer_s), setup.cpu_time) as peer:
+        for seed in tqdm(range(setup.rounds + _WARM_UP), desc="ticks", unit="scene", leave=False):
+            is_counted = seed >= _WARM_UP
             frames, goal = frames_of(model, seed)
-            warm = _warm_start(model, everything, frames, goal, seed)
-            for kind in (kinds := [*kinds[1:], kinds[0]]):  # another one begins each time
+            warm = _warm_start(model, one_batch, frames, goal, seed)
+            for kind in (kinds := [*kinds[1:], kinds[0]]):  # each begins as often as the others
                 planner = Planner(model, config=planners[kind])
                 start = None if kind == COLD else warm
                 seconds, output = _timed(planner, frames[1], goal, start, seed, clock_s)
-                if counts:
+                if is_counted:
                     ticks[kind].add(seconds, output)
             if isinstance(peer, Peer):
                 for count, took_s in peer.command(seed).items():
-                    peer_s[count].extend([took_s] if counts else [])
+                    peer_s[count].extend([took_s] if is_counted else [])
     return _report(ticks, peer_s, peer, trajectories, outcomes)
 
 
@@ -106,7 +106,7 @@ def frames_of(model: WorldModel, seed: int) -> tuple[tuple[LatentFrame, LatentFr
 def _warm_start(
     model: WorldModel, config: PlannerConfig, frames: tuple[LatentFrame, LatentFrame], goal: Floats, seed: int
 ) -> WarmStart:
-    """Return what the latent cache answers to the second frame after the first was solved."""
+    """Return the latent cache's answer to the second frame after the first was solved."""
     cache = LatentCache()
     cache.warm_start(frames[0])
     planner = Planner(model, config=config)
@@ -133,8 +133,8 @@ def _timed(
 
 
 @contextlib.contextmanager
-def _peer_or_why(python: str, counts: tuple[int, ...], cpu_time: bool) -> Iterator[Peer | PeerMissingError]:
-    """Open the peer; where it is missing, give the error that says so."""
+def _peer_if_installed(python: str, counts: tuple[int, ...], cpu_time: bool) -> Iterator[Peer | PeerMissingError]:
+    """Open the peer; where it is not installed, yield the error."""
     try:
         peer = open_peer(python, counts, cpu_time)
     except PeerMissingError as error:
@@ -173,7 +173,7 @@ def _report(
         "futures_imagined": {kind: float(np.mean(of.imagined)) for kind, of in ticks.items()},
         "trajectories_per_s": {"ours": ours, **_peer_rates(peer_s, ours)},
         "steps": {kind: float(np.mean(ticks[kind].steps)) for kind in (COLD, WARM)},
-        "peers": {"pytorch-mppi": _peer_told(peer, peer_s)},
+        "peers": {"pytorch-mppi": _peer_report(peer, peer_s)},
     }
 
 
@@ -186,14 +186,14 @@ def _peer_rates(peer_s: dict[int, list[float]], ours: dict[str, float]) -> dict[
     return {"pytorch-mppi": rates, "times_pytorch-mppi": ratios}
 
 
-def _peer_told(peer: Peer | PeerMissingError, peer_s: dict[int, list[float]]) -> dict[str, Any]:
+def _peer_report(peer: Peer | PeerMissingError, peer_s: dict[int, list[float]]) -> dict[str, Any]:
     if isinstance(peer, PeerMissingError):
         return {"missing": str(peer)}
     return {"version": peer.version, "command_s": {str(count): percentiles(of) for count, of in peer_s.items()}}
 
 
 def percentiles(values_s: Any) -> dict[str, float]:
-    """Return p50, p95, p99 and the number of samples."""
+    """Return p50, p95, p99 and the number of samples; without values the number only."""
     if not len(values_s):
         return {"samples": 0}
     found = Quantiles.of(np.asarray(values_s, np.float64))

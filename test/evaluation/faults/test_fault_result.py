@@ -1,4 +1,4 @@
-"""A campaign is worth what its judge is: each kind of failure must be seen as one."""
+"""Each kind of failure is recognised as one."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ import pytest
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.evaluation.faults.fault_figures import Jitter, by_fault, by_link, table
-from edge_worldmodel.evaluation.faults.fault_graph import Command
-from edge_worldmodel.evaluation.faults.fault_matrix import FAULTS, MATRIX, Case, Expected, chosen, rounds
-from edge_worldmodel.evaluation.faults.fault_outcome import Heard, Outcome, judge
+from edge_worldmodel.evaluation.faults.fault_graph import ObservedCommand
+from edge_worldmodel.evaluation.faults.fault_matrix import (
+    FAULTS,
+    MATRIX,
+    ExpectedEffect,
+    FaultCase,
+    select_cases,
+    shuffled_rounds,
+)
+from edge_worldmodel.evaluation.faults.fault_result import InjectionResult, Observations, judge
 
 MS = 1_000_000
 ACTIVE, STOPPED = 1, 4
 BY_NAME = {case.name: case for case in MATRIX}
 
 
-def commands(*spans: tuple[int, int, bool]) -> tuple[Command, ...]:
+def commands(*spans: tuple[int, int, bool]) -> tuple[ObservedCommand, ...]:
     """Commands every 20 ms in spans of (from ms, to ms, whether to move)."""
-    return tuple(Command(t * MS, t * MS, moves) for begin, end, moves in spans for t in range(begin, end, 20))
+    return tuple(
+        ObservedCommand(t * MS, t * MS, is_moving) for begin, end, is_moving in spans for t in range(begin, end, 20)
+    )
 
 
-def heard(*spans: tuple[int, int, bool], **more: object) -> Heard:
+def observed(*spans: tuple[int, int, bool], **more: object) -> Observations:
     """The stream's last good message at 1000 ms, broken at 1010, mended at 1500, good again at 1520."""
-    found = Heard(1010 * MS, 1500 * MS, 1000 * MS, 0, 1520 * MS, commands(*spans), (), (), 0)
+    found = Observations(1010 * MS, 1500 * MS, 1000 * MS, 0, 1520 * MS, commands(*spans), (), (), 0)
     return replace(found, **more)
 
 
@@ -34,15 +43,15 @@ STOPPED_IN_TIME = ((500, 1120, DRIVES), (1120, 1700, STANDS), (1700, 2200, DRIVE
 
 
 def test_a_stop_in_time_is_timed_from_the_last_good_message():
-    outcome = judge(BY_NAME["drop:scan"], heard(*STOPPED_IN_TIME))
-    assert outcome.valid and not outcome.missed
-    assert outcome.stopped_s == pytest.approx(0.12)
-    assert outcome.resumed_s == pytest.approx(0.18)
+    result = judge(BY_NAME["drop:scan"], observed(*STOPPED_IN_TIME))
+    assert result.valid and not result.missed
+    assert result.stopped_s == pytest.approx(0.12)
+    assert result.resumed_s == pytest.approx(0.18)
 
 
 def test_wrong_content_is_timed_from_the_first_spoiled_message():
-    outcome = judge(BY_NAME["nan:scan"], heard(*STOPPED_IN_TIME, first_bad_ns=1100 * MS))
-    assert outcome.stopped_s == pytest.approx(0.02)
+    result = judge(BY_NAME["nan:scan"], observed(*STOPPED_IN_TIME, first_bad_ns=1100 * MS))
+    assert result.stopped_s == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(
@@ -55,23 +64,23 @@ def test_wrong_content_is_timed_from_the_first_spoiled_message():
     ],
 )
 def test_a_missed_stop_is_seen(spans):
-    assert judge(BY_NAME["drop:scan"], heard(*spans)).missed
+    assert judge(BY_NAME["drop:scan"], observed(*spans)).missed
 
 
 def test_a_robot_that_stood_before_proves_nothing():
-    assert not judge(BY_NAME["drop:scan"], heard((500, 900, DRIVES), (900, 1700, STANDS))).valid
+    assert not judge(BY_NAME["drop:scan"], observed((500, 900, DRIVES), (900, 1700, STANDS))).valid
 
 
 def test_a_stop_without_need_is_false_unless_the_scene_asked_for_it():
     case = BY_NAME["duplicate:scan"]
     for reason, false in (("plan: silent for 0.11 s", True), ("an obstacle is in the braking path", False)):
-        assert judge(case, heard(*STOPPED_IN_TIME, verdicts=((1120 * MS, STOPPED, reason),))).false_stop is false
-    assert not judge(case, heard((500, 2000, DRIVES), verdicts=((1120 * MS, ACTIVE, ""),))).false_stop
+        assert judge(case, observed(*STOPPED_IN_TIME, verdicts=((1120 * MS, STOPPED, reason),))).false_stop is false
+    assert not judge(case, observed((500, 2000, DRIVES), verdicts=((1120 * MS, ACTIVE, ""),))).false_stop
 
 
 def test_without_a_watchdog_the_base_has_to_stand_in_time():
     case = BY_NAME["sigkill:watchdog"]
-    silent = heard((500, 1010, DRIVES), speeds=((1200 * MS, 0.5), (1900 * MS, 0.0)))
+    silent = observed((500, 1010, DRIVES), speeds=((1200 * MS, 0.5), (1900 * MS, 0.0)))
     assert not judge(case, silent).missed
     assert judge(case, silent).base_standing_s == pytest.approx(0.89)
     assert judge(case, replace(silent, speeds=((1200 * MS, 0.5),))).missed
@@ -84,25 +93,25 @@ def test_every_fault_of_the_matrix_is_there_and_may_be_chosen():
         *("sigstop", "clock_step", "simulation_pause", "cpu_load", "disk_full", "wrong_frame"),
     }
     assert len(BY_NAME) == len(MATRIX)
-    assert {case.fault for case in chosen(["nan", "drop:scan"])} == {"nan", "drop"}
+    assert {case.fault for case in select_cases(["nan", "drop:scan"])} == {"nan", "drop"}
     with pytest.raises(ConfigError, match="nonsense"):
-        chosen(["nonsense"])
+        select_cases(["nonsense"])
 
 
 def test_rounds_go_through_all_and_seldom_cases_seldom():
-    cases = [Case("a", "x", "x", "drop"), Case("b", "x", "x", "kill", every=2)]
-    queue = rounds(cases, np.random.default_rng(0))
+    cases = [FaultCase("a", "x", "x", "drop"), FaultCase("b", "x", "x", "kill", every=2)]
+    queue = shuffled_rounds(cases, np.random.default_rng(0))
     assert sorted(next(queue).fault for _ in range(6)) == ["a", "a", "a", "a", "b", "b"]
 
 
 def test_figures_and_table_from_outcomes():
     case = BY_NAME["drop:scan"]
-    outcomes = [judge(case, heard(*STOPPED_IN_TIME)), judge(case, heard((500, 2000, DRIVES)))]
-    found = by_fault(outcomes)
+    results = [judge(case, observed(*STOPPED_IN_TIME)), judge(case, observed((500, 2000, DRIVES)))]
+    found = by_fault(results)
     assert found["drop"]["injections"] == 2 and found["drop"]["missed"] == 1
     assert found["drop"]["stopped_s"] == {"p50": 0.12, "p999": 0.12, "max": 0.12}
     assert "| drop | scan | 2 | 0.120 |" in table({"faults": found})
-    assert case.expected is Expected.STOP
+    assert case.expected is ExpectedEffect.STOP
 
 
 def test_jitter_is_the_distance_from_the_period_and_ignores_restarts():
@@ -113,8 +122,8 @@ def test_jitter_is_the_distance_from_the_period_and_ignores_restarts():
 
 
 def test_losses_are_told_apart_by_where_they_happen():
-    def lost(fault: str, where: str, stopped_s: float | None) -> Outcome:
-        return Outcome(fault, where, stopped_s, None, None, None, 0, False, False, True, "")
+    def lost(fault: str, where: str, stopped_s: float | None) -> InjectionResult:
+        return InjectionResult(fault, where, stopped_s, None, None, None, 0, False, False, True, "")
 
     found = by_link(
         [

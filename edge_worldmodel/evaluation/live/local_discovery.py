@@ -1,4 +1,4 @@
-"""Keeps the ROS graphs of demos, replays, campaigns and tests to this machine, without touching a user's own choice."""
+"""Restricts ROS discovery to this machine for demos, replays, campaigns and tests, unless the user configured it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""Fast DDS's variable in Jazzy, then in later distributions."""
+"""The variable of Fast DDS in Jazzy, and in later distributions."""
 
 
 def keep_to_this_machine(environment: MutableMapping[str, str], config: Path) -> None:
-    """Let nodes find each other on this machine only.
+    """Set the environment so that nodes discover each other on this machine only.
 
-    With Fast DDS by a profile: its LOCALHOST range brings shared memory, and with that a node that is killed can
-    silence others (docs/adr/0008). Other middleware gets LOCALHOST.
+    Fast DDS gets a profile, because its LOCALHOST range uses shared memory, with which a killed node can silence
+    others (docs/adr/0008). Other middleware gets the range LOCALHOST.
 
     Args:
-        environment: of the processes to start; a discovery range or profile that is set there stays.
+        environment: of the processes to start; left as it is where it sets a range or a profile.
         config: folder with fastdds_localhost.xml.
     """
     if RANGE in environment or any(name in environment for name in PROFILES):

@@ -1,0 +1,178 @@
+"""The result of one injected fault: whether and how soon the robot stopped, and whether it stopped without need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edge_worldmodel.evaluation.faults.fault_graph import ObservedCommand
+from edge_worldmodel.evaluation.faults.fault_matrix import EffectStart, ExpectedEffect, FaultCase
+
+_PASSING = (1, 2)
+"""Verdict.ACTIVE and Verdict.LIMITING."""
+_SCENE_REASONS = (
+    "an obstacle", "the robot is faster than", "risk", "the braking path leaves", "all checks pass again",
+)  # fmt: skip
+"""Beginnings of reasons that come from the scene or follow a stop; all other reasons are about inputs."""
+_STOPPED_MPS = 0.03
+_DELIVERY_NS = 40_000_000
+"""A command published just before its sender was killed may be received this much later."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Everything received around one injection; times in ns of the steady clock, 0: never.
+
+    Attributes:
+        action_ns: begin of the fault.
+        ended_ns: end of the fault.
+        last_good_ns: last unspoiled message of the affected topic before the fault.
+        first_bad_ns: first spoiled message.
+        good_again_ns: first unspoiled message after the fault.
+        commands: from before the fault until the robot drove again.
+        verdicts: of the same time, as (received_ns, state, reason).
+        speeds: odometry of the same time, as (received_ns, m/s).
+        contacts: how many contacts began.
+        recovered: whether the robot drove again in time.
+    """
+
+    action_ns: int
+    ended_ns: int
+    last_good_ns: int
+    first_bad_ns: int
+    good_again_ns: int
+    commands: Sequence[ObservedCommand]
+    verdicts: Sequence[tuple[int, int, str]]
+    speeds: Sequence[tuple[int, float]]
+    contacts: int
+    recovered: bool = True
+
+
+@dataclass(frozen=True)
+class InjectionResult:
+    """How the robot reacted to one injection; times in seconds, None where they do not apply.
+
+    Attributes:
+        fault: its name.
+        where: place and variant.
+        stopped_s: from the start of the effect to the first zero command after which only zeros came.
+        base_standing_s: from the fault until odometry showed standstill, where the supervisor is gone.
+        resumed_s: from the end of the fault to the first command to move.
+        recovery_s: from the kill of a node to the first command to move.
+        contacts: how many contacts began.
+        missed: the required stop did not come, or too late.
+        false_stop: the robot stopped although it had to go on.
+        valid: False where the robot had stopped before the fault, for another reason.
+        reason: the supervisor's first reason that is not from the scene.
+        recovered: whether the robot drove again in time.
+    """
+
+    fault: str
+    where: str
+    stopped_s: float | None
+    base_standing_s: float | None
+    resumed_s: float | None
+    recovery_s: float | None
+    contacts: int
+    missed: bool
+    false_stop: bool
+    valid: bool
+    reason: str
+    recovered: bool = True
+
+
+def judge(case: FaultCase, observed: Observations) -> InjectionResult:
+    """Compare what was received with the required reaction."""
+    begin_ns, stop_ns = _stop(case, observed)
+    stopped_s = None if stop_ns is None or begin_ns is None else (stop_ns - begin_ns) * 1e-9
+    base_standing_s = _base_stopped_s(observed) if case.expected is ExpectedEffect.BASE_STOPS else None
+    reasons = input_reasons(observed.verdicts, observed.action_ns, observed.ended_ns + 100_000_000)
+    valid, missed = begin_ns is not None, False
+    if case.expected is ExpectedEffect.STOP:
+        missed = valid and (stopped_s is None or stopped_s > case.limit_s)
+    elif case.expected is ExpectedEffect.BASE_STOPS:
+        stopped_s = None
+        too_late = base_standing_s is None or base_standing_s > case.limit_s
+        missed = _commanded_after_silence(observed) or too_late
+    false_stop = case.expected is ExpectedEffect.GO_ON and bool(reasons)
+    if case.expected is ExpectedEffect.GO_ON:
+        stopped_s = None
+    resumed_s = _resumed_s(observed, stop_ns)
+    killed = case.how == "kill" and case.expected is not ExpectedEffect.GO_ON
+    return InjectionResult(
+        fault=case.fault,
+        where=case.where,
+        stopped_s=stopped_s,
+        base_standing_s=base_standing_s,
+        resumed_s=None if killed or case.expected is ExpectedEffect.BASE_STOPS else resumed_s,
+        recovery_s=_recovery_s(observed) if killed else None,
+        contacts=observed.contacts,
+        missed=missed,
+        false_stop=false_stop,
+        valid=valid,
+        reason=reasons[0] if reasons else "",
+        recovered=observed.recovered,
+    )
+
+
+def input_reasons(verdicts: Iterable[tuple[int, int, str]], since_ns: int, until_ns: int) -> list[str]:
+    """Return the reasons of stops between two times, without those that come from the scene."""
+    return [
+        reason
+        for at_ns, state, reason in verdicts
+        if since_ns <= at_ns <= until_ns and state not in _PASSING and not reason.startswith(_SCENE_REASONS)
+    ]
+
+
+def _stop(case: FaultCase, observed: Observations) -> tuple[int | None, int | None]:
+    """Return the start of the effect, and the first zero command after which only zeros came until the end."""
+    since_ns = observed.action_ns if case.begin is EffectStart.ACTION else observed.last_good_ns
+    during = [command for command in observed.commands if since_ns <= command.at_ns <= observed.ended_ns]
+    before = [command for command in observed.commands if command.at_ns < since_ns]
+    if not before or not before[-1].is_moving:
+        return None, None
+    last_moving_ns = max((command.at_ns for command in during if command.is_moving), default=since_ns)
+    stop_ns = min((command.at_ns for command in during if command.at_ns > last_moving_ns), default=None)
+    begin_ns = since_ns
+    if (
+        case.begin is EffectStart.FIRST_BAD
+        and observed.first_bad_ns
+        and (stop_ns is None or observed.first_bad_ns <= stop_ns)
+    ):
+        begin_ns = observed.first_bad_ns
+    return begin_ns, stop_ns
+
+
+def _base_stopped_s(observed: Observations) -> float | None:
+    stopped_ns = [at_ns for at_ns, speed in observed.speeds if at_ns > observed.action_ns and abs(speed) < _STOPPED_MPS]
+    return (stopped_ns[0] - observed.action_ns) * 1e-9 if stopped_ns else None
+
+
+def _commanded_after_silence(observed: Observations) -> bool:
+    """Return whether a supervisor that was killed or paused commanded movement before the fault ended."""
+    return any(
+        command.is_moving
+        for command in observed.commands
+        if observed.action_ns + _DELIVERY_NS < command.at_ns <= observed.ended_ns
+    )
+
+
+def _resumed_s(observed: Observations, stop_ns: int | None) -> float | None:
+    good_ns = max(observed.good_again_ns, observed.ended_ns)
+    if stop_ns is None:
+        return None
+    moving = (command.at_ns for command in observed.commands if command.is_moving and command.at_ns > good_ns)
+    first_ns = next(moving, None)
+    return None if first_ns is None else (first_ns - good_ns) * 1e-9
+
+
+def _recovery_s(observed: Observations) -> float | None:
+    moving = (command.at_ns for command in observed.commands if command.is_moving and command.at_ns > observed.ended_ns)
+    first_ns = next(moving, None)
+    return None if first_ns is None else (first_ns - observed.action_ns) * 1e-9
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a time rounded to a tenth of a millisecond; NaN becomes None."""
+    return None if value is None or math.isnan(value) else round(value, 4)

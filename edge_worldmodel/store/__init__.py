@@ -1,1 +1,0 @@
-"""Model manifests and their verification."""
