@@ -1,5 +1,6 @@
 // The watchdog's process: takes what the supervisor sends, asks the Watchdog and publishes what it says.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -39,8 +40,18 @@ Nanoseconds clock_ns(clockid_t clock) {
     return time.tv_sec * kSecond_ns + time.tv_nsec;
 }
 
-// Write a line, or drop it: a reader of our output that hangs must not hang us.
-void say(const std::string& line) {
+// A reader of our output that hangs must not hang us, nor the middleware's threads, which report rubbish there: what does
+// not fit into a full pipe is dropped. Opened anew, because the flag would otherwise hold for all who share the output.
+void never_wait_for_readers() {
+    for (const int output : {STDOUT_FILENO, STDERR_FILENO}) {
+        const int opened = open(("/proc/self/fd/" + std::to_string(output)).c_str(), O_WRONLY | O_APPEND | O_NONBLOCK);
+        if (opened < 0) continue;
+        dup2(opened, output);
+        close(opened);
+    }
+}
+
+void say(const std::string& line) {  // where the output could not be opened anew, only if it is ready
     const std::string text = "watchdog: " + line.substr(0, 500) + "\n";
     pollfd output{STDERR_FILENO, POLLOUT, 0};
     if (poll(&output, 1, 0) != 1 || (output.revents & POLLOUT) == 0) return;
@@ -293,6 +304,7 @@ void run(const Arguments& arguments) {
 int main(int count, char** words) {
     for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { ending = 1; });
     std::signal(SIGPIPE, SIG_IGN);
+    never_wait_for_readers();
     try {
         run(parse(count, words));
     } catch (const std::exception& error) {

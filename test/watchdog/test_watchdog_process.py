@@ -263,6 +263,7 @@ def test_a_flood_neither_stalls_it_nor_gets_through(driving, record_property):
 
 def test_rubbish_on_its_topics_neither_ends_nor_stalls_it(driving):
     supervisor, watch, process = driving
+    fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # soon full of what the middleware says about rubbish
     rubbish = [b"", b"\0\1\0\0", b"\0\1\0\0" + b"\xff" * 64, b"\xff" * 300, os.urandom(5000)]
     for _ in range(20):
         for bytes_ in rubbish:

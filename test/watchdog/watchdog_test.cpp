@@ -191,7 +191,7 @@ void a_repeated_command_stops() {
     CHECK(bench.stopped_by("repeated"));
 }
 
-void only_a_silence_ends_the_order_of_commands() {
+void a_repeated_command_never_passes_without_a_silence() {
     Bench bench = driving();
     for (int i = 0; i < 20; ++i, bench.now += kPeriod_ns) {
         bench.hear(ahead(7, 0.02));
@@ -200,6 +200,37 @@ void only_a_silence_ends_the_order_of_commands() {
     bench.idle(100'000'000);
     bench.hear(ahead(7, 0.02));
     CHECK(bench.watchdog.passing());
+}
+
+void three_commands_in_order_end_an_older_order() {
+    Bench bench = driving();
+    bench.hear(ahead(1'000'000, 0.5));
+    for (int good = 1; good <= 10; ++good) {
+        bench.now += kPeriod_ns;
+        bench.hear(ahead(++bench.sequence, 0.5));
+        if (good < 3) CHECK(bench.stopped_by("out of order"));
+        if (good >= 3) CHECK(bench.watchdog.passing() && bench.speed() <= 0.04 * (good - 2) + 1e-4);
+    }
+}
+
+// Anything for a while, then good commands in time: the third passes at the latest.
+void a_lost_or_bad_message_costs_no_more_than_three_good_ones() {
+    std::mt19937_64 random(2);
+    for (int round = 0; round < 2000; ++round) {
+        Bench bench = driving();
+        for (std::uint64_t i = random() % 30; i > 0; --i) {
+            Command command = ahead(random() % 2 ? ++bench.sequence : random(), random() % 2 ? 0.5 : 5.0);
+            if (random() % 4 == 0) command.crc ^= 1;
+            bench.wake();
+            if (random() % 3) bench.watchdog.receive(agreeing(ahead(random() % 2 ? command.sequence : random(), 0.5)));
+            if (random() % 3) bench.watchdog.receive(command);
+            bench.step();
+            bench.now += static_cast<Nanoseconds>(random() % 25'000'000);
+        }
+        bench.now += kPeriod_ns;
+        for (int good = 0; good < 3; ++good, bench.now += kPeriod_ns) bench.hear(ahead(++bench.sequence, 0.02));
+        CHECK(bench.watchdog.passing());
+    }
 }
 
 void it_goes_on_within_the_acceleration_limits() {
@@ -238,6 +269,18 @@ void two_supervisors_at_once_stop() {
         bench.now += kPeriod_ns / 2;
     }
     CHECK(fastest < 0.05);
+}
+
+void a_second_supervisor_that_sends_more_often_stops_the_robot_too() {
+    Bench bench = driving();
+    double fastest = 0.0;
+    for (std::uint64_t other = 1; other < 200; ++other) {
+        if (other % 4 == 0) bench.hear(ahead(++bench.sequence, 0.5));
+        bench.hear(ahead(other, 0.5));
+        fastest = other > 8 ? std::max(fastest, bench.speed()) : fastest;
+        bench.now += kPeriod_ns / 4;
+    }
+    CHECK(fastest < 0.1);
 }
 
 void a_flood_stops_and_does_not_flood_the_drive_base() {
@@ -333,10 +376,13 @@ int main(int count, char** words) {
     a_stop_needs_no_verdict();
     spoiled_commands_stop_at_once();
     a_repeated_command_stops();
-    only_a_silence_ends_the_order_of_commands();
+    a_repeated_command_never_passes_without_a_silence();
+    three_commands_in_order_end_an_older_order();
+    a_lost_or_bad_message_costs_no_more_than_three_good_ones();
     it_goes_on_within_the_acceleration_limits();
     a_restarted_supervisor_counts_from_the_beginning();
     two_supervisors_at_once_stop();
+    a_second_supervisor_that_sends_more_often_stops_the_robot_too();
     a_flood_stops_and_does_not_flood_the_drive_base();
     a_watchdog_that_was_held_up_does_not_follow_what_waited();
     a_landing_drone_sinks_and_does_nothing_else();
