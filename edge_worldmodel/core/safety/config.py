@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge_worldmodel.core.config import Config, param, param_infos
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.polygon import corners_of, footprint_problem, polygon_problem, read_polygon
 from edge_worldmodel.core.types import Points
 
 
@@ -35,9 +34,14 @@ class SupervisorConfig(Config):
     scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics; all of them are required.")
     cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics; all of them are required.")
     cloud_low_m: float = param(
-        0.08, "Height above the base frame from which a cloud point is an obstacle.", minimum=-5.0, maximum=1.0
+        0.08,
+        "Height above the base frame from which a point of a cloud or scan is an obstacle.",
+        minimum=-5.0,
+        maximum=1.0,
     )
-    cloud_high_m: float = param(2.0, "Height up to which a cloud point is an obstacle.", minimum=0.1, maximum=10.0)
+    cloud_high_m: float = param(
+        2.0, "Height up to which a point of a cloud or scan is an obstacle.", minimum=0.1, maximum=10.0
+    )
     sensor_timeouts_s: tuple[float, ...] = param(
         (0.2,),
         "Longest silence and greatest age of a stamp of each sensor: one value for all, or one per topic, scans first.",
@@ -102,7 +106,10 @@ class SupervisorConfig(Config):
     footprint_radius_m: float = param(
         0.25, "Radius of the robot; used if footprint_m is empty.", minimum=0.02, maximum=5.0
     )
-    footprint_m: tuple[float, ...] = param((), "Footprint as x1, y1, x2, y2, ... in the base frame; empty: a circle.")
+    footprint_m: tuple[float, ...] = param(
+        (),
+        "Footprint as x1, y1, x2, y2, ... in the base frame, or Nav2's text '[[x1, y1], ...]'; empty: a circle.",
+    )
     safety_margin_m: float = param(0.05, "Distance to keep from obstacles.", minimum=0.01, maximum=2.0)
     sensor_noise_m: float = param(0.03, "Ranging error, added to safety_margin_m.", minimum=0.0, maximum=0.5)
     reaction_time_s: float = param(
@@ -124,16 +131,19 @@ class SupervisorConfig(Config):
         0.7, "Imagined occupancy for which the robot slows down; 1: never.", minimum=0.3, maximum=1.0
     )
     geofence_m: tuple[float, ...] = param(
-        (), "Area to stay in as x1, y1, x2, y2, ... in the odom frame; empty: no geofence."
+        (),
+        "Area in which the whole footprint stays, as x1, y1, x2, y2, ... in the odom frame or as Nav2's text;"
+        " empty: no geofence.",
     )
 
     def __post_init__(self) -> None:
         """Check each value, then values that depend on each other."""
+        self._read_polygons()
         super().__post_init__()
-        for name in ("footprint_m", "geofence_m"):
+        for name, problem_of in (("footprint_m", footprint_problem), ("geofence_m", polygon_problem)):
             numbers = getattr(self, name)
-            if numbers and (len(numbers) < 6 or len(numbers) % 2):
-                raise ConfigError(f"SupervisorConfig.{name} = {numbers!r}: give at least three points as x, y pairs")
+            if problem := problem_of(numbers) if numbers else "":
+                raise ConfigError(f"SupervisorConfig.{name} = {numbers!r}: {problem}")
         if self.geofence_m and self.unsafe_without_odometry:
             raise ConfigError("SupervisorConfig.geofence_m: needs odometry; remove unsafe_without_odometry")
         self._check_height_band()
@@ -150,6 +160,11 @@ class SupervisorConfig(Config):
                 f"SupervisorConfig.sensor_timeouts_s = {self.sensor_timeouts_s!r}: give one value for all,"
                 f" or one for each of the {len(self.sources)} topics"
             )
+
+    def _read_polygons(self) -> None:
+        """Replace polygons in Nav2's text form by their numbers."""
+        for name in ("footprint_m", "geofence_m"):
+            object.__setattr__(self, name, read_polygon(getattr(self, name)))
 
     def _check_height_band(self) -> None:
         band_m = self.height_band_m
@@ -172,12 +187,12 @@ class SupervisorConfig(Config):
     @property
     def footprint(self) -> Points:
         """Corners (n, 2) of the footprint in the base frame; empty for a circle."""
-        return np.array(self.footprint_m, dtype=np.float64).reshape(-1, 2)
+        return corners_of(self.footprint_m)
 
     @property
     def geofence(self) -> Points:
         """Corners (n, 2) of the geofence in the odom frame; empty for none."""
-        return np.array(self.geofence_m, dtype=np.float64).reshape(-1, 2)
+        return corners_of(self.geofence_m)
 
     @property
     def unwatched(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.geometry import compose, points_in_frame, signed_distance
+from edge_worldmodel.core.geometry import compose, points_in_frame
 from edge_worldmodel.core.safety.braking import arc_pose
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind
@@ -188,7 +188,7 @@ class Supervisor:
 
     def _geofence_fault(self, now: Instant) -> Fault | None:
         pose = self._pose(now) if self._fence.size else None
-        if pose is None or not signed_distance(self._fence, pose[:2]) > 0.0:
+        if pose is None or self._gate.footprint.is_inside(self._fence, pose[None]):
             return None
         return Fault(FaultKind.GEOFENCE, f"outside the geofence at x {pose[0]:.2f} m, y {pose[1]:.2f} m")
 

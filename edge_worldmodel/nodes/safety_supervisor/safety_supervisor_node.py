@@ -42,7 +42,9 @@ _EARLY_SHARE = 0.9
 class SupervisorNodeConfig(Config):
     """Parameters of the node around the supervisor."""
 
-    sensor_pose: tuple[float, ...] = param((), "x, y, yaw of every sensor in the base frame; empty: from tf.")
+    sensor_pose: tuple[float, ...] = param(
+        (), "x, y, yaw or x, y, z, roll, pitch, yaw of every sensor in the base frame [m, rad]; empty: from tf."
+    )
     realtime_priority: int = param(0, "SCHED_FIFO priority; 0: normal scheduling.", minimum=0, maximum=99)
     drive_base_timeout_s: float = param(
         0.0, "Command timeout set on the drive base (see docs/safety.md); 0: unknown.", minimum=0.0, maximum=5.0
