@@ -62,8 +62,8 @@ class Scene:
         Static obstacles count as seen, because they are seen with sharper edges than they are imagined with. Movers,
         and whatever is imagined to come from elsewhere, count as imagined in the frame nearest in time; at first as
         seen. A robot that is closer to a mover than ``clear_m`` must be able to leave, and must see that it has to: at
-        poses that get no closer, only what comes closer than the mover is now counts. For the escape only what is
-        imagined to come counts: its clearance from everything that is seen was checked when it was found.
+        poses that get no closer, only movers that come closer than now count. For the escape only imagined movers from
+        elsewhere count: its clearance from everything that is seen was checked when it was found.
         """
         probability = self._collision_probability()
         names = self.candidates.names
@@ -91,7 +91,7 @@ class Scene:
         return np.maximum(found, 0.0, out=found)
 
     def _only_what_comes(self) -> Scene:
-        """Return the scene with nothing but what is imagined away from everything that is seen now."""
+        """Return the scene without the obstacles that are seen now and the imagined occupancy beside them."""
         elsewhere = ~grown_by_one_cell(self.outlook.seen.occupied)
         empty = LocalMap(np.zeros_like(elsewhere), self.outlook.seen.unknown)
         futures = self.futures * elsewhere.astype(np.float32)

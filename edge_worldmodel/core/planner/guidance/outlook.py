@@ -1,7 +1,7 @@
 """The outlook: the present scene with movers carried on at constant velocity, and the way to the goal through it.
 
 It costs no imagination. The way to the goal is looked for among static obstacles only, since movers will have moved;
-maneuvers are sorted by what each of them would meet, and when.
+maneuvers are sorted by the obstacles and movers that each would meet.
 """
 
 from __future__ import annotations
