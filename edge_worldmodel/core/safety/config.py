@@ -9,6 +9,8 @@ from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.polygon import corners_of, footprint_problem, polygon_problem, read_polygon
 from edge_worldmodel.core.types import Points
 
+_SHORTEST_HEARTBEAT_S = 0.05
+
 
 @dataclass(frozen=True)
 class SupervisorConfig(Config):
@@ -63,6 +65,18 @@ class SupervisorConfig(Config):
 
     landing_speed_mps: float = param(0.5, "Drone: speed of descent when landing.", minimum=0.1, maximum=3.0)
 
+    estop_topics: tuple[str, ...] = param(
+        ("estop",), "Topics of the emergency stop. Give each panel a topic of its own, which only it can release."
+    )
+    estop_heartbeat_s: float = param(
+        0.0,
+        "Longest silence of a topic of estop_topics, then it counts as pressed; 0: not watched.",
+        minimum=0.0,
+        maximum=5.0,
+    )
+    command_publishers: int = param(
+        1, "Number of publishers that the topic of the drive base has; more are a fault.", minimum=1, maximum=8
+    )
     deadman: bool = param(False, "Move only while supervisor/deadman is true.")
     deadman_timeout_s: float = param(0.3, "Longest silence of supervisor/deadman.", minimum=0.05, maximum=2.0)
     operator_link: bool = param(False, "Move only while operator_heartbeat arrives.")
@@ -155,6 +169,13 @@ class SupervisorConfig(Config):
             raise ConfigError("SupervisorConfig: no sensor; name one in scan_topics or cloud_topics")
         if len(set(self.sources)) != len(self.sources):
             raise ConfigError(f"SupervisorConfig: scan_topics and cloud_topics name a topic twice: {self.sources!r}")
+        if 0.0 < self.estop_heartbeat_s < _SHORTEST_HEARTBEAT_S:
+            raise ConfigError(
+                f"SupervisorConfig.estop_heartbeat_s = {self.estop_heartbeat_s:g}:"
+                f" give 0 or at least {_SHORTEST_HEARTBEAT_S:g} s"
+            )
+        if not all(self.estop_topics):
+            raise ConfigError(f"SupervisorConfig.estop_topics = {self.estop_topics!r}: a name is empty")
         if len(self.sensor_timeouts_s) not in (1, len(self.sources)):
             raise ConfigError(
                 f"SupervisorConfig.sensor_timeouts_s = {self.sensor_timeouts_s!r}: give one value for all,"
@@ -198,6 +219,7 @@ class SupervisorConfig(Config):
     def unwatched(self) -> tuple[str, ...]:
         """Names of the optional checks that are not configured, for /diagnostics."""
         watched = {
+            "estop_heartbeat": self.estop_heartbeat_s > 0.0,
             "deadman": self.deadman,
             "operator_link": self.operator_link,
             "battery": self.battery_min > 0.0,

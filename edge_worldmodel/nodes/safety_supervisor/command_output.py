@@ -38,7 +38,13 @@ class CommandOutputConfig(Config):
 
 
 class CommandOutput(Protocol):
-    """Publishes the command of a verdict."""
+    """Publishes the command of a verdict.
+
+    Attributes:
+        topic: topic that nothing else may publish.
+    """
+
+    topic: str
 
     def send(self, verdict: Verdict, heading_rad: float | None) -> None:
         """Publish the command of one tick; ``heading_rad`` is the yaw in the odom frame, None if unknown."""
@@ -46,6 +52,8 @@ class CommandOutput(Protocol):
 
 class TwistOutput:
     """``cmd_vel`` as Twist."""
+
+    topic = "cmd_vel"
 
     def __init__(self, node: Node) -> None:
         self._publisher = node.create_publisher(TwistMsg, "cmd_vel", LATEST)
@@ -57,6 +65,8 @@ class TwistOutput:
 
 class TwistStampedOutput:
     """``cmd_vel`` as TwistStamped."""
+
+    topic = "cmd_vel"
 
     def __init__(self, node: Node) -> None:
         self._publisher = node.create_publisher(TwistStamped, "cmd_vel", LATEST)
@@ -76,8 +86,10 @@ class MavrosOutput:
         odom_frame: name of the odom frame.
     """
 
+    topic = "mavros/setpoint_velocity/cmd_vel"
+
     def __init__(self, node: Node, mav_frame: str, odom_frame: str) -> None:
-        self._publisher = node.create_publisher(TwistStamped, "mavros/setpoint_velocity/cmd_vel", LATEST)
+        self._publisher = node.create_publisher(TwistStamped, self.topic, LATEST)
         self._in_body_frame = mav_frame == "BODY_NED"
         self._odom_frame = odom_frame
 
@@ -98,10 +110,12 @@ class Px4Output:
         ConfigError: PX4's message package is not installed.
     """
 
+    topic = "fmu/in/trajectory_setpoint"
+
     def __init__(self, node: Node) -> None:
         messages = _px4_messages()
         self._modes = node.create_publisher(messages.OffboardControlMode, "fmu/in/offboard_control_mode", LATEST)
-        self._setpoints = node.create_publisher(messages.TrajectorySetpoint, "fmu/in/trajectory_setpoint", LATEST)
+        self._setpoints = node.create_publisher(messages.TrajectorySetpoint, self.topic, LATEST)
         self._mode = messages.OffboardControlMode(velocity=True)
         # PX4 does not control what is NaN.
         free = [math.nan] * 3

@@ -30,9 +30,10 @@ from edge_worldmodel.nodes.ros.convert_sensors import (
 from edge_worldmodel.nodes.ros.frames import Frames
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.polling import Polled
-from edge_worldmodel.nodes.ros.qos import EVENTS, LATCHED, LATEST, SENSOR, WATCHED
+from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR, WATCHED
 from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly
 from edge_worldmodel.nodes.ros.spans import mark
+from edge_worldmodel.nodes.safety_supervisor.estop_topics import EstopTopics
 
 _PLAN_TOPIC = "planner/plan"
 
@@ -127,7 +128,9 @@ class SupervisorInputs:
     def _subscribe_operator(self) -> None:
         """Subscribe to the emergency stop, and to the signals that are configured."""
         config = self._supervisor.config
-        self._polled.subscribe(Bool, "estop", self._on_estop, EVENTS)
+        EstopTopics(
+            self._node, self._polled, self._supervisor.guards, config.estop_topics, health=self._health, inputs=self
+        )
         if config.deadman:
             self._polled.subscribe(Bool, "supervisor/deadman", self._on_deadman, SENSOR)
         if config.operator_link:
@@ -218,9 +221,6 @@ class SupervisorInputs:
             self._supervisor.imagined.receive(stamp_ns, pose, probability)
         except Exception as error:  # no message may end the supervisor
             self._health.reject(error)
-
-    def _on_estop(self, message: Bool) -> None:
-        self._supervisor.press_estop(message.data, "topic")
 
     def _on_deadman(self, message: Bool) -> None:
         self._supervisor.guards.receive_deadman(message.data, self.now)
