@@ -1,7 +1,7 @@
 """Signals of the operator and the vehicle: emergency stop, deadman switch, operator link, battery and height.
 
-The emergency stop and the topic of the drive base are always watched. The others are watched only if configured; ``SupervisorConfig.unwatched``
-lists those that are not.
+The emergency stop and the topic of the drive base are always watched. The others are watched only if configured;
+``SupervisorConfig.unwatched`` lists those that are not.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Guards:
     def intakes(self) -> tuple[Intake[Any], ...]:
         """Intakes of the configured signals."""
         config = self._config
-        watched_intakes = (
+        watched_intakes: tuple[tuple[float, Intake[Any]], ...] = (
             (config.battery_min, self.battery),
             (config.operator_link, self.link),
             (config.deadman, self.deadman),
