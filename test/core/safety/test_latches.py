@@ -217,6 +217,15 @@ def test_a_silent_panel_is_a_pressed_stop():
     assert robot.run(1.0)[-1].state in PASSING
 
 
+def test_the_reason_is_the_settling_once_the_fault_is_long_over():
+    robot = driving(SupervisorConfig(resume_after_s=1.0))
+    robot.before["plan"] = lambda plan: type(plan)(**{**vars(plan), "risk": 0.9})
+    robot.run(0.1)
+    robot.before.clear()
+    reasons = [verdict.reason.split()[0] for verdict in robot.run(0.9)]
+    assert 24 <= reasons.count("risk") <= 28 and reasons[-1] == "all"
+
+
 def test_a_second_publisher_of_the_drive_topic_stops():
     robot = driving()
     robot.supervisor.guards.receive_command_publishers(2)
