@@ -103,7 +103,7 @@ class SceneStore:
         self._window.clear()
 
     def delete_all(self) -> str:
-        """Delete all scenes, also on disk; return a text that says how many.
+        """Delete all scenes, also on disk; return a text with their number.
 
         Raises:
             SceneStoreError: scenes on disk could not be deleted, or not yet.
