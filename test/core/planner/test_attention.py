@@ -1,4 +1,4 @@
-"""A plan is used again only while the world does as imagined; any relevant change triggers imagination at once."""
+"""A plan is followed further only while the scene is as imagined; any relevant change triggers imagination at once."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_as_imagined_the_plan_goes_on_where_it_was() -> None:
             np.testing.assert_allclose(
                 pose_along(again.plan.trajectory, ahead_s), pose_along(first.plan.trajectory, t_s + ahead_s), atol=0.005
             )
-        assert again.plan.reason.endswith(f"the world does as imagined {t_s:.1f} s ago")
+        assert again.plan.reason.endswith(f"; followed further: the scene is as imagined {t_s:.1f} s ago")
     assert deliberation.attention.reasons["reused"] == 3
 
 

@@ -103,7 +103,7 @@ def test_wall_too_near_for_anything_stops_and_says_so() -> None:
     output = _plan(_planner(), _frame(_wall(33, slice(0, 64)), (1.0, 0.0, 0.0)))
     assert output.rollout_set.selected == -1
     assert output.plan.maneuver == "stop"
-    assert output.plan.reason.startswith("stop: no maneuver within risk 0.40; the least is ")
+    assert output.plan.reason.startswith("stop: no maneuver within risk 0.40; the lowest is ")
     speeds = output.plan.trajectory.twists[:, 0]
     assert speeds[-1] == 0.0 and (np.diff(speeds) >= -0.15 - 1e-9).all()
 
@@ -116,7 +116,7 @@ def test_something_that_will_cross_changes_the_decision() -> None:
     assert _ahead(frozen) > 2.4
     end_apart = np.hypot(*(frozen.plan.trajectory.poses[20, :2] - moving.plan.trajectory.poses[20, :2]))
     assert end_apart > 0.3
-    assert "would hit" in moving.plan.reason
+    assert f"; not {frozen.plan.maneuver}: risk " in moving.plan.reason
     assert moving.plan.risk <= 0.4
     risks = {r.name: r.risk for r in moving.rollout_set.rollouts}
     assert risks[frozen.plan.maneuver] > 0.4
