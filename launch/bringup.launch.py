@@ -115,6 +115,8 @@ def _node(name, parameters, condition=None):
             *PARAMETER_FILES,
             {"use_sim_time": _flag("use_sim_time"), **backend, **parameters},
         ],
+        # The supervisor counts who publishes to the drive base.
+        remappings=[("cmd_vel", LaunchConfiguration("cmd_vel"))],
         condition=condition
         or UnlessCondition(PythonExpression(["'", LaunchConfiguration("without"), f"' == '{name}'"])),
     )

@@ -33,3 +33,7 @@ class RecordingError(EdgeWorldModelError):
 
 class SceneStoreError(EdgeWorldModelError):
     """Scenes cannot be kept on disk at present."""
+
+
+class LatchStoreError(EdgeWorldModelError):
+    """The record of latched faults and pressed emergency stops cannot be read or written."""

@@ -1,4 +1,4 @@
-"""Rigid motion in the plane (SE(2)) and distances to polygons, vectorised.
+"""Rigid motion in the plane (SE(2)), poses in space as matrices, and distances to polygons.
 
 Poses are (..., 3) arrays of x_m, y_m, yaw_rad (REP-103). Functions broadcast over the leading axes and return yaw
 angles in [-pi, pi]. A single pose is computed without arrays, because that is much faster and happens often.
@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from transforms3d.euler import euler2mat
 
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Trajectory, Twist
 
@@ -130,6 +131,20 @@ def _inside(start: Points, edge: Points, points: Points) -> Mask:
     crossing_x = start[:, 0] + (y - start[:, 1]) * edge[:, 0] / rise
     odd: Mask = (spans & (x < crossing_x)).sum(axis=-1) % 2 == 1
     return odd
+
+
+def pose_matrix(numbers: ArrayLike) -> Floats:
+    """Return a pose as a (4, 4) matrix.
+
+    Args:
+        numbers: x, y, yaw, or x, y, z, roll, pitch, yaw (metres, radians, REP-103).
+    """
+    x, y, *spatial, yaw = np.asarray(numbers, dtype=np.float64).tolist()
+    z, roll, pitch = spatial or (0.0, 0.0, 0.0)
+    matrix = np.eye(4)
+    matrix[:3, :3] = euler2mat(roll, pitch, yaw, "sxyz")
+    matrix[:3, 3] = x, y, z
+    return matrix
 
 
 def yaw_from_quaternion(x: ArrayLike, y: ArrayLike, z: ArrayLike, w: ArrayLike) -> Floats:

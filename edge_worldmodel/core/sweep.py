@@ -6,6 +6,7 @@ All sensors are converted to sweeps: laser scans here, point clouds in ``percept
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,6 +18,8 @@ from edge_worldmodel.core.types import Floats, Mask, Points
 
 _FAR_M = 100.0
 _MAX_BEAMS = 100_000
+_SLAB_MARGIN_M = 0.02
+"""The height slab extends this far beyond a scanner outside it, so that a level ray does not leave it by rounding."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def sweep_from_scan(
     angle_increment_rad: float,
     range_min_m: float,
     range_max_m: float,
-    sensor_pose: ArrayLike,
+    mount: ArrayLike,
+    slab_m: tuple[float, float] = (-math.inf, math.inf),
 ) -> Sweep:
     """Convert a planar laser scan to a sweep, with ranges as in REP-117.
 
@@ -53,27 +57,30 @@ def sweep_from_scan(
         ranges: (n,) in metres. +inf or at least ``range_max_m``: no obstacle, free up to ``range_max_m``.
             NaN, -inf or below ``range_min_m``: no measurement, dropped.
         angle_min_rad: direction of the first ray in the sensor frame.
-        angle_increment_rad: angle from one ray to the next, negative for a scanner mounted upside down.
+        angle_increment_rad: angle from one ray to the next.
         range_min_m: shortest valid range.
         range_max_m: longest valid range; at most 100 m is used.
-        sensor_pose: (3,) of the scanner in the base frame.
+        mount: (4, 4) pose of the scanner in the base frame, in any orientation.
+        slab_m: lowest and highest z in the base frame at which a reading is an obstacle. A ray is free only as far as
+            it stays between them. A scanner outside extends the slab to its own height.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
     """
     distances = np.asarray(ranges, dtype=np.float64)
-    pose = np.asarray(sensor_pose, dtype=np.float64)
+    pose = np.asarray(mount, dtype=np.float64)
     _check_scan(distances, (angle_min_rad, angle_increment_rad), range_min_m, range_max_m)
-    if pose.shape != (3,) or not np.isfinite(pose).all():
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
         raise RejectedInputError(
-            RejectionKind.POSE_NOT_FINITE, f"scanner pose {pose.tolist()}: expected finite x, y, yaw"
+            RejectionKind.POSE_NOT_FINITE, f"scanner pose {pose.tolist()}: expected a finite 4 x 4 matrix"
         )
     far_m = min(float(range_max_m), _FAR_M)
-    measured = distances >= range_min_m  # false for NaN
-    seen_m = distances[measured]
-    directions = _directions(len(distances), float(pose[2]), angle_min_rad, angle_increment_rad)[measured]
-    endpoints = pose[:2] + np.minimum(seen_m, far_m)[:, None] * directions
-    return Sweep(stamp_ns, pose[:2].copy(), _not_empty(endpoints, "scan"), seen_m < far_m, beams=len(distances))
+    directions, exits_m = _rays(len(distances), angle_min_rad, angle_increment_rad, pose.tobytes(), slab_m)
+    usable = distances >= range_min_m  # false for NaN
+    seen_m, ends_m = distances[usable], np.minimum(exits_m, far_m)[usable]
+    endpoints = pose[:2, 3] + np.minimum(seen_m, ends_m)[:, None] * directions[usable]
+    hit = (seen_m < far_m) & (seen_m <= ends_m)
+    return Sweep(stamp_ns, pose[:2, 3].copy(), _not_empty(endpoints, "scan"), hit, beams=len(distances))
 
 
 def limit_range(sweep: Sweep, max_range_m: float) -> Sweep:
@@ -103,12 +110,26 @@ def check_sweep(sweep: Sweep) -> None:
 
 
 @lru_cache(maxsize=16)
-def _directions(beams: int, yaw_rad: float, angle_min_rad: float, angle_increment_rad: float) -> Floats:
-    """Return the unit vectors (beams, 2) of a scanner's rays, which are the same for all its scans."""
-    angles = yaw_rad + angle_min_rad + angle_increment_rad * np.arange(beams)
-    directions = np.stack((np.cos(angles), np.sin(angles)), axis=-1)
-    directions.flags.writeable = False
-    return directions
+def _rays(
+    beams: int, angle_min_rad: float, angle_increment_rad: float, mount: bytes, slab_m: tuple[float, float]
+) -> tuple[Floats, Floats]:
+    """Return the rays of a scanner, which are the same for all scans from one mount.
+
+    Returns:
+        Horizontal part (beams, 2) of the unit vectors in the base frame, and the range (beams,) at which each ray
+        leaves the slab.
+    """
+    matrix = np.frombuffer(mount).reshape(4, 4)
+    angles = angle_min_rad + angle_increment_rad * np.arange(beams)
+    directions = np.stack((np.cos(angles), np.sin(angles)), axis=-1) @ matrix[:3, :2].T
+    height_m, climb = matrix[2, 3], directions[:, 2]
+    low_m, high_m = min(slab_m[0], height_m - _SLAB_MARGIN_M), max(slab_m[1], height_m + _SLAB_MARGIN_M)
+    bound_m = np.where(climb > 0.0, high_m, low_m)
+    with np.errstate(over="ignore"):
+        exits_m = np.divide(bound_m - height_m, climb, out=np.full(beams, np.inf), where=climb != 0.0)
+    planar = np.ascontiguousarray(directions[:, :2])
+    planar.flags.writeable = exits_m.flags.writeable = False
+    return planar, exits_m
 
 
 def _not_empty(endpoints: Points, source: str) -> Points:

@@ -38,10 +38,11 @@ class Topic:
 
 @dataclass
 class Description:
-    """Topics by name, and the newest transform of each child frame."""
+    """Topics by name, the newest transform of each child frame, and the child frames that moved in their parents."""
 
     topics: dict[str, Topic] = field(default_factory=dict)
     transforms: dict[str, Transform] = field(default_factory=dict)
+    moving: set[str] = field(default_factory=set)
     start_ns: int = 0
     sampled_s: float = 0.0
 
@@ -82,6 +83,9 @@ def describe(recording: Recording, sample_s: float = _SAMPLE_S) -> Description:
 
 def _note(description: Description, name: str, value: object, log_ns: int, stamp_ns: int) -> None:
     if isinstance(value, Transform):
+        before = description.transforms.get(value.child_frame_id, value)
+        if before.pose != value.pose:
+            description.moving.add(value.child_frame_id)
         description.transforms[value.child_frame_id] = value
     topic = description.topics.get(name)
     if topic is None:

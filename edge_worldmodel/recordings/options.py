@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.core.geometry import quaternion_from_yaw
+from edge_worldmodel.core.geometry import pose_matrix
 from edge_worldmodel.recordings.records import Pose3D
 
 
 def parse_sensor_poses(text: str) -> dict[str, Pose3D]:
-    """Read 'FRAME=x,y,yaw;...' (metres, radians, in the base frame).
+    """Read 'FRAME=x,y,yaw;...' or 'FRAME=x,y,z,roll,pitch,yaw;...' (metres, radians, in the base frame).
 
     Raises:
         ConfigError: quotes the part that cannot be read.
@@ -17,10 +17,15 @@ def parse_sensor_poses(text: str) -> dict[str, Pose3D]:
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         frame, _, numbers = part.partition("=")
         try:
-            x_m, y_m, yaw_rad = (float(number) for number in numbers.split(","))
+            values = [float(number) for number in numbers.split(",")]
         except ValueError:
-            raise ConfigError(f"sensor pose '{part}': expected FRAME=x,y,yaw, for example laser=0.1,0,3.14") from None
-        poses[frame.strip().lstrip("/")] = Pose3D((x_m, y_m, 0.0), quaternion_from_yaw(yaw_rad))
+            values = []
+        if len(values) not in (3, 6):
+            raise ConfigError(
+                f"sensor pose '{part}': expected FRAME=x,y,yaw or FRAME=x,y,z,roll,pitch,yaw,"
+                " for example laser=0.1,0,3.14"
+            )
+        poses[frame.strip().lstrip("/")] = Pose3D.from_matrix(pose_matrix(values))
     return poses
 
 

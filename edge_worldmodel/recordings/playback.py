@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from transforms3d.quaternions import mat2quat, quat2mat
 
 from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.time_units import NS_PER_S
-from edge_worldmodel.core.types import Floats, Pose, Twist
+from edge_worldmodel.core.types import Pose, Twist
 from edge_worldmodel.recordings.description import Description, Topic
 from edge_worldmodel.recordings.records import Pose3D, Record, RecordedOdometry, RecordedPose, Transform, Value
 
@@ -47,6 +46,7 @@ class Playback:
         outputs: recorded topic to the topic on which it is played.
         mounts: sensor frame to its pose in the base frame.
         guessed_mounts: sensor frames of unknown pose, assumed to be in the base frame.
+        moving_mounts: sensor frames that move on the robot, whose poses follow the transforms of the recording.
         left_out: scan topics that are not played, as the pose of their sensor is unknown.
         ego: source of the ego motion.
         clock_shift_ns: added to the times of recording, so that no stamp is in the future.
@@ -56,6 +56,7 @@ class Playback:
     outputs: Mapping[str, str]
     mounts: Mapping[str, Pose3D]
     guessed_mounts: tuple[str, ...]
+    moving_mounts: tuple[str, ...]
     left_out: tuple[str, ...]
     ego: EgoSource
     clock_shift_ns: int
@@ -90,13 +91,53 @@ def prepare(description: Description, ego: str = "auto", mounts: Mapping[str, Po
         if mount is not None:
             known[topic.frame_id] = mount
     scans, left_out = _placed(scans, known)
+    moving = tuple(f for f in known if f not in (mounts or {}) and _moves(description, source.child_frame_id, f))
     outputs = _numbered(scans, "scan") | _numbered(clouds[:1], "points")
     guessed = tuple(t.frame_id for t in (*scans, *clouds[:1]) if t.frame_id not in known)
     known.update(dict.fromkeys(guessed, IDENTITY))
     sensors = [topic for topic in description.topics.values() if topic.name in outputs]
     shift_ns = max(0, -min(topic.min_lag_ns for topic in sensors))
     rate_hz = max(topic.rate_hz for topic in sensors)
-    return Playback(outputs, known, guessed, left_out, source, shift_ns, rate_hz)
+    return Playback(
+        outputs=outputs,
+        mounts=known,
+        guessed_mounts=guessed,
+        moving_mounts=moving,
+        left_out=left_out,
+        ego=source,
+        clock_shift_ns=shift_ns,
+        scan_rate_hz=rate_hz,
+    )
+
+
+def _moves(description: Description, base_frame: str, frame_id: str) -> bool:
+    """Return whether a frame below the base frame moved in it."""
+    frames = []
+    while frame_id != base_frame:
+        frames.append(frame_id)
+        frame_id = description.transforms[frame_id].frame_id
+    return not description.moving.isdisjoint(frames)
+
+
+class MovingMounts:
+    """Poses over time of the sensors that move on the robot.
+
+    Args:
+        description: transforms at the beginning.
+        playback: base frame and moving sensor frames.
+    """
+
+    def __init__(self, description: Description, playback: Playback) -> None:
+        self._transforms = dict(description.transforms)
+        self._base_frame, self._frames = playback.ego.child_frame_id, playback.moving_mounts
+
+    def update(self, value: Value) -> dict[str, Pose3D]:
+        """Return the pose in the base frame of each moving sensor frame, if this is a transform and there are any."""
+        if not self._frames or not isinstance(value, Transform):
+            return {}
+        self._transforms[value.child_frame_id] = value
+        poses = {frame: chain(self._transforms, self._base_frame, frame) for frame in self._frames}
+        return {frame: pose for frame, pose in poses.items() if pose is not None}
 
 
 def _placed(scans: list[Topic], known: Mapping[str, Pose3D]) -> tuple[list[Topic], tuple[str, ...]]:
@@ -159,11 +200,11 @@ def chain(transforms: Mapping[str, Transform], base_frame: str, frame_id: str) -
     matrix = np.eye(4)
     for _ in range(_MAX_DEPTH):
         if frame_id == base_frame:
-            return _from_matrix(matrix)
+            return Pose3D.from_matrix(matrix)
         transform = transforms.get(frame_id)
         if transform is None:
             return None
-        matrix = _matrix(transform.pose) @ matrix
+        matrix = transform.pose.matrix() @ matrix
         frame_id = transform.frame_id
     return None
 
@@ -267,17 +308,3 @@ def scheduled(
             ahead_ns = record.stamp_ns - (record.log_ns + shift_ns)
             now_ns = max(now_ns, record.log_ns + shift_ns + (ahead_ns if 0 < ahead_ns < NS_PER_S // 10 else 0))
             yield now_ns, record
-
-
-def _matrix(pose: Pose3D) -> Floats:
-    x, y, z, w = pose.rotation
-    matrix = np.eye(4)
-    matrix[:3, :3] = quat2mat([w, x, y, z])
-    matrix[:3, 3] = pose.translation
-    return matrix
-
-
-def _from_matrix(matrix: Floats) -> Pose3D:
-    w, x, y, z = (float(value) for value in mat2quat(matrix[:3, :3]))
-    tx, ty, tz = (float(value) for value in matrix[:3, 3])
-    return Pose3D((tx, ty, tz), (x, y, z, w))

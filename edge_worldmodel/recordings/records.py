@@ -9,9 +9,10 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from transforms3d.quaternions import mat2quat, quat2mat
 
 from edge_worldmodel.core.geometry import yaw_from_quaternion
-from edge_worldmodel.core.types import Pose
+from edge_worldmodel.core.types import Floats, Pose
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,21 @@ class Pose3D:
 
     translation: tuple[float, float, float]
     rotation: tuple[float, float, float, float]
+
+    def matrix(self) -> Floats:
+        """Return the pose as a (4, 4) matrix."""
+        x, y, z, w = self.rotation
+        matrix = np.eye(4)
+        matrix[:3, :3] = quat2mat([w, x, y, z])
+        matrix[:3, 3] = self.translation
+        return matrix
+
+    @classmethod
+    def from_matrix(cls, matrix: Floats) -> Pose3D:
+        """Return the pose of a (4, 4) matrix."""
+        w, x, y, z = (float(value) for value in mat2quat(matrix[:3, :3]))
+        tx, ty, tz = (float(value) for value in matrix[:3, 3])
+        return cls((tx, ty, tz), (x, y, z, w))
 
     def planar(self) -> Pose:
         """Return (x_m, y_m, yaw_rad)."""

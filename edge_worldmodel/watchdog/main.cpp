@@ -1,7 +1,6 @@
 // The watchdog's process: takes what the supervisor sends, asks the Watchdog and publishes what it says.
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -40,21 +39,8 @@ Nanoseconds clock_ns(clockid_t clock) {
     return time.tv_sec * kSecond_ns + time.tv_nsec;
 }
 
-// A reader of our output that hangs must not hang us, nor the middleware's threads, which report rubbish there: what does
-// not fit into a full pipe is dropped. Opened anew, because the flag would otherwise hold for all who share the output.
-void never_wait_for_readers() {
-    for (const int output : {STDOUT_FILENO, STDERR_FILENO}) {
-        const int opened = open(("/proc/self/fd/" + std::to_string(output)).c_str(), O_WRONLY | O_APPEND | O_NONBLOCK);
-        if (opened < 0) continue;
-        dup2(opened, output);
-        close(opened);
-    }
-}
-
-void say(const std::string& line) {  // where the output could not be opened anew, only if it is ready
+void say(const std::string& line) {
     const std::string text = "watchdog: " + line.substr(0, 500) + "\n";
-    pollfd output{STDERR_FILENO, POLLOUT, 0};
-    if (poll(&output, 1, 0) != 1 || (output.revents & POLLOUT) == 0) return;
     [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
 }
 
@@ -113,7 +99,7 @@ Function load(const char* name) {
         made(dlopen("librmw_implementation.so", RTLD_NOW | RTLD_GLOBAL), "librmw_implementation.so of a sourced ROS 2");
     return reinterpret_cast<Function>(made(dlsym(library, name), name));
 }
-#define RMW(function) load<decltype(&rmw_##function)>("rmw_" #function)
+#define RMW(function) [] { static const auto f = load<decltype(&rmw_##function)>("rmw_" #function); return f; }()
 
 void set_discovery(rmw_discovery_options_t& options, rcutils_allocator_t& allocator) {
     const std::map<std::string, rmw_automatic_discovery_range_t> ranges{
@@ -177,11 +163,10 @@ public:
     }
 
     void wait(Nanoseconds longest) {
-        static const auto wait = RMW(wait);
         void* data[] = {commands_->data, verdicts_->data};
         rmw_subscriptions_t subscriptions{2, data};
         const rmw_time_t timeout{0, static_cast<std::uint64_t>(std::max<Nanoseconds>(longest, 0))};
-        const rmw_ret_t result = wait(&subscriptions, nullptr, nullptr, nullptr, nullptr, wait_set_, &timeout);
+        const rmw_ret_t result = RMW(wait)(&subscriptions, nullptr, nullptr, nullptr, nullptr, wait_set_, &timeout);
         expect(result == RMW_RET_OK || result == RMW_RET_TIMEOUT, "rmw_wait");
     }
 
@@ -230,17 +215,15 @@ private:
     }
 
     static bool taken(const rmw_subscription_t* subscription, void* message, Watchdog& watchdog) {
-        static const auto take = RMW(take);
         bool came = false;
-        if (take(subscription, message, &came, nullptr) == RMW_RET_OK) return came;
+        if (RMW(take)(subscription, message, &came, nullptr) == RMW_RET_OK) return came;
         rmw_reset_error();
         watchdog.stop("a message was not readable");
         return false;
     }
 
     static void publish(const rmw_publisher_t* publisher, void* message) {
-        static const auto publish = RMW(publish);
-        expect(publish(publisher, message, nullptr) == RMW_RET_OK, publisher->topic_name);
+        expect(RMW(publish)(publisher, message, nullptr) == RMW_RET_OK, publisher->topic_name);
     }
 
     static Twist values(const geometry_msgs__msg__Twist& twist) {
@@ -304,7 +287,10 @@ void run(const Arguments& arguments) {
 int main(int count, char** words) {
     for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { ending = 1; });
     std::signal(SIGPIPE, SIG_IGN);
-    never_wait_for_readers();
+    // A reader of our output that hangs must not hang us, nor the middleware's threads, which report rubbish: what
+    // does not fit is dropped. Opened anew, because the flag would else hold for all who share it; sockets cannot be.
+    const int output = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK);
+    if (output < 0 || dup2(output, STDERR_FILENO) < 0) fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
     try {
         run(parse(count, words));
     } catch (const std::exception& error) {

@@ -8,9 +8,9 @@ namespace edge_worldmodel::watchdog {
 namespace {
 
 constexpr Nanoseconds kZeroing_ns = 19'000'000;  // 50 Hz, late wake-ups included
-constexpr int kPatiencePeriods = 3;
+// So many commands in a row that count upwards are a new order, wherever it begins.
+constexpr int kPatiencePeriods = 3, kNewOrder = 3;
 constexpr int kMostPerPeriod = 8;   // the supervisor makes two at most; more come at once after a short hold-up
-constexpr int kNewOrder = 3;        // so many commands in a row that count upwards are believed, wherever they begin
 constexpr double kRounding = 1e-5;  // the verdict's limits travel as float32
 constexpr std::size_t kX = 0, kY = 1, kZ = 2, kRoll = 3, kPitch = 4, kYaw = 5;
 
@@ -54,8 +54,7 @@ void Watchdog::receive(const Command& command) {
     if (now_ - counted_ns_ >= limits_.period_ns) counted_ns_ = now_, count_ = 0;
     if (++count_ > kMostPerPeriod) return stop("commands come too often");
     if (command_crc(command) != command.crc) return stop("the command's CRC is wrong");
-    in_order_ = command.sequence > newest_ ? in_order_ + 1 : 1;
-    newest_ = command.sequence;
+    in_order_ = command.sequence > newest_ ? in_order_ + 1 : 1, newest_ = command.sequence;
     // One command with a high sequence, such as a second supervisor's that is gone, must not outlaw all that follow.
     if (sequence_ && command.sequence <= *sequence_ && in_order_ < kNewOrder)
         return stop("a command was repeated or came out of order");

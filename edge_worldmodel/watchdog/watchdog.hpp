@@ -64,8 +64,7 @@ private:
     Limits limits_;
     Nanoseconds patience_ns_;
     Nanoseconds now_ = 0, heard_ns_ = 0, accepted_ns_ = 0, published_ns_ = 0, deaf_until_ns_ = 0, counted_ns_ = 0;
-    int count_ = 0;  // of the commands in the period since counted_ns_
-    int in_order_ = 0;          // how many commands in a row counted upwards
+    int count_ = 0, in_order_ = 0;  // commands since counted_ns_, and in a row that counted upwards
     std::uint64_t newest_ = 0;  // sequence of the newest command, in order or not
     std::optional<std::uint64_t> sequence_;  // of the newest command in order; empty: after a silence, any may follow
     std::optional<Command> waiting_;         // good, but its verdict has not come yet

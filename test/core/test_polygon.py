@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import signed_distance
+from edge_worldmodel.core.polygon import corners_of, footprint_problem, is_inside, polygon_problem, read_polygon
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "200"))
 L_SHAPE = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0], [1.0, 2.0], [0.0, 2.0]])
@@ -65,3 +66,68 @@ def test_a_fence_of_many_teeth_is_inside_and_outside_in_turn():
     comb = np.array([[0, 0], [7, 0], [7, 4], [6, 4], [5, 1], [4, 4], [3, 4], [2, 1], [1, 4], [0, 4]], dtype=float)
     row = np.stack((np.array([-0.5, 0.4, 2.0, 3.5, 5.0, 6.6, 7.5]), np.full(7, 3.0)), axis=-1)
     assert (signed_distance(comb, row) < 0.0).tolist() == [False, True, False, True, False, True, False]
+
+
+BOX = (0.3, 0.2, -0.3, 0.2, -0.3, -0.2, 0.3, -0.2)
+
+
+def test_navs_text_is_read_and_anything_else_is_left():
+    assert read_polygon("[ [0.3, 0.2], [-0.3, 0.2], [-0.3, -0.2], [0.3, -0.2] ]") == BOX
+    assert read_polygon("") == () and read_polygon(BOX) is BOX
+    for text in ("a box", "[[1, 2", "[[1, 2, 3]]", "[1, 2]", "7", "[[1, 'a']]", "__import__('os')"):
+        assert read_polygon(text) == text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "problem"),
+    [
+        (BOX, ""),
+        (BOX + BOX[:2], ""),
+        (BOX[::-1], ""),
+        ((0.3, 0.2, 0.0, 0.2, -0.3, 0.2, -0.3, -0.2, 0.3, -0.2), ""),
+        ((0.0, 0.2, -0.5, 0.2, -0.5, -0.2, 0.0, -0.2), ""),
+        (BOX[:4], "three points"),
+        (BOX[:7], "three points"),
+        (("a", "b", 0.3, 0.2, 0.1, 0.1), "three points"),
+        ((0.3, 0.2, -0.3, -0.2, 0.3, -0.2, -0.3, 0.2), "crosses"),
+        ((0.3, 0.2, -0.3, 0.2, 0.3, 0.2, 0.3, -0.2), "crosses"),
+        ((0.3, 0.3, -0.3, 0.3, -0.3, -0.3, 0.0, 0.3, 0.3, -0.3), "crosses"),
+        ((0.3, 0.0, 0.1, 0.0, -0.3, 0.0), "crosses"),
+        ((0.005, 0.005, -0.005, 0.005, 0.0, -0.005), "no area"),
+        ((30.0, 20.0, -30.0, 20.0, -30.0, -20.0, 30.0, -20.0), "metres"),
+        ((0.9, 0.2, 0.3, 0.2, 0.3, -0.2, 0.9, -0.2), "outside the outline"),
+    ],
+)
+def test_a_footprint_that_cannot_be_meant_is_refused_in_words(numbers, problem):
+    assert bool(footprint_problem(numbers)) is bool(problem)
+    assert problem in footprint_problem(numbers)
+    if problem not in ("metres", "outside the outline"):
+        assert footprint_problem(numbers) == polygon_problem(numbers)
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=3, max_size=7))
+def test_crossings_agree_with_shapely(points):
+    shapely = pytest.importorskip("shapely")
+    numbers = tuple(number for point in points for number in point)
+    ring = shapely.LinearRing(points)
+    if polygon_problem(numbers) == "":
+        assert ring.is_simple and shapely.Polygon(points).is_valid
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.floats(-1, 3), st.floats(-1, 3), st.floats(-4, 4))
+def test_a_polygon_inside_another_keeps_all_its_points_there(x, y, yaw):
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    inner = corners_of(BOX) @ np.array([[cos, sin], [-sin, cos]]) + (x, y)
+    share = np.linspace(0.0, 1.0, 60)[:, None, None]
+    outline = (inner + share * (np.roll(inner, 1, axis=0) - inner)).reshape(-1, 2)
+    farthest_m = signed_distance(L_SHAPE, outline).max()
+    if abs(farthest_m) > 0.02:
+        assert bool(is_inside(inner, L_SHAPE)) is bool(farthest_m < 0.0)
+
+
+def test_a_thin_notch_through_a_polygon_is_not_inside():
+    notched = np.array([[-1, -1], [1, -1], [1, 1], [0.05, 1], [0.05, -0.5], [-0.05, -0.5], [-0.05, 1], [-1, 1.0]])
+    poses = np.array([[0.0, 0.0], [0.5, 0.0]])
+    assert is_inside(corners_of(BOX) + poses[:, None], notched).tolist() == [False, True]

@@ -150,7 +150,7 @@ def test_plans_are_finite_and_start_at_the_robot(full_run: Heard):
         if plan.sequence in poses:
             start = poses[plan.sequence]
             # a plan that is used again starts where it wanted the robot to be by now
-            away_m = FOLLOWED_M if "does as imagined" in plan.reason else 1e-6
+            away_m = FOLLOWED_M if "followed further" in plan.reason else 1e-6
             assert np.hypot(*(points[0] - (start.x, start.y))) < away_m
 
 

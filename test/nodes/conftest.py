@@ -21,6 +21,12 @@ from lifecycle_msgs.srv import GetState  # noqa: E402
 from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import watchdog_arguments  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the nodes of each test an empty state folder, so that none finds what another test latched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 class Probe:
     """A node of the test: publishes, records what it hears, calls services."""
 

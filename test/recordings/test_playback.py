@@ -11,11 +11,27 @@ from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import Description, Topic, describe
 from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
-from edge_worldmodel.recordings.playback import IDENTITY, EgoMotion, EgoSource, GoalAhead, chain, prepare, scheduled
-from edge_worldmodel.recordings.records import Pose3D, Record, RecordedPose, Scan, Transform
+from edge_worldmodel.recordings.playback import (
+    IDENTITY,
+    EgoMotion,
+    EgoSource,
+    GoalAhead,
+    MovingMounts,
+    chain,
+    prepare,
+    scheduled,
+)
+from edge_worldmodel.recordings.records import Pose3D, Record, RecordedOdometry, RecordedPose, Scan, Transform
 
 BEGIN_NS, SPEED_MPS = 1_700_000_000_000_000_000, 0.5
 SCAN = Scan("laser", -1.0, 0.1, 0.1, 10.0, np.ones(3, dtype=np.float32))
+
+
+class _Recording:
+    path = "made-up"
+
+    def __init__(self, records):
+        self.records = lambda: iter(records)
 
 
 def _topic(name, kind, frame_id="laser", child="", lag_ns=0):
@@ -68,6 +84,30 @@ def test_mounts_follow_the_transforms_and_can_be_told():
     told = prepare(found, mounts=parse_sensor_poses("/laser=1, 2, 0.5"))
     np.testing.assert_allclose(told.mounts["laser"].planar(), [1.0, 2.0, 0.5], atol=1e-9)
     assert chain({}, "base_link", "laser") is None
+
+
+def test_a_mount_keeps_its_whole_orientation():
+    told = parse_sensor_poses("laser=0.1,0,0.3,3.141592653589793,0,0")["laser"]
+    np.testing.assert_allclose(told.matrix() @ [0.0, 1.0, 0.0, 1.0], [0.1, -1.0, 0.3, 1.0], atol=1e-9)
+    np.testing.assert_allclose(Pose3D.from_matrix(told.matrix()).matrix(), told.matrix(), atol=1e-12)
+
+
+def test_a_pan_head_follows_the_transforms_of_the_recording():
+    turned = [_transform("head", "laser", yaw_rad=yaw, static=False) for yaw in (0.0, 1.0)]
+    head = [Record("tf", t, t, transform) for t, transform in enumerate(turned)]
+    fixed = Record("tf_static", 0, 0, _transform("base_link", "head", 0.2))
+    scan = Record("scan", 2, 2, SCAN)
+    odometry = Record("odom", 2, 2, RecordedOdometry("odom", "base_link", IDENTITY, (0.0, 0.0, 0.0)))
+    found = describe(_Recording([fixed, *head, scan, odometry]))
+    playback = prepare(found)
+    assert playback.moving_mounts == ("laser",)
+    mounts = MovingMounts(found, playback)
+    assert mounts.update(SCAN) == {}
+    seen = mounts.update(_transform("head", "laser", yaw_rad=0.5, static=False))
+    np.testing.assert_allclose(seen["laser"].planar(), [0.2, 0.0, 0.5], atol=1e-9)
+    assert prepare(found, mounts=parse_sensor_poses("laser=0,0,0")).moving_mounts == ()
+    still = prepare(describe(_Recording([fixed, head[0], head[0], scan, odometry])))
+    assert still.moving_mounts == () and MovingMounts(found, still).update(head[1].value) == {}
 
 
 def test_a_transform_loop_ends():
@@ -141,7 +181,7 @@ def test_a_jump_of_motion_capture_gives_no_speed():
     np.testing.assert_array_equal(twist, np.zeros(3))
 
 
-@pytest.mark.parametrize("text", ["laser", "laser=1,2", "laser=a,b,c"])
+@pytest.mark.parametrize("text", ["laser", "laser=1,2", "laser=a,b,c", "laser=1,2,3,4"])
 def test_unreadable_sensor_pose_is_quoted(text):
     with pytest.raises(ConfigError, match=text):
         parse_sensor_poses(text)

@@ -1,6 +1,7 @@
 """The latent cache: earlier solutions, of the last frame or of a similar scene, as warm starts of denoising.
 
-Each solution is checked before it is used, and each refusal gives its reason. All times are stamps of frames.
+Each solution is checked before it is used; without a usable one the answer gives the reason. All times are stamps of
+frames.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edge_worldmodel.core.types import LatentFrame, Pose, Tensor, WarmStart
 
 _LATENT_GRID = GridSpec(tensors.LATENT_CELLS, tensors.GRID_CELLS * tensors.CELL_SIZE_M / tensors.LATENT_CELLS)
 _PENDING = 32
-"""Number of scenes kept while the planner has not solved them yet."""
+"""Number of scenes kept while they wait for their solution from the planner."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,38 @@ class LatentCacheConfig(Config):
         minimum=0.1,
         maximum=100_000.0,
     )
-    max_age_s: float = param(0.6, "largest age of the last solution that is continued", minimum=0.0, maximum=5.0)
-    max_distance_m: float = param(0.6, "largest distance moved since the last solution", minimum=0.0, maximum=5.0)
-    max_turn_rad: float = param(0.8, "largest turn since the last solution", minimum=0.0, maximum=3.2)
-    max_surprise: float = param(1.0, "surprise above which nothing is re-used [bits per cell]", minimum=0.0)
+    max_age_s: float = param(0.6, "largest age at which the last solution is continued", minimum=0.0, maximum=5.0)
+    max_distance_m: float = param(
+        0.6, "largest distance moved since the last solution at which it is continued", minimum=0.0, maximum=5.0
+    )
+    max_turn_rad: float = param(
+        0.8, "largest turn since the last solution at which it is continued", minimum=0.0, maximum=3.2
+    )
+    max_surprise: float = param(
+        1.0, "surprise above which there is no warm start [bits per observed cell]", minimum=0.0
+    )
     max_jump_m: float = param(
-        0.3, "largest difference between the odometry and its own twist", minimum=0.0, maximum=10.0
+        0.3, "odometry counts as jumped if it moved this much farther than its twist allows", minimum=0.0, maximum=10.0
     )
     max_jump_rad: float = param(
-        0.5, "largest difference between the heading and the yaw rate", minimum=0.0, maximum=3.2
+        0.5,
+        "odometry counts as jumped if it turned this much farther than its yaw rate allows",
+        minimum=0.0,
+        maximum=3.2,
     )
-    min_similarity: float = param(0.6, "least similarity of a scene whose last solution is continued", maximum=1.0)
-    recall_similarity: float = param(0.95, "least similarity of an earlier scene that is recalled", maximum=1.0)
-    noise_min: float = param(0.4, "noise level of a new solution of the same scene", minimum=0.0, maximum=1.0)
-    noise_max: float = param(0.8, "highest noise level that still saves steps", minimum=0.0, maximum=1.0)
+    min_similarity: float = param(
+        0.6, "least similarity to the last scene at which its solution is continued", maximum=1.0
+    )
+    recall_similarity: float = param(
+        0.95, "least similarity to an earlier scene at which its solution is recalled", maximum=1.0
+    )
+    noise_min: float = param(0.4, "lowest noise level of a warm start", minimum=0.0, maximum=1.0)
+    noise_max: float = param(
+        0.8, "highest noise level of a warm start; more would save no steps", minimum=0.0, maximum=1.0
+    )
     noise_per_s: float = param(0.2, "noise added per second of age [1/s]", minimum=0.0)
     noise_per_m: float = param(0.3, "noise added per metre moved [1/m]", minimum=0.0)
-    noise_unlike: float = param(0.5, "noise added at a similarity of 0", minimum=0.0)
+    noise_unlike: float = param(0.5, "noise added at a similarity of 0; none at 1", minimum=0.0)
     noise_recall: float = param(0.2, "noise added for a recalled scene", minimum=0.0, maximum=1.0)
 
 
@@ -59,7 +75,7 @@ class LatentCache:
     """Answers each LatentFrame with a WarmStart and keeps the solutions of the planner."""
 
     def __init__(self, config: LatentCacheConfig | None = None, store: LatentStore | None = None) -> None:
-        """Start empty; ``store`` replaces the in-memory window."""
+        """Start empty; ``store`` keeps the solutions, a window in memory by default."""
         self.config = config or LatentCacheConfig()
         self.store: LatentStore = store if store is not None else window(self.config)
         self.answers: Counter[str] = Counter()
@@ -82,7 +98,7 @@ class LatentCache:
         self._last = frame
         scene = embed(frame.tensor)
         if jump:
-            # poses before and after the jump cannot be compared, nor those of unsolved scenes
+            # Poses from before the jump cannot be compared with poses after it.
             self.store.clear()
             self._scenes.clear()
         self._scenes[frame.stamp_ns, frame.sequence] = scene
@@ -94,12 +110,12 @@ class LatentCache:
         return self._answer(frame, scene)
 
     def delete_all(self) -> str:
-        """Delete all solutions, also those on disk; return a text that says how many."""
+        """Delete all solutions, also those on disk; return a text with their number."""
         self._scenes.clear()
         return self.store.delete_all()
 
     def remember(self, solution: LatentFrame) -> bool:
-        """Keep a solution (futures, Cl, 16, 16); return False when its scene is unknown or from before a jump."""
+        """Keep a solution (F, Cl, 16, 16); return False if its scene is unknown, from before a jump or not newer."""
         tensors.LATENT.check(solution.tensor)
         scene = self._scenes.pop((solution.stamp_ns, solution.sequence), None)
         newest = self.store.newest()
@@ -110,14 +126,14 @@ class LatentCache:
 
     def _answer(self, frame: LatentFrame, scene: Tensor) -> WarmStart:
         cfg = self.config
-        # NaN surprise means that nothing was imagined yet; the comparison is then false
+        # Before anything was imagined the surprise is NaN, and the comparison is false.
         if frame.surprise > cfg.max_surprise:
             return self._refuse(frame, "surprise", f"surprise {frame.surprise:.2f} above {cfg.max_surprise:.2f} bits")
         newest = self.store.newest()
         refusal = "empty", "no solution yet"
         if newest is not None:
             if newest.model_id != frame.model_id:
-                return self._refuse(frame, "model", f"solved by model '{newest.model_id}', this is '{frame.model_id}'")
+                return self._refuse(frame, "model", f"solved by '{newest.model_id}', encoded by '{frame.model_id}'")
             change = self._why_not_continue(frame, newest, scene)
             if change is None:
                 return self._continued(frame, newest, scene)
@@ -144,17 +160,17 @@ class LatentCache:
         similarity, age_s = float(scene @ entry.embedding), _age_s(frame, entry)
         level = self._noise_level(age_s, float(np.hypot(moved[0], moved[1])), similarity)
         reason = f"last solution continued: {age_s:.2f} s old, similarity {similarity:.2f}"
-        # not shifted in time: the noise level covers the change of one tick
+        # Not shifted in time, because the noise level covers the changes of one tick.
         latents = warp(entry.latents, moved)
         return self._accept(frame, "continued", reason, age_s, similarity, level, latents)
 
     def _recalled(self, frame: LatentFrame, entry: Entry, similarity: float) -> WarmStart:
         level = min(self._noise_level(0.0, 0.0, similarity) + self.config.noise_recall, self.config.noise_max)
         age_s = _age_s(frame, entry)
-        # a stamp in the future is from an earlier run, with a simulated clock that has started again
+        # Stamps in the future come from an earlier run: a simulated clock starts again in each run.
         when = f"{age_s:.1f} s ago" if age_s >= 0.0 else "an earlier run"
         reason = f"scene recalled from {when}, similarity {similarity:.2f}"
-        # not warped: similar scenes are similar in the ego frame, wherever the robot was
+        # Not warped, because scenes are compared in the ego frame, wherever the robot was.
         return self._accept(frame, "recalled", reason, max(age_s, 0.0), similarity, level, entry.latents)
 
     def _noise_level(self, age_s: float, distance_m: float, similarity: float) -> float:
@@ -164,7 +180,7 @@ class LatentCache:
         return min(level, cfg.noise_max)
 
     def _jump(self, frame: LatentFrame) -> str:
-        """Return how this frame contradicts the last one; empty when it does not."""
+        """Return how time or odometry jumped since the last frame; empty if they did not."""
         last = self._last
         if last is None:
             return ""
@@ -177,7 +193,7 @@ class LatentCache:
         excess_m = float(np.hypot(moved[0], moved[1])) - fastest * dt_s
         excess_rad = abs(float(wrap_angle(moved[2]))) - turning * dt_s
         if excess_m > self.config.max_jump_m or excess_rad > self.config.max_jump_rad:
-            return f"odometry jumped by {excess_m:.2f} m, {excess_rad:.2f} rad more than its twist allows"
+            return f"odometry jumped by {excess_m:.2f} m, {excess_rad:.2f} rad more than the twist allows"
         return ""
 
     def _accept(
@@ -230,7 +246,7 @@ def warp(latents: Tensor, moved: Pose) -> Tensor:
     """Resample latents (F, Cl, 16, 16) bilinearly for a new ego pose, ``moved`` (3,) in their old ego frame."""
     points = transform_points(moved, _LATENT_GRID.cell_centres().reshape(-1, 2))
     last = tensors.LATENT_CELLS - 1
-    # cells beyond the border take the value of the outermost cell
+    # Cells beyond the border take the value of the outermost cell.
     position = np.clip(points / _LATENT_GRID.cell_size_m + 0.5 * tensors.LATENT_CELLS - 0.5, 0.0, last)
     low = np.minimum(np.floor(position).astype(np.intp), last - 1)
     share = (position - low).astype(np.float32)

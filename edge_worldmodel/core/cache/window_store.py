@@ -76,7 +76,7 @@ class LatentStore(Protocol):
         ...
 
     def delete_all(self) -> str:
-        """Delete all entries for good; return a text that says how many."""
+        """Delete all entries permanently; return a text with their number."""
         ...
 
     def __len__(self) -> int:
@@ -143,7 +143,7 @@ class WindowStore:
         self._bytes = 0
 
     def delete_all(self) -> str:
-        """Drop all entries; return a text that says how many."""
+        """Drop all entries; return a text with their number."""
         count = len(self)
         self.clear()
         return f"{count} solutions in memory deleted"

@@ -39,9 +39,7 @@ class PerceptionConfig(Config):
         maximum=1.0,
         read_only=True,
     )
-    obstacle_height_min_m: float = param(
-        0.12, "Points lower than this are no obstacles (clouds, depth images)", minimum=0.0, maximum=2.0
-    )
+    obstacle_height_min_m: float = param(0.12, "Points lower than this are no obstacles", minimum=0.0, maximum=2.0)
     obstacle_height_max_m: float = param(
         1.8, "Points higher than this are no obstacles, the robot passes under them", minimum=0.1, maximum=10.0
     )

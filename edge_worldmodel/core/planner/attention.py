@@ -1,7 +1,7 @@
 """Attention: decides in each frame whether the last plan is still valid or new imagination is needed.
 
-Everything here costs less than a millisecond. Whatever may matter to safety is checked in every frame: obstacles near
-the path, movers, the distance from the plan, the goal, and obstacles that were not imagined.
+The checks take less than a millisecond and run in every frame: obstacles near the path, movers, the distance from the
+plan, the goal, and obstacles that were not imagined.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edge_worldmodel.core.types import Floats, LatentFrame, Mask, Plan, Points, 
 
 _LOWEST_PROBABILITY = 0.01
 _WATCHED_S = 2.0
-"""Part of the plan, from now on, near which surprises count."""
+"""Time from now within which the plan is watched; beyond it, a new plan will have been made."""
 _SAME_GOAL_M = 0.05
 _TOLERANCE = np.ones((5, 5), np.uint8)
 """An obstacle two cells beside its imagined place is no surprise: two scans of one wall differ by as much."""
@@ -44,14 +44,14 @@ class AttentionConfig(Config):
         0.9, "highest uncertainty of a scene in which a plan is used again [bits per cell]", minimum=0.0, maximum=1.0
     )
     max_surprise_bits: float = param(
-        0.03, "highest surprise near the path with which a plan is used again [bits per observed cell]", minimum=0.0
+        0.03, "highest surprise near the path at which a plan is used again [bits per observed cell]", minimum=0.0
     )
     watch_m: float = param(1.2, "distance from the path within which surprises count", minimum=0.1, maximum=6.0)
     watch_movers_m: float = param(
-        2.0, "distance from the path within which a mover makes the planner imagine anew in every tick", minimum=0.0
+        2.0, "distance from the path; while a mover is closer, every tick is imagined anew", minimum=0.0
     )
-    max_off_m: float = param(0.15, "largest distance from the plan with which it is used again", minimum=0.0)
-    max_off_rad: float = param(0.2, "largest heading error with which a plan is used again", minimum=0.0)
+    max_off_m: float = param(0.15, "largest distance from the plan at which it is used again", minimum=0.0)
+    max_off_rad: float = param(0.2, "largest heading error at which a plan is used again", minimum=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,10 @@ class FollowedPlan:
     """The plan that is followed, and the scene that was imagined for it.
 
     Attributes:
-        plan: as it was chosen.
-        goal: (2,) or (3,) the goal at that time, if any.
-        pose: (3,) of the robot at that time; the centre of the imagined grid.
-        stamp_ns: that time.
+        plan: the plan as it was chosen.
+        goal: (2,) or (3,) the goal when it was chosen; None: there was none.
+        pose: (3,) robot pose when it was chosen; centre of the imagined grid.
+        stamp_ns: time when it was chosen.
         imagined: (H, 64, 64) mean occupancy probability.
     """
 
@@ -86,7 +86,7 @@ class FollowedPlan:
             stamp_ns=frame.stamp_ns,
             trajectory=Trajectory(dt_s=DT_S, poses=poses, twists=twists),
             valid_until_ns=frame.stamp_ns + to_nanoseconds(validity_s),
-            reason=f"{plan.reason}; the world does as imagined {age_s:.1f} s ago",
+            reason=f"{plan.reason}; followed further: the scene is as imagined {age_s:.1f} s ago",
             sequence=frame.sequence,
         )
 
@@ -111,11 +111,11 @@ class Attention:
         self.followed = plan
 
     def forget(self) -> None:
-        """Drop the followed plan, so that the next frame is imagined anew whatever it shows."""
+        """Drop the followed plan, so that the next frame is imagined anew in any case."""
         self.followed = None
 
     def reason_to_imagine(self, request: PlanningRequest, outlook: Outlook) -> str:
-        """Return in one word why a tick needs new imagination; empty when the followed plan is still valid."""
+        """Return the reason, one word, why a tick needs new imagination; empty if the followed plan is still valid."""
         reason = self._reason(request, outlook)
         self.reasons[reason or "reused"] += 1
         return reason
@@ -137,11 +137,11 @@ class Attention:
         return self._unexpected(followed, frame, outlook)
 
     def _is_off(self, followed: FollowedPlan, frame: LatentFrame) -> bool:
-        """Return whether the robot is not where the plan wants it."""
+        """Return whether the robot is too far from its pose in the plan."""
         wanted = pose_along(followed.plan.trajectory, followed.age_s(frame))
         off_m = float(np.hypot(*(frame.pose - wanted)[:2]))
         off_rad = abs(float(wrap_angle(frame.pose[2] - wanted[2])))
-        # Written so that NaN counts as off.
+        # Comparisons with NaN are false, so that a NaN pose counts as off the plan.
         return not (off_m <= self.config.max_off_m and off_rad <= self.config.max_off_rad)
 
     def _unexpected(self, followed: FollowedPlan, frame: LatentFrame, outlook: Outlook) -> str:
@@ -160,12 +160,12 @@ class Attention:
 
 
 def surprise_near(imagined: Tensor, occupied: Mask, observed: Mask) -> float:
-    """Return the bits per observed cell that unexpected obstacles cost; unexpectedly free cells cost nothing.
+    """Return the surprise by obstacles in bits per observed cell; unexpectedly free cells do not add to it.
 
     Args:
         imagined: (64, 64) occupancy probability for the present, in the present ego frame.
-        occupied: (64, 64) cells that are seen occupied.
-        observed: (64, 64) cells that count.
+        occupied: (64, 64) cells that are observed occupied.
+        observed: (64, 64) observed cells in which surprise counts.
     """
     blurred = np.clip(cv2.dilate(imagined, _TOLERANCE), _LOWEST_PROBABILITY, 1.0)
     bits = -np.log2(blurred[occupied & observed]).sum()
@@ -173,7 +173,7 @@ def surprise_near(imagined: Tensor, occupied: Mask, observed: Mask) -> float:
 
 
 def _imagined_now(followed: FollowedPlan, frame: LatentFrame) -> Tensor:
-    """Return (64, 64) the occupancy that was imagined for the time of a frame, in its ego frame."""
+    """Return the occupancy (64, 64) that was imagined for the time of a frame, in its ego frame."""
     position = followed.age_s(frame) / tensors.HORIZON_STEP_S - 1.0
     before = int(np.clip(np.floor(position), 0, tensors.HORIZON_STEPS - 1))
     after = min(before + 1, tensors.HORIZON_STEPS - 1)
@@ -183,7 +183,7 @@ def _imagined_now(followed: FollowedPlan, frame: LatentFrame) -> Tensor:
 
 
 def _distance_from(path: Points) -> Tensor:
-    """Return (64, 64) the distance in metres of each cell from a path (n, 2)."""
+    """Return the distance (64, 64) in metres of each cell from a path (n, 2)."""
     on_path = np.zeros((tensors.GRID_CELLS, tensors.GRID_CELLS), np.float32)
     on_path[cells_of(path)] = 1.0
     cells = cv2.distanceTransform((on_path < 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

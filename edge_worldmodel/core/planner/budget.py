@@ -18,7 +18,7 @@ def no_clock() -> float:
 
 
 class Budget:
-    """Says when to stop denoising, when to stop imagining more maneuvers, and when to give the tick up.
+    """Decides when to stop denoising, when to stop imagining more maneuvers, and when to give the tick up.
 
     The time that the next piece of work will take is estimated from the pieces before it in the same tick.
 

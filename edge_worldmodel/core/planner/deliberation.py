@@ -38,8 +38,8 @@ class PlanningDecision:
     Attributes:
         plan: the plan to follow now.
         expected: the occupancy that the next frames should show.
-        output: what was imagined in this tick; None where the last plan is followed further.
-        reason: why the scene was imagined anew; empty where the last plan is followed further.
+        output: the result of imagining; None if the last plan is followed further.
+        reason: why the scene was imagined anew; empty if the last plan is followed further.
     """
 
     plan: Plan
@@ -49,7 +49,7 @@ class PlanningDecision:
 
 
 class Deliberation:
-    """Decides frame by frame; keeps the plan that is followed and the robot's recent path."""
+    """Decides for each frame; keeps the followed plan and the robot's recent path."""
 
     def __init__(
         self, planner: Planner, config: AttentionConfig | None = None, recovery: RecoveryConfig | None = None
@@ -57,19 +57,19 @@ class Deliberation:
         """Plan with ``planner`` whenever attention finds a reason to."""
         self.planner = planner
         body_m, margins = planner.limits.body_radius_m, planner.config
-        # An obstacle that has come close to the path may be a mover, so it needs the margin of movers.
+        # An obstacle that comes close to the path may be a mover, so the wider margin of movers is used.
         self.attention = Attention(body_m + margins.margin_m, config)
         self.recovery = Recovery(planner.limits, body_m + margins.wall_margin_m, recovery)
 
     def decide(self, request: PlanningRequest) -> PlanningDecision:
-        """Return the plan to follow from this frame on; errors as those of ``Planner.plan``."""
+        """Return the plan to follow from this frame on; raises the errors of ``Planner.check`` and ``Planner.plan``."""
         frame, outlook = request.frame, self.planner.outlook(request)
         self.recovery.watch(frame, request.goal)
         reason, followed = self.attention.reason_to_imagine(request, outlook), self.attention.followed
         if not reason and followed is not None:
             plan = followed.rest(frame, self.planner.config.validity_s)
             return PlanningDecision(plan=plan, expected=_expectation(followed, frame), output=None, reason="")
-        # Forgotten first: if this tick fails, the old plan must not be followed further.
+        # Before planning, so that the old plan is not followed further if this tick fails.
         self.attention.forget()
         self.planner.check(request)
         output = self.planner.plan(request, outlook, self.recovery.escape(frame, outlook))

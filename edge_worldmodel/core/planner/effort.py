@@ -1,4 +1,4 @@
-"""The effort of a tick: less is imagined while ticks come late or the chip is hot."""
+"""The effort of a tick: less is imagined while ticks are late or the chip is hot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEVELS = ((1.0, 1.0), (0.5, 1.0), (0.5, 0.5), (0.25, 0.5))
 _LAST_LEVEL = len(LEVELS) - 1
 _WATCHED_TICKS = 5
 _LONGEST_WAIT = 8
-"""Multiple of ``calm_ticks`` beyond which failed tries do not lengthen the wait."""
+"""Longest wait before effort is increased, in multiples of ``calm_ticks``."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class EffortConfig(Config):
     calm_ticks: int = param(30, "consecutive ticks in time after which more is imagined", minimum=1, maximum=10_000)
     room: float = param(
         0.7,
-        "share of the budget within which a tick must be expected to stay for more to be imagined",
+        "more is imagined only if a tick is then expected to take at most this share of the budget",
         minimum=0.1,
         maximum=1.0,
     )
@@ -34,10 +34,10 @@ class ThermalConfig(Config):
     """When the chip counts as hot."""
 
     throttle_c: float = param(
-        85.0, "temperature at which the chip throttles, if its thermal zones do not say", minimum=30.0, maximum=120.0
+        85.0, "temperature at which the chip throttles, if its thermal zones give none", minimum=30.0, maximum=120.0
     )
     margin_c: float = param(
-        10.0, "distance below the throttling temperature from which on less is imagined", minimum=1.0, maximum=50.0
+        10.0, "less is imagined from this far below the throttling temperature", minimum=1.0, maximum=50.0
     )
     cooler_c: float = param(
         5.0, "how much cooler the chip must get before more is imagined again", minimum=0.5, maximum=30.0
@@ -69,7 +69,7 @@ FULL_EFFORT = Effort()
 
 
 class EffortControl:
-    """Chooses the effort of the next tick by how long the last ones took."""
+    """Chooses the effort of the next tick by the durations of the last ones."""
 
     def __init__(self, config: EffortConfig | None = None) -> None:
         """Begin with full effort."""
@@ -81,7 +81,7 @@ class EffortControl:
         self._on_trial = False
 
     def effort(self, thermal_level: int = 0, thermal_reason: str = "") -> Effort:
-        """Return the effort of the next tick: the lowest that timing or temperature asks for."""
+        """Return the effort of the next tick: the lower of those that timing and temperature allow."""
         level = max(self._level, thermal_level)
         if level == 0:
             return FULL_EFFORT
@@ -96,7 +96,7 @@ class EffortControl:
         if self._calm >= self.config.calm_ticks:
             self._on_trial = False
         if sum(self._late) >= self.config.late_ticks and self._level < _LAST_LEVEL:
-            # If more effort was tried in vain, wait twice as long before the next try.
+            # The last increase made ticks late again: wait twice as long before the next one.
             self._wait = min(2 * self._wait, _LONGEST_WAIT) if self._on_trial else 1
             self._change(1)
         elif self._level and self._calm >= self._wait * self.config.calm_ticks and self._fits(duration_s, budget_s):
@@ -116,7 +116,7 @@ class ThermalGovernor:
 
     Attributes:
         level: index into LEVELS.
-        reason: the temperature that asks for it; empty at level 0.
+        reason: the temperature that caused the level; empty at level 0.
     """
 
     def __init__(self, config: ThermalConfig | None = None) -> None:
@@ -129,14 +129,14 @@ class ThermalGovernor:
         """Take the temperature of the hottest zone.
 
         Args:
-            hottest_c: degrees Celsius; None, because no zone can be read, changes nothing.
+            hottest_c: degrees Celsius; None: no zone can be read, and the level stays.
             throttle_c: temperature at which that zone throttles; None: the configured one.
         """
         if hottest_c is None or not math.isfinite(hottest_c):
             return
         limit_c = self.config.throttle_c if throttle_c is None else throttle_c
         step_c = self.config.margin_c / _LAST_LEVEL
-        # Level k begins k - 1 steps above the limit less the margin; the last level one step below the limit.
+        # Level k begins at limit - margin + (k - 1) steps, so the last level begins one step below the limit.
         rising = _level((hottest_c - limit_c + self.config.margin_c) / step_c)
         falling = _level((hottest_c + self.config.cooler_c - limit_c + self.config.margin_c) / step_c)
         self.level = min(max(self.level, rising), falling)

@@ -1,4 +1,4 @@
-"""The ranking of the candidates: which one is best, and which of the others could still become it."""
+"""The ranking of the candidates: the best one so far, and those that could still be better once imagined."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_worldmodel.core.types import ROLLOUT_TERMS, Floats, Mask, Tensor
 BRAKE = 0
 """Index of the maneuver that brings the robot to rest; ``propose`` puts it first."""
 _ESCAPE_BONUS = 1000.0
-"""Cost saved by the escape of a boxed-in robot: more than all other costs can differ by."""
+"""Cost reduction of the escape of a boxed-in robot; larger than any difference of the other costs."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class ManeuverChoice:
 class Ranking:
     """The scores and costs of all candidates.
 
-    Risk and exposure only ever add to the cost. So a candidate whose cost without them is higher than the full cost of
-    the best acceptable one cannot win and need not be imagined: the choice is the same as if all had been imagined.
+    Risk and exposure can only add to the cost. A candidate whose cost without them is already higher than the full cost
+    of the best acceptable one cannot be chosen and need not be imagined. The choice is the same as if all had been.
 
     Attributes:
         terms: (M,) per critic; NaN where the candidate has not been imagined.
@@ -59,7 +59,7 @@ class Ranking:
 
     @property
     def cost(self) -> Floats:
-        """Return (M,) the weighted sum of all terms; a lower bound where a candidate has not been imagined."""
+        """Return the weighted sum (M,) of all terms; a lower bound for candidates that have not been imagined."""
         config, imagined = self.config, self._imagined
         risk = np.where(imagined, self.terms["risk"], 0.0)
         passive = np.where(imagined, self.terms["exposure"], 0.0) - risk
@@ -69,19 +69,19 @@ class Ranking:
 
     @property
     def acceptable(self) -> Mask:
-        """Return (M,) whether the candidate has been imagined and its risk is within the limit."""
+        """Return which candidates have been imagined and have a risk within the limit, as (M,)."""
         within: Mask = self.terms["risk"] <= self.config.risk_limit
         return within
 
     def published_terms(self) -> dict[str, Floats]:
-        """Return (M,) each term of a ``Rollout``: progress counts metres gained there."""
+        """Return the terms of the ``Rollout`` messages, each (M,); there ``progress`` is positive for metres gained."""
         terms = {**self.terms, "progress": -self.terms["progress"], "cost": self.cost}
         return {name: terms[name] for name in ROLLOUT_TERMS}
 
     def next_to_imagine(self, count: int) -> list[int]:
         """Return at most ``count`` candidates that could still win, the cheapest first; empty when none can.
 
-        Braking is always in the first batch, because it is the answer when no candidate is acceptable.
+        Braking is always in the first batch, because the robot brakes when no candidate is acceptable.
         """
         first = [] if self._imagined[BRAKE] else [BRAKE]
         if self._rest is not None:
@@ -93,13 +93,13 @@ class Ranking:
         return [*first, *[int(i) for i in cheapest_first if could_win[i]][: max(count - len(first), 0)]]
 
     def choose(self) -> ManeuverChoice:
-        """Return the cheapest acceptable maneuver with the reason; braking without a goal or an acceptable one."""
+        """Return the cheapest acceptable maneuver and the reason; braking if there is no goal or none is acceptable."""
         names, risk, limit = self.candidates.names, self.terms["risk"], self.config.risk_limit
         if self._rest is not None:
             return replace(self._rest, reason=f"{self._rest.reason}; risk at rest {risk[BRAKE]:.2f}")
         if not self.acceptable.any():
             least = int(np.nanargmin(risk))
-            reason = f"stop: no maneuver within risk {limit:.2f}; the least is {names[least]} with {risk[least]:.2f}"
+            reason = f"stop: no maneuver within risk {limit:.2f}; the lowest is {names[least]} with {risk[least]:.2f}"
             return ManeuverChoice(index=-1, name="stop", reason=reason)
         index = int(np.argmin(np.where(self.acceptable, self.cost, np.inf)))
         reason = f"{names[index]}: risk {risk[index]:.2f}, {-self.terms['progress'][index]:.1f} m progress"
@@ -108,7 +108,7 @@ class Ranking:
             reason += f"; {escape.reason}"
         preferred = int(np.argmin(np.where(self._imagined, self._cost_before, np.inf)))
         if preferred != index and risk[preferred] > risk[index]:
-            reason += f"; {names[preferred]} would hit with {risk[preferred]:.2f}"
+            reason += f"; not {names[preferred]}: risk {risk[preferred]:.2f}"
         return ManeuverChoice(index=index, name=names[index], reason=reason)
 
     @property

@@ -147,7 +147,7 @@ class Recovery:
         # Pure pursuit backwards: the arc through a point of the driven path.
         curvature = 2.0 * aim[1] / float(aim @ aim)
         targets = np.tile([speed_mps, speed_mps * curvature], (STEPS, 1))
-        reason = f"boxed in for {stuck_s:.0f} s: backing off along what was driven"
+        reason = f"boxed in for {stuck_s:.0f} s: backing off along the driven path"
         return self._checked(Escape("recover_back", targets, reason), frame, seen, needed_m)
 
     def _checked(self, escape: Escape, frame: LatentFrame, seen: LocalMap, needed_m: float) -> Escape | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_worldmodel.core.geometry import signed_distance
+from edge_worldmodel.core.geometry import signed_distance, transform_points
+from edge_worldmodel.core.polygon import is_inside
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.types import Floats, Points, Pose, Twist
 
@@ -45,6 +46,12 @@ class RobotFootprint:
         if len(self.outline):
             return signed_distance(self.outline, points)
         return np.hypot(points[..., 0], points[..., 1]) - self.radius_m
+
+    def is_inside(self, fence: Points, poses: Pose) -> bool:
+        """Return whether the whole footprint stays inside a polygon (m, 2) at all poses (k, 3)."""
+        if len(self.outline):
+            return bool(is_inside(transform_points(poses, self.outline), fence).all())
+        return bool((signed_distance(fence, poses[:, :2]) <= -self.radius_m).all())
 
 
 @dataclass(frozen=True)

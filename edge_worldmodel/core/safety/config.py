@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge_worldmodel.core.config import Config, param, param_infos
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.polygon import corners_of, footprint_problem, polygon_problem, read_polygon
 from edge_worldmodel.core.types import Points
+
+_SHORTEST_HEARTBEAT_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,14 @@ class SupervisorConfig(Config):
     scan_topics: tuple[str, ...] = param(("scan",), "LaserScan topics; all of them are required.")
     cloud_topics: tuple[str, ...] = param((), "PointCloud2 topics; all of them are required.")
     cloud_low_m: float = param(
-        0.08, "Height above the base frame from which a cloud point is an obstacle.", minimum=-5.0, maximum=1.0
+        0.08,
+        "Height above the base frame from which a point of a cloud or scan is an obstacle.",
+        minimum=-5.0,
+        maximum=1.0,
     )
-    cloud_high_m: float = param(2.0, "Height up to which a cloud point is an obstacle.", minimum=0.1, maximum=10.0)
+    cloud_high_m: float = param(
+        2.0, "Height up to which a point of a cloud or scan is an obstacle.", minimum=0.1, maximum=10.0
+    )
     sensor_timeouts_s: tuple[float, ...] = param(
         (0.2,),
         "Longest silence and greatest age of a stamp of each sensor: one value for all, or one per topic, scans first.",
@@ -59,6 +65,18 @@ class SupervisorConfig(Config):
 
     landing_speed_mps: float = param(0.5, "Drone: speed of descent when landing.", minimum=0.1, maximum=3.0)
 
+    estop_topics: tuple[str, ...] = param(
+        ("estop",), "Topics of the emergency stop. Give each panel a topic of its own, which only it can release."
+    )
+    estop_heartbeat_s: float = param(
+        0.0,
+        "Longest silence of a topic of estop_topics, then it counts as pressed; 0: not watched.",
+        minimum=0.0,
+        maximum=5.0,
+    )
+    command_publishers: int = param(
+        1, "Number of publishers that the topic of the drive base has; more are a fault.", minimum=1, maximum=8
+    )
     deadman: bool = param(False, "Move only while supervisor/deadman is true.")
     deadman_timeout_s: float = param(0.3, "Longest silence of supervisor/deadman.", minimum=0.05, maximum=2.0)
     operator_link: bool = param(False, "Move only while operator_heartbeat arrives.")
@@ -102,7 +120,10 @@ class SupervisorConfig(Config):
     footprint_radius_m: float = param(
         0.25, "Radius of the robot; used if footprint_m is empty.", minimum=0.02, maximum=5.0
     )
-    footprint_m: tuple[float, ...] = param((), "Footprint as x1, y1, x2, y2, ... in the base frame; empty: a circle.")
+    footprint_m: tuple[float, ...] = param(
+        (),
+        "Footprint as x1, y1, x2, y2, ... in the base frame, or Nav2's text '[[x1, y1], ...]'; empty: a circle.",
+    )
     safety_margin_m: float = param(0.05, "Distance to keep from obstacles.", minimum=0.01, maximum=2.0)
     sensor_noise_m: float = param(0.03, "Ranging error, added to safety_margin_m.", minimum=0.0, maximum=0.5)
     reaction_time_s: float = param(
@@ -124,16 +145,19 @@ class SupervisorConfig(Config):
         0.7, "Imagined occupancy for which the robot slows down; 1: never.", minimum=0.3, maximum=1.0
     )
     geofence_m: tuple[float, ...] = param(
-        (), "Area to stay in as x1, y1, x2, y2, ... in the odom frame; empty: no geofence."
+        (),
+        "Area in which the whole footprint stays, as x1, y1, x2, y2, ... in the odom frame or as Nav2's text;"
+        " empty: no geofence.",
     )
 
     def __post_init__(self) -> None:
         """Check each value, then values that depend on each other."""
+        self._read_polygons()
         super().__post_init__()
-        for name in ("footprint_m", "geofence_m"):
+        for name, problem_of in (("footprint_m", footprint_problem), ("geofence_m", polygon_problem)):
             numbers = getattr(self, name)
-            if numbers and (len(numbers) < 6 or len(numbers) % 2):
-                raise ConfigError(f"SupervisorConfig.{name} = {numbers!r}: give at least three points as x, y pairs")
+            if problem := problem_of(numbers) if numbers else "":
+                raise ConfigError(f"SupervisorConfig.{name} = {numbers!r}: {problem}")
         if self.geofence_m and self.unsafe_without_odometry:
             raise ConfigError("SupervisorConfig.geofence_m: needs odometry; remove unsafe_without_odometry")
         self._check_height_band()
@@ -145,11 +169,23 @@ class SupervisorConfig(Config):
             raise ConfigError("SupervisorConfig: no sensor; name one in scan_topics or cloud_topics")
         if len(set(self.sources)) != len(self.sources):
             raise ConfigError(f"SupervisorConfig: scan_topics and cloud_topics name a topic twice: {self.sources!r}")
+        if 0.0 < self.estop_heartbeat_s < _SHORTEST_HEARTBEAT_S:
+            raise ConfigError(
+                f"SupervisorConfig.estop_heartbeat_s = {self.estop_heartbeat_s:g}:"
+                f" give 0 or at least {_SHORTEST_HEARTBEAT_S:g} s"
+            )
+        if not all(self.estop_topics):
+            raise ConfigError(f"SupervisorConfig.estop_topics = {self.estop_topics!r}: a name is empty")
         if len(self.sensor_timeouts_s) not in (1, len(self.sources)):
             raise ConfigError(
                 f"SupervisorConfig.sensor_timeouts_s = {self.sensor_timeouts_s!r}: give one value for all,"
                 f" or one for each of the {len(self.sources)} topics"
             )
+
+    def _read_polygons(self) -> None:
+        """Replace polygons in Nav2's text form by their numbers."""
+        for name in ("footprint_m", "geofence_m"):
+            object.__setattr__(self, name, read_polygon(getattr(self, name)))
 
     def _check_height_band(self) -> None:
         band_m = self.height_band_m
@@ -172,17 +208,18 @@ class SupervisorConfig(Config):
     @property
     def footprint(self) -> Points:
         """Corners (n, 2) of the footprint in the base frame; empty for a circle."""
-        return np.array(self.footprint_m, dtype=np.float64).reshape(-1, 2)
+        return corners_of(self.footprint_m)
 
     @property
     def geofence(self) -> Points:
         """Corners (n, 2) of the geofence in the odom frame; empty for none."""
-        return np.array(self.geofence_m, dtype=np.float64).reshape(-1, 2)
+        return corners_of(self.geofence_m)
 
     @property
     def unwatched(self) -> tuple[str, ...]:
         """Names of the optional checks that are not configured, for /diagnostics."""
         watched = {
+            "estop_heartbeat": self.estop_heartbeat_s > 0.0,
             "deadman": self.deadman,
             "operator_link": self.operator_link,
             "battery": self.battery_min > 0.0,

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
+
+from edge_worldmodel.core.time_units import to_seconds
 
 
 class FaultKind(Enum):
     """Kinds of faults, the most serious first; the value tells the operator what to do."""
 
     ESTOP = "Release the emergency stop, check the robot's surroundings, then call supervisor/reset."
+    RECORD = (
+        "Check the folder of the record and its disk (see docs/safety.md) and the robot, then call supervisor/reset."
+    )
     INTERNAL = "This is a bug in the supervisor. Save the log, report it, then call supervisor/reset."
     GEOFENCE = "Bring the robot back inside the geofence by hand, then call supervisor/reset."
     BATTERY = "Charge or replace the battery, then call supervisor/reset."
+    COMMAND_TOPIC = "End the other program that commands the drive base: ros2 topic info --verbose names it."
     CLOCK = "Check that the ROS clock advances (is the simulation paused?) and that nothing sets it back."
     SENSOR = "Check the sensor's power, driver, topic name, frame and stamps."
     ODOMETRY = "Check the odometry topic, its frames and its stamps, and that the drive base is on."
     BATTERY_SIGNAL = "Check the topic battery_state: its percentage must lie between 0 and 1."
     HEIGHT = "Bring the drone back between the heights of height_band_m."
+    ESTOP_SIGNAL = "Check that the emergency stop panel is on and publishes at least every estop_heartbeat_s."
     LINK = "Check the operator's station and its radio: no operator_heartbeat arrives."
     DEADMAN = "Hold the deadman switch, and check that supervisor/deadman is being published."
     PLAN = "Check that rollout_planner is active and gets its inputs: ros2 lifecycle get, ros2 topic hz planner/plan."
@@ -28,7 +37,7 @@ class FaultKind(Enum):
     SETTLING = "Nothing to do: the robot resumes when all checks have passed for resume_after_s."
 
 
-LATCHING = frozenset({FaultKind.INTERNAL, FaultKind.GEOFENCE, FaultKind.BATTERY})
+LATCHING = frozenset({FaultKind.RECORD, FaultKind.INTERNAL, FaultKind.GEOFENCE, FaultKind.BATTERY})
 """Kinds that stop the robot until a person resets it. The emergency stop has its own state."""
 LANDING_AT_ONCE = frozenset({FaultKind.BATTERY})
 """Kinds for which a drone lands without holding its place first."""
@@ -44,3 +53,50 @@ class Fault(NamedTuple):
 
     kind: FaultKind
     text: str
+
+
+_REASON_HELD_S = 0.5
+"""A fault that comes and goes stays the reason for so long after it was last found."""
+_NUMBERS = re.compile(r"-?\d+(\.\d+)?")
+
+
+class SteadyReason:
+    """Chooses the fault to report, so that the reason does not flip between faults that come and go.
+
+    The first fault stays the reason until it has been gone for 0.5 s, or a more serious one is found.
+    """
+
+    def __init__(self) -> None:
+        self._fault: Fault | None = None
+        self._found_ns = 0
+
+    def choose(self, faults: Sequence[Fault], steady_ns: int) -> Fault | None:
+        """Return the fault to report in this tick; None without any.
+
+        Args:
+            faults: faults of this tick, the most serious first.
+            steady_ns: time of the tick.
+        """
+        if not faults:
+            self._fault = None
+            return None
+        held = self._fault
+        same = next((fault for fault in faults if held is not None and _is_same(fault, held)), None)
+        if (
+            held is None
+            or (same is None and to_seconds(steady_ns - self._found_ns) > _REASON_HELD_S)
+            or _seriousness(faults[0]) < _seriousness(held)
+        ):
+            same = faults[0]
+        if same is not None:
+            self._fault, self._found_ns = same, steady_ns
+        return self._fault
+
+
+def _seriousness(fault: Fault) -> int:
+    return list(FaultKind).index(fault.kind)
+
+
+def _is_same(fault: Fault, other: Fault) -> bool:
+    """Return whether two faults differ at most in the numbers of their texts."""
+    return fault.kind is other.kind and _NUMBERS.sub("", fault.text) == _NUMBERS.sub("", other.text)

@@ -1,52 +1,39 @@
 """Signals of the operator and the vehicle: emergency stop, deadman switch, operator link, battery and height.
 
-The emergency stop is always watched. The others are watched only if configured; ``SupervisorConfig.unwatched``
-lists those that are not.
+The emergency stop and the topic of the drive base are always watched. The others are watched only if configured;
+``SupervisorConfig.unwatched`` lists those that are not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample
+from edge_worldmodel.core.safety.latches import EmergencyStop
 
-
-class EmergencyStop:
-    """Emergency stop with several sources: pressed while any of them presses it.
-
-    A press that is shorter than a tick still counts: ``pressed`` stays true until ``acknowledge``.
-    """
-
-    def __init__(self) -> None:
-        self._sources: set[str] = set()
-        self._unacknowledged = False
-
-    def press(self, pressed: bool, source: str) -> None:
-        """Press or release the stop; a source releases only what it pressed itself."""
-        if pressed:
-            self._sources.add(source)
-            self._unacknowledged = True
-        else:
-            self._sources.discard(source)
-
-    @property
-    def pressed(self) -> bool:
-        """Whether the stop is pressed, or was pressed since the last ``acknowledge``."""
-        return self._unacknowledged or bool(self._sources)
-
-    def acknowledge(self) -> None:
-        """Note that the robot was stopped for it."""
-        self._unacknowledged = False
+_SILENT = ", silent"
+"""Added to the topic of a silent panel, as a source that only this panel releases."""
 
 
 class Guards:
-    """Watches the configured signals. They carry no stamps, so only the steady clock counts."""
+    """Watches the configured signals. They carry no stamps, so only the steady clock counts.
 
-    def __init__(self, config: SupervisorConfig) -> None:
+    Args:
+        config: which signals are watched, and how long each may be silent.
+        pressed: sources that press the emergency stop from the beginning.
+    """
+
+    def __init__(self, config: SupervisorConfig, pressed: Iterable[str] = ()) -> None:
         self._config = config
-        self.estop = EmergencyStop()
+        self.estop = EmergencyStop(pressed)
+        self.panels: dict[str, Intake[bool]] = {
+            topic: _intake(f"emergency stop {topic}", FaultKind.ESTOP_SIGNAL, config.estop_heartbeat_s)
+            for topic in config.estop_topics
+        }
+        self._command_publishers = config.command_publishers
         self.deadman: Intake[bool] = _intake("deadman", FaultKind.DEADMAN, config.deadman_timeout_s)
         self.link: Intake[bool] = _intake("operator link", FaultKind.LINK, config.operator_link_timeout_s)
         self.battery: Intake[float] = _intake("battery", FaultKind.BATTERY_SIGNAL, config.battery_timeout_s)
@@ -55,12 +42,38 @@ class Guards:
     def intakes(self) -> tuple[Intake[Any], ...]:
         """Intakes of the configured signals."""
         config = self._config
-        watched_intakes = (
+        watched_intakes: tuple[tuple[float, Intake[Any]], ...] = (
             (config.battery_min, self.battery),
             (config.operator_link, self.link),
             (config.deadman, self.deadman),
+            *((config.estop_heartbeat_s, panel) for panel in self.panels.values()),
         )
         return tuple(intake for watched, intake in watched_intakes if watched)
+
+    def receive_panel(self, topic: str, now: Instant) -> None:
+        """Take a sign of life of a topic of the emergency stop; what it says goes to ``estop``."""
+        self.panels[topic].offer(True, now.steady_ns, "", _steady(now))
+        self.estop.press(False, f"{topic}{_SILENT}")
+
+    def watch_panels(self, now: Instant) -> None:
+        """Press the emergency stop for each topic that has fallen silent. One that never spoke is only a fault."""
+        if not self._config.estop_heartbeat_s:
+            return
+        for topic, panel in self.panels.items():
+            if panel.value is not None and panel.fault(_steady(now)) is not None:
+                self.estop.press(True, f"{topic}{_SILENT}")
+
+    def receive_command_publishers(self, count: int) -> None:
+        """Take the number of publishers of the topic of the drive base."""
+        self._command_publishers = count
+
+    def command_topic_fault(self) -> Fault | None:
+        """Return the fault of a second program that commands the drive base."""
+        count, expected = self._command_publishers, self._config.command_publishers
+        if count <= expected:
+            return None
+        text = f"the topic of the drive base has {count} publishers, expected {expected}"
+        return Fault(FaultKind.COMMAND_TOPIC, text)
 
     def receive_deadman(self, held: bool, now: Instant) -> None:
         """Take the state of the deadman switch."""
@@ -77,7 +90,10 @@ class Guards:
 
     def estop_fault(self) -> Fault | None:
         """Return the fault of a pressed emergency stop."""
-        return Fault(FaultKind.ESTOP, "emergency stop pressed") if self.estop.pressed else None
+        if not self.estop.pressed:
+            return None
+        sources = ", ".join(sorted(self.estop.sources))
+        return Fault(FaultKind.ESTOP, f"emergency stop pressed ({sources})" if sources else "emergency stop pressed")
 
     def battery_fault(self) -> Fault | None:
         """Return the fault of a battery whose last known charge is below the limit."""
@@ -85,6 +101,10 @@ class Guards:
         if charge is None or charge >= minimum:
             return None
         return Fault(FaultKind.BATTERY, f"battery at {100.0 * charge:.0f} %, the limit is {100.0 * minimum:.0f} %")
+
+    def battery_witness(self, now: Instant) -> Fault | None:
+        """Return why the present charge is unknown; None if it is known, or not watched."""
+        return self.battery.fault(_steady(now)) if self._config.battery_min else None
 
     def height_fault(self, odometry: OdometrySample | None) -> Fault | None:
         """Return the fault of a drone outside its height band; none without odometry or without a band."""

@@ -22,14 +22,15 @@ class Landing:
 
     Args:
         config: time to hold before landing, and speed of descent.
+        cause: reason of a landing that is under way at the beginning.
     """
 
-    def __init__(self, config: SupervisorConfig) -> None:
+    def __init__(self, config: SupervisorConfig, cause: str = "") -> None:
         self._hold_s = config.hold_before_land_s
         self._speed_mps = config.landing_speed_mps
         self._last_good_ns = 0
         self._last_descent_ns: int | None = None
-        self._reason = ""
+        self.cause = cause
         self.landed = False
 
     def all_good(self, now: Instant) -> None:
@@ -43,11 +44,11 @@ class Landing:
 
     def begin(self, fault: Fault) -> None:
         """Remember the fault that the drone lands for."""
-        self._reason = fault.text
+        self.cause = fault.text
 
     def reason(self) -> str:
         """Return the reason to show while landing."""
-        return "landed; call supervisor/reset to go on" if self.landed else f"landing: {self._reason}"
+        return "landed; call supervisor/reset to go on" if self.landed else f"landing: {self.cause}"
 
     def climb_mps(self, lands: bool, odometry: OdometrySample | None, now: Instant) -> float:
         """Return the vertical speed to command, 0 or negative.

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_worldmodel.core.geometry import compose, signed_distance
+from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.safety.braking import (
     Brakes,
     PathCheck,
     RobotFootprint,
     allowed_share,
-    arc_pose,
+    arc_poses,
     check_path,
     is_seen,
 )
@@ -34,6 +34,9 @@ _ALREADY_SEEN_M = 0.3
 """An imagined obstacle this close to a seen one is the seen one."""
 _FASTER = np.array([0.1, 0.1, 0.3])
 """The measured braking path is checked, too, if the robot is faster than commanded by this (m/s, rad/s)."""
+
+_FENCE_SAMPLES = 9
+"""Number of poses of the braking path at which the footprint must be inside the geofence."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class PathGate:
         self._config = config
         self.limits = MotionLimits.from_config(config)
         self.brakes = Brakes.from_config(config)
-        self._footprint = RobotFootprint(config.footprint, config.footprint_radius_m)
+        self.footprint = RobotFootprint(config.footprint, config.footprint_radius_m)
         self._fence = config.geofence
         correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
         self._correction = np.array(correction) + 1e-6
@@ -150,7 +153,7 @@ class PathGate:
     def _check(self, twist: Twist, reaction_s: float, points: Points) -> PathCheck:
         margin_m = self._config.safety_margin_m + self._config.sensor_noise_m
         duration_s = reaction_s + self.brakes.braking_s(twist)
-        return check_path(twist, duration_s, points, self._footprint, margin_m, self._config.min_hits)
+        return check_path(twist, duration_s, points, self.footprint, margin_m, self._config.min_hits)
 
     def _final_fault(
         self, twist: Twist, measured: Twist, check: PathCheck, hits: Points, pose: Pose | None
@@ -164,8 +167,8 @@ class PathGate:
             text = "the robot is faster than commanded, and an obstacle is in its braking path"
             return Fault(FaultKind.OBSTACLE, text)
         if pose is not None:
-            stop = compose(pose, arc_pose(twist, self.brakes.reaction_s + self.brakes.braking_s(twist)))
-            if signed_distance(self._fence, stop[:2]) > 0.0:
+            times_s = np.linspace(0.0, self.brakes.reaction_s + self.brakes.braking_s(twist), _FENCE_SAMPLES)
+            if not self.footprint.is_inside(self._fence, compose(pose, arc_poses(twist, times_s))):
                 return Fault(FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
         return None
 

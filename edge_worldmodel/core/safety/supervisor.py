@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.geometry import compose, points_in_frame, signed_distance
+from edge_worldmodel.core.geometry import compose, points_in_frame
 from edge_worldmodel.core.safety.braking import arc_pose
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind
+from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind, SteadyReason
 from edge_worldmodel.core.safety.guards import Guards
 from edge_worldmodel.core.safety.imagined_obstacles import ImaginedObstacles
 from edge_worldmodel.core.safety.intake import (
@@ -37,6 +37,7 @@ from edge_worldmodel.core.safety.intake import (
     sweep_problem,
 )
 from edge_worldmodel.core.safety.landing import Landing
+from edge_worldmodel.core.safety.latches import SERVICE, Latches, LatchStore, MemoryLatchStore
 from edge_worldmodel.core.safety.limits import REST
 from edge_worldmodel.core.safety.path_gate import GateDecision, ObstaclePoints, PathGate
 from edge_worldmodel.core.safety.plan_follower import follow
@@ -58,11 +59,14 @@ class Supervisor:
 
     Args:
         config: all limits and timeouts.
+        store: keeps what waits for a person; without it, it is kept for the lifetime of this object.
     """
 
-    def __init__(self, config: SupervisorConfig) -> None:
+    def __init__(self, config: SupervisorConfig, store: LatchStore | None = None) -> None:
         self.config = config
-        self.state = State.STARTING
+        self._latches = Latches(store or MemoryLatchStore(), (SERVICE, *config.estop_topics))
+        restored = self._latches.restored
+        self.state = restored.state
         self.faults: tuple[Fault, ...] = ()
         tolerance_s = config.future_tolerance_s
         self.plan: Intake[Plan] = Intake(
@@ -76,19 +80,20 @@ class Supervisor:
         self.odometry: Intake[OdometrySample] = Intake(
             "odometry", FaultKind.ODOMETRY, timeout_s, timeout_s, tolerance_s, repeats=False
         )
-        self.guards = Guards(config)
+        self.guards = Guards(config, restored.pressed)
         self.imagined = ImaginedObstacles(config.imagined_min)
         self._clock_watch = ClockWatch(config.clock_timeout_s)
-        self._landing = Landing(config)
+        self._landing = Landing(config, restored.landing)
         self._gate = PathGate(config)
         self._fence = config.geofence
         self._motion = REST
-        self._defect = ""
+        self._reason_chooser = SteadyReason()
         self._frozen: set[str] = set()
         self._last_tick_ns: int | None = None
         self._last_motion_ns: int | None = None
         self._last_fault_ns: int | None = None
-        self._latched: Fault | None = None
+        if not self.save_latches() and self.state not in WAITING_FOR_PERSON:
+            self.state = State.LATCHED
 
     def receive_plan(self, plan: Plan, now: Instant) -> None:
         """Take a plan. A bad one makes the planner untrusted until its next good one."""
@@ -119,16 +124,16 @@ class Supervisor:
         problem, frozen = odometry_problem(odometry, self.config), repeats_pose(self.odometry.value, odometry)
         self.odometry.offer(odometry, odometry.stamp_ns, problem, now, frozen=frozen)
 
-    def press_estop(self, pressed: bool, source: str = "service") -> None:
+    def press_estop(self, pressed: bool, source: str = SERVICE) -> None:
         """Press or release the emergency stop from one of its sources. After a release a reset is needed, too."""
         self.guards.estop.press(pressed, source)
 
     def fail(self, defect: str, now: Instant) -> Verdict:
         """Command zero and latch because of a defect in our own code."""
-        self._defect = defect
         self._motion = REST
-        self._latched = Fault(FaultKind.INTERNAL, f"defect in the supervisor: {defect}")
-        self.faults = (self._latched,)
+        fault = Fault(FaultKind.INTERNAL, f"defect in the supervisor: {defect}")
+        self._latches.add(fault)
+        self.faults = (fault,)
         self.state = TRANSITIONS[self.state, Condition.LATCH]
         return self._verdict(GateDecision(), now)
 
@@ -139,21 +144,47 @@ class Supervisor:
             Whether the reset was accepted, and a text for the person.
         """
         if self.guards.estop.pressed:
-            return False, f"Refused: the emergency stop is pressed. {FaultKind.ESTOP.value}"
+            sources = ", ".join(sorted(self.guards.estop.sources)) or "since the last tick"
+            return False, f"Refused: the emergency stop is pressed ({sources}). {FaultKind.ESTOP.value}"
         if self.state not in WAITING_FOR_PERSON:
             return True, f"Nothing to reset: the state is {self.state.name}."
-        self._defect = ""
-        for fault in (self._geofence_fault(now), self.guards.battery_fault()):
-            if fault is not None:
-                return False, f"Refused: {fault.text}. {fault.kind.value}"
+        if (fault := self._lasting_cause(now)) is not None:
+            return False, f"Refused: {fault.text}. {fault.kind.value}"
+        if problem := self._latches.clear():
+            return False, f"Refused: {problem}. {FaultKind.RECORD.value}"
         self.state = TRANSITIONS[self.state, Condition.RESET]
-        self._latched = None
         self._last_fault_ns = now.steady_ns
         return True, "Reset. The robot moves again as soon as all checks pass."
+
+    def save_latches(self) -> bool:
+        """Record what waits for a person, if it has changed; return whether it is recorded.
+
+        Call it after the command of a tick was sent and before anything else is said of the tick: writing may take
+        long, and the robot must already have its zero.
+        """
+        waits = self.state in WAITING_FOR_PERSON
+        state = self.state if waits else State.STARTING
+        reason = self._landing.cause if self.state is State.LANDING else ""
+        return self._latches.save(state, self.guards.estop.sources, reason)
+
+    def _lasting_cause(self, now: Instant) -> Fault | None:
+        """Return why the robot may not be reset yet: a cause that lasts, or one whose end cannot be seen."""
+        present = self._geofence_fault(now) or self.guards.battery_fault()
+        if present is not None:
+            return present
+        witnesses = {
+            FaultKind.GEOFENCE: self.odometry.fault(now) if self._fence.size else None,
+            FaultKind.BATTERY: self.guards.battery_witness(now),
+        }
+        for cause in self._latches.causes:
+            if (witness := witnesses.get(cause.kind)) is not None:
+                return Fault(cause.kind, f"{cause.text}, and whether this is over is unknown: {witness.text}")
+        return None
 
     def supervise(self, now: Instant) -> Verdict:
         """Decide the command of this tick. A failed check commands zero in the same tick."""
         self._watch_clock(now)
+        self.guards.watch_panels(now)
         dt_s = self._tick_length_s(now)
         faults = self._input_faults(now)
         decision = GateDecision() if faults else self._gated_command(now, dt_s)
@@ -171,9 +202,10 @@ class Supervisor:
         odometry = self._trusted_odometry(now)
         checks = (
             self.guards.estop_fault(),
-            self._internal_fault(),
+            *self._defects(),
             self._geofence_fault(now),
             self.guards.battery_fault(),
+            self.guards.command_topic_fault(),
             self._clock_watch.take_fault(now),
             *(sensor.fault(now) for sensor in self.sensors.values()),
             None if self.config.unsafe_without_odometry else self.odometry.fault(now),
@@ -183,12 +215,13 @@ class Supervisor:
         )
         return [fault for fault in checks if fault is not None]
 
-    def _internal_fault(self) -> Fault | None:
-        return Fault(FaultKind.INTERNAL, f"defect in the supervisor: {self._defect}") if self._defect else None
+    def _defects(self) -> list[Fault]:
+        """Return latched faults that no check finds again in this tick, because they are not about the robot."""
+        return [fault for fault in self._latches.causes if fault.kind in (FaultKind.RECORD, FaultKind.INTERNAL)]
 
     def _geofence_fault(self, now: Instant) -> Fault | None:
         pose = self._pose(now) if self._fence.size else None
-        if pose is None or not signed_distance(self._fence, pose[:2]) > 0.0:
+        if pose is None or self._gate.footprint.is_inside(self._fence, pose[None]):
             return None
         return Fault(FaultKind.GEOFENCE, f"outside the geofence at x {pose[0]:.2f} m, y {pose[1]:.2f} m")
 
@@ -289,8 +322,11 @@ class Supervisor:
         if not self.faults:
             self._landing.all_good(now)
             return Condition.LIMITED if decision.slowed else Condition.CLEAR
+        latching = [fault for fault in self.faults if fault.kind in LATCHING]
+        for fault in latching:
+            self._latches.add(fault)
         if self.guards.estop.pressed:
-            self._latched = None
+            self._latches.add(Fault(FaultKind.ESTOP, "emergency stop was pressed"))
             self.guards.estop.acknowledge()
             return Condition.ESTOP
         is_drone = self.config.vehicle == "drone"
@@ -298,9 +334,7 @@ class Supervisor:
             if self.state is not State.LANDING:
                 self._landing.begin(self.faults[0])
             return Condition.LAND
-        latching = [fault for fault in self.faults if fault.kind in LATCHING]
         if latching:
-            self._latched = latching[0]
             return Condition.LATCH
         if is_drone:
             return Condition.HOVER
@@ -316,8 +350,9 @@ class Supervisor:
         longest_s = 2.0 * self._gate.brakes.braking_s(self._gate.limits.upper) + self._gate.brakes.reaction_s
         return to_seconds(now.steady_ns - self._last_motion_ns) < longest_s
 
-    def _reason(self, decision: GateDecision) -> str:
-        """Return the reason for the state, for people."""
+    def _reason(self, decision: GateDecision, now: Instant) -> str:
+        """Return the reason for the state, for people. It does not change faster than a person can read."""
+        fault = self._reason_chooser.choose(self.faults, now.steady_ns)
         if self.state is State.ACTIVE:
             return ""
         if self.state is State.LIMITING:
@@ -325,9 +360,9 @@ class Supervisor:
         if self.state is State.LANDING:
             return self._landing.reason()
         if self.state is State.LATCHED:
-            text = self._latched.text if self._latched else "emergency stop was pressed"
-            return f"{text}; call supervisor/reset to go on"
-        return self.faults[0].text
+            return f"{self._latches.causes[0].text}; call supervisor/reset to go on"
+        assert fault is not None
+        return fault.text
 
     def _verdict(self, decision: GateDecision, now: Instant) -> Verdict:
         passing, plan = self.state in PASSING, self.plan.value
@@ -337,7 +372,7 @@ class Supervisor:
             stamp_ns=now.ros_ns,
             frame_id=self.config.base_frame,
             state=int(self.state),
-            reason=self._reason(decision),
+            reason=self._reason(decision, now),
             command=self._motion.twist.copy(),
             climb_mps=climb_mps,
             limits=decision.limits if passing else (),

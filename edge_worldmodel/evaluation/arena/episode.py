@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.geometry import relative, transform_points
+from edge_worldmodel.core.geometry import pose_matrix, relative, transform_points
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.avoidable import avoidable
@@ -98,7 +98,7 @@ class Episode:
         mount = self._spec.scanners[0]
         sweep = sweep_from_scan(
             scan.stamp_ns, scan.ranges, scan.angle_min_rad, scan.angle_increment_rad, scan.range_min_m,
-            scan.range_max_m, (mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad),
+            scan.range_max_m, pose_matrix((mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad)),
         )  # fmt: skip
         people = self._people() if self._controller.knows_people else None
         inputs = ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)

@@ -162,7 +162,7 @@ class SameCosts:
         return risk + config.comfort_weight / STEPS * effort
 
     def _touching(self, position: Any) -> Any:
-        """Return (K,) 1 where the footprint comes too close to static obstacles; positions (K, 2) in cells."""
+        """Return 1 where the footprint at positions (K, 2) in cells is too close to static obstacles, as (K,)."""
         torch, cells = self._torch, EGO_GRID.cells
         corner = position.floor().clamp(0, cells - 2)
         share = (position - corner).clamp(0.0, 1.0)

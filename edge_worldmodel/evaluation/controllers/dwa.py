@@ -90,7 +90,7 @@ class Dwa(LocalPlanner):
         return speeds, turns
 
     def _free_s(self, state: NavigationState, ahead: Arcs) -> Floats:
-        """Return (n,) how long each arc is free; a robot inside the margin may move as long as it comes no nearer."""
+        """Return the time (n,) for which each arc is free; inside the margin it is free while it gets no closer."""
         cos, sin = np.cos(ahead.yaw), np.sin(ahead.yaw)
         discs = [state.costmap.distance_of(ahead.x + cos * c, ahead.y + sin * c) for c in self.footprint.centres_m]
         clearance = functools.reduce(np.minimum, discs).reshape(-1, _STEPS + 1)

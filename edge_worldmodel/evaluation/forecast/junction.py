@@ -109,5 +109,5 @@ def _frame(walls: Floats, place: Floats, rng: np.random.Generator) -> NDArray[np
     person = np.array([[[*place, _PERSON_M]]])
     ranges = np.minimum(cast_segments(origins, directions, walls), cast_circles(origins, directions, person))[0]
     ranges = ranges + rng.normal(0.0, _NOISE_M, _BEAMS)
-    sweep = sweep_from_scan(0, ranges, -np.pi, 2.0 * np.pi / _BEAMS, 0.05, _RANGE_M, np.zeros(3))
+    sweep = sweep_from_scan(0, ranges, -np.pi, 2.0 * np.pi / _BEAMS, 0.05, _RANGE_M, np.eye(4))
     return render([sweep], np.zeros((1, 3)))

@@ -19,6 +19,7 @@ from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.nodes.latent_cache.scene_disk import SceneDisk
 from edge_worldmodel.nodes.latent_cache.scene_store_config import SceneStoreConfig
+from edge_worldmodel.nodes.ros.state_folder import state_folder
 
 _RETRY_S = 60.0
 """Pause after an error of the disk."""
@@ -102,7 +103,7 @@ class SceneStore:
         self._window.clear()
 
     def delete_all(self) -> str:
-        """Delete all scenes, also on disk; return a text that says how many.
+        """Delete all scenes, also on disk; return a text with their number.
 
         Raises:
             SceneStoreError: scenes on disk could not be deleted, or not yet.
@@ -276,9 +277,5 @@ class SceneStore:
 
 
 def default_folder(namespace: str, environment: Mapping[str, str]) -> Path:
-    """Return the folder of the scenes of a robot when none is configured.
-
-    Its last part is no valid ROS name, so that the folder of one robot cannot be inside that of another.
-    """
-    state = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/"), ".local", "state"))
-    return Path(state, "edge_worldmodel", "latent_cache", *namespace.strip("/").split("/"), "scene-store")
+    """Return the folder of a robot's scenes when none is given."""
+    return state_folder("latent_cache", namespace, "scene-store", environment)

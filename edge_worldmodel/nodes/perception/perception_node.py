@@ -21,10 +21,10 @@ from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.perception.perception import Observation, Perception
 from edge_worldmodel.core.rejection import RejectionKind
 from edge_worldmodel.core.sweep import Sweep
-from edge_worldmodel.core.types import LatentFrame, Tensor
+from edge_worldmodel.core.types import Floats, LatentFrame, Tensor
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
-from edge_worldmodel.nodes.ros.frames import Frames
+from edge_worldmodel.nodes.ros.frames import Frames, sensor_pose_problem
 from edge_worldmodel.nodes.ros.health import guarded
 from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
 from edge_worldmodel.nodes.ros.model import ModelConfig, open_world_model
@@ -44,14 +44,16 @@ class PerceptionTopics(Config):
     )
     pose_topic: str = param("pose", "PoseStamped topic, used when ego_motion is 'pose'.", read_only=True)
     sensor_pose: tuple[float, ...] = param(
-        (), "x [m], y [m], yaw [rad] of every sensor in the base frame; empty: from tf.", read_only=True
+        (),
+        "x, y, yaw or x, y, z, roll, pitch, yaw of every sensor in the base frame [m, rad]; empty: from tf.",
+        read_only=True,
     )
 
     def __post_init__(self) -> None:
         """Check the fields and that there is a sensor."""
         super().__post_init__()
-        if len(self.sensor_pose) not in (0, 3):
-            raise ConfigError(f"sensor_pose = {self.sensor_pose!r}: give x, y and yaw, or nothing")
+        if problem := sensor_pose_problem(self.sensor_pose):
+            raise ConfigError(problem)
         if not any((*self.scan_topics, *self.cloud_topics, *self.depth_topics)):
             raise ConfigError("perception has no sensor: name a topic in scan_topics, cloud_topics or depth_topics")
 
@@ -114,33 +116,33 @@ class PerceptionNode(ManagedNode):
 
     @guarded
     def _on_scan(self, source: str, message: LaserScan) -> None:
-        if self.active:
-            self._add_sweep(
-                source, sensors.sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
-            )
+        config = self._perception.config
+        slab_m = config.obstacle_height_min_m, config.obstacle_height_max_m
+
+        def to_sweep(mount: Floats) -> Sweep:
+            return sensors.sweep_from_scan_msg(message, mount, slab_m)
+
+        self._take(source, message, to_sweep)
 
     @guarded
     def _on_cloud(self, source: str, message: PointCloud2) -> None:
-        if self.active:
-            mount = self._frames.mount(message.header.frame_id)
+        def to_sweep(mount: Floats) -> Sweep:
             points = sensors.points_from_cloud_msg(message, mount)
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
-            self._add_sweep(source, sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config))
+            return sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config)
+
+        self._take(source, message, to_sweep)
 
     @guarded
     def _on_depth(self, source: str, message: Image) -> None:
-        if not self.active:
-            return
         if source not in self._intrinsics:
             raise InputError(f"depth image on '{source}' before its camera_info: publish both topics")
-        mount = self._frames.mount(message.header.frame_id)
-        stamp_ns = convert.stamp_from_msg(message.header.stamp)
-        self._add_sweep(
-            source,
-            sweep_from_depth(
-                stamp_ns, sensors.depth_from_msg(message), *self._intrinsics[source], mount, self._perception.config
-            ),
-        )
+
+        def to_sweep(mount: Floats) -> Sweep:
+            stamp_ns, depth = convert.stamp_from_msg(message.header.stamp), sensors.depth_from_msg(message)
+            return sweep_from_depth(stamp_ns, depth, *self._intrinsics[source], mount, self._perception.config)
+
+        self._take(source, message, to_sweep)
 
     @guarded
     def _on_camera_info(self, source: str, message: CameraInfo) -> None:
@@ -165,6 +167,17 @@ class PerceptionNode(ManagedNode):
     def _on_imagined(self, message: OccupancyGrid) -> None:
         probability, pose, stamp_ns = sensors.occupancy_from_msg(message)
         self._perception.add_imagined(stamp_ns, pose, probability)
+
+    def _take(self, source: str, message: Any, to_sweep: Callable[[Floats], Sweep]) -> None:
+        """Convert a message with the pose of its sensor at its stamp, and add the sweep."""
+        if self.active:
+            receive = partial(self._receive, source, to_sweep)
+            self._frames.with_mount(source, message.header, receive, self.health.reject)
+
+    @guarded
+    def _receive(self, source: str, to_sweep: Callable[[Floats], Sweep], mount: Floats) -> None:
+        if self.active:
+            self._add_sweep(source, to_sweep(mount))
 
     def _add_sweep(self, source: str, sweep: Sweep) -> None:
         """Add a sweep and, when a frame is due, observe, encode and publish."""

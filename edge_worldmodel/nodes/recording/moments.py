@@ -154,7 +154,7 @@ class Moments:
         if message is None:
             return _NO_POINTS
         mount = chain(self._mounts, self._base_frame, message.header.frame_id)
-        sweep = sweep_from_scan_msg(message, np.zeros(3) if mount is None else mount.planar())
+        sweep = sweep_from_scan_msg(message, np.eye(4) if mount is None else mount.matrix())
         return transform_points(ego, sweep.endpoints[sweep.hit])
 
     def _people(self, stamp_ns: int | None) -> Points:

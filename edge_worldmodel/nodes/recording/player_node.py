@@ -9,11 +9,12 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import rclpy
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -34,8 +35,8 @@ from edge_worldmodel.nodes.ros.rclpy_internals import RCLError
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import describe
 from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
-from edge_worldmodel.recordings.playback import EgoMotion, GoalAhead, Playback, prepare, scheduled
-from edge_worldmodel.recordings.records import Cloud, Record, Scan
+from edge_worldmodel.recordings.playback import EgoMotion, GoalAhead, MovingMounts, Playback, prepare, scheduled
+from edge_worldmodel.recordings.records import Cloud, Pose3D, Record, Scan
 
 _TICK_S = 0.01
 _ODOM_PERIOD_NS = NS_PER_S // 60
@@ -53,7 +54,9 @@ class PlayerConfig(Config):
     start_s: float = param(0.0, "Recorded seconds to skip at the beginning.", minimum=0.0, read_only=True)
     duration_s: float = param(0.0, "Recorded seconds to play; 0: until the end.", minimum=0.0, read_only=True)
     ego: str = param("auto", "Ego motion: auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC.", read_only=True)
-    sensor_poses: str = param("", "Sensor poses in the base frame: 'FRAME=x,y,yaw;...'.", read_only=True)
+    sensor_poses: str = param(
+        "", "Sensor poses in the base frame: 'FRAME=x,y,yaw;...' or 'FRAME=x,y,z,roll,pitch,yaw;...'.", read_only=True
+    )
     goal: str = param("", "Goal 'x y' in the odom frame; empty: ahead of the robot.", read_only=True)
     goal_ahead_m: float = param(5.0, "Distance of the goal ahead.", minimum=1.0, maximum=50.0, read_only=True)
     wait_for_subscribers: int = param(
@@ -80,6 +83,7 @@ class PlayerNode(Node):
         description = describe(self._recording)
         self._playback = prepare(description, self._config.ego, parse_sensor_poses(self._config.sensor_poses))
         self._ego = EgoMotion(self._playback.ego)
+        self._moving_mounts = MovingMounts(description, self._playback)
         self._pose: Pose = np.zeros(3)
         self._goal = GoalAhead(self._config.goal_ahead_m, parse_goal(self._config.goal))
         self._goal_listeners = 0
@@ -132,10 +136,14 @@ class PlayerNode(Node):
         self.get_logger().info(f"end of the recording: {self._played} sensor messages played")
 
     def _publish_mounts(self) -> None:
-        base, stamp_ns = self._config.base_frame, self._now_ns
-        mounts = [to_msg.mount_to_msg(stamp_ns, base, f, m) for f, m in self._playback.mounts.items() if f != base]
-        if mounts:
-            self._static_tf.sendTransform(mounts)
+        moving = self._playback.moving_mounts
+        self._static_tf.sendTransform(
+            self._mount_messages(self._now_ns, {f: m for f, m in self._playback.mounts.items() if f not in moving})
+        )
+
+    def _mount_messages(self, stamp_ns: int, mounts: Mapping[str, Pose3D]) -> list[TransformStamped]:
+        base = self._config.base_frame
+        return [to_msg.mount_to_msg(stamp_ns, base, frame, mount) for frame, mount in mounts.items() if frame != base]
 
     def _wait(self) -> None:
         """Publish a constant /clock until the graph has subscribed, so that it misses no message."""
@@ -159,6 +167,9 @@ class PlayerNode(Node):
         if motion is not None and record.stamp_ns - self._odom_ns >= _ODOM_PERIOD_NS:
             self._advance(now_ns)
             self._publish_motion(record.stamp_ns, *motion)
+        if moved := self._moving_mounts.update(record.value):
+            self._advance(now_ns)
+            self._tf.sendTransform(self._mount_messages(record.stamp_ns, moved))
         publisher = self._sensors.get(record.topic)
         if publisher is None:
             return

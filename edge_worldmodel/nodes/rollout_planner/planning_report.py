@@ -16,7 +16,7 @@ from edge_worldmodel.nodes.rollout_planner.timed_deliberation import TimedDelibe
 from edge_worldmodel.nodes.ros.health import Health
 
 _TELL_AFTER_S = 2.0
-"""Frames must be missing for so long before people are told; the supervisor handles single late frames."""
+"""Missing frames are reported after this time; the supervisor handles single late frames."""
 _NO_FRAMES = (
     "no LatentFrame arrives, so no plan is sent and the robot does not move."
     " Check that perception is active and what its /diagnostics say about its sensors."

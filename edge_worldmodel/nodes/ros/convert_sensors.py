@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Odometry as OdometryMsg
@@ -37,8 +39,10 @@ _POINT_FORMATS = {
 _UNKNOWN = -1
 
 
-def sweep_from_scan_msg(message: LaserScan, sensor_pose: Pose) -> Sweep:
-    """Return the sweep of a scan of the sensor at ``sensor_pose`` (3,) in the base frame; raises InputError."""
+def sweep_from_scan_msg(
+    message: LaserScan, mount: Floats, slab_m: tuple[float, float] = (-math.inf, math.inf)
+) -> Sweep:
+    """Return the sweep of a scan; for arguments and errors see ``sweep_from_scan``."""
     return sweep_from_scan(
         stamp_from_msg(message.header.stamp),
         np.asarray(message.ranges, dtype=np.float64),
@@ -46,7 +50,8 @@ def sweep_from_scan_msg(message: LaserScan, sensor_pose: Pose) -> Sweep:
         message.angle_increment,
         message.range_min,
         message.range_max,
-        sensor_pose,
+        mount,
+        slab_m,
     )
 
 

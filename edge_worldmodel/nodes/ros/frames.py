@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import numpy as np
-from geometry_msgs.msg import Transform
+from geometry_msgs.msg import Transform, TransformStamped
 from rclpy.node import Node
 from rclpy.time import Time
-from tf2_ros import Buffer, TransformException, TransformListener
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+from tf2_ros import Buffer, ExtrapolationException, TransformException, TransformListener
 from transforms3d.quaternions import quat2mat
 
-from edge_worldmodel.core.errors import InputError
-from edge_worldmodel.core.geometry import yaw_from_quaternion
+from edge_worldmodel.core.errors import ConfigError, InputError
+from edge_worldmodel.core.geometry import pose_matrix, yaw_from_quaternion
 from edge_worldmodel.core.types import Floats, Pose
+from edge_worldmodel.nodes.ros.convert import stamp_from_msg
+
+_LONGEST_CHAIN = 50
+_WAIT_NS = 100_000_000
+"""A reading waits for the transform of a moving mount until a reading so much later arrives."""
+_PARENT = re.compile(r"^(\S[^\n]*): *\n +parent: '(.*)'", re.MULTILINE)
 
 
 class MissingTransformError(InputError):
@@ -20,37 +31,118 @@ class MissingTransformError(InputError):
     kind = "missing_tf"
 
 
+class LateTransformError(MissingTransformError):
+    """tf knows the transform, but not yet at the time that is asked for."""
+
+
+class NotOnRobotError(InputError):
+    """A sensor frame that does not belong to the robot."""
+
+    kind = "frame_not_on_robot"
+
+
+class _Listener(TransformListener):
+    """Listens to tf and calls ``on_tf`` after each message."""
+
+    def __init__(self, buffer: Buffer, node: Node, on_tf: Callable[[], None]) -> None:
+        self._on_tf = on_tf
+        super().__init__(buffer, node, spin_thread=False)
+
+    def callback(self, data: TFMessage) -> None:
+        """Take transforms that change."""
+        super().callback(data)
+        self._on_tf()
+
+
 class Frames:
-    """Sensor poses in the base frame, looked up once per sensor, and the base pose in a fixed frame.
+    """Sensor poses in the base frame, and the base pose in a fixed frame.
+
+    The pose of a static mount is looked up once. A moving one, a pan head for example, is looked up at the time of
+    each reading.
 
     Args:
         node: the node that subscribes to tf.
         base_frame: the base frame.
-        sensor_pose: (x_m, y_m, yaw_rad) of every sensor; empty or None: tf is asked.
+        sensor_pose: pose of every sensor as x, y, yaw or x, y, z, roll, pitch, yaw; empty or None: tf is asked.
+
+    Raises:
+        ConfigError: another number of values in ``sensor_pose``.
     """
 
     def __init__(self, node: Node, base_frame: str, sensor_pose: tuple[float, ...] | None = None) -> None:
         self._base_frame = base_frame
-        self._fixed = _planar_matrix(sensor_pose) if sensor_pose else None
+        if sensor_pose and (problem := sensor_pose_problem(sensor_pose)):
+            raise ConfigError(problem)
+        self._fixed = pose_matrix(sensor_pose) if sensor_pose else None
         self._mounts: dict[str, Floats] = {}
+        self._moving: set[str] = set()
+        self._waiting: dict[str, tuple[int, Callable[[], None]]] = {}
         self._buffer = Buffer(node=node)
-        self._listener: TransformListener | None = TransformListener(self._buffer, node, spin_thread=False)
+        self._listener: _Listener | None = _Listener(self._buffer, node, self._resume)
 
-    def mount(self, sensor_frame: str) -> Floats:
-        """Return the 4 x 4 pose of a rigidly mounted sensor in the base frame.
+    def mount(self, sensor_frame: str, stamp_ns: int) -> Floats:
+        """Return the 4 x 4 pose of a sensor in the base frame at a time.
 
         Raises:
             MissingTransformError: tf has no path between the two frames.
+            LateTransformError: the mount moves, and tf does not reach this time.
+            NotOnRobotError: the frame is not a child of the base frame.
         """
         if self._fixed is not None:
             return self._fixed
-        if sensor_frame not in self._mounts:
-            self._mounts[sensor_frame] = _matrix(self._lookup(self._base_frame, sensor_frame, Time()))
-        return self._mounts[sensor_frame]
+        if sensor_frame == self._base_frame:
+            return np.eye(4)
+        if sensor_frame in self._mounts:
+            return self._mounts[sensor_frame]
+        newest = self._lookup(self._base_frame, sensor_frame, Time())
+        self._check_on_robot(sensor_frame)
+        if not (newest.header.stamp.sec or newest.header.stamp.nanosec):  # tf gives static chains no time
+            self._mounts[sensor_frame] = _matrix(newest.transform)
+            return self._mounts[sensor_frame]
+        self._moving.add(sensor_frame)
+        return _matrix(self._lookup(self._base_frame, sensor_frame, Time(nanoseconds=stamp_ns)).transform)
+
+    def with_mount(
+        self,
+        sensor: str,
+        header: Header,
+        receive: Callable[[Floats], None],
+        refuse: Callable[[InputError], None],
+    ) -> None:
+        """Call ``receive`` with the mount of a reading, at once or when tf has reached its stamp.
+
+        Only one reading of a sensor waits; readings that arrive up to 0.1 s after it are left out.
+
+        Args:
+            sensor: name of the sensor.
+            header: header of the reading.
+            receive: takes the mount.
+            refuse: takes the error if there is no mount.
+        """
+        stamp_ns, waiting = stamp_from_msg(header.stamp), self._waiting.get(sensor)
+        if waiting is not None and 0 <= stamp_ns - waiting[0] < _WAIT_NS:
+            return
+        try:
+            mount = self.mount(header.frame_id, stamp_ns)
+        except LateTransformError as error:
+            self._waiting[sensor] = stamp_ns, lambda: self.with_mount(sensor, header, receive, refuse)
+            if waiting is not None:
+                refuse(error)
+        except InputError as error:
+            refuse(error)
+        else:
+            self._waiting.pop(sensor, None)
+            receive(mount)
+
+    def _resume(self) -> None:
+        """Try again all readings that wait for a transform."""
+        waiting, self._waiting = self._waiting, {}
+        for _, again in waiting.values():
+            again()
 
     def release(self, mounts: int) -> None:
-        """Stop listening to tf once this many mounts are known, to save the cost of a busy tf."""
-        if len(self._mounts) >= mounts > 0:
+        """Stop listening to tf once this many static mounts are known, to save the cost of a busy tf."""
+        if len(self._mounts) >= mounts > 0 and not self._moving:
             self.close()
 
     def close(self) -> None:
@@ -59,26 +151,45 @@ class Frames:
             self._listener.unregister()
             self._listener = None
 
-    def planar_mount(self, sensor_frame: str) -> Pose:
-        """Return (x_m, y_m, yaw_rad) of a sensor in the base frame; raises like ``mount``."""
-        matrix = self.mount(sensor_frame)
-        return np.array([matrix[0, 3], matrix[1, 3], np.arctan2(matrix[1, 0], matrix[0, 0])])
-
     def base_pose(self, fixed_frame: str, stamp_ns: int) -> Pose:
         """Return the base pose (x_m, y_m, yaw_rad) in ``fixed_frame`` at a time; raises like ``mount``."""
-        return _planar(self._lookup(fixed_frame, self._base_frame, Time(nanoseconds=stamp_ns)))
+        return _planar(self._lookup(fixed_frame, self._base_frame, Time(nanoseconds=stamp_ns)).transform)
 
     def planar_transform(self, target_frame: str, source_frame: str) -> Pose:
         """Return the newest pose of ``source_frame`` in ``target_frame``, planar; raises like ``mount``."""
         if target_frame == source_frame:
             return np.zeros(3)
-        return _planar(self._lookup(target_frame, source_frame, Time()))
+        return _planar(self._lookup(target_frame, source_frame, Time()).transform)
 
-    def _lookup(self, target: str, source: str, time: Time) -> Transform:
+    def _check_on_robot(self, sensor_frame: str) -> None:
+        """Check that the way up from a sensor frame leads to the base frame, not past it as from "odom" or "map"."""
+        if sensor_frame in self._moving:
+            return
+        parents = dict(_PARENT.findall(self._buffer.all_frames_as_yaml()))
+        frame = sensor_frame
+        for _ in range(_LONGEST_CHAIN):
+            if frame == self._base_frame:
+                return
+            frame = parents.get(frame, "")
+        raise NotOnRobotError(
+            f"sensor frame '{sensor_frame}' is no child of '{self._base_frame}': "
+            "set the driver's frame_id to the frame of the sensor on the robot"
+        )
+
+    def _lookup(self, target: str, source: str, time: Time) -> TransformStamped:
         try:
-            return self._buffer.lookup_transform(target, source, time).transform
+            return self._buffer.lookup_transform(target, source, time)
+        except ExtrapolationException as error:
+            raise LateTransformError(f"no transform from '{source}' to '{target}' at this time: {error}") from error
         except TransformException as error:
             raise MissingTransformError(f"no transform from '{source}' to '{target}': {error}") from error
+
+
+def sensor_pose_problem(numbers: tuple[float, ...]) -> str:
+    """Return what is wrong with a parameter ``sensor_pose``; empty if nothing is."""
+    if len(numbers) in (0, 3, 6):
+        return ""
+    return f"sensor_pose = {numbers!r}: give x, y, yaw, or x, y, z, roll, pitch, yaw, or nothing"
 
 
 def _planar(transform: Transform) -> Pose:
@@ -91,12 +202,4 @@ def _matrix(transform: Transform) -> Floats:
     matrix = np.eye(4)
     matrix[:3, :3] = quat2mat([q.w, q.x, q.y, q.z])
     matrix[:3, 3] = t.x, t.y, t.z
-    return matrix
-
-
-def _planar_matrix(pose: tuple[float, ...]) -> Floats:
-    x_m, y_m, yaw_rad = pose
-    matrix = np.eye(4)
-    matrix[:2, :2] = [[np.cos(yaw_rad), -np.sin(yaw_rad)], [np.sin(yaw_rad), np.cos(yaw_rad)]]
-    matrix[:2, 3] = x_m, y_m
     return matrix

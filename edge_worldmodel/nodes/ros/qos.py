@@ -17,6 +17,8 @@ LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=Reliab
 """Latents, warm starts, plans, commands: only the newest is used."""
 EVENTS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """The emergency stop: a press followed at once by a release must still arrive."""
+EVENTS_BEST_EFFORT = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""The same from publishers that are best effort: a reliable subscription does not hear them."""
 LATCHED = QoSProfile(
     depth=1,
     history=HistoryPolicy.KEEP_LAST,

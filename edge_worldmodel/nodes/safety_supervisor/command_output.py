@@ -25,7 +25,8 @@ from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATEST
 
 DRIVE_BASES = ("twist", "twist_stamped")
-"""Outputs that the watchdog publishes, as ``cmd_vel``."""
+"""Outputs that the watchdog publishes, as ``DRIVE_TOPIC``."""
+DRIVE_TOPIC = "cmd_vel"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,13 @@ class CommandOutputConfig(Config):
 
 
 class AutopilotOutput(Protocol):
-    """Publishes the command of a verdict as an autopilot takes it."""
+    """Publishes the command of a verdict as an autopilot takes it.
+
+    Attributes:
+        topic: topic that nothing else may publish.
+    """
+
+    topic: str
 
     def send(self, verdict: Verdict, heading_rad: float | None) -> None:
         """Publish the command of one tick; ``heading_rad`` is the yaw in the odom frame, None if unknown."""
@@ -54,8 +61,10 @@ class MavrosOutput:
         odom_frame: name of the odom frame.
     """
 
+    topic = "mavros/setpoint_velocity/cmd_vel"
+
     def __init__(self, node: Node, mav_frame: str, odom_frame: str) -> None:
-        self._publisher = node.create_publisher(TwistStamped, "mavros/setpoint_velocity/cmd_vel", LATEST)
+        self._publisher = node.create_publisher(TwistStamped, self.topic, LATEST)
         self._in_body_frame = mav_frame == "BODY_NED"
         self._odom_frame = odom_frame
 
@@ -76,10 +85,12 @@ class Px4Output:
         ConfigError: PX4's message package is not installed.
     """
 
+    topic = "fmu/in/trajectory_setpoint"
+
     def __init__(self, node: Node) -> None:
         messages = _px4_messages()
         self._modes = node.create_publisher(messages.OffboardControlMode, "fmu/in/offboard_control_mode", LATEST)
-        self._setpoints = node.create_publisher(messages.TrajectorySetpoint, "fmu/in/trajectory_setpoint", LATEST)
+        self._setpoints = node.create_publisher(messages.TrajectorySetpoint, self.topic, LATEST)
         self._mode = messages.OffboardControlMode(velocity=True)
         # PX4 does not control what is NaN.
         free = [math.nan] * 3

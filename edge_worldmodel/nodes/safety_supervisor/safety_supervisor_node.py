@@ -10,6 +10,7 @@ import gc
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
@@ -26,7 +27,14 @@ from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.managed_node import run
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.spans import mark, spanned
-from edge_worldmodel.nodes.safety_supervisor.command_output import CommandOutputConfig, heading_rad, open_autopilot
+from edge_worldmodel.nodes.ros.state_folder import state_folder
+from edge_worldmodel.nodes.safety_supervisor.command_output import (
+    DRIVE_TOPIC,
+    CommandOutputConfig,
+    heading_rad,
+    open_autopilot,
+)
+from edge_worldmodel.nodes.safety_supervisor.latch_file import LatchFile
 from edge_worldmodel.nodes.safety_supervisor.sealed_commands import SealedCommands
 from edge_worldmodel.nodes.safety_supervisor.supervisor_inputs import SupervisorInputs
 from edge_worldmodel.nodes.safety_supervisor.supervisor_report import SupervisorReport
@@ -35,13 +43,21 @@ _DELIVERY_S = 0.05
 """Time for the middleware to deliver the last command before its publisher is destroyed."""
 _EARLY_SHARE = 0.9
 """Share of a period that must pass between two ticks for new plans."""
+_COUNT_EVERY_NS = 200_000_000
 
 
 @dataclass(frozen=True)
 class SupervisorNodeConfig(Config):
     """Parameters of the node around the supervisor."""
 
-    sensor_pose: tuple[float, ...] = param((), "x, y, yaw of every sensor in the base frame; empty: from tf.")
+    latch_dir: str = param(
+        "",
+        "Folder of the record of latched stops, for this robot alone; empty: safety_supervisor/NAMESPACE/latch-record"
+        " below $XDG_STATE_HOME/edge_worldmodel or ~/.local/state/edge_worldmodel.",
+    )
+    sensor_pose: tuple[float, ...] = param(
+        (), "x, y, yaw or x, y, z, roll, pitch, yaw of every sensor in the base frame [m, rad]; empty: from tf."
+    )
     realtime_priority: int = param(0, "SCHED_FIFO priority; 0: normal scheduling.", minimum=0, maximum=99)
     drive_base_timeout_s: float = param(
         0.0, "Command timeout set on the drive base (see docs/safety.md); 0: unknown.", minimum=0.0, maximum=5.0
@@ -55,10 +71,10 @@ class SafetySupervisorNode(Node):
         super().__init__("safety_supervisor")
         self._config = declare(self, SupervisorConfig)
         self._setup = declare(self, SupervisorNodeConfig)
-        self._supervisor = Supervisor(self._config)
+        self._supervisor = Supervisor(self._config, self._latch_file())
         self.health = Health(self)
         self._report = SupervisorReport(self.health, self._supervisor)
-        self._last_tick_ns, self._last_early_tick_ns, self._ended = 0, 0, False
+        self._last_tick_ns, self._last_early_tick_ns, self._last_count_ns, self._ended = 0, 0, 0, False
         self._connect()
         self._report_setup()
         self._timer = self.create_timer(
@@ -68,6 +84,11 @@ class SafetySupervisorNode(Node):
         self.get_logger().info(f"supervising at {self._config.rate_hz:g} Hz; sensors: {sensors}")
         if problem := reduce_jitter(self._setup.realtime_priority):
             self.health.problem("scheduler", problem)
+
+    def _latch_file(self) -> LatchFile:
+        if self._setup.latch_dir:
+            return LatchFile(Path(self._setup.latch_dir))
+        return LatchFile(state_folder("safety_supervisor", self.get_namespace(), "latch-record", os.environ))
 
     def _connect(self) -> None:
         """Create publishers, subscriptions and services."""
@@ -126,6 +147,7 @@ class SafetySupervisorNode(Node):
             return
         try:
             self._inputs.take_all()
+            self._count_command_publishers()
             verdict = self._supervisor.supervise(self._inputs.now)
         except Exception as error:  # the robot must stop whatever is wrong in the supervisor
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
@@ -135,12 +157,22 @@ class SafetySupervisorNode(Node):
         self._last_tick_ns = now.steady_ns
         self._publish(verdict)
         mark("command", now.ros_ns)
+        # After the zero of a new latch.
+        self._supervisor.save_latches()
         self._report.update(verdict, now.steady_ns, early)
 
     def _publish(self, verdict: Verdict) -> None:
         self._commands.publish(verdict)
         if self._autopilot is not None:
             self._autopilot.send(verdict, heading_rad(self._supervisor.odometry, self._inputs.now))
+
+    def _count_command_publishers(self) -> None:
+        """Count the publishers of the topic that commands the robot, a few times per second."""
+        now_ns = self._inputs.now.steady_ns
+        if now_ns - self._last_count_ns > _COUNT_EVERY_NS:
+            self._last_count_ns = now_ns
+            topic = self.resolve_topic_name(DRIVE_TOPIC if self._autopilot is None else self._autopilot.topic)
+            self._supervisor.guards.receive_command_publishers(self.count_publishers(topic))
 
     def destroy_node(self) -> None:
         """Command zero a last time. After this the watchdog does, or the timeout of the autopilot stops the robot."""

@@ -12,12 +12,14 @@ from nav_msgs.msg import Odometry as OdometryMsg
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from sensor_msgs.msg import BatteryState, LaserScan, PointCloud2
-from std_msgs.msg import Bool, Empty
+from std_msgs.msg import Bool, Empty, Header
 
 from edge_worldmodel import msg
+from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
 from edge_worldmodel.core.safety.intake import Instant, Intake
 from edge_worldmodel.core.safety.supervisor import Supervisor
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.convert_sensors import (
     occupancy_from_msg,
@@ -28,9 +30,10 @@ from edge_worldmodel.nodes.ros.convert_sensors import (
 from edge_worldmodel.nodes.ros.frames import Frames
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.polling import Polled
-from edge_worldmodel.nodes.ros.qos import EVENTS, LATCHED, LATEST, SENSOR, WATCHED
+from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR, WATCHED
 from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly
 from edge_worldmodel.nodes.ros.spans import mark
+from edge_worldmodel.nodes.safety_supervisor.estop_topics import EstopTopics
 
 _PLAN_TOPIC = "planner/plan"
 
@@ -125,7 +128,9 @@ class SupervisorInputs:
     def _subscribe_operator(self) -> None:
         """Subscribe to the emergency stop, and to the signals that are configured."""
         config = self._supervisor.config
-        self._polled.subscribe(Bool, "estop", self._on_estop, EVENTS)
+        EstopTopics(
+            self._node, self._polled, self._supervisor.guards, config.estop_topics, health=self._health, inputs=self
+        )
         if config.deadman:
             self._polled.subscribe(Bool, "supervisor/deadman", self._on_deadman, SENSOR)
         if config.operator_link:
@@ -158,6 +163,19 @@ class SupervisorInputs:
             intake.reject(str(error))
             self._health.reject(error)
 
+    def _take_reading(self, topic: str, header: Header, receive: Callable[[Floats], None]) -> None:
+        """Take a reading of a sensor once its mount is known."""
+        intake = self._supervisor.sensors[topic]
+
+        def refuse(error: InputError) -> None:
+            intake.reject(str(error))
+            self._health.reject(error)
+
+        def take(mount: Floats) -> None:
+            self._take(intake, lambda: receive(mount))
+
+        self._frames.with_mount(topic, header, take, refuse)
+
     def _on_plan(self, message: msg.Plan) -> None:
         # A repeated message arrives as the same object and needs no second conversion.
         is_new = message is not self._plan_message
@@ -177,23 +195,25 @@ class SupervisorInputs:
         self._take(supervisor.odometry, lambda: supervisor.receive_odometry(odometry_from_msg(message), self.now))
 
     def _on_scan(self, topic: str, message: LaserScan) -> None:
-        def receive() -> None:
-            sweep = sweep_from_scan_msg(message, self._frames.planar_mount(message.header.frame_id))
+        config = self._supervisor.config
+
+        def receive(mount: Floats) -> None:
+            sweep = sweep_from_scan_msg(message, mount, (config.cloud_low_m, config.cloud_high_m))
             self._frames.release(len(self._supervisor.sensors))
             self._supervisor.receive_sweep(topic, sweep, len(message.ranges), self.now)
 
-        self._take(self._supervisor.sensors[topic], receive)
+        self._take_reading(topic, message.header, receive)
 
     def _on_cloud(self, topic: str, message: PointCloud2) -> None:
         config = self._supervisor.config
 
-        def receive() -> None:
-            mount, stamp_ns = self._frames.mount(message.header.frame_id), convert.stamp_from_msg(message.header.stamp)
+        def receive(mount: Floats) -> None:
+            stamp_ns = convert.stamp_from_msg(message.header.stamp)
             points = points_from_cloud_msg(message, mount)
             sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], config.cloud_low_m, config.cloud_high_m)
             self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), self.now)
 
-        self._take(self._supervisor.sensors[topic], receive)
+        self._take_reading(topic, message.header, receive)
 
     def _on_imagined(self, message: OccupancyGrid) -> None:
         try:
@@ -201,9 +221,6 @@ class SupervisorInputs:
             self._supervisor.imagined.receive(stamp_ns, pose, probability)
         except Exception as error:  # no message may end the supervisor
             self._health.reject(error)
-
-    def _on_estop(self, message: Bool) -> None:
-        self._supervisor.press_estop(message.data, "topic")
 
     def _on_deadman(self, message: Bool) -> None:
         self._supervisor.guards.receive_deadman(message.data, self.now)

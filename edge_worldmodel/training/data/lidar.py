@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_worldmodel.core.geometry import pose_matrix
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.training.data.scenes import Raster
 
@@ -203,5 +204,5 @@ def to_sweep(ranges_m: Floats, lidar: Lidar, stamp_ns: int) -> Sweep:
     angles = lidar.angles_rad
     increment_rad = float(angles[1] - angles[0])
     range_max_m = min(lidar.range_max_m, FARTHEST_M)
-    mount = np.asarray(lidar.mount)
+    mount = pose_matrix(lidar.mount)
     return sweep_from_scan(stamp_ns, ranges_m, float(angles[0]), increment_rad, lidar.range_min_m, range_max_m, mount)

@@ -131,7 +131,7 @@ def _read(path: Path) -> tuple[_Recorded, str]:
         recording = open_recording(path)
         playback = prepare(describe(recording))
         motion = EgoMotion(playback.ego)
-        mounts = {frame: mount.planar() for frame, mount in playback.mounts.items()}
+        mounts = {frame: mount.matrix() for frame, mount in playback.mounts.items()}
         for record in recording.records():
             moved = motion.update(record.topic, record.stamp_ns, record.value)
             if moved is not None:

@@ -60,7 +60,7 @@ def test_first_frame_starts_cold_and_the_next_warm() -> None:
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (_frame(0.1, model="other"), "solved by model 'm', this is 'other'"),
+        (_frame(0.1, model="other"), "solved by 'm', encoded by 'other'"),
         (_frame(2.0, seed=1), "last solution 2.00 s old"),
         (_frame(0.5, (0.7, 0.0, 0.0), seed=1), "moved 0.70 m"),
         (_frame(0.1, (0.6, 0.0, 0.0)), "odometry jumped by 0.50 m"),

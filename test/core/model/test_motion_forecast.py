@@ -1,4 +1,4 @@
-"""Constant velocity as the world model gets it: movers go on, everything else stands."""
+"""The motion forecast: movers keep their velocity, everything else is static."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_a_mover_goes_on_at_its_velocity(step_x, step_y):
         assert len(rows) == 4
 
 
-def test_what_stands_is_no_mover():
+def test_a_static_obstacle_is_no_mover():
     walls = [(slice(10, 12), slice(0, 40)), (slice(40, 42), slice(40, 42))]
     assert not motion_forecast(history_of([[]] * 5, walls)).any()
 
 
-def test_what_leaves_the_grid_is_gone():
+def test_a_mover_that_leaves_the_grid_is_gone():
     found = motion_forecast(history_of([[(50 + 2 * k, 30)] for k in range(5)]))
     assert found[0].sum() == 4 and not found[3:].any()
 

@@ -1,4 +1,4 @@
-"""A plan is used again only while the world does as imagined; everything that might matter triggers at once."""
+"""A plan is followed further only while the scene is as imagined; any relevant change triggers imagination at once."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_as_imagined_the_plan_goes_on_where_it_was() -> None:
             np.testing.assert_allclose(
                 pose_along(again.plan.trajectory, ahead_s), pose_along(first.plan.trajectory, t_s + ahead_s), atol=0.005
             )
-        assert again.plan.reason.endswith(f"the world does as imagined {t_s:.1f} s ago")
+        assert again.plan.reason.endswith(f"; followed further: the scene is as imagined {t_s:.1f} s ago")
     assert deliberation.attention.reasons["reused"] == 3
 
 
@@ -109,7 +109,7 @@ def _off(frame: LatentFrame, by: tuple[float, float, float]) -> LatentFrame:
         ("age", lambda frame: replace(frame, stamp_ns=START_NS + 410_000_000), GOAL),
     ],
 )
-def test_what_is_not_as_planned_triggers_at_once(why, change, goal) -> None:
+def test_any_deviation_from_the_plan_triggers_imagination_at_once(why, change, goal) -> None:
     deliberation = _deliberation()
     first = _began(deliberation)
     assert _reason(deliberation, change(_on_the_way(first, 0.2)), goal) == why
@@ -124,7 +124,7 @@ def test_something_in_the_way_triggers_as_margin_and_something_new_beside_it_as_
     assert _reason(deliberation, _on_the_way(first, 0.1, obstacle_m=(1.0, -4.0))) == "", "too far aside to matter yet"
 
 
-def test_somebody_who_walks_nearby_is_watched_in_every_frame() -> None:
+def test_a_mover_nearby_triggers_imagination_in_every_frame() -> None:
     deliberation = _deliberation()
     first = _began(deliberation)
 
@@ -142,7 +142,7 @@ def test_somebody_who_walks_nearby_is_watched_in_every_frame() -> None:
     assert _reason(deliberation, with_somebody(5.0)) == "", "too far aside to matter yet"
 
 
-def test_what_was_imagined_is_no_surprise() -> None:
+def test_an_imagined_obstacle_is_no_surprise() -> None:
     deliberation = _deliberation()
     seen = _frame(0.0, np.zeros(3), np.array([0.8, 0.0, 0.0]), obstacle_m=(1.2, 0.9))
     first = _decide(deliberation, seen)

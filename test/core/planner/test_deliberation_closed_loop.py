@@ -1,4 +1,4 @@
-"""Re-using plans in a closed loop: most ticks of a quiet drive need no imagination, and nobody is run into."""
+"""Using plans again in a closed loop: most ticks of a quiet drive need no imagination, and there is no contact."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Attentive:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_quiet_drive_mostly_follows_what_was_imagined(seed: int) -> None:
+def test_a_quiet_drive_mostly_uses_plans_again(seed: int) -> None:
     rng = np.random.default_rng(1000 + seed)
     bearing = rng.uniform(-np.pi, np.pi)
     goal = 8.0 * np.array([np.cos(bearing), np.sin(bearing)])
@@ -55,7 +55,7 @@ def test_a_quiet_drive_mostly_follows_what_was_imagined(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_people_who_step_into_the_way_are_seen_all_the_same(seed: int) -> None:
+def test_using_plans_again_causes_no_contact_with_people(seed: int) -> None:
     rng = np.random.default_rng(seed)
     side = 1.0 if seed % 2 else -1.0
     # The deterministic backend imagines a frozen world: people who walk are news every time.

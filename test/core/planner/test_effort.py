@@ -1,4 +1,4 @@
-"""Effort goes down at once when ticks come late, and up again only with patience."""
+"""Effort goes down at once when ticks come late, and up again after many ticks in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the planner decides, and that it says why."""
+"""Decisions of the planner and their reasons."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_wall_too_near_for_anything_stops_and_says_so() -> None:
     output = _plan(_planner(), _frame(_wall(33, slice(0, 64)), (1.0, 0.0, 0.0)))
     assert output.rollout_set.selected == -1
     assert output.plan.maneuver == "stop"
-    assert output.plan.reason.startswith("stop: no maneuver within risk 0.40; the least is ")
+    assert output.plan.reason.startswith("stop: no maneuver within risk 0.40; the lowest is ")
     speeds = output.plan.trajectory.twists[:, 0]
     assert speeds[-1] == 0.0 and (np.diff(speeds) >= -0.15 - 1e-9).all()
 
@@ -116,13 +116,13 @@ def test_something_that_will_cross_changes_the_decision() -> None:
     assert _ahead(frozen) > 2.4
     end_apart = np.hypot(*(frozen.plan.trajectory.poses[20, :2] - moving.plan.trajectory.poses[20, :2]))
     assert end_apart > 0.3
-    assert "would hit" in moving.plan.reason
+    assert f"; not {frozen.plan.maneuver}: risk " in moving.plan.reason
     assert moving.plan.risk <= 0.4
     risks = {r.name: r.risk for r in moving.rollout_set.rollouts}
     assert risks[frozen.plan.maneuver] > 0.4
 
 
-def test_who_stands_in_somebodys_way_makes_room() -> None:
+def test_a_robot_at_rest_moves_out_of_the_way_of_a_mover() -> None:
     occupied = np.zeros((64, 64), np.float32)
     occupied[21:24, 31:34] = 1.0  # 1.7 m to the right, coming at 1 m/s, as the last second has shown
     seen = [np.roll(occupied, -back, axis=0) for back in range(tensors.HISTORY_FRAMES)][::-1]
@@ -250,7 +250,7 @@ def _imagined(output: PlannerOutput) -> list[str]:
     return [r.name for r in output.rollout_set.rollouts if np.isfinite(r.risk)]
 
 
-def test_what_cannot_win_is_not_imagined_and_the_choice_is_the_same() -> None:
+def test_early_exit_does_not_change_the_choice() -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
         occupied = (rng.random((64, 64)) < 0.02).astype(np.float32)
@@ -284,7 +284,7 @@ def test_the_budget_ends_denoising_and_says_so() -> None:
     assert output.imagined.shape == (8, 64, 64)
 
 
-def test_the_budget_ends_imagining_with_the_best_of_what_there_is() -> None:
+def test_the_budget_ends_imagining_with_the_best_candidate_so_far() -> None:
     clock = Ticking()
     crowded = _frame((np.random.default_rng(4).random((64, 64)) < 0.05).astype(np.float32))
     full = _plan(_planner(Slow(clock, 0.001), steps_cold=2), crowded)
@@ -298,7 +298,7 @@ def test_the_budget_ends_imagining_with_the_best_of_what_there_is() -> None:
     assert "brake" in _imagined(at_least), "a first batch there always is"
 
 
-def test_a_tick_that_nobody_could_use_is_given_up_before_decoding() -> None:
+def test_a_tick_that_is_too_late_is_given_up_before_decoding() -> None:
     clock = Ticking()
     backend = Slow(clock, 0.1)
     with pytest.raises(LateError, match="given up after 0.50 s"):

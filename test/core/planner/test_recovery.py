@@ -1,4 +1,4 @@
-"""Boxed in, the robot finds out: decided from the grid, only over observed free cells, touching nothing."""
+"""A boxed-in robot gets out over observed free cells without a contact."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _stuck_in_an_alley(limits: RobotLimits, stuck_s: float, hidden: bool = False
     return recovery.escape(frame, _outlook(surroundings)), surroundings
 
 
-def test_it_backs_off_along_what_was_driven_where_that_is_observed_free() -> None:
+def test_it_backs_off_along_the_driven_path_over_observed_free_cells() -> None:
     ahead, _ = _stuck_in_an_alley(REVERSES, 3.0)
     assert ahead is not None and ahead.name == "recover_turn" and ahead.targets[0, 0] > 0.0, "first the opening ahead"
     escape, surroundings = _stuck_in_an_alley(REVERSES, 4.5)
@@ -111,7 +111,7 @@ def test_it_backs_off_along_what_was_driven_where_that_is_observed_free() -> Non
         assert other is not None and other.name == "recover_turn", "only over what is seen, only if it can reverse"
 
 
-def test_who_waits_in_the_open_or_has_no_goal_is_not_boxed_in() -> None:
+def test_a_robot_in_the_open_or_without_a_goal_is_not_boxed_in() -> None:
     open_space, box = _map(np.ones((64, 64), bool)), _map(_within((-6.0, 0.4), (-0.4, 0.4)))
     recovery = Recovery(RobotLimits(), CLEAR_M)
     for t_s in range(20):

@@ -1,4 +1,4 @@
-"""The governor acts before the limit, step by step, and does not swing."""
+"""The thermal governor acts before the limit, step by step, without oscillation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_at_the_limit_it_is_always_the_least_and_far_below_it_everything(course:
         assert (governor.level > 0) == bool(governor.reason)
 
 
-def test_what_cannot_be_measured_changes_nothing() -> None:
+def test_a_missing_temperature_changes_nothing() -> None:
     governor = ThermalGovernor()
     governor.update(82.0)
     level = governor.level

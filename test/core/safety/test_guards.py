@@ -8,8 +8,9 @@ import pytest
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
-from edge_worldmodel.core.safety.guards import EmergencyStop, Guards
+from edge_worldmodel.core.safety.guards import Guards
 from edge_worldmodel.core.safety.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.latches import EmergencyStop
 from edge_worldmodel.core.safety.states import PASSING, State
 
 from .supervised_robot import SupervisedRobot
@@ -84,10 +85,16 @@ def test_a_signal_that_is_asked_for_must_come_before_anything_moves(config):
 def test_what_is_not_configured_is_not_asked_for_but_named():
     robot = guarded(lambda guards, clock: guards.receive_battery(0.01, clock))
     assert robot.supervisor.state in PASSING
-    assert robot.config.unwatched == ("deadman", "operator_link", "battery", "geofence")
+    assert robot.config.unwatched == ("estop_heartbeat", "deadman", "operator_link", "battery", "geofence")
     assert robot.supervisor.guards.intakes == ()
     everything = SupervisorConfig(
-        deadman=True, operator_link=True, battery_min=0.1, geofence_m=(0, 0, 1, 0, 1, 1), height_band_m=(1, 2), **DRONE
+        estop_heartbeat_s=0.3,
+        deadman=True,
+        operator_link=True,
+        battery_min=0.1,
+        geofence_m=(0, 0, 1, 0, 1, 1),
+        height_band_m=(1, 2),
+        **DRONE,
     )
     assert everything.unwatched == ()
     assert SupervisorConfig(**DRONE).unwatched[-1] == "height"

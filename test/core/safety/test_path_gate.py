@@ -166,8 +166,8 @@ def test_a_robot_as_fast_as_commanded_is_checked_once():
 
 @pytest.mark.parametrize("short_m", [0.02, -0.02])
 @pytest.mark.parametrize("heading", [0.0, math.pi / 4])
-def test_the_way_to_stop_must_end_inside_the_fence(short_m, heading):
-    x = 2.0 - STOP_M * math.cos(heading) - short_m
+def test_the_footprint_must_stay_inside_the_fence_until_it_stops(short_m, heading):
+    x = 2.0 - 0.25 - STOP_M * math.cos(heading) - short_m
     decision = decide((1.0, 0.0, 0.0), pose=(x, 0.0, heading), geofence_m=FENCE)
     if short_m > 0.0:
         assert decision.fault is None
@@ -177,7 +177,20 @@ def test_the_way_to_stop_must_end_inside_the_fence(short_m, heading):
 
 
 def test_a_robot_that_rests_inside_the_fence_may_stand_there():
-    assert decide((0.0, 0.0, 0.0), pose=(1.99, 0.0, 0.0), geofence_m=FENCE).fault is None
+    assert decide((0.0, 0.0, 0.0), pose=(1.74, 0.0, 0.0), geofence_m=FENCE).fault is None
+
+
+@pytest.mark.parametrize(("rate", "stops"), [(-0.3, False), (-1.8, True)])
+def test_a_corner_that_swings_over_the_fence_stops_the_turn(rate, stops):
+    box = (0.4, 0.2, -0.2, 0.2, -0.2, -0.2, 0.4, -0.2)
+    beside = (1.75, 0.0, math.pi / 2)
+    assert (decide((0.0, 0.0, rate), pose=beside, footprint_m=box, geofence_m=FENCE).fault is not None) is stops
+
+
+def test_a_braking_path_that_leaves_the_fence_and_comes_back_is_refused():
+    bay = (-1.0, -1.0, 3.0, -1.0, 3.0, 1.0, 0.9, 1.0, 0.9, -0.2, 0.8, -0.2, 0.8, 1.0, -1.0, 1.0)
+    decision = decide((1.5, 0.0, 0.0), pose=(0.3, 0.0, 0.0), geofence_m=bay, reaction_time_s=0.5)
+    assert decision.fault == (FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
 
 
 def test_what_is_only_imagined_slows_down_to_three_tenths_and_no_further():

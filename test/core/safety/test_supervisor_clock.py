@@ -67,6 +67,9 @@ def test_a_pushed_robot_is_said_to_move():
         {"footprint_m": (0.0, 1.0)},
         {"cloud_low_m": 1.0, "cloud_high_m": 0.5},
         {"geofence_m": (0.0, 0.0, 1.0, 0.0, 1.0)},
+        {"geofence_m": "[[0, 0], [1, 0]]"},
+        {"footprint_m": "a box"},
+        {"footprint_m": (0.3, 0.2, -0.3, -0.2, 0.3, -0.2, -0.3, 0.2)},
         {"geofence_m": FENCE.geofence_m, "unsafe_without_odometry": True},
     ],
 )

@@ -134,7 +134,7 @@ def test_what_is_not_a_number_is_not_passed(monkeypatch):
 
 def test_at_the_fence_nothing_drives_that_would_stop_behind_it():
     robot = SupervisedRobot(FENCED)
-    robot.pose[0], robot.drives = 1.99, False
+    robot.pose[0], robot.drives = 1.74, False
     found = [cause for _ in range(20) if robot.step() for cause in fault_kinds(robot)]
     assert FaultKind.GEOFENCE_AHEAD in found and FaultKind.GEOFENCE not in found
 

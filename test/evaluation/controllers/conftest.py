@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from edge_worldmodel.core.geometry import inverse, relative, transform_points
+from edge_worldmodel.core.geometry import inverse, pose_matrix, relative, transform_points
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.evaluation.controllers import CONTROL_PERIOD_S, Controller, ControllerInput, People
 from edge_worldmodel.sim.robots import PRESETS
@@ -44,7 +44,7 @@ def look_around(simulation: Simulation, knows_people: bool = False) -> Controlle
     scan, odometry = simulation.scan(), simulation.odom()
     sweep = sweep_from_scan(
         scan.stamp_ns, scan.ranges, scan.angle_min_rad, scan.angle_increment_rad, scan.range_min_m, scan.range_max_m,
-        (mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad),
+        pose_matrix((mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad)),
     )  # fmt: skip
     goal = relative(placement.start, placement.goal)[:2]
     people = None

@@ -18,7 +18,7 @@ def options(*words):
 
 
 def playback(rate_hz=10.0, outputs=None):
-    return Playback(outputs or {"scan": "scan"}, {}, (), (), EgoSource("fixed", "", "", ""), 0, rate_hz)
+    return Playback(outputs or {"scan": "scan"}, {}, (), (), (), EgoSource("fixed", "", "", ""), 0, rate_hz)
 
 
 @pytest.mark.parametrize(("scan_rate_hz", "rate"), [(0.0, 1.0), (10.0, 1.0), (7.5, 1.0), (4.0, 2.0), (1.0, 3.0)])

@@ -1,4 +1,4 @@
-"""The planner's process re-sends its plan only while it sees, and says when it does not."""
+"""The planner sends its plan again only while frames arrive, and reports when they do not."""
 
 from __future__ import annotations
 

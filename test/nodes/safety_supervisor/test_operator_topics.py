@@ -63,4 +63,4 @@ def test_signals_that_are_asked_for_are_waited_for_and_obeyed(probe):
             if name != "battery":
                 assert watch.drives(), name
     texts = [value.value for _, array in heard for status in array.status for value in status.values]
-    assert "geofence" in texts  # the only one not watched
+    assert "estop_heartbeat, geofence" in texts  # the only ones not watched

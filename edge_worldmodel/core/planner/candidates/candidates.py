@@ -16,8 +16,8 @@ class Candidates:
 
     Attributes:
         names: M names.
-        poses: (M, T + 1, 3) in the present ego frame, every DT_S.
-        twists: (M, T + 1, 3) at the same times.
+        poses: (M, T + 1, 3) in the present ego frame, at times DT_S apart.
+        twists: (M, T + 1, 3) base twists at the same times.
     """
 
     names: tuple[str, ...]
@@ -29,7 +29,7 @@ class Candidates:
         return len(self.names)
 
     def maneuver_tensor(self) -> Pose:
-        """Return (M, H, 3) the ego poses at the imagined times."""
+        """Return the ego poses (M, H, 3) at the imagined times."""
         return self.poses[:, POSES_PER_FRAME::POSES_PER_FRAME]
 
     def joined_with(self, others: Candidates) -> Candidates:

@@ -1,4 +1,4 @@
-"""Random disturbances of a maneuver: late actuation, slip, wind, and errors of localisation."""
+"""Random disturbances of a maneuver: actuation delay, slip, wind and localisation error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NORMALS_PER_DRAW = _GROUND_NORMALS + 2 * _DRIFT_COMPONENTS
 
 @dataclass(frozen=True)
 class DisturbanceConfig(Config):
-    """Strength of the disturbances, as standard deviations where nothing else is said."""
+    """Strength of the disturbances; names with ``std`` are standard deviations."""
 
     delay_mean_s: float = param(0.05, "mean actuation delay", minimum=0.0, maximum=1.0)
     delay_std_s: float = param(0.03, "spread of the actuation delay", minimum=0.0, maximum=1.0)
@@ -32,15 +32,18 @@ class DisturbanceConfig(Config):
     gust_length_m: float = param(23.0, "Dryden scale length; 23 m near the ground", minimum=1.0, maximum=1000.0)
     gust_airspeed_mps: float = param(4.0, "usual speed of the robot through the air", minimum=0.5, maximum=50.0)
     gust_drag_per_s: float = param(
-        0.25, "acceleration of the robot per speed of the air relative to it [1/s]", minimum=0.0, maximum=10.0
+        0.25, "acceleration of the robot per relative speed of the air [1/s]", minimum=0.0, maximum=10.0
     )
     gust_hold_s: float = param(
-        0.5, "time constant with which the robot's controller cancels a drift", minimum=0.05, maximum=10.0
+        0.5, "time constant with which the robot's controller removes a drift", minimum=0.05, maximum=10.0
     )
 
 
 def draw(count: int, rng: np.random.Generator, config: DisturbanceConfig) -> Floats:
-    """Return draws (count, NORMALS_PER_DRAW); the first is undisturbed. Nothing is drawn for wind if there is none."""
+    """Return standard normal draws (count, NORMALS_PER_DRAW); the first is all zeros, for no disturbance.
+
+    Without gusts no numbers are drawn for them, so that adding gusts did not change the draws of ground robots.
+    """
     normals = np.zeros((count, NORMALS_PER_DRAW))
     normals[:, :_GROUND_NORMALS] = rng.standard_normal((count, _GROUND_NORMALS))
     if config.gust_std_mps > 0.0:
@@ -75,10 +78,10 @@ def disturb(twists: Twist, normals: Floats, config: DisturbanceConfig, drift_mps
 
 
 def wind_drift(normals: Floats, config: DisturbanceConfig, drift_mps: Floats | None = None) -> Floats:
-    """Return (D, T + 1, 2) the drift of the robot by wind in metres, in the present ego frame.
+    """Return the drift (D, T + 1, 2) of the robot by wind in metres, in the present ego frame.
 
-    The robot's controller cancels the present wind; a change of the wind makes the robot drift until that is cancelled,
-    too.
+    The robot's controller already compensates the present wind. When the wind changes, the robot drifts until its
+    controller has compensated the change.
 
     Args:
         normals: (D, 2 * _DRIFT_COMPONENTS) standard normal draws.
@@ -94,7 +97,9 @@ def wind_drift(normals: Floats, config: DisturbanceConfig, drift_mps: Floats | N
 
 @lru_cache(maxsize=8)
 def _drift_components(config: DisturbanceConfig) -> tuple[Floats, Floats]:
-    """Return the principal components (T + 1, K) of the drift along one axis, and (T + 1,) the way of a unit drift.
+    """Return principal components (T + 1, K) of the drift along one axis, and the decay (T + 1,) of a present drift.
+
+    The decay is in metres per m/s of drift.
 
     Wind with the along-wind spectrum of Dryden's turbulence (MIL-F-8785C) has the correlation exp(-V t / L). The drift
     is linear in the wind, so it is Gaussian with a known covariance (Karhunen-Loeve).
@@ -114,7 +119,7 @@ def _drift_components(config: DisturbanceConfig) -> tuple[Floats, Floats]:
 
 
 def _delayed(twists: Twist, delay_s: Floats) -> Twist:
-    """Return (M, D, T + 1, 3) twists that come late by (D,) delays; until then the present twist is kept."""
+    """Return twists (M, D, T + 1, 3) that begin after delays (D,); until then the present twist is kept."""
     position = np.maximum(np.arange(twists.shape[1])[None] - delay_s[:, None] / DT_S, 0.0)
     before = np.floor(position).astype(np.intp)
     after = np.minimum(before + 1, twists.shape[1] - 1)

@@ -111,7 +111,7 @@ def _parents(names: tuple[str, ...], costs: Floats, kept: int, count: int) -> li
 
 
 def _variations(normals: Floats, limits: RobotLimits) -> Floats:
-    """Return (R, T, A) smooth changes of targets from normal numbers (R, KNOTS, A), interpolated in time."""
+    """Return smooth changes (R, T, A) of targets from normal numbers (R, KNOTS, A), interpolated in time."""
     most = np.array([limits.max_speed_mps, limits.max_lateral_mps, limits.max_yaw_rate_radps])
     knots = normals * _SPREAD * most[[0, 2] if limits.axes == 2 else [0, 1, 2]]
     position = np.linspace(0.0, knots.shape[1] - 1.0, STEPS)
@@ -127,7 +127,7 @@ def _with_axes(targets: Floats, axes: int) -> Floats:
 
 
 def _outlook_cost(candidates: Candidates, outlook: Outlook, limits: RobotLimits, config: PlannerConfig) -> Floats:
-    """Return (N,) a cheap cost against the outlook: way left, facing away, blocked time, tight places."""
+    """Return a cost (N,) by the outlook alone: way left, facing away from it, blocked time, lack of clearance."""
     margin_m = config.wall_margin_m
     clearance_m = outlook.clearance_along(candidates.poses, limits, config.margin_m - margin_m)
     # A robot that is inside a margin already is blocked only where it gets even closer.

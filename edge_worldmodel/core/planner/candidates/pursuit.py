@@ -1,4 +1,4 @@
-"""Following the route to the goal: kept to the middle of narrow places, steered along by pure pursuit."""
+"""Following the route to the goal: moving it to the middle of narrow places, and steering along it by pure pursuit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from edge_worldmodel.core.planner.robot_limits import DT_S, STEPS, RobotLimits
 from edge_worldmodel.core.types import Floats, Points, Twist
 
 _STOP_SHORT_M = 0.05
+"""Distance from the end of the route at which the robot stops; turning towards a closer point would be erratic."""
 _SLOWEST_SHARE = 0.3
-"""Share of its speed that a car keeps while it turns round: it turns only as long as it rolls."""
+"""Least share of the speed while a car turns round, because a car turns only while it rolls."""
 _SPACING_M = 0.05
 _SHIFTS_M = np.arange(-0.15, 0.151, 0.025)
-"""How far a point may move to the side in each round."""
+"""Sideways shifts of a point that are tried in each round."""
 _ROUNDS = 3
 _AVERAGE = np.ones((9, 1)) / 9.0
 """Weights of the moving average over 0.4 m of the line and of its shifts."""
@@ -25,10 +26,10 @@ _CLEARANCE_PER_SHIFT = 0.05
 
 
 def pursue(route: Points, twist: Twist, cap_mps: float, limits: RobotLimits) -> Floats:
-    """Steer along a route by pure pursuit (Coulter, 1992): turn first, drive where the route points ahead.
+    """Steer along a route by pure pursuit (Coulter, 1992); the speed falls with the heading error, so turns come first.
 
     Args:
-        route: (n, 2) points ahead of the robot; empty: straight ahead.
+        route: (n, 2) points ahead of the robot in the ego frame; empty: straight ahead.
         twist: (3,) present base twist.
         cap_mps: highest speed.
         limits: the robot.
@@ -36,7 +37,7 @@ def pursue(route: Points, twist: Twist, cap_mps: float, limits: RobotLimits) -> 
     Returns:
         Targets (T, 2) of speed and yaw rate.
     """
-    # The drive is predicted with plain numbers: for one robot they are faster than arrays.
+    # Plain numbers, because for one robot they are faster than arrays.
     if len(route) == 0:
         return np.tile([cap_mps, 0.0], (STEPS, 1))
     targets: list[tuple[float, float]] = []
@@ -67,12 +68,12 @@ def pursue(route: Points, twist: Twist, cap_mps: float, limits: RobotLimits) -> 
 def keep_to_middle(route: Points, static: LocalMap, ample_m: float, length_m: float) -> Points:
     """Move the next metres of a route to the middle where there is little clearance.
 
-    The route leads from cell to cell, and cells are coarser than the clearance that narrow places leave.
+    The route leads through centres of cells of 0.2 m, which is too coarse for narrow places.
 
     Args:
         route: (n, 2) points ahead of the robot, which is at the origin.
         static: static obstacles.
-        ample_m: clearance beyond which more is no better; a route that has it everywhere is returned as it is.
+        ample_m: clearance that is enough. A route that has it everywhere is returned unchanged.
         length_m: length of the part that may be moved.
     """
     points = np.concatenate([np.zeros((1, 2)), route])
@@ -88,7 +89,7 @@ def keep_to_middle(route: Points, static: LocalMap, ample_m: float, length_m: fl
 
 
 def _shifts(line: Points, static: LocalMap, ample_m: float) -> Points:
-    """Return (n, 2) shifts to the side that gain clearance; none at the robot itself."""
+    """Return the sideways shifts (n, 2) in metres that gain clearance; zero at the robot."""
     tangent: Points = np.asarray(np.gradient(line, axis=0))
     tangent /= np.maximum(np.hypot(*tangent.T), 1e-9)[:, None]
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1)
@@ -100,6 +101,6 @@ def _shifts(line: Points, static: LocalMap, ample_m: float) -> Points:
 
 
 def _moving_average(values: Floats) -> Floats:
-    """Return the moving average of (n, k) along n; the ends count repeatedly."""
+    """Return the moving average of (n, k) along n; beyond the ends the outermost values are repeated."""
     averaged = np.asarray(cv2.filter2D(values, -1, _AVERAGE, borderType=cv2.BORDER_REPLICATE), np.float64)
     return averaged.reshape(values.shape)

@@ -19,7 +19,7 @@ _MOMENT_S = 0.01
 
 @dataclass(frozen=True)
 class StartState:
-    """Where maneuvers start.
+    """The motion that new maneuvers start from.
 
     Attributes:
         twist: (3,) base twist.
@@ -60,7 +60,7 @@ def targets_of(twists: Twist, axes: int = 2) -> Floats:
 
 
 def _acceleration_at(plan: Plan, at_s: float) -> Floats:
-    """Return (3,) the change of the planned twist per second just before a time."""
+    """Return the change (3,) of the planned twist per second just before a time."""
     before_s = max(at_s - _MOMENT_S, 0.0)
     change = twist_along(plan.trajectory, before_s + _MOMENT_S) - twist_along(plan.trajectory, before_s)
     return change / _MOMENT_S

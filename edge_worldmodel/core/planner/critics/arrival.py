@@ -11,7 +11,7 @@ from edge_worldmodel.core.types import Floats
 
 
 def score(scene: Scene) -> Floats:
-    """Return (M,) the metres still to go at the end of the horizon, plus a share of them for facing away."""
+    """Return the metres still to go at the end of the horizon, plus a share of them for facing away, as (M,)."""
     end, cost_to_go = scene.candidates.poses[:, -1], scene.outlook.cost_to_go
     to_go_m = cost_to_go.at(end[:, :2])
     if cost_to_go.goal is None:

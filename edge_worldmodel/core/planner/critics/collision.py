@@ -1,4 +1,4 @@
-"""Collisions of trajectories with occupancy: footprints as image kernels, and how much a late collision counts."""
+"""Collisions of trajectories with occupancy: footprints as image kernels, and weights of collisions by their time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edge_worldmodel.core.types import Floats, Mask, Tensor
 
 
 def time_weights(stop_s: float, half_life_s: float) -> Floats:
-    """Return (T + 1,) how much a collision counts by its time.
+    """Return the weight (T + 1,) of a collision at each time.
 
-    A later plan can still avoid a collision that lies beyond the time to stop.
+    Collisions after the time to stop count less, because a later plan can still avoid them.
 
     Args:
         stop_s: time to stop; collisions until then count fully.
@@ -52,11 +52,14 @@ def grown_by_one_cell(cells: Mask) -> Mask:
 
 
 def leaving(clearance_m: Floats, clear_m: float) -> Mask:
-    """Return (..., T) where a path that began closer than ``clear_m`` has only gained clearance until then.
+    """Return when paths that begin too close to obstacles are still too close but have lost no clearance.
 
     Args:
         clearance_m: (..., T) clearance along the paths.
         clear_m: the clearance wanted.
+
+    Returns:
+        (..., T), true while the clearance is below ``clear_m`` and has not been below that of the start.
     """
     start_m = clearance_m[..., :1]
     gaining = np.logical_and.accumulate(clearance_m >= start_m, axis=-1)

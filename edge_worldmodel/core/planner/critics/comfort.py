@@ -10,7 +10,7 @@ from edge_worldmodel.core.types import Floats
 
 
 def score(scene: Scene) -> Floats:
-    """Return (M,) the mean square of acceleration, yaw acceleration and yaw rate, each relative to its limit."""
+    """Return the mean square of acceleration, yaw acceleration and yaw rate, each relative to its limit, as (M,)."""
     twists, limits = scene.candidates.twists, scene.limits
     change = np.diff(twists, axis=1) / DT_S
     accel = (change[..., 0] / limits.max_accel_mps2) ** 2

@@ -10,5 +10,5 @@ from edge_worldmodel.core.types import Floats
 
 
 def score(scene: Scene) -> Floats:
-    """Return (M,) -1 for the maneuver that continues the previous plan, 0 for the others."""
+    """Return -1 for the maneuver that continues the previous plan and 0 for the others, as (M,)."""
     return -np.array([float(name == PREVIOUS) for name in scene.candidates.names])

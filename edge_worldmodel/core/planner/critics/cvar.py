@@ -1,6 +1,6 @@
 """CVaR, the mean of the worst outcomes (Rockafellar and Uryasev, 2000).
 
-A maneuver that is usually safe and sometimes fatal is not called safe.
+A plain mean would rate a maneuver as safe that is usually safe and sometimes fatal.
 """
 
 from __future__ import annotations
@@ -11,13 +11,21 @@ from edge_worldmodel.core.types import Floats, Tensor
 
 
 def cvar_of_worst_moment(probability: Tensor, tail: float) -> Floats:
-    """Return (M,) the CVaR over futures and disturbances of the worst moment of each, from (M, F, D, T + 1)."""
+    """Return the CVaR of the collision probability at the worst moment, over futures and disturbances.
+
+    Args:
+        probability: (M, F, D, T + 1) collision probability.
+        tail: share of the worst outcomes to average over.
+
+    Returns:
+        (M,) in 0..1.
+    """
     worst = probability.max(axis=-1).astype(np.float64)
     return cvar(worst.reshape(len(worst), -1), tail)
 
 
 def cvar(outcomes: Floats, tail: float) -> Floats:
-    """Return (M,) the mean of the worst share ``tail`` of outcomes (M, N), the last of them counted in part."""
+    """Return the mean (M,) of the worst share ``tail`` of outcomes (M, N); a fractional outcome counts in part."""
     worst_first = -np.sort(-outcomes, axis=1)
     share = np.clip(tail * outcomes.shape[1] - np.arange(outcomes.shape[1]), 0.0, 1.0)
     if share.sum() == 0.0:

@@ -1,4 +1,4 @@
-"""Escape: where the robot is boxed in, the way out comes before everything else."""
+"""Escape: prefers the maneuver that leads a boxed-in robot out to all other candidates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from edge_worldmodel.core.types import Floats
 
 
 def score(scene: Scene) -> Floats:
-    """Return (M,) -1 for the escape, 0 for the others."""
+    """Return -1 for the escape and 0 for all other candidates, as (M,)."""
     escape = None if scene.escape is None else scene.escape.name
     return -np.array([float(name == escape) for name in scene.candidates.names])

@@ -1,4 +1,4 @@
-"""Exposure: all contacts, those in which something runs into the robot included."""
+"""Exposure: all contacts, also those in which something runs into the robot."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from edge_worldmodel.core.types import Floats
 
 
 def score(scene: Scene) -> Floats:
-    """Return (M,) the CVaR of the collision probability, in 0..1."""
+    """Return the CVaR of the collision probability, (M,) in 0..1."""
     return cvar_of_worst_moment(scene.collision_probability, scene.tail)

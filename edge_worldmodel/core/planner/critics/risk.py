@@ -10,9 +10,9 @@ from edge_worldmodel.core.types import Floats
 
 
 def score(scene: Scene) -> Floats:
-    """Return (M,) the CVaR of the collision probability that the robot's own motion causes, in 0..1.
+    """Return the CVaR of the probability of collisions that the robot's own motion causes, (M,) in 0..1.
 
-    A robot at rest runs into nobody (passive motion safety: Macek et al., 2009), so below ``harmless_mps`` a collision
+    A robot at rest causes no contact (passive motion safety: Macek et al., 2009), so below ``harmless_mps`` a collision
     counts in proportion to the robot's own speed.
     """
     speed_mps = np.hypot(scene.candidates.twists[..., 0], scene.candidates.twists[..., 1])

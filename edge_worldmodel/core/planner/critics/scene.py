@@ -1,4 +1,4 @@
-"""The scene that every critic scores, and where its candidates collide."""
+"""The scene that every critic scores, with the collision probability of its candidates."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Scene:
         candidates: M maneuvers.
         disturbed: (M, D, T + 1, 3) their poses under drawn disturbances.
         futures: (M, F, H, 64, 64) imagined occupancy probability; empty before anything is imagined.
-        outlook: the present and what is expected of it at constant velocity.
+        outlook: the present scene with movers carried on at constant velocity.
         limits: the robot.
         clear_m: distance wanted between the robot's centre and movers.
         wall_margin_m: clearance wanted between the body and static obstacles.
         tail: share of the worst outcomes that risk and exposure average over.
-        time_weights: (T + 1,) how much a collision counts by its time.
+        time_weights: (T + 1,) weight of a collision at each time.
         harmless_mps: own speed below which a collision adds to risk in proportion to that speed.
-        escape: the candidate that leads out where the robot is boxed in.
+        escape: the candidate that leads a boxed-in robot out; None: the robot is not boxed in.
     """
 
     candidates: Candidates
@@ -57,13 +57,17 @@ class Scene:
 
     @cached_property
     def collision_probability(self) -> Tensor:
-        """Return (M, F, D, T + 1) the probability of a contact at each pose, weighted by its time.
+        """Return the probability (M, F, D, T + 1) of a contact at each pose, weighted by its time.
 
-        Static obstacles count as seen, because they are seen with sharper edges than they are imagined with. Movers,
-        and whatever is imagined to come from elsewhere, count as imagined in the frame nearest in time; at first as
-        seen. A robot that is closer to a mover than ``clear_m`` must be able to leave, and must see that it has to: at
-        poses that get no closer, only what comes closer than the mover is now counts. For the escape only what is
-        imagined to come counts: its clearance from everything that is seen was checked when it was found.
+        Static obstacles count as observed, because imagination blurs their edges. Movers and all other imagined
+        occupancy count as imagined in the frame nearest in time; at the first poses, which are nearest to the present
+        frame, movers count as observed.
+
+        A robot that is already closer to a mover than ``clear_m`` must be able to move away. So while a path comes no
+        closer to where the mover is now, it collides only with occupancy that comes closer than that mover is now.
+
+        For the escape only imagined occupancy away from observed obstacles counts. Its clearance from observed
+        obstacles was checked when it was proposed.
         """
         probability = self._collision_probability()
         names = self.candidates.names
@@ -74,11 +78,19 @@ class Scene:
         return probability
 
     def departures(self, rows: slice, columns: slice) -> Tensor:
-        """Return (M, F, H, rows, columns) imagined occupancy that is no static obstacle, in a part of the grid.
+        """Return the imagined occupancy other than static obstacles in a part of the grid.
 
-        Static obstacles are imagined with soft edges, and their continuation in unknown space differs from future to
-        future. Both will be seen before the robot is there. So unknown cells count only near expected movers, and so do
-        cells beside static obstacles, by as much as they are rather occupied than free.
+        Args:
+            rows: rows of the part.
+            columns: columns of the part.
+
+        Returns:
+            (M, F, H, rows, columns) occupancy probability.
+
+
+        Static obstacles are imagined with soft edges, and their continuation into unknown space differs from future to
+        future. The robot will observe both before it gets there. So unknown cells, and cells beside static obstacles,
+        count only near expected movers. In cells beside static obstacles a probability p counts as max(2 p - 1, 0).
         """
         part = np.s_[..., rows, columns]
         static, unknown = self.outlook.static.occupied, self.outlook.seen.unknown
@@ -91,7 +103,7 @@ class Scene:
         return np.maximum(found, 0.0, out=found)
 
     def _only_what_comes(self) -> Scene:
-        """Return the scene with nothing but what is imagined away from everything that is seen now."""
+        """Return the scene without the obstacles that are seen now and the imagined occupancy beside them."""
         elsewhere = ~grown_by_one_cell(self.outlook.seen.occupied)
         empty = LocalMap(np.zeros_like(elsewhere), self.outlook.seen.unknown)
         futures = self.futures * elsewhere.astype(np.float32)
@@ -110,18 +122,18 @@ class Scene:
         return weighted
 
     def _static_hits(self) -> Tensor:
-        """Return (M, D, T + 1) 1 where the body is closer to a static obstacle than wanted, and than it is now."""
+        """Return 1 where the body is closer to static obstacles than wanted and than it is now, as (M, D, T + 1)."""
         clearance_m = body_clearance(self.outlook.static, self.disturbed, self.limits)
         closer = clearance_m < clearance_m[..., :1] - 2.0 * ROUNDING_M
         return (too_close(clearance_m, self.wall_margin_m) & closer).astype(np.float32)
 
     def _mover_hits(self, points: Points, clear_m: float) -> Tensor:
-        """Return (M, F, D, T + 1) the probability that a mover is within ``clear_m`` of points (M, D, T + 1, 2)."""
+        """Return the probability (M, F, D, T + 1) that a mover is within ``clear_m`` of points (M, D, T + 1, 2)."""
         if clear_m < 0.0:
             return np.zeros((*points.shape[:1], self.futures.shape[1], *points.shape[1:3]), np.float32)
         iy, ix = cells_of(points)
         kernel = footprint_kernel(clear_m)
-        # Only the part of the grid that some path comes near is dilated.
+        # Only the part of the grid near the paths is dilated, because the whole grid would take longer.
         margin = kernel.shape[0] // 2
         top, left = max(int(iy.min()) - margin, 0), max(int(ix.min()) - margin, 0)
         rows = slice(top, int(iy.max()) + margin + 1)

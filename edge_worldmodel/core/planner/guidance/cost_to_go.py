@@ -18,8 +18,8 @@ from edge_worldmodel.core.planner.guidance.wavefront import UNREACHED_M, followi
 from edge_worldmodel.core.types import Floats, Points, Pose, Tensor
 
 FACING_AWAY_SHARE = 0.3
-"""A robot that faces straight away from its way pays this share of the way left, or of the horizon's reach if that is
-shorter. Without it a robot that faces away would gain nothing by turning."""
+"""A robot that faces opposite to its way pays this share of the way left, at most of the way that it can drive within
+the horizon. Without this cost, turning towards the way would gain nothing."""
 _CELLS = EGO_GRID.cells
 _CENTRES = EGO_GRID.cell_centres()
 _CORNERS = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
@@ -32,7 +32,7 @@ _ROBOT = _CELLS // 2, _CELLS // 2
 
 @dataclass(frozen=True)
 class CostToGoConfig(Config):
-    """Cost of a metre, depending on where it is driven."""
+    """Cost of driving one metre, by the kind of cell."""
 
     unknown_factor: float = param(1.5, "cost of a metre through unobserved cells, relative to free ones", minimum=1.0)
     blocked_factor: float = param(50.0, "cost of a metre through cells the footprint cannot enter", minimum=1.0)
@@ -48,8 +48,8 @@ class CostToGo:
     Attributes:
         distance_m: (64, 64) weighted metres still to go; zero without a goal.
         goal: (2,) the goal, moved to the nearest free cell if it lies in an obstacle; None: no goal.
-        following: (4096,) the next flat cell on the way from each; the cell itself where the way ends or leaves the
-            grid.
+        following: (4096,) flat index iy * 64 + ix of the next cell on the way from each cell; its own index where the
+            way ends or leaves the grid.
     """
 
     distance_m: Tensor
@@ -57,7 +57,7 @@ class CostToGo:
     following: NDArray[np.intp]
 
     def at(self, points: ArrayLike) -> Floats:
-        """Return (...) the weighted metres still to go from points (..., 2)."""
+        """Return the weighted metres (...) still to go from points (..., 2)."""
         points = np.asarray(points, dtype=np.float64)
         if self.goal is None:
             return np.zeros(points.shape[:-1])
@@ -68,13 +68,13 @@ class CostToGo:
         ix, iy = corner[..., 0].astype(np.intp), corner[..., 1].astype(np.intp)
         known = self.distance_m.reshape(-1)[(iy * _CELLS + ix)[..., None] + _CORNER_CELLS]
         best = (known + gap * EGO_GRID.cell_size_m).min(axis=-1)
-        # Close to the goal the cell centres are too coarse.
+        # Close to the goal the straight line is used, because distances between cell centres are too coarse there.
         direct = np.hypot(points[..., 0] - self.goal[0], points[..., 1] - self.goal[1])
         distance: Floats = np.where(direct < 2.0 * EGO_GRID.cell_size_m, direct, best)
         return distance
 
     def heading(self, points: ArrayLike, moves: int = 4) -> Floats:
-        """Return (...) the yaw in rad from points (..., 2) to the cell that lies ``moves`` grid moves on."""
+        """Return the yaw (...) in rad from points (..., 2) to the cell ``moves`` grid moves further along the way."""
         points = np.asarray(points, dtype=np.float64)
         if self.goal is None:
             return np.zeros(points.shape[:-1])
@@ -88,12 +88,12 @@ class CostToGo:
         return yaw
 
     def facing_away(self, poses: Pose) -> Floats:
-        """Return (...) how far poses (..., 3) face away from the way: 0 along it, 1 straight back."""
+        """Return how far poses (..., 3) face away from the way, as (...): 0 is along it, 1 is opposite to it."""
         away: Floats = np.abs(wrap_angle(self.heading(poses[..., :2]) - poses[..., 2])) / np.pi
         return away
 
     def route(self) -> Points:
-        """Return (n, 2) points from the robot along the cheapest way, the goal last; empty without a goal."""
+        """Return points (n, 2) from the robot along the cheapest way, the goal last; empty without a goal."""
         if self.goal is None:
             return np.zeros((0, 2))
         cells = [_ROBOT[0] * _CELLS + _ROBOT[1]]
@@ -115,14 +115,14 @@ def cost_to_go(
 
     Args:
         obstacles: the map to go round.
-        goal: (2,) in the present ego frame; outside the grid the straight remainder is added at its border.
-            None: all distances are zero.
+        goal: (2,) in the present ego frame; None: all distances are zero. For a goal outside the grid, the straight
+            distance from the border of the grid to the goal is added.
         radius_m: footprint radius with margin. Cells with less clearance are costly but not impassable, so that a robot
             inside one finds the way out.
         config: cost of a metre.
         visited: (64, 64), 1 where movers will pass, 0 where none will; None: none anywhere.
-        whole: False: compute only the part that ``route`` needs, in half the time; distances are too high in cells that
-            lie farther from the goal than the robot.
+        whole: whether all distances are needed. If not, the computation takes half the time, ``route`` is the same, and
+            distances are too high in cells farther from the goal than the robot.
     """
     if goal is None:
         cells = np.arange(_CELLS * _CELLS)
@@ -145,7 +145,7 @@ def _metre_cost(obstacles: LocalMap, radius_m: float, config: CostToGoConfig) ->
 
 
 def _sources(obstacles: LocalMap, goal: Points, radius_m: float) -> tuple[Tensor, Points]:
-    """Return (64, 64) the distances of the cells where the way ends, and the goal, moved out of an obstacle."""
+    """Return the distances (64, 64) at the cells where ways end, and the goal, moved out of an obstacle if needed."""
     sources = np.full((_CELLS, _CELLS), UNREACHED_M, np.float32)
     blocked = too_close(obstacles.clearance_m, radius_m)
     if np.abs(goal).max() < 0.5 * EGO_GRID.extent_m:
@@ -163,7 +163,7 @@ def _sources(obstacles: LocalMap, goal: Points, radius_m: float) -> tuple[Tensor
 
 
 def _centres(cells: NDArray[np.intp]) -> Points:
-    """Return (..., 2) the centres in metres of flat cells (...)."""
+    """Return the centres (..., 2) in metres of cells given by flat indices (...)."""
     iy, ix = np.divmod(cells, _CELLS)
     centres: Points = (np.stack([ix, iy], axis=-1) + 0.5 - 0.5 * _CELLS) * EGO_GRID.cell_size_m
     return centres

@@ -23,13 +23,13 @@ _FAR_M = 20.0
 
 @dataclass(frozen=True)
 class LocalMap:
-    """Ego grid at the reference time, [iy, ix] in the present ego frame; clearances are measured when first asked for.
+    """Ego grid at the reference time, [iy, ix] in the present ego frame; clearances are computed at their first use.
 
     Attributes:
         occupied: (64, 64) occupied cells.
         unknown: (64, 64) cells that were not observed.
         points: (n, 2) hits in metres; None or empty: obstacles are known in cells only.
-        measured_m: (n, n) clearances, if they have been measured already.
+        measured_m: (n, n) clearances in metres, if they are known already.
     """
 
     occupied: Mask
@@ -50,15 +50,15 @@ class LocalMap:
 
     @cached_property
     def clearance_m(self) -> Tensor:
-        """Return (64, 64) the highest clearance within each cell: a cell is passable if a part of it is."""
+        """Return the highest clearance (64, 64) within each cell, because a cell is passable if any part of it is."""
         return _best_of_each_cell(self.fine_m)
 
     def clearance_at(self, points: ArrayLike) -> Floats:
-        """Return (...) the clearance in metres at points (..., 2), to within half a cell."""
+        """Return the clearance (...) in metres at points (..., 2), accurate to half a cell."""
         return lookup(self.fine_m, points).astype(np.float64)
 
     def clearance_at_few(self, points: Points) -> Floats:
-        """Return (n,) the clearance at points (n, 2); faster for a few points, as the whole map is not measured."""
+        """Return the clearance (n,) in metres at points (n, 2); for few points faster than measuring the whole map."""
         if self.points is None or not len(self.points) or self.measured_m is not None:
             return self.clearance_at(points)
         (point_y, point_x), (hit_y, hit_x) = cells_of(points, _FINE_CELLS), cells_of(self.points, _FINE_CELLS)
@@ -66,7 +66,7 @@ class LocalMap:
         return _metres(np.sqrt(square.min(axis=1).astype(np.float32)), _FINE_CELLS).astype(np.float64)
 
     def clearance_along(self, paths: Points) -> Floats:
-        """Return (..., T) the clearance in metres along paths (..., T, 2), interpolated between cells."""
+        """Return the clearance (..., T) in metres along paths (..., T, 2), interpolated between cells."""
         return along(self.fine_m, paths)
 
 
@@ -98,7 +98,7 @@ def _best_of_each_cell(fine_m: Tensor) -> Tensor:
 
 
 def clearance(occupied: Mask) -> Tensor:
-    """Return (n, n) the distance in metres from each cell's centre to the nearest occupied cell's edge."""
+    """Return the distance (n, n) in metres from each cell's centre to the nearest edge of an occupied cell."""
     if not occupied.any():
         return np.full(occupied.shape, _FAR_M, np.float32)
     free = (~occupied).view(np.uint8)
@@ -114,7 +114,7 @@ def _metres(cells: NDArray[Any], cells_across: int) -> Tensor:
 
 
 def too_close(clearance_m: Floats | Tensor, needed_m: float | Floats) -> Mask:
-    """Return (...) whether a clearance is not more than what is needed; maps, paths and kernels share this rule."""
+    """Return where a clearance is too small, as (...); maps, paths and kernels share this rule."""
     close: Mask = clearance_m < needed_m + ROUNDING_M
     return close
 
@@ -127,7 +127,7 @@ def cells_of(points: ArrayLike, cells_across: int = EGO_GRID.cells) -> tuple[NDA
 
 
 def along(values: Tensor, paths: Points) -> Floats:
-    """Return (..., T) the values of a grid (n, n) along paths (..., T, 2), interpolated between cell centres."""
+    """Return the values (..., T) of a grid (n, n) along paths (..., T, 2), interpolated between cell centres."""
     position = (EGO_GRID.fractional_cells(paths) * (len(values) / EGO_GRID.cells) - 0.5).astype(np.float32)
     x, y = np.moveaxis(position.reshape(-1, *paths.shape[-2:]), -1, 0)
     found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -135,7 +135,7 @@ def along(values: Tensor, paths: Points) -> Floats:
 
 
 def lookup(values: Tensor, points: ArrayLike) -> Tensor:
-    """Return (...) the values of a grid (n, n) at points (..., 2)."""
+    """Return the values (...) of a grid (n, n) at points (..., 2)."""
     iy, ix = cells_of(points, len(values))
     found: Tensor = values.reshape(-1)[iy * len(values) + ix]
     return found

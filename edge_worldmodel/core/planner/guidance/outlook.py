@@ -1,7 +1,7 @@
 """The outlook: the present scene with movers carried on at constant velocity, and the way to the goal through it.
 
-It costs no imagination. The way to the goal is looked for among static obstacles only, since movers will have moved;
-maneuvers are sorted by what each of them would meet, and when.
+It needs no network. The way to the goal avoids static obstacles only, because movers will have moved by then.
+Maneuvers are sorted by the obstacles and movers that they would meet.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLUR_CELLS = 1.5
 
 @dataclass(frozen=True)
 class Outlook:
-    """The scene of one tick; whatever is derived from its fields is computed when first asked for.
+    """The scene of one tick; derived values are computed at their first use.
 
     Attributes:
         seen: the present frame.
@@ -48,14 +48,14 @@ class Outlook:
 
     @cached_property
     def movers_m(self) -> Tensor:
-        """Return (1 + H, 64, 64) the distance in metres to the nearest mover at each time."""
+        """Return the distance (1 + H, 64, 64) in metres from each cell to the nearest mover at each time."""
         if not self._has_movers:
             return np.broadcast_to(clearance(self.movers[0]), self.movers.shape)
         return np.stack([clearance(cells) for cells in self.movers])
 
     @cached_property
     def visited(self) -> Tensor:
-        """Return (64, 64) 1 where movers will pass, falling to 0 beside their paths."""
+        """Return 1 in cells where movers will pass, falling to 0 beside their paths, as (64, 64)."""
         if not self._has_movers:
             return np.zeros(self.movers.shape[1:], np.float32)
         paths = cv2.dilate(self.movers[1:].any(axis=0).astype(np.float32), np.ones((3, 3), np.uint8))
@@ -68,15 +68,15 @@ class Outlook:
         return cost_to_go(self.static, self.goal, self.clear_m, visited=self.visited)
 
     def clearance_along(self, poses: Pose, limits: RobotLimits, extra_mover_margin_m: float = 0.0) -> Floats:
-        """Return (N, T + 1) the clearance in metres of the footprint at poses (N, T + 1, 3), every DT_S.
+        """Return the clearance in metres of the footprint along trajectories.
 
         Args:
-            poses: in the present ego frame.
-            limits: the robot. Its body keeps away from static obstacles, the circle round it from movers.
+            poses: (N, T + 1, 3) in the present ego frame, at times DT_S apart.
+            limits: the robot. Its body must clear static obstacles; the circle around it must clear movers.
             extra_mover_margin_m: subtracted from the clearance from movers.
 
         Returns:
-            The smaller of both clearances; negative where they overlap.
+            (N, T + 1) the smaller of both clearances; negative where the robot overlaps an obstacle.
         """
         static_m = body_clearance(self.static, poses, limits)
         iy, ix = cells_of(poses[..., :2])
@@ -105,7 +105,7 @@ def outlook_of(frame: LatentFrame, goal: ArrayLike | None, clear_m: float) -> Ou
 
 
 def body_clearance(static: LocalMap, poses: Pose, limits: RobotLimits) -> Floats:
-    """Return (..., T) the clearance in metres between the body and static obstacles at poses (..., T, 3)."""
+    """Return the clearance (..., T) in metres between the body and static obstacles at poses (..., T, 3)."""
     if limits.discs_m == (0.0,):
         of_circle: Floats = static.clearance_along(poses[..., :2]) - limits.body_radius_m
         return of_circle
@@ -116,6 +116,6 @@ def body_clearance(static: LocalMap, poses: Pose, limits: RobotLimits) -> Floats
 
 
 def nearest_frames(poses: int) -> NDArray[np.intp]:
-    """Return (poses,) the frame nearest in time to each pose: 0 the present one, k the k-th imagined one."""
+    """Return the frame nearest in time to each pose, as (poses,): 0 is the present, k the k-th imagined frame."""
     frame = np.floor(np.arange(poses) * DT_S / tensors.HORIZON_STEP_S + 0.5).astype(np.intp)
     return np.minimum(frame, tensors.HORIZON_STEPS)

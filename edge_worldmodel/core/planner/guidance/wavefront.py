@@ -2,7 +2,7 @@
 
 Each pass takes the cheapest of 16 neighbours for the whole grid at once. Straight, diagonal and knight's moves keep the
 distances within 3 % of the Euclidean ones in free space. The grid lies in one flat array with an impassable rim of two
-cells, so that every neighbour is the same array, shifted.
+cells, so that the neighbours of all cells are the same array, shifted.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _RIM = 2
 _WIDTH = _CELLS + 2 * _RIM
 _INNER = slice(_RIM, _RIM + _CELLS)
 _MAX_PASSES = 192
-"""Longer ways are given up; a pass spreads over two cells."""
+"""Cells whose way needs more passes keep too high a distance; a pass spreads over up to two cells."""
 _PASSES_PER_CHECK = 4
 
 
 def spread(sources: Tensor, cell_cost: Tensor, up_to: tuple[int, int] | None = None) -> Tensor:
-    """Return (64, 64) the cost of the cheapest way from any source.
+    """Return the cost (64, 64) of the cheapest way from any source.
 
     Args:
         sources: (64, 64) distances at the sources, UNREACHED_M elsewhere.
         cell_cost: (64, 64) cost of entering each cell by a straight move.
-        up_to: stop when all distances up to that of this cell (iy, ix) are right, which takes half the time; larger
-            ones are too high then. None: all distances are right.
+        up_to: cell (iy, ix). The search stops when its distance and all smaller ones are final, which takes half the
+            time; larger ones are then too high. None: all distances become final.
     """
     distance = _with_rim(sources)
     straight, diagonal, knight = (_with_rim(cell_cost * np.float32(np.sqrt(s)))[_wave(0)] for s in (1.0, 2.0, 5.0))
@@ -62,12 +62,12 @@ def spread(sources: Tensor, cell_cost: Tensor, up_to: tuple[int, int] | None = N
 
 
 def following(distance: Tensor, sources: Tensor) -> NDArray[np.intp]:
-    """Return (4096,) the next flat cell on the way from each cell; the end of a way is its own next cell."""
+    """Return the flat index (4096,) of the next cell on the way from each cell; the last cell is its own next one."""
     padded = np.full((_WIDTH, _WIDTH), UNREACHED_M)
     padded[_INNER, _INNER] = distance
     best_gain, offset = np.full_like(distance, -np.inf), np.zeros(distance.shape, np.int32)
     gain, better = np.empty_like(distance), np.empty(distance.shape, bool)
-    # The gain counts per metre driven; otherwise knight's moves would win because they are long.
+    # Divided by the length of the move; otherwise knight's moves would win because they are the longest.
     for dy, dx in MOVES.tolist():
         neighbour = padded[_RIM + dy : _RIM + dy + _CELLS, _RIM + dx : _RIM + dx + _CELLS]
         np.divide(np.subtract(distance, neighbour, out=gain), np.float32(np.hypot(dy, dx)), out=gain)
@@ -78,7 +78,7 @@ def following(distance: Tensor, sources: Tensor) -> NDArray[np.intp]:
 
 
 def _wave(shift: int) -> slice:
-    """Return the slice of flat cells from the first to the last of the grid, shifted."""
+    """Return the slice of the flat array from the first to the last cell of the grid, shifted."""
     first = _RIM * _WIDTH + _RIM
     return slice(first + shift, _WIDTH * _WIDTH - first + shift)
 

@@ -79,7 +79,7 @@ class Costmap:
         self._distance_m = None
 
     def distance_at(self, points: NDArray[np.floating]) -> Tensor:
-        """Return (...) the distance in metres from points (..., 2) in the odom frame to the nearest occupied cell."""
+        """Return the distance (...) in metres from points (..., 2) in the odom frame to the nearest occupied cell."""
         return self.distance_of(points[..., 0], points[..., 1])
 
     def distance_of(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Disturbances: each draw does what it is called."""
+"""Each disturbance has the effect of its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wanted of it, no robot of any kind leaves its limits of speed, acceleration, jerk and curvature."""
+"""Rolling out keeps every kind of robot within its limits of speed, acceleration, jerk and curvature."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_every_kind_of_robot_has_a_choice(
     _assert_within(candidates.twists, limits)
 
 
-def test_what_each_kind_can_do_is_in_its_library() -> None:
+def test_each_library_holds_the_maneuvers_of_its_kind_of_robot() -> None:
     def moves(**limits: object) -> np.ndarray:
         library = library_of(RobotLimits(**limits))
         return roll_out(np.zeros(3), library.targets, library.limits)[0]

@@ -1,4 +1,4 @@
-"""Candidates keep the robot's limits whatever they start from, and differ from one another."""
+"""Candidates keep the robot's limits from any start, and differ from one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A route of cells leads through the middle of a gap that is narrower than a cell and a body."""
+"""A route of cells is moved to the middle of narrow gaps."""
 
 from __future__ import annotations
 

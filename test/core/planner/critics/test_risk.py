@@ -142,7 +142,7 @@ def test_leaving_a_margin_is_free_and_going_deeper_is_not() -> None:
     assert _risk(replace(scene, disturbed=back))[0] == 1.0
 
 
-def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
+def test_at_rest_inside_a_margin_something_that_comes_closer_is_a_risk() -> None:
     occupied = np.zeros((64, 64), np.float32)
     occupied[31:33, 34] = 1.0  # 0.3 m clear ahead, closer than wanted
     surroundings = _map(occupied)
@@ -155,7 +155,7 @@ def test_standing_inside_a_margin_still_sees_what_comes_closer() -> None:
     assert _risk(replace(stand, outlook=_somebody_comes(stand.outlook, 34)))[0] == 1.0
 
 
-def test_what_is_imagined_in_the_dark_counts_only_where_something_may_come_from_it() -> None:
+def test_imagined_occupancy_in_unknown_cells_counts_only_near_expected_movers() -> None:
     futures = np.zeros((1, 1, 8, 64, 64), np.float32)
     futures[..., 42] = 0.8
     scene = _scene(futures, rows=ONE)
@@ -165,7 +165,7 @@ def test_what_is_imagined_in_the_dark_counts_only_where_something_may_come_from_
     assert _risk(replace(unseen, outlook=_somebody_comes(unseen.outlook, 42)))[0] == pytest.approx(0.8)
 
 
-def test_who_stands_runs_into_nobody_but_may_be_run_into() -> None:
+def test_a_robot_at_rest_has_no_risk_but_exposure() -> None:
     futures = np.zeros((1, 1, 8, 64, 64), np.float32)
     futures[0, 0, 3, 31:33, 31:33] = 0.7
     scene = _scene(futures, 0.0, ONE)

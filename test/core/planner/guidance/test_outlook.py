@@ -1,4 +1,4 @@
-"""The outlook: who moves is not in the way for ever, and is in it when it comes."""
+"""The outlook: movers are in the way at their time and place, not for ever."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _someone_crosses() -> Outlook:
     return outlook(present, motion)
 
 
-def test_the_way_leads_through_where_somebody_walks_and_round_what_stands() -> None:
+def test_static_obstacles_exclude_movers() -> None:
     ahead = _someone_crosses()
     assert ahead.seen.occupied[32, 37] and not ahead.static.occupied[32, 37]
     assert ahead.static.occupied[32, 42] and ahead.static.clearance_m[32, 37] > 0.5
 
 
-def test_a_pose_meets_who_is_there_at_its_time() -> None:
+def test_a_pose_is_compared_with_movers_at_its_time() -> None:
     ahead = _someone_crosses()
     poses = np.zeros((1, STEPS + 1, 3))
     poses[..., :2] = 1.1, 0.1 + 4 * 0.2  # where the person is after four imagined steps

@@ -1,4 +1,4 @@
-"""The goal runs ahead along a path, never back, and rests at its end."""
+"""The goal moves along a path ahead of the robot, never back, to its end."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ def test_any_path_of_any_shape_is_followed_to_its_end(points: list[tuple[float, 
 
 
 @pytest.mark.parametrize("path", [np.zeros((0, 2)), np.zeros((3, 3)), [[0.0, np.nan]]])
-def test_what_is_no_path_is_refused(path: np.ndarray) -> None:
+def test_an_invalid_path_is_refused(path: np.ndarray) -> None:
     with pytest.raises(InputError, match="expected"):
         PathProgress(path)

@@ -1,4 +1,4 @@
-"""The wavefront gives exactly what the plain definition gives, only sooner."""
+"""The wavefront equals a plain implementation."""
 
 from __future__ import annotations
 

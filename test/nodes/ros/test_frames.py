@@ -1,0 +1,121 @@
+"""Poses of sensors from real tf: whole, at the time of the reading, and of frames on the robot only."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
+
+from geometry_msgs.msg import TransformStamped  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+from tf2_msgs.msg import TFMessage  # noqa: E402
+from transforms3d.euler import euler2quat  # noqa: E402
+
+from edge_worldmodel.core.errors import ConfigError  # noqa: E402
+from edge_worldmodel.nodes.ros.convert import stamp_to_msg  # noqa: E402
+from edge_worldmodel.nodes.ros.convert_sensors import sweep_from_scan_msg  # noqa: E402
+from edge_worldmodel.nodes.ros.frames import Frames, MissingTransformError, NotOnRobotError  # noqa: E402
+
+from ..safety_supervisor.supervised_graph import scan_msg  # noqa: E402
+
+T0_NS = 1_000_000_000_000
+MS = 1_000_000
+
+
+def transform(parent, child, stamp_ns, x_m=0.0, roll=0.0, yaw=0.0):
+    message = TransformStamped(child_frame_id=child)
+    message.header = Header(stamp=stamp_to_msg(stamp_ns), frame_id=parent)
+    message.transform.translation.x = x_m
+    w, x, y, z = euler2quat(roll, 0.0, yaw)
+    rotation = message.transform.rotation
+    rotation.w, rotation.x, rotation.y, rotation.z = w, x, y, z
+    return message
+
+
+@pytest.fixture
+def frames():
+    rclpy.init()
+    node = rclpy.create_node("frames_test")
+    frames = Frames(node, "base_link")
+    listener = frames._listener
+    listener.static_callback(TFMessage(transforms=[transform("base_link", "inverted", 0, 0.2, math.pi)]))
+    yield frames, lambda *transforms: listener.callback(TFMessage(transforms=list(transforms)))
+    frames.close()
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def test_a_scanner_upside_down_sees_left_what_is_left(frames):
+    frames, _ = frames
+    # Seen from below, the angles of an inverted scanner grow to the right: this reading is a wall on the left.
+    ranges = [1.0 if angle < 180 else math.inf for angle in range(360)]
+    sweep = sweep_from_scan_msg(scan_msg(T0_NS, ranges), frames.mount("inverted", T0_NS))
+    hits = sweep.endpoints[sweep.hit]
+    assert len(hits) == 180 and (hits[:, 1] > -0.02).all()
+
+
+def test_a_pan_head_is_looked_up_at_the_time_of_the_reading(frames):
+    frames, send = frames
+    send(transform("base_link", "head", T0_NS), transform("base_link", "head", T0_NS + 100 * MS, yaw=1.0))
+    for after_ms in (25, 75):
+        mount = frames.mount("head", T0_NS + after_ms * MS)
+        assert math.atan2(mount[1, 0], mount[0, 0]) == pytest.approx(after_ms / 100.0)
+    frames.release(1)
+    send(transform("base_link", "head", T0_NS + 200 * MS, yaw=3.0))
+    mount = frames.mount("head", T0_NS + 150 * MS)
+    assert math.atan2(mount[1, 0], mount[0, 0]) == pytest.approx(2.0)
+
+
+def test_a_reading_waits_for_the_transform_of_its_moving_mount(frames):
+    frames, send = frames
+    send(transform("base_link", "head", T0_NS))
+    taken, refused = [], []
+
+    def offer(after_ms):
+        header = Header(stamp=stamp_to_msg(T0_NS + after_ms * MS), frame_id="head")
+        frames.with_mount("scan", header, lambda mount: taken.append((after_ms, mount)), refused.append)
+
+    offer(20)
+    offer(40)
+    assert not taken and not refused
+    send(transform("base_link", "head", T0_NS + 10 * MS))
+    assert not taken
+    send(transform("base_link", "head", T0_NS + 30 * MS, yaw=0.2))
+    assert [after_ms for after_ms, _ in taken] == [20] and not refused
+    assert taken[0][1][1, 0] == pytest.approx(math.sin(0.1))
+    offer(60)
+    offer(170)
+    assert len(refused) == 1 and "at this time" in str(refused[0])
+
+
+@pytest.mark.parametrize("frame", ["odom", "map", "beside"])
+def test_a_frame_that_is_not_on_the_robot_is_refused_in_words(frames, frame):
+    frames, send = frames
+    send(transform("odom", "base_link", T0_NS), transform("map", "odom", T0_NS), transform("odom", "beside", T0_NS))
+    with pytest.raises(NotOnRobotError, match=f"'{frame}' is no child of 'base_link'"):
+        frames.mount(frame, T0_NS)
+    with pytest.raises(MissingTransformError):
+        frames.mount("nowhere", T0_NS)
+    np.testing.assert_array_equal(frames.mount("base_link", T0_NS), np.eye(4))
+
+
+def test_a_static_mount_below_others_is_looked_up_once(frames):
+    frames, send = frames
+    send(transform("odom", "base_link", T0_NS))
+    frames._listener.static_callback(TFMessage(transforms=[transform("inverted", "lens", 0, 0.1)]))
+    first = frames.mount("lens", T0_NS)
+    np.testing.assert_allclose(first[:3, 3], [0.3, 0.0, 0.0])
+    assert frames.mount("lens", T0_NS + 10**9) is first
+    frames.release(1)
+    assert frames._listener is None
+
+
+@pytest.mark.parametrize("numbers", [(0.1, 0.0), (0.1, 0.0, 0.0, 0.0), (1.0,)])
+def test_a_sensor_pose_of_another_length_is_refused(frames, numbers):
+    with pytest.raises(ConfigError, match="roll"):
+        Frames(rclpy.create_node("other"), "base_link", numbers)
+    whole = Frames(rclpy.create_node("another"), "base_link", (0.1, 0.0, 0.3, math.pi, 0.0, 0.0))
+    np.testing.assert_allclose(whole.mount("any", 0) @ [0.0, 1.0, 0.0, 1.0], [0.1, -1.0, 0.3, 1.0], atol=1e-9)
