@@ -158,5 +158,5 @@ def _start(noise: Tensor, warm_start: WarmStart | None, model_id: str) -> tuple[
     tensors.LATENT.check(warm_start.latents)
     level = float(np.clip(warm_start.noise_level, 0.0, 1.0))
     # After a tick with reduced effort there are fewer latents than futures; they are used in turn.
-    seeds = warm_start.latents[np.arange(len(noise)) % len(warm_start.latents)]
-    return level, ((1.0 - level) * seeds + level * noise).astype(np.float32)
+    earlier = warm_start.latents[np.arange(len(noise)) % len(warm_start.latents)]
+    return level, ((1.0 - level) * earlier + level * noise).astype(np.float32)

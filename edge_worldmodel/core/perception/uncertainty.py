@@ -1,4 +1,4 @@
-"""Uncertainty (entropy of the present frame) and surprise (misfit of an imagined map), both in bits per cell."""
+"""Uncertainty (entropy of the present frame) and surprise (misfit of imagined occupancy), both in bits per cell."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edge_worldmodel.core.grid import EGO_GRID, GridSpec, resample
 _LOG_ODDS_OCCUPIED = float(np.log(0.85 / 0.15))
 _LOG_ODDS_FREE = float(np.log(0.75 / 0.25))
 _MIN_PROBABILITY = 0.01
+"""Limits the surprise of one cell to 6.6 bits, so that single wrong cells do not dominate the mean."""
 
 
 def entropy_bits(frames: NDArray[np.float32]) -> float:
@@ -40,9 +41,9 @@ def surprise_bits(
 
     Args:
         probability: (cells, cells) imagined occupancy around ``imagined_pose``.
-        imagined_pose: origin (3,) of the imagined map in the fixed frame.
+        imagined_pose: (3,) pose of the imagined map in the odom frame.
         grid: (2, cells, cells) occupied and observed free around ``pose``.
-        pose: origin (3,) of ``grid`` in the fixed frame.
+        pose: (3,) pose of ``grid`` in the odom frame.
         spec: geometry of both grids.
 
     Returns:
