@@ -11,7 +11,7 @@ from launch_ros.substitutions import FindPackageShare
 SHARE = FindPackageShare("edge_worldmodel")
 PROFILE = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
 MIDDLEWARE = {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILE, "FASTDDS_DEFAULT_PROFILES_FILE": PROFILE}
-"""Set unless the user has set them; the first name is that of Jazzy, the second that of later distributions."""
+"""Variables that are set unless the user has set them. Jazzy reads the first, later distributions the second."""
 
 ARGUMENTS = (
     ("namespace", "", "Namespace of this robot's nodes and topics."),
@@ -23,7 +23,7 @@ ARGUMENTS = (
     ("robot", "generic", "Robot preset: name of a file in config/robots, without .yaml."),
     ("backend", "onnxruntime", "Network runtime: onnxruntime, openvino, tensorrt or deterministic."),
     ("rviz", "false", "Open rviz with the view of this package."),
-    ("without", "", "Name of a node that is not started, to run it elsewhere or in a debugger."),
+    ("without", "", "Name of a node that is not started, to run it elsewhere or in a debugger; empty: none."),
     ("record", "", "Folder for run.mcap and statistics.json of this run; empty: nothing is recorded."),
 )
 LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")

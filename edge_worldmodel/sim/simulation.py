@@ -53,7 +53,7 @@ class Simulation:
     """A running world.
 
     Robots are given by their index in the world. All poses are (x_m, y_m, yaw_rad) in the world frame
-    unless a name says otherwise.
+    unless a name gives another frame.
     """
 
     def __init__(self, world: World, seed: int | None = None) -> None:
@@ -187,7 +187,7 @@ class Simulation:
         return CrowdState(self._people_positions(), self._people_step / self.world.step_s)
 
     def in_contact(self, robot: int = 0) -> bool:
-        """Tell whether a robot is in contact with anything."""
+        """Return whether a robot is in contact with anything."""
         return any(entry[0] == robot for entry in self._touching)
 
     def goal_distance(self, robot: int = 0) -> float:

@@ -256,7 +256,7 @@ def student_loss(
     """Make one step reach the clips that the teacher reaches in several, and make the futures good forecasts together.
 
     The teacher shows how futures differ, but not how much they should: its weight falls during the stage, and the
-    scores decide. From anywhere on the straight line between noise and clip the rest of the way must lead to the same
+    scores decide. From anywhere on the straight line between noise and clip the remaining way must lead to the same
     clip (reflow: Liu et al., "Flow Straight and Fast", 2022), so that warm starts and further steps stay right.
 
     Args:

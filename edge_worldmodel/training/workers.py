@@ -105,7 +105,7 @@ def _try_again_alone(work: Callable[[T], R], item: T) -> R:
 
 @contextmanager
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Provide worker processes; after an error or Ctrl-C they end at once, whatever they are doing."""
+    """Provide worker processes; after an error or Ctrl-C they are ended at once."""
     others = active_children()
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_prepare_worker)
     try:

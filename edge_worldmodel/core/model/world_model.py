@@ -52,7 +52,7 @@ class Imagination:
 
 
 def always(_steps_done: int) -> bool:
-    """Return True: take all steps, whatever the time."""
+    """Return True, so that all steps are taken."""
     return True
 
 
@@ -93,7 +93,7 @@ class WorldModel:
                 under the same noise. Batch index = maneuver * F + future.
             warm_start: latents and the noise level to start from; None starts from pure noise.
             steps: denoising steps, at least 1.
-            keep_going: called with the number of steps done; if it returns False, the rest is taken in one step.
+            keep_going: called with the number of steps done; False: the remaining way is taken in one step.
 
         Raises:
             ModelError: the warm start is not valid or was solved by another model.
@@ -107,7 +107,7 @@ class WorldModel:
         for level, following in pairwise(levels):
             velocity = self._denoise(latents, context, batch, float(level))
             done += 1
-            # The velocity points straight at the data, so stopping early takes the rest of the way in one step.
+            # The velocity points straight at the data, so the remaining way can be taken in one step.
             stop = done < steps and not keep_going(done)
             latents = latents + np.float32((0.0 if stop else following) - level) * velocity
             if stop:

@@ -274,7 +274,7 @@ class Perception:
 
     def _count_rate(self, stamp_ns: int) -> None:
         period_ns = int(NS_PER_S / self.config.max_rate_hz)
-        # a frame that was late by less than a period lets the next one come early by as much
+        # After a late frame the next one may come earlier by the same time, so that the mean rate is kept.
         owed_ns = 0 if self._next_due_ns is None else min(max(stamp_ns - self._next_due_ns, 0), period_ns)
         self._next_due_ns = stamp_ns + period_ns - owed_ns
 

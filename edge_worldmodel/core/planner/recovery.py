@@ -39,7 +39,7 @@ _SPEED_SHARE = 0.35
 """Share of the highest speed at which an escape is driven."""
 _TRAIL_STEP_M = 0.1
 _MIN_WAY_M, _MIN_TURN_RAD = 0.2, 0.2
-"""An escape that moves the robot by less is not worth proposing."""
+"""Least way and turn of an escape; a smaller one would not change the situation."""
 _TOLERANCE_M = 0.1
 """Half a cell; clearances that differ by less count as the same."""
 _MIN_CLEARANCE_M = 0.05

@@ -90,7 +90,7 @@ def open_peer(python: str, counts: Sequence[int], cpu_time: bool) -> Peer:
         cpu_time: measure processor time instead of elapsed time.
 
     Raises:
-        PeerMissingError: it is not installed there; the text says how to install it.
+        PeerMissingError: it is not installed there; the message explains how to install it.
     """
     installed_here = importlib.util.find_spec("pytorch_mppi") and importlib.util.find_spec("torch")
     chosen = python or (sys.executable if installed_here else str(_TRAINING_PYTHON))

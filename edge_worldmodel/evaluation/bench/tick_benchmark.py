@@ -32,7 +32,7 @@ COLD, WARM, SHIPPED = "cold", "warm", "as_shipped"
 
 @dataclass(frozen=True)
 class TickSetup:
-    """What to measure: maneuvers, futures per maneuver, rounds, and processor time instead of elapsed time."""
+    """Settings: number of maneuvers, futures per maneuver and rounds; processor time instead of elapsed time."""
 
     maneuvers: int = 8
     futures: int = 4

@@ -29,7 +29,7 @@ _SETTLE_S = 1.0
 
 @dataclass(frozen=True)
 class GraphSetup:
-    """What to run.
+    """Settings of a run.
 
     Attributes:
         rate_hz: of the scanner and of planning.

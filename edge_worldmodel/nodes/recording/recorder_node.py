@@ -59,7 +59,7 @@ Reader: TypeAlias = Callable[[str, bytes, int], object]
 
 @dataclass(frozen=True)
 class RecorderConfig(Config):
-    """Where to record and what."""
+    """Folder of the recording and topics to record."""
 
     output_dir: str = param("", "Folder for run.mcap, statistics.json and moment.npz.", read_only=True)
     extra_topics: tuple[str, ...] = param((), "More topics to record, for example second scanners.", read_only=True)

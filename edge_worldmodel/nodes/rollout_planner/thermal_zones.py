@@ -11,7 +11,7 @@ _THROTTLING = ("passive", "hot", "critical")
 
 @dataclass(frozen=True)
 class ZoneReading:
-    """Temperature of one zone and its throttling temperature, in degrees Celsius; None: the zone does not say."""
+    """Temperature of one zone and its throttling temperature, in degrees Celsius; None: the zone does not give it."""
 
     hottest_c: float
     throttle_c: float | None
@@ -22,7 +22,7 @@ def read_zones(folder: Path, assumed_throttle_c: float) -> ZoneReading | None:
 
     Args:
         folder: usually /sys/class/thermal.
-        assumed_throttle_c: throttling temperature of zones that do not say theirs.
+        assumed_throttle_c: throttling temperature of zones that do not give theirs.
     """
     readings = [reading for zone in sorted(folder.glob("thermal_zone*")) if (reading := _read(zone)) is not None]
 

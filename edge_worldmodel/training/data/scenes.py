@@ -153,7 +153,7 @@ def smooth(tracks: Floats, sigma_steps: float) -> Floats:
 
 
 def headings(tracks: Floats, slow_mps: float = 0.1) -> Floats:
-    """Return the direction of motion (T, P) in rad of tracks (T, P, 2), held while a person stands."""
+    """Return the direction of motion (T, P) in rad of tracks (T, P, 2), kept while a person is at rest."""
     velocity = np.gradient(tracks, STEP_S, axis=0) if len(tracks) > 1 else np.zeros_like(tracks)
     yaw = np.where(np.hypot(velocity[..., 0], velocity[..., 1]) > slow_mps, np.arctan2(*velocity.T[::-1]).T, np.nan)
     index = np.arange(len(yaw))[:, None]

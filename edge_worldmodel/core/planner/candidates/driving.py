@@ -36,7 +36,7 @@ def roll_out(
     states = np.empty((len(wanted) + 1, len(axes), len(targets)))
     states[0] = np.asarray(twist)[axes, None]
     change = np.zeros_like(states[0]) + (0.0 if acceleration is None else acceleration[axes, None] * DT_S)
-    # Where every acceleration can be reached within one step, there is no jerk to limit.
+    # If every acceleration can be reached within one step, the jerk needs no limiting.
     jerky = bool((jerk < faster + slower).any())
     one_way = not jerky and len(axes) == 2 and twist[0] >= 0.0 and not wanted[:, 0].min(initial=0.0) < 0.0
     for step, target in enumerate(wanted):

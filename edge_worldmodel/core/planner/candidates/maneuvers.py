@@ -52,10 +52,10 @@ def propose(
     Args:
         library: the maneuvers of the robot.
         start: the motion to start from.
-        outlook: maneuvers that would collide in it are proposed last.
-        config: how many maneuvers, and the margins.
-        rng: source of the variations; a child of it is used, so that it stays as it is.
-        escape: a way out where the robot is boxed in.
+        outlook: the scene; maneuvers that would collide in it are proposed last.
+        config: number of maneuvers, and margins.
+        rng: source of the variations; a child generator is used, so that its own state does not change.
+        escape: the maneuver that leads a boxed-in robot out; None: the robot is not boxed in.
     """
     limits = library.limits
     first = _always_proposed(start, limits, escape)
@@ -78,7 +78,7 @@ def propose(
 
 
 def _always_proposed(start: StartState, limits: RobotLimits, escape: Escape | None) -> dict[str, Floats]:
-    """Return the targets of the maneuvers that are proposed whatever they cost."""
+    """Return the targets of the maneuvers that are proposed at any cost: rest, previous plan, escape."""
     targets = {_REST_NAMES.get(limits.kind, "brake"): np.zeros((STEPS, limits.axes))}
     if start.previous_targets is not None:
         targets[PREVIOUS] = start.previous_targets

@@ -53,7 +53,7 @@ class PathProgress:
         position = np.asarray(position, np.float64)[:2]
         self._progress_m = max(self._progress_m, self._nearest(position))
         goal = self._point_ahead()
-        # Where a path doubles back, the goal may lie under the robot, which has then reached that part of the path.
+        # If a path doubles back, the goal may lie under the robot, which has then reached that part of the path.
         while np.hypot(*(goal - position)) < _TOO_NEAR_M and self._progress_m < self.length_m:
             self._progress_m = min(self._progress_m + self._stride_m, self.length_m)
             goal = self._point_ahead()

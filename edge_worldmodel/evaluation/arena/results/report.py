@@ -54,7 +54,7 @@ class ResultFile:
 
     @property
     def unfinished(self) -> int:
-        """Number of episodes that are missing; old files do not say."""
+        """Number of missing episodes; 0 for old files, which do not record it."""
         return int(self.content.get("unfinished", 0))
 
     @property

@@ -109,7 +109,7 @@ Layout = Callable[[np.random.Generator], StreetPlan]
 
 
 def _far_from(others: Floats, points: Floats) -> Floats:
-    """Tell which points (n, 2) are far enough from all others (m, 2), as (n,) bool."""
+    """Return which points (n, 2) are far enough from all others (m, 2), as (n,) bool."""
     if not len(others):
         return np.ones(len(points), bool)
     away_m = np.hypot(*np.moveaxis(points[:, None] - others, -1, 0))
