@@ -232,6 +232,7 @@ class Posterior(nn.Module):
         h = torch.relu(self.first(functional.pixel_unshuffle(clip, BLOCK)))
         h = self.block(h)
         mean, log_variance = self.out(torch.relu(h)).chunk(2, dim=1)
+        # The limits keep the exponential of the loss finite at the beginning of training.
         return mean, log_variance.clamp(-10.0, 4.0)
 
 

@@ -233,6 +233,7 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
     with torch.no_grad():
         mean, _ = networks.posterior(batch.future, batch.observed)
         data = mean / networks.decoder.latent_scale
+    # Drawn on the CPU, so that every device trains with the same numbers.
     noise = torch.randn(data.shape, generator=random).to(data.device)
     level = torch.rand(len(data), generator=random)
     level = torch.where(torch.rand(len(data), generator=random) < PURE_NOISE_SHARE, torch.ones(()), level)
@@ -241,6 +242,7 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
     noisy = (1.0 - s) * data + s * noise
     velocity = networks.denoiser(noisy, context, batch.maneuver, level)
     flow = (velocity - (noise - data)).square().mean()
+    # The straight line from here, followed to noise level 0, is the best estimate of the clip.
     logits = networks.decoder.logits(noisy - s * velocity, context)
     forecast = losses.forecast_loss(logits, batch).mean()
     return flow + FORECAST_WEIGHT * forecast, {"flow": flow.item(), "forecast": forecast.item()}
@@ -279,6 +281,7 @@ def student_loss(
             teacher_context = teacher.encoder(batch.history, batch.motion).repeat_interleave(STUDENT_FUTURES, dim=0)
             target = teacher.in_steps(noise, teacher_context, maneuver, TEACHER_STEPS)
         from_noise = (imagined - target).square().mean()
+    # Without gradient: the velocity must lead to the imagined clip, not the clip move towards the velocity.
     start, end = noise[::STUDENT_FUTURES], imagined[::STUDENT_FUTURES].detach()
     s = level[:, None, None, None]
     velocity = networks.denoiser((1.0 - s) * end + s * start, context, batch.maneuver, level)

@@ -84,6 +84,8 @@ class Mppi(LocalPlanner):
         inputs = state.inputs
         if self._predicts:
             self._tracker.update(inputs.stamp_ns, inputs.sweep, inputs.pose)
+            # Only the nearest clusters, because each one adds to the time of a tick. They are removed from the costmap,
+            # with a margin for the spread of their hits, because their predictions are scored instead.
             tracks = self._tracker.tracks().moving().near(inputs.pose[:2], 5.0, 12)
             distance_m = state.costmap.without(tracks.positions, tracks.radii_m + 0.15)
         return CriticData(state.costmap, distance_m, ahead, inputs.pose, inputs.goal, self.footprint, tracks)

@@ -35,6 +35,7 @@ _LONGEST_PAUSE_S = 0.2
 _UNDISTURBED_S = 10.0
 _WRITE_EVERY = 20
 _MAX_RESTARTS = 10
+"""Restarts of a stuck graph after which the campaign gives up."""
 _MAX_TRIES = 5
 
 

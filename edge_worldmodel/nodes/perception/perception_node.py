@@ -101,6 +101,7 @@ class PerceptionNode(ManagedNode):
             (PointCloud2, topics.cloud_topics, self._on_cloud),
             (Image, topics.depth_topics, self._on_depth),
         )
+        # Before the images, because a depth image cannot be used without its camera_info.
         for source, info_topic in topics.camera_infos.items():
             self.open_subscription(CameraInfo, info_topic, partial(self._on_camera_info, source), SENSOR)
         for kind, names, callback in kinds:
@@ -176,6 +177,7 @@ class PerceptionNode(ManagedNode):
 
     @guarded
     def _receive(self, source: str, to_sweep: Callable[[Floats], Sweep], mount: Floats) -> None:
+        # The transform may have arrived after the node was deactivated.
         if self.active:
             self._add_sweep(source, to_sweep(mount))
 

@@ -49,7 +49,9 @@ _SEARCH_PERIOD_S = 0.2
 _MOMENT_PERIOD_S = 0.7
 _STATISTICS_PERIOD_S = 1.0
 _QUEUE_DEPTH = 200
+"""Messages of one topic that the middleware keeps between two turns of ``_TAKE_PERIOD_S``."""
 _MAX_EARLY_MESSAGES = 500
+"""Messages kept until the first /clock; a limit for a graph in which none comes."""
 
 Receive: TypeAlias = Callable[[str, str, bytes, int], None]
 """Takes topic, message type, bytes, and the system time of publication (ns)."""
@@ -103,6 +105,7 @@ class TopicSubscriptions:
     def take_all(self) -> None:
         """Hand on every message that was received."""
         for topic, (subscription, type_name) in self._subscriptions.items():
+            # Bounded, so that one busy topic cannot keep the others waiting.
             for _ in range(_QUEUE_DEPTH):
                 taken = take(subscription)
                 if taken is None:

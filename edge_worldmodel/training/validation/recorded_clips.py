@@ -162,6 +162,7 @@ def _keep(found: _Recorded, topic: str, stamp_ns: int, scan: Scan, mount: Floats
     except InputError:
         return  # a scan without a usable reading
     sweeps = found.sweeps.setdefault(topic, [])
+    # Late scans are dropped, because scans are looked up by their rising stamps.
     if not sweeps or sweep.stamp_ns > sweeps[-1].stamp_ns:
         sweeps.append(sweep)
 

@@ -28,6 +28,7 @@ Bounds = tuple[float, float, float, float]
 _WALL_M = 0.2
 _HEIGHT_M = 2.0
 _CLEAR_OF_ROBOT_M = 1.5
+"""Distance of people from the start of the robot, so that no contact is unavoidable."""
 _APART_M = 0.7
 _RADII_M = (0.2, 0.3)
 
