@@ -139,7 +139,7 @@ class WorldModel:
 
 
 def _check_batch(network: str, tensor: tensors.TensorSpec, inputs: dict[str, Tensor], output: Tensor) -> None:
-    # OpenVINO 2026.4 with an open batch has been seen to return one future instead of all.
+    # OpenVINO 2026.4 with a dynamic batch returned one future instead of all.
     batch = next((len(inputs[t.name]) for t in tensors.NETWORKS[network].inputs if None in t.shape), None)
     if None in tensor.shape and len(output) != batch:
         raise BackendError(f"network '{network}' got {batch} futures and returned {len(output)} in '{tensor.name}'")

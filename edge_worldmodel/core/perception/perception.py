@@ -96,8 +96,8 @@ class _ImaginedMap:
 class Perception:
     """Keeps the sweeps of every sensor over the last second and renders them around the robot.
 
-    A rejected input raises RejectedInputError and changes nothing. Methods that accept an input return what is
-    noteworthy about it.
+    A rejected input raises RejectedInputError and changes nothing. Methods that accept an input return
+    notes about it, for example that the clock was reset.
     """
 
     def __init__(self, config: PerceptionConfig) -> None:

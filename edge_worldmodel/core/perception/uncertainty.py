@@ -41,9 +41,9 @@ def surprise_bits(
 
     Args:
         probability: (cells, cells) imagined occupancy around ``imagined_pose``.
-        imagined_pose: (3,) pose of the imagined map in the odom frame.
+        imagined_pose: (3,) pose of the imagined map in the fixed frame.
         grid: (2, cells, cells) occupied and observed free around ``pose``.
-        pose: (3,) pose of ``grid`` in the odom frame.
+        pose: (3,) pose of ``grid`` in the fixed frame.
         spec: geometry of both grids.
 
     Returns:

@@ -15,7 +15,7 @@ def roll_out(
 
     Args:
         twist: (3,) base twist to start from; a sideways speed counts only where targets have three columns.
-        targets: (N, T, 2) wanted speed and yaw rate during each step, or (N, T, 3) with the sideways speed between.
+        targets: (N, T, 2) wanted speed and yaw rate during each step, or (N, T, 3) speed, sideways speed and yaw rate.
         limits: the robot.
         acceleration: (3,) change of the twist per second at the start; None: zero.
 
