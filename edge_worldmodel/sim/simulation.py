@@ -191,7 +191,7 @@ class Simulation:
         return any(entry[0] == robot for entry in self._touching)
 
     def goal_distance(self, robot: int = 0) -> float:
-        """Return the distance from a robot to its goal in metres, NaN where it has none."""
+        """Return the distance from a robot to its goal in metres; NaN if it has none."""
         goal = self.world.robots[robot].goal
         if goal is None:
             return math.nan

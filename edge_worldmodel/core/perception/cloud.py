@@ -63,7 +63,7 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
 
 
 def fit_floor(cloud: Floats, azimuths: Floats, ranges_m: Floats, config: PerceptionConfig) -> Floats:
-    """Return the floor (a, b, c), z = a x + b y + c, in the base frame; (0, 0, 0) where no floor is found.
+    """Return the floor (a, b, c), z = a x + b y + c, in the base frame; (0, 0, 0) if no floor is found.
 
     Args:
         cloud: (n, 3) finite points.

@@ -22,7 +22,7 @@ def entropy_bits(frames: NDArray[np.float32]) -> float:
         frames: (frames, 2, cells, cells) of occupied and observed free, fused cell by cell as log odds.
 
     Returns:
-        Bits per cell: 1 where nothing was observed, near 0 where all frames agree.
+        Bits per cell: 1 if nothing was observed, near 0 if all frames agree.
     """
     odds = _LOG_ODDS_OCCUPIED * frames[:, 0].sum(axis=0) - _LOG_ODDS_FREE * frames[:, 1].sum(axis=0)
     occupied = 1.0 / (1.0 + np.exp(-odds.astype(np.float64)))
@@ -47,7 +47,7 @@ def surprise_bits(
         spec: geometry of both grids.
 
     Returns:
-        Bits per observed cell within the imagined map; NaN where there is none.
+        Bits per observed cell within the imagined map; NaN if no cell was observed.
     """
     imagined, inside = resample(np.asarray(probability, np.float32), relative(imagined_pose, pose), spec)
     imagined = np.clip(imagined, _MIN_PROBABILITY, 1.0 - _MIN_PROBABILITY)

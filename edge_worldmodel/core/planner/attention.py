@@ -95,7 +95,7 @@ class Attention:
     """Keeps the followed plan and compares each new frame with what was imagined for it.
 
     Attributes:
-        reasons: how often each reason to imagine anew was found; "reused" where none was.
+        reasons: how often each reason to imagine anew was found; "reused" counts the ticks without one.
         followed: the plan that is followed; None: there is none, or the last tick failed.
     """
 

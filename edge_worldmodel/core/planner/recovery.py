@@ -151,7 +151,7 @@ class Recovery:
         return self._checked(Escape("recover_back", targets, reason), frame, seen, needed_m)
 
     def _checked(self, escape: Escape, frame: LatentFrame, seen: LocalMap, needed_m: float) -> Escape | None:
-        """Return an escape that stops before it leaves observed free cells; None if it would hardly move then."""
+        """Return an escape that stops before it leaves observed free cells; None if it is then too short."""
         poses, _ = roll_out(frame.twist, escape.targets[None], self._limits)
         path = poses[0, :, :2]
         # No part of the footprint may enter cells that have not been observed.

@@ -85,7 +85,7 @@ def open_peer(python: str, counts: Sequence[int], cpu_time: bool) -> Peer:
     """Start the process with pytorch-mppi.
 
     Args:
-        python: interpreter that has it; empty: this one where it is installed, else that of .venv-train.
+        python: interpreter with pytorch-mppi; empty: this one if it is installed there, else that of .venv-train.
         counts: numbers of trajectories to sample, each measured on every scene.
         cpu_time: measure processor time instead of elapsed time.
 

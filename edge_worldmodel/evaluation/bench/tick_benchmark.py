@@ -134,7 +134,7 @@ def _timed(
 
 @contextlib.contextmanager
 def _peer_if_installed(python: str, counts: tuple[int, ...], cpu_time: bool) -> Iterator[Peer | PeerMissingError]:
-    """Open the peer; where it is not installed, yield the error."""
+    """Open the peer; if it is not installed, yield the error."""
     try:
         peer = open_peer(python, counts, cpu_time)
     except PeerMissingError as error:

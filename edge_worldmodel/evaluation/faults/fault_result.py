@@ -51,7 +51,7 @@ class Observations:
 
 @dataclass(frozen=True)
 class InjectionResult:
-    """How the robot reacted to one injection; times in seconds, None where they do not apply.
+    """How the robot reacted to one injection; times in seconds; None: does not apply.
 
     Attributes:
         fault: its name.

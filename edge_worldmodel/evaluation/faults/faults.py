@@ -96,7 +96,7 @@ class Campaign:
         self._begin_s = time.monotonic()
 
     def run(self) -> None:
-        """Inject until there are enough results; restart the graph where it got stuck.
+        """Inject until there are enough results; restart the graph if it gets stuck.
 
         Raises:
             LiveGraphError: the graph got stuck too often.

@@ -18,7 +18,7 @@ class ZoneReading:
 
 
 def read_zones(folder: Path, assumed_throttle_c: float) -> ZoneReading | None:
-    """Return the zone that is nearest to throttling, None where no zone can be read.
+    """Return the zone that is nearest to throttling; None if no zone can be read.
 
     Args:
         folder: usually /sys/class/thermal.

@@ -22,7 +22,7 @@ from edge_worldmodel.nodes.ros.convert import stamp_from_msg
 _LONGEST_CHAIN = 50
 """Longest way from a sensor to the base frame; also ends the search when the frames form a loop."""
 _WAIT_NS = 100_000_000
-"""A reading waits for the transform of a moving mount until a reading so much later arrives."""
+"""A reading waits for the transform of a moving mount until a reading with a stamp this much later arrives."""
 _PARENT = re.compile(r"^(\S[^\n]*): *\n +parent: '(.*)'", re.MULTILINE)
 
 

@@ -104,7 +104,7 @@ class Ours:
 
     @property
     def reasons(self) -> Counter[str]:
-        """Return how often each reason to imagine anew was found; "reused" where none was."""
+        """Return how often each reason to imagine anew was found; "reused" counts the ticks without one."""
         return self._deliberation.attention.reasons
 
     def act(self, look: ControllerInput) -> Command:
