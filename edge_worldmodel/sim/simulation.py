@@ -79,6 +79,7 @@ class Simulation:
         self._state_before = np.concatenate([self._data.qpos, self._data.qvel])
         self.contact_events: list[ContactEvent] = []
         self._move_people()
+        # So that poses and sensors can be read before the first step.
         mujoco.mj_forward(self._model, self._data)
 
     def _place_robots(self, seeds: Sequence[np.random.SeedSequence]) -> None:
@@ -97,6 +98,7 @@ class Simulation:
             pairs = zip(placement.spec.scanners, scanner_seeds, strict=True)
             body = self._compiled.robot_body[i]
             self._scanners.append([Scanner(spec, body, np.random.default_rng(s)) for spec, s in pairs])
+            # Spawned after those of the scanners, so that a camera does not change their noise.
             cameras = zip(placement.spec.cameras, seed.spawn(len(placement.spec.cameras)), strict=True)
             self._cameras.append([DepthCamera(spec, body, np.random.default_rng(s)) for spec, s in cameras])
 

@@ -131,6 +131,7 @@ def points_in_discs(pillars: Floats, spacing_m: float = SOLID_SPACING_M) -> Floa
     for x, y, radius in pillars:
         axis = np.linspace(-radius, radius, int(np.ceil(2 * radius / spacing_m)) + 2)
         grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        # The tolerance keeps points on the rim in spite of rounding.
         filled.append(grid[np.hypot(*grid.T) <= radius + 1e-9] + (x, y))
     return np.concatenate(filled)
 
