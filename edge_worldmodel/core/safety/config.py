@@ -63,6 +63,12 @@ class SupervisorConfig(Config):
     )
     hold_before_land_s: float = param(3.0, "Drone: how long to hold before landing.", minimum=0.5, maximum=60.0)
 
+    airborne_height_m: float = param(
+        0.5,
+        "Drone: height by odometry above which it is flying when the supervisor starts.",
+        minimum=0.05,
+        maximum=100.0,
+    )
     landing_speed_mps: float = param(0.5, "Drone: speed of descent when landing.", minimum=0.1, maximum=3.0)
 
     estop_topics: tuple[str, ...] = param(

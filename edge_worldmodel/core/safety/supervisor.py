@@ -322,14 +322,17 @@ class Supervisor:
         if not self.faults:
             self._landing.all_good(now)
             return Condition.LIMITED if decision.slowed else Condition.CLEAR
-        latching = [fault for fault in self.faults if fault.kind in LATCHING]
+        is_drone = self.config.vehicle == "drone"
+        waits_on_ground = is_drone and self.state is State.STARTING and not self._is_airborne(now)
+        latching = [] if waits_on_ground else [fault for fault in self.faults if fault.kind in LATCHING]
         for fault in latching:
             self._latches.add(fault)
         if self.guards.estop.pressed:
             self._latches.add(Fault(FaultKind.ESTOP, "emergency stop was pressed"))
             self.guards.estop.acknowledge()
             return Condition.ESTOP
-        is_drone = self.config.vehicle == "drone"
+        if waits_on_ground:
+            return Condition.HOVER
         if is_drone and self._landing.is_due(self.faults, now):
             if self.state is not State.LANDING:
                 self._landing.begin(self.faults[0])
@@ -339,6 +342,11 @@ class Supervisor:
         if is_drone:
             return Condition.HOVER
         return Condition.MOVING if self._still_moves(now) else Condition.AT_REST
+
+    def _is_airborne(self, now: Instant) -> bool:
+        """Return whether a drone flies, by its height; unknown counts as on the ground."""
+        odometry = self._trusted_odometry(now)
+        return odometry is not None and odometry.height_m > self.config.airborne_height_m
 
     def _still_moves(self, now: Instant) -> bool:
         """Return whether the robot still moves: by odometry, or else by the longest time that braking can take."""
