@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.safety.braking import (
@@ -24,7 +25,10 @@ from edge_worldmodel.core.safety.braking import (
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
-from edge_worldmodel.core.types import Points, Pose, Twist
+from edge_worldmodel.core.types import Mask, Points, Pose, Twist
+from edge_worldmodel.kernels.library import mark_near
+
+_Rows = NDArray[np.int64]
 
 _MIN_SHARE = 0.05
 """Below this share of the planned speed the robot stops."""
@@ -137,10 +141,19 @@ class PathGate:
 
     def _imagined_share(self, twist: Twist, obstacles: ObstaclePoints) -> float:
         """Return the share of a twist that suits the obstacles that are only imagined."""
+        reached_m = self._reached_m(twist)
+        imagined = obstacles.imagined[(np.abs(obstacles.imagined) < reached_m).all(axis=1)]
         # The cheap check of all imagined points first: mostly none is in the way.
-        if self._share(twist, obstacles.imagined) >= 1.0:
+        if self._share(twist, imagined) >= 1.0:
             return 1.0
-        return max(self._share(twist, _only_imagined(obstacles)), _IMAGINED_SHARE)
+        return max(self._share(twist, _only_imagined(imagined, obstacles.hits)), _IMAGINED_SHARE)
+
+    def _reached_m(self, twist: Twist) -> float:
+        """Return a distance from the base beyond which no point matters for slowing down a twist."""
+        duration_s = self.brakes.reaction_s + self._config.slowing_lead_s + self.brakes.braking_s(twist)
+        reach_m = self._footprint.reach_m
+        length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * reach_m) * duration_s
+        return reach_m + 2.0 * length_m + self._config.safety_margin_m + self._config.sensor_noise_m
 
     def _share(self, twist: Twist, points: Points) -> float:
         """Return the share of a twist at which the robot can stop gently before any of the points (n, 2)."""
@@ -173,11 +186,38 @@ class PathGate:
         return None
 
 
-def _only_imagined(obstacles: ObstaclePoints) -> Points:
-    """Return the imagined points (k, 2) that are not close to a seen one."""
-    if not len(obstacles.imagined) or not len(obstacles.hits):
-        return obstacles.imagined
-    apart = obstacles.imagined[:, None] - obstacles.hits[None]
-    far = (np.einsum("kni,kni->kn", apart, apart) > _ALREADY_SEEN_M**2).all(axis=1)
-    points: Points = obstacles.imagined[far]
-    return points
+def _only_imagined(imagined: Points, hits: Points) -> Points:
+    """Return the imagined points (k, 2) that are not close to any of the seen ones (n, 2)."""
+    if not len(imagined) or not len(hits):
+        return imagined
+    low, high = imagined.min(axis=0) - 2.0 * _ALREADY_SEEN_M, imagined.max(axis=0) + 2.0 * _ALREADY_SEEN_M
+    hits = hits[((hits > low + _ALREADY_SEEN_M) & (hits < high - _ALREADY_SEEN_M)).all(axis=1)]
+    columns = int((high[0] - low[0]) / _ALREADY_SEEN_M) + 1
+    # Only points in neighbouring cells can be close, so the work grows with the points and not with their product.
+    keys = _cells(imagined, low) @ (1, columns)
+    order = keys.argsort(kind="stable")
+    points, keys = imagined[order], keys[order]
+    near = mark_near(points, keys, hits, low, columns, _ALREADY_SEEN_M)
+    if near is None:
+        near = _mark_near(points, keys, hits, low, columns)
+    kept: Points = points[~near]
+    return kept
+
+
+def _cells(points: Points, corner: Points) -> _Rows:
+    """Return the cell (n, 2) as ix, iy of each point; cells begin at the corner (2,)."""
+    return np.floor((points - corner) / _ALREADY_SEEN_M).astype(np.int64)
+
+
+def _mark_near(points: Points, keys: _Rows, others: Points, corner: Points, columns: int) -> Mask:
+    """Mark (k,) the points that lie near any of the others; the twin of the kernel."""
+    near = np.zeros(len(points), dtype=np.bool_)
+    middle = _cells(others, corner) @ (1, columns)
+    for row in (-columns, 0, columns):
+        first, end = (np.searchsorted(keys, middle + row + step) for step in (-1, 2))
+        count = end - first
+        other = np.repeat(np.arange(len(others)), count)
+        point = np.arange(len(other)) + np.repeat(first - (np.cumsum(count) - count), count)
+        apart = points[point] - others[other]
+        near[point[(apart * apart).sum(axis=-1) <= _ALREADY_SEEN_M * _ALREADY_SEEN_M]] = True
+    return near

@@ -20,6 +20,7 @@ import numpy as np
 
 from edge_worldmodel.core.geometry import compose, points_in_frame
 from edge_worldmodel.core.safety.braking import arc_pose
+from edge_worldmodel.core.safety.cloud_slab import bounded_sweep
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind, SteadyReason
 from edge_worldmodel.core.safety.guards import Guards
@@ -111,6 +112,7 @@ class Supervisor:
         """
         self._watch_clock(now)
         sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self.config)
+        sweep = sweep if problem else bounded_sweep(sweep)
         if not repeats_sweep(sensor.value, sweep):
             self._frozen.discard(topic)
         elif self._must_see_motion(now):
