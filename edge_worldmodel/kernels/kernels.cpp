@@ -18,6 +18,10 @@ struct Vec {
 class Outline {
 public:
     explicit Outline(const EdgeFootprint& footprint) : corners_(footprint.corners), radius_m_(footprint.radius_m) {
+        if (corners_ == 0) {
+            low_ = {-radius_m_, -radius_m_};
+            high_ = {radius_m_, radius_m_};
+        }
         for (int64_t i = 0; i < corners_; ++i) {
             const int64_t next = i + 1 < corners_ ? i + 1 : 0;
             start_[i] = {footprint.outline[2 * i], footprint.outline[2 * i + 1]};
@@ -28,14 +32,11 @@ public:
         }
     }
 
-    // A cheap lower bound of the clearance outside of the bounding box, -inf inside; of a circle its clearance.
-    double bound(Vec point) const {
-        if (corners_ == 0) {
-            return clearance(point);
-        }
+    // Squared distance of a point to the bounding box, 0 inside: a cheap lower bound of the clearance outside of it.
+    double bound2(Vec point) const {
         const double x = std::max(std::max(low_.x - point.x, point.x - high_.x), 0.0);
         const double y = std::max(std::max(low_.y - point.y, point.y - high_.y), 0.0);
-        return x > 0.0 || y > 0.0 ? std::sqrt(x * x + y * y) : -kInfinity;
+        return x * x + y * y;
     }
 
     // Distance of a point to the footprint, negative inside; twin: RobotFootprint.clearance.
@@ -73,62 +74,96 @@ private:
     Vec low_{kInfinity, kInfinity}, high_{-kInfinity, -kInfinity};
 };
 
-// Sweeps the footprint past one point after the other. A point is looked at only at poses where it could matter: its
-// clearance changes by at most one step from pose to pose.
+// Pose of a path; the frame of the footprint there.
+struct Frame {
+    double x, y, cos, sin;
+
+    Vec local(Vec point) const {
+        const Vec offset{point.x - x, point.y - y};
+        return {cos * offset.x + sin * offset.y, cos * offset.y - sin * offset.x};
+    }
+};
+
+// Sweeps the footprint along a path past points in small blocks, in which the bounds are computed without branches. Only
+// a point whose bound is low enough to change the result is looked at on its own.
 class Sweep {
 public:
-    Sweep(const EdgeFootprint& footprint, const EdgePath& path, const EdgeRule& rule)
-        : outline_(footprint), path_(path), rule_(rule), first_blocked_(path.count),
-          step_m_(path.step_m * (1.0 + 1e-6) + 1e-12) {}
+    Sweep(const EdgeFootprint& footprint, const EdgePath& path, const EdgeRule& rule, const double* points, int64_t count)
+        : outline_(footprint), path_(path), rule_(rule), points_(points), count_(count) {}
 
-    void pass(Vec point) {
-        double at_start = std::numeric_limits<double>::quiet_NaN();
-        for (double at = 0.0; at < static_cast<double>(path_.count);) {
-            const auto pose = static_cast<int64_t>(at);
-            const bool counts = pose <= first_blocked_;
-            const double matters = counts ? std::max(rule_.kept_m + kSlackM, smallest_) : smallest_;
-            const Vec local = in_frame(pose, point);
-            double clearance = outline_.bound(local);
-            if (clearance < matters) {
-                clearance = outline_.clearance(local);
-                smallest_ = std::min(smallest_, clearance);
-                if (counts && clearance < rule_.kept_m) {
-                    at_start = std::isnan(at_start) ? clearance_at_start(point) : at_start;
-                    count(pose, clearance < at_start - rule_.closer_m);
-                }
-            }
-            at += 1.0 + std::max(std::floor((clearance - matters) / step_m_), 0.0);
+    void run() {
+        // The first and the last pose tell early how near the points come; all others then need less work.
+        pass(path_.count - 1, false);
+        for (int64_t pose = 0; pose < path_.count; ++pose) {
+            pass(pose, first_blocked_ < 0);
         }
     }
 
-    int64_t first_blocked() const { return first_blocked_ < path_.count ? first_blocked_ : -1; }
+    int64_t first_blocked() const { return first_blocked_; }
     double smallest_m() const { return smallest_; }
 
 private:
-    Vec in_frame(int64_t pose, Vec point) const {
+    static constexpr int64_t kBlock = 64;
+
+    Frame frame(int64_t pose) const {
         const double* p = path_.poses + 4 * pose;
-        const Vec offset{point.x - p[0], point.y - p[1]};
-        return {p[2] * offset.x + p[3] * offset.y, p[2] * offset.y - p[3] * offset.x};
+        return {p[0], p[1], p[2], p[3]};
     }
 
-    double clearance_at_start(Vec point) const {
-        return outline_.clearance(in_frame(0, point));
-    }
-
-    void count(int64_t pose, bool blocks) {
-        hits_[pose] += blocks ? 1 : 0;
-        if (hits_[pose] >= rule_.min_hits) {
-            first_blocked_ = std::min(first_blocked_, pose);
+    void pass(int64_t pose, bool counts) {
+        const Frame here = frame(pose);
+        int64_t hits = 0;
+        for (int64_t first = 0; first < count_; first += kBlock) {
+            const int64_t size = std::min(kBlock, count_ - first);
+            hits += pass_block(here, points_ + 2 * first, size, counts);
         }
+        if (counts && hits >= rule_.min_hits) {
+            first_blocked_ = pose;
+        }
+    }
+
+    // Returns the number of points of a block that block the path here.
+    int64_t pass_block(const Frame& here, const double* points, int64_t size, bool counts) {
+        double bound2[kBlock];
+        double lowest2 = kInfinity;
+        for (int64_t i = 0; i < size; ++i) {
+            bound2[i] = outline_.bound2(here.local({points[2 * i], points[2 * i + 1]}));
+        }
+        for (int64_t i = 0; i < size; ++i) {
+            lowest2 = std::min(lowest2, bound2[i]);
+        }
+        if (!matters(lowest2, counts)) {
+            return 0;
+        }
+        int64_t hits = 0;
+        for (int64_t i = 0; i < size; ++i) {
+            if (matters(bound2[i], counts)) {
+                hits += blocks(here, {points[2 * i], points[2 * i + 1]}, counts) ? 1 : 0;
+            }
+        }
+        return hits;
+    }
+
+    // Whether a point with this bound can change the result.
+    bool matters(double bound2, bool counts) const {
+        const double below = counts ? std::max(rule_.kept_m + kSlackM, smallest_) : smallest_;
+        return bound2 == 0.0 || (below > 0.0 && bound2 < below * below);
+    }
+
+    bool blocks(const Frame& here, Vec point, bool counts) {
+        const double clearance = outline_.clearance(here.local(point));
+        smallest_ = std::min(smallest_, clearance);
+        return counts && clearance < rule_.kept_m &&
+               clearance < outline_.clearance(frame(0).local(point)) - rule_.closer_m;
     }
 
     Outline outline_;
     EdgePath path_;
     EdgeRule rule_;
-    int64_t first_blocked_;
-    double step_m_;
+    const double* points_;
+    int64_t count_;
+    int64_t first_blocked_ = -1;
     double smallest_ = kInfinity;
-    int64_t hits_[EDGE_MAX_POSES] = {};
 };
 
 // Direction of an offset, in steps of the "diamond angle": monotonic in the angle like atan2, but exact in any language.
@@ -151,10 +186,8 @@ int32_t edge_sweep_footprint(const EdgeFootprint* footprint, const EdgePath* pat
         path->count > EDGE_MAX_POSES || count < 0) {
         return 1;
     }
-    Sweep sweep(*footprint, *path, *rule);
-    for (int64_t i = 0; i < count; ++i) {
-        sweep.pass({points[2 * i], points[2 * i + 1]});
-    }
+    Sweep sweep(*footprint, *path, *rule, points, count);
+    sweep.run();
     *first_blocked = sweep.first_blocked();
     *clearance_m = sweep.smallest_m();
     return 0;
@@ -199,20 +232,21 @@ int32_t edge_nearest_by_direction(const double* offsets, const uint8_t* obstacle
     return 0;
 }
 
-int32_t edge_mark_near(const double* points, const int64_t* keys, int64_t count, const double* others,
-                       int64_t other_count, const double* corner, int64_t columns, double radius_m, uint8_t* near) {
-    if (count < 0 || other_count < 0 || columns < 1 || !(radius_m > 0.0)) {
+int32_t edge_mark_near(const double* points, const int64_t* starts, int64_t cells, const double* others, int64_t count,
+                       const double* corner, int64_t columns, double radius_m, uint8_t* near) {
+    if (count < 0 || columns < 3 || cells < 3 * columns || cells % columns != 0 || !(radius_m > 0.0)) {
         return 1;
     }
-    for (int64_t i = 0; i < other_count; ++i) {
+    const double right = static_cast<double>(columns - 1), top = static_cast<double>(cells / columns - 1);
+    for (int64_t i = 0; i < count; ++i) {
         const Vec other{others[2 * i], others[2 * i + 1]};
-        const auto ix = static_cast<int64_t>(std::floor((other.x - corner[0]) / radius_m));
-        const auto iy = static_cast<int64_t>(std::floor((other.y - corner[1]) / radius_m));
-        for (int64_t row = iy - 1; row <= iy + 1; ++row) {
-            const int64_t* last = keys + count;
-            const int64_t* at = std::lower_bound(keys, last, row * columns + ix - 1);
-            for (; at != last && *at <= row * columns + ix + 1; ++at) {
-                const int64_t j = at - keys;
+        const double x = std::floor((other.x - corner[0]) / radius_m), y = std::floor((other.y - corner[1]) / radius_m);
+        if (!(x >= 1.0 && x < right && y >= 1.0 && y < top)) {
+            continue;
+        }
+        const int64_t middle = static_cast<int64_t>(y) * columns + static_cast<int64_t>(x);
+        for (const int64_t cell : {middle - columns, middle, middle + columns}) {
+            for (int64_t j = starts[cell - 1]; j < starts[cell + 2]; ++j) {
                 const Vec apart{points[2 * j] - other.x, points[2 * j + 1] - other.y};
                 if (apart.x * apart.x + apart.y * apart.y <= radius_m * radius_m) {
                     near[j] = 1;

@@ -49,11 +49,11 @@ int32_t edge_sweep_footprint(const EdgeFootprint* footprint, const EdgePath* pat
 int32_t edge_nearest_by_direction(const double* offsets, const uint8_t* obstacle, int64_t count, int64_t directions,
                                   int64_t* chosen, int64_t* hits, int64_t* total);
 
-// Mark the points (count, 2), sorted by cell, that lie within radius_m of any of others (other_count, 2).
-// keys (count): cell of each point, iy * columns + ix, ascending, from cells of radius_m that begin at corner (2).
-// Returns 0, or 1 if a size is out of range.
-int32_t edge_mark_near(const double* points, const int64_t* keys, int64_t count, const double* others,
-                       int64_t other_count, const double* corner, int64_t columns, double radius_m, uint8_t* near);
+// Mark the points (starts[cells], 2), sorted by cell, that lie within radius_m of any of others (count, 2).
+// starts (cells + 1): first point of each cell iy * columns + ix; cells of radius_m begin at corner (2).
+// Others beyond the cells, or in one at their border, are left out. Returns 0, or 1 if a size is out of range.
+int32_t edge_mark_near(const double* points, const int64_t* starts, int64_t cells, const double* others, int64_t count,
+                       const double* corner, int64_t columns, double radius_m, uint8_t* near);
 
 #ifdef __cplusplus
 }

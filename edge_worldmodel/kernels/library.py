@@ -156,16 +156,16 @@ def nearest_by_direction(offsets: _Floats, obstacle: _Mask, directions: int) -> 
 
 
 def mark_near(
-    points: _Floats, keys: _Rows, others: _Floats, corner: _Floats, columns: int, radius_m: float
+    points: _Floats, starts: _Rows, others: _Floats, corner: _Floats, columns: int, radius_m: float
 ) -> _Mask | None:
     """Mark the points that lie near any of the others; twin: ``core.safety.path_gate``.
 
     Args:
         points: (k, 2), sorted by cell.
-        keys: (k,) cell of each point as iy * columns + ix, ascending.
-        others: (n, 2) in the same frame, all in the cells.
+        starts: (cells + 1,) first point of each cell iy * columns + ix; the last entry is k.
+        others: (n, 2) in the same frame, none in a cell of the border.
         corner: (2,) where the first cell begins.
-        columns: number of cells in a row.
+        columns: number of cells in a row; the number of cells is a multiple of it.
         radius_m: distance that counts as near, and size of a cell.
 
     Returns:
@@ -175,12 +175,12 @@ def mark_near(
     if library is None:
         return None
     points, others, corner = _contiguous(points), _contiguous(others), _contiguous(corner)
-    keys = np.ascontiguousarray(keys, dtype=np.int64)
+    starts = np.ascontiguousarray(starts, dtype=np.int64)
     near = np.zeros(len(points), dtype=np.bool_)
     if library.edge_mark_near(
         points.ctypes.data,
-        keys.ctypes.data,
-        len(points),
+        starts.ctypes.data,
+        len(starts) - 1,
         others.ctypes.data,
         len(others),
         corner.ctypes.data,

@@ -64,11 +64,16 @@ void choose(std::mt19937& random, int64_t directions, int64_t count, int kind) {
 
 void mark(std::mt19937& random, int64_t count, int kind) {
     const std::vector<double> points = draw_points(random, 1, 0), others = draw_points(random, count, kind);
-    const double corner[2] = {-10.0, -10.0};
-    const int64_t key = 33 * 70 + 33;
+    const double corner[2] = {-1.0, -1.0};
+    // 7 x 7 cells of 0.3 m with one point at the origin, in cell (3, 3).
+    int64_t starts[50];
+    for (int64_t cell = 0; cell < 50; ++cell) {
+        starts[cell] = cell > 3 * 7 + 3 ? 1 : 0;
+    }
     uint8_t near = 0;
-    expect(edge_mark_near(points.data(), &key, 1, others.data(), count, corner, 70, 0.3, &near) == 0, "marked");
+    expect(edge_mark_near(points.data(), starts, 49, others.data(), count, corner, 7, 0.3, &near) == 0, "marked");
     expect(kind != 0 || count == 0 || near == 1, "the same point is near");
+    expect(edge_mark_near(points.data(), starts, 49, others.data(), count, corner, 8, 0.3, &near) == 1, "rectangle");
 }
 
 } // namespace

@@ -45,7 +45,7 @@ def test_without_it_every_function_leaves_the_work_to_numpy(monkeypatch):
     assert library.load().text == "numpy (EDGE_WORLDMODEL_KERNELS is set)"
     assert library.sweep_footprint(point, 0.3, np.zeros((1, 4)), 0.0, point, 0.1, 1e-6, 1) is None
     assert library.nearest_by_direction(point, np.array([True]), 8) is None
-    assert library.mark_near(point, np.array([0]), point, np.zeros(2), 3, 0.3) is None
+    assert library.mark_near(point, np.arange(10), point, np.zeros(2), 3, 0.3) is None
 
 
 def test_no_compiler_is_said_in_words(monkeypatch, tmp_path):

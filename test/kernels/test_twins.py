@@ -87,7 +87,7 @@ def test_sizes_beyond_the_bounds_go_to_the_twin():
     many = np.repeat(poses, 257, axis=0)
     assert library.sweep_footprint(outline[:64], 0.3, many, 0.0, point, 0.1, 1e-6, 1) is None
     assert library.nearest_by_direction(point, np.array([True]), 4097) is None
-    assert library.mark_near(point, np.array([0]), point, np.zeros(2), 0, 0.3) is None
+    assert library.mark_near(point, np.array([0, 1]), point, np.zeros(2), 1, 0.3) is None
     check = check_path(np.array([1.0, 0.0, 0.0]), 1.0, point, RobotFootprint(outline, 0.25), 0.05)
     assert check.free_s < 1.0
 

@@ -132,15 +132,16 @@ def check_path(
     """
     length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * footprint.reach_m) * duration_s
     steps = min(max(math.ceil(length_m / _STEP_M), 1), _MAX_STEPS)
-    distance = np.hypot(points[:, 0], points[:, 1])
+    distance2 = points[:, 0] * points[:, 0] + points[:, 1] * points[:, 1]
     # Between two samples the footprint may come closer by up to half a step.
     step_m = length_m / steps
     kept_m = margin_m + 0.5 * step_m
-    near = distance < footprint.reach_m + length_m + kept_m
-    if not near.any():
-        return PathCheck(math.inf, float(distance.min(initial=math.inf)) - footprint.reach_m - length_m)
-    times_s = np.arange(steps + 1) * (duration_s / steps)
-    poses, near_points = _turned(arc_poses(twist, times_s)), points[near]
+    near = np.flatnonzero(distance2 < (footprint.reach_m + length_m + kept_m) ** 2)
+    if not near.size:
+        nearest_m = math.sqrt(distance2.min(initial=math.inf))
+        return PathCheck(math.inf, nearest_m - footprint.reach_m - length_m)
+    times_s: Floats = np.arange(steps + 1, dtype=np.float64) * (duration_s / steps)
+    poses, near_points = _turned(arc_poses(twist, times_s)), points.take(near, axis=0)
     compiled = sweep_footprint(
         footprint.outline,
         footprint.radius_m,

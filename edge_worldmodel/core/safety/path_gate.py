@@ -190,31 +190,34 @@ def _only_imagined(imagined: Points, hits: Points) -> Points:
     """Return the imagined points (k, 2) that are not close to any of the seen ones (n, 2)."""
     if not len(imagined) or not len(hits):
         return imagined
-    low, high = imagined.min(axis=0) - 2.0 * _ALREADY_SEEN_M, imagined.max(axis=0) + 2.0 * _ALREADY_SEEN_M
-    hits = hits[((hits > low + _ALREADY_SEEN_M) & (hits < high - _ALREADY_SEEN_M)).all(axis=1)]
-    columns = int((high[0] - low[0]) / _ALREADY_SEEN_M) + 1
     # Only points in neighbouring cells can be close, so the work grows with the points and not with their product.
+    low = imagined.min(axis=0) - 2.0 * _ALREADY_SEEN_M
+    columns, rows = (_cells(imagined.max(axis=0), low) + 3).tolist()
     keys = _cells(imagined, low) @ (1, columns)
     order = keys.argsort(kind="stable")
-    points, keys = imagined[order], keys[order]
-    near = mark_near(points, keys, hits, low, columns, _ALREADY_SEEN_M)
+    points, starts = imagined[order], np.searchsorted(keys[order], np.arange(columns * rows + 1))
+    x, y = hits.T
+    right, top = low + _ALREADY_SEEN_M * (np.array((columns, rows)) - 1.5)
+    beside = (x > low[0] + 0.5 * _ALREADY_SEEN_M) & (x < right) & (y > low[1] + 0.5 * _ALREADY_SEEN_M) & (y < top)
+    hits = hits.take(np.flatnonzero(beside), axis=0)
+    near = mark_near(points, starts, hits, low, columns, _ALREADY_SEEN_M)
     if near is None:
-        near = _mark_near(points, keys, hits, low, columns)
+        near = _mark_near(points, starts, hits, low, columns)
     kept: Points = points[~near]
     return kept
 
 
 def _cells(points: Points, corner: Points) -> _Rows:
-    """Return the cell (n, 2) as ix, iy of each point; cells begin at the corner (2,)."""
+    """Return the cell (..., 2) as ix, iy of each point; cells begin at the corner (2,)."""
     return np.floor((points - corner) / _ALREADY_SEEN_M).astype(np.int64)
 
 
-def _mark_near(points: Points, keys: _Rows, others: Points, corner: Points, columns: int) -> Mask:
+def _mark_near(points: Points, starts: _Rows, others: Points, corner: Points, columns: int) -> Mask:
     """Mark (k,) the points that lie near any of the others; the twin of the kernel."""
     near = np.zeros(len(points), dtype=np.bool_)
-    middle = _cells(others, corner) @ (1, columns)
+    middle = np.clip(_cells(others, corner) @ (1, columns), columns + 1, len(starts) - columns - 3)
     for row in (-columns, 0, columns):
-        first, end = (np.searchsorted(keys, middle + row + step) for step in (-1, 2))
+        first, end = starts[middle + row - 1], starts[middle + row + 2]
         count = end - first
         other = np.repeat(np.arange(len(others)), count)
         point = np.arange(len(other)) + np.repeat(first - (np.cumsum(count) - count), count)
