@@ -151,7 +151,7 @@ class PathGate:
     def _reached_m(self, twist: Twist) -> float:
         """Return a distance from the base beyond which no point matters for slowing down a twist."""
         duration_s = self.brakes.reaction_s + self._config.slowing_lead_s + self.brakes.braking_s(twist)
-        reach_m = self._footprint.reach_m
+        reach_m = self.footprint.reach_m
         length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * reach_m) * duration_s
         return reach_m + 2.0 * length_m + self._config.safety_margin_m + self._config.sensor_noise_m
 

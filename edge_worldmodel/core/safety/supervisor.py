@@ -139,6 +139,22 @@ class Supervisor:
         self.state = TRANSITIONS[self.state, Condition.LATCH]
         return self._verdict(GateDecision(), now)
 
+    def overrun(self, spent_s: float, limit_s: float, now: Instant) -> Verdict:
+        """Command zero after all, because the tick that just ended took too long to keep up with the inputs.
+
+        Args:
+            spent_s: processor time of the tick, with the conversion of its messages.
+            limit_s: longest processor time of a tick.
+            now: present time.
+        """
+        text = f"a tick took {1e3 * spent_s:.0f} ms of processor time, the limit is {1e3 * limit_s:.0f} ms"
+        faults = [fault for fault in self.faults if fault.kind is not FaultKind.SETTLING]
+        faults.append(Fault(FaultKind.OVERRUN, text))
+        self.faults = tuple(self._settle(sorted(faults, key=lambda fault: list(FaultKind).index(fault.kind)), now))
+        self.state = TRANSITIONS[self.state, self._condition(GateDecision(), now)]
+        self._motion = REST
+        return self._verdict(GateDecision(), now)
+
     def reset(self, now: Instant) -> tuple[bool, str]:
         """Let the robot move again, on behalf of a person. Refused while the reason for the latch lasts.
 
