@@ -19,6 +19,12 @@ class PerceptionConfig(Config):
     max_range_m: float = param(
         12.0, "Rays are cut at this range; a reading beyond it is no obstacle", minimum=1.0, maximum=100.0
     )
+    below_range_min: str = param(
+        "hit",
+        "Scan readings of -inf or between 0 and range_min: hit, too close to measure (REP-117); or ignore, if the"
+        " driver marks missing readings so",
+        choices=("hit", "ignore"),
+    )
     scan_timeout_s: float = param(
         0.5, "Time without readings after which a sensor is reported as stale", minimum=0.05, maximum=10.0
     )

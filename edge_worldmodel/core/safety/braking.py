@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from edge_worldmodel.core.geometry import signed_distance, transform_points
 from edge_worldmodel.core.polygon import is_inside
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.types import Floats, Points, Pose, Twist
+from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
 from edge_worldmodel.kernels.library import sweep_footprint
 
 _STEP_M = 0.04
@@ -24,9 +26,11 @@ _CLOSER_M = 1e-6
 """A point blocks only motions that come closer to it by more than this, so the robot can always move away."""
 _ROUNDING_M = 1e-9
 """Rounding moves a distance by less than this."""
-_SEEN_WITHIN_RAD = 0.18
-"""A direction is seen if a ray ends at most at this angle from it."""
-_SEEN_SLOPE = math.tan(_SEEN_WITHIN_RAD)
+_SAMPLE_M, _LOOK_STEP_M, _MAX_SAMPLES, _MAX_LOOK_STEPS = 0.1, 0.1, 48, 8
+"""Spacing and greatest number of the places at which the swept area must have been looked at."""
+_LOOKS_AT_ONCE = 8
+_BESIDE_M = 0.05
+"""Places this close to the present footprint need not have been looked at."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class RobotFootprint:
     def reach_m(self) -> float:
         """Distance of the farthest point of the footprint from the base."""
         return float(np.hypot(*self.outline.T).max()) if len(self.outline) else self.radius_m
+
+    @cached_property
+    def samples(self) -> Points:
+        """Points (n, 2) along the outline."""
+        if not len(self.outline):
+            angles = np.linspace(0.0, 2.0 * np.pi, _count(2.0 * np.pi * self.radius_m), endpoint=False)
+            return self.radius_m * np.stack((np.cos(angles), np.sin(angles)), axis=-1)
+        ends = np.concatenate((self.outline, self.outline[:1]))
+        along_m = np.concatenate(([0.0], np.hypot(*np.diff(ends, axis=0).T).cumsum()))
+        even_m = np.linspace(0.0, along_m[-1], _count(float(along_m[-1])), endpoint=False)
+        at_m = np.unique(np.concatenate((along_m[:-1], even_m)))
+        return np.stack((np.interp(at_m, along_m, ends[:, 0]), np.interp(at_m, along_m, ends[:, 1])), axis=-1)
 
     def clearance(self, points: Points) -> Floats:
         """Return the distance (...) in metres of points (..., 2) to the footprint, negative inside."""
@@ -94,6 +110,10 @@ class PathCheck:
 
     free_s: float
     clearance_m: float
+
+
+def _count(length_m: float) -> int:
+    return min(math.ceil(length_m / _SAMPLE_M), _MAX_SAMPLES)
 
 
 def arc_poses(twist: Twist, times_s: Floats) -> Pose:
@@ -191,18 +211,35 @@ def allowed_share(free_s: float, reaction_s: float, braking_s: float) -> float:
     return 2.0 * free_s / (reaction_s + math.sqrt(reaction_s**2 + 4.0 * braking_s * free_s))
 
 
-def is_seen(twist: Twist, endpoints: Points) -> bool:
-    """Return whether a ray looks in the direction of a twist; always true for turning on the spot.
+def seen_s(twist: Twist, duration_s: float, footprint: RobotFootprint, has_seen: Callable[[Points], Mask]) -> float:
+    """Sweep the footprint along the arc of a twist and find the first place that no sensor has looked at.
 
     Args:
         twist: base twist (3,).
-        endpoints: ends (n, 2) of all rays in the base frame.
+        duration_s: path time to check.
+        footprint: footprint of the robot.
+        has_seen: tells for places (n, 2) in the present base frame whether they have been looked at.
+
+    Returns:
+        Path time until the footprint reaches such a place; inf if it does not.
     """
-    if math.hypot(twist[0], twist[1]) < 1e-9:
-        return True
-    across = twist[0] * endpoints[:, 1] - twist[1] * endpoints[:, 0]
-    along = twist[0] * endpoints[:, 0] + twist[1] * endpoints[:, 1]
-    return bool((np.abs(across) < _SEEN_SLOPE * along).any())
+    length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * footprint.reach_m) * duration_s
+    steps = min(max(math.ceil(length_m / _LOOK_STEP_M), 1), _MAX_LOOK_STEPS)
+    times_s = np.linspace(0.0, duration_s, steps + 1)
+    places = transform_points(arc_poses(twist, times_s), footprint.samples)
+    count = len(footprint.samples)
+    for first in range(1, steps + 1, _LOOKS_AT_ONCE):
+        near = places[first : first + _LOOKS_AT_ONCE].reshape(-1, 2)
+        unseen = np.flatnonzero(~has_seen(near))
+        reached = unseen[footprint.clearance(near[unseen]) > _BESIDE_M]
+        if reached.size:
+            return float(times_s[first - 1 + reached[0] // count])
+    return math.inf
+
+
+def points_in_frames(poses: Pose, points: Points) -> Points:
+    """Return points (n, 2) in the frame of each pose (t, 3), as (t, n, 2)."""
+    return _points_in_frames(_turned(poses), points)
 
 
 def _turned(poses: Pose) -> Floats:

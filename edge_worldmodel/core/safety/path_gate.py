@@ -7,6 +7,7 @@ else. They take no part in the final checks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from edge_worldmodel.core.safety.braking import (
     allowed_share,
     arc_poses,
     check_path,
-    is_seen,
+    seen_s,
 )
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
@@ -49,13 +50,13 @@ class ObstaclePoints:
 
     Attributes:
         hits: obstacles (n, 2) that the sensors see.
-        ray_ends: ends (m, 2) of all rays, hits included.
         imagined: obstacles (k, 2) that the world model imagines.
+        has_seen: tells for places (n, 2) whether a sensor has looked at them; None without sensors.
     """
 
     hits: Points
-    ray_ends: Points
     imagined: Points
+    has_seen: Callable[[Points], Mask] | None
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,9 @@ class PathGate:
         # A correction of the path may exceed the limits; without it the robot is as fast as planned.
         if (np.abs(allowed - planned) > self._correction).any():
             names.append("velocity")
-        speed_mps = math.hypot(allowed[0], allowed[1])
-        unseen = len(obstacles.ray_ends) and not is_seen(allowed, obstacles.ray_ends)
-        if speed_mps > self._config.unseen_speed_mps and unseen:
-            allowed = allowed * (self._config.unseen_speed_mps / speed_mps)
+        seen_share = self._seen_share(allowed, obstacles.has_seen)
+        if seen_share < 1.0:
+            allowed = allowed * seen_share
             names.append("unseen")
         share = self._share(allowed, obstacles.hits)
         if share < _MIN_SHARE:
@@ -138,6 +138,18 @@ class PathGate:
         if imagined_share < share:
             names.append("imagined")
         return allowed * min(share, imagined_share), tuple(names), None
+
+    def _seen_share(self, twist: Twist, has_seen: Callable[[Points], Mask] | None) -> float:
+        """Return the share of a twist at which the robot stops before places that no sensor has looked at.
+
+        The share is not below that at which no point of the footprint is faster than ``unseen_speed_mps``.
+        """
+        tip_mps = math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * self.footprint.reach_m
+        if has_seen is None or tip_mps <= self._config.unseen_speed_mps:
+            return 1.0
+        reaction_s, braking_s = self.brakes.reaction_s, self.brakes.braking_s(twist)
+        free_s = seen_s(twist, reaction_s + braking_s, self.footprint, has_seen)
+        return max(allowed_share(free_s, reaction_s, braking_s), self._config.unseen_speed_mps / tip_mps)
 
     def _imagined_share(self, twist: Twist, obstacles: ObstaclePoints) -> float:
         """Return the share of a twist that suits the obstacles that are only imagined."""
