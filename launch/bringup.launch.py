@@ -13,7 +13,7 @@ from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import superviso
 SHARE = FindPackageShare("edge_worldmodel")
 PROFILE = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
 MIDDLEWARE = {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILE, "FASTDDS_DEFAULT_PROFILES_FILE": PROFILE}
-"""Set unless the user has set them; the first name is that of Jazzy, the second that of later distributions."""
+"""Variables that are set unless the user has set them. Jazzy reads the first, later distributions the second."""
 
 ARGUMENTS = (
     ("namespace", "", "Namespace of this robot's nodes and topics."),
@@ -27,7 +27,7 @@ ARGUMENTS = (
     ("watchdog", "true", "Run the watchdog; without it nothing commands the drive base."),
     ("cmd_vel", "cmd_vel", "Topic of the drive base, in the namespace or absolute."),
     ("rviz", "false", "Open rviz with the view of this package."),
-    ("without", "", "Name of a node that is not started, to run it elsewhere or in a debugger."),
+    ("without", "", "Name of a node that is not started, to run it elsewhere or in a debugger; empty: none."),
     ("record", "", "Folder for run.mcap and statistics.json of this run; empty: nothing is recorded."),
 )
 PARAMETER_FILES = (

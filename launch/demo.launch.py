@@ -21,7 +21,9 @@ def generate_launch_description():
                 "world", default_value="demo_room", description="World file, or the name of a world in worlds/."
             ),
             DeclareLaunchArgument("seed", default_value="0", description="Seed of people and sensor noise."),
-            DeclareLaunchArgument("real_time_factor", default_value="1.0", description="Simulated seconds per second."),
+            DeclareLaunchArgument(
+                "real_time_factor", default_value="1.0", description="Simulated seconds per second of real time."
+            ),
             IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),
             Node(
                 package="edge_worldmodel",

@@ -13,7 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("edge_worldmodel")
 
-# Only the publishers are remapped, so every subscriber receives the messages of the relay.
+# Only the publishers are remapped, so that every subscriber receives the messages from the relay.
 RELAYED = (
     ("sim", "scan"),
     ("sim", "odom"),

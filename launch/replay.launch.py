@@ -18,7 +18,7 @@ def generate_launch_description():
         [
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of this robot."),
             DeclareLaunchArgument("file", description="Recording: ROS 1 bag, ROS 2 bag or CARMEN log."),
-            DeclareLaunchArgument("rate", default_value="1.0", description="Recorded seconds per second."),
+            DeclareLaunchArgument("rate", default_value="1.0", description="Recorded seconds per second of real time."),
             IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),
             Node(
                 package="edge_worldmodel",

@@ -91,6 +91,7 @@ class CudaBindingsDevice:
         if self._call("cudaGetDeviceCount") < 1:
             raise CudaError("CUDA finds no GPU: check nvidia-smi, or use backend: onnxruntime")
         self._call("cudaSetDevice", 0)
+        # A non-blocking stream does not wait for the default stream, which other libraries may use.
         self._stream = self._call("cudaStreamCreateWithFlags", cudart.cudaStreamNonBlocking)
         self.stream = int(self._stream)
 
@@ -141,6 +142,7 @@ class CudaBindingsDevice:
         self._call("cudaStreamBeginCapture", self._stream, mode)
         try:
             enqueue()
+        # Also after an error, because a stream that is being recorded cannot be used.
         finally:
             graph = self._call("cudaStreamEndCapture", self._stream)
         executable = self._call("cudaGraphInstantiate", graph, 0)
@@ -222,6 +224,7 @@ class PyCudaDevice:
         self._call("cuStreamBeginCapture_v2", stream, thread_local)
         try:
             enqueue()
+        # Also after an error, because a stream that is being recorded cannot be used.
         finally:
             self._call("cuStreamEndCapture", stream, ctypes.byref(graph))
         self._call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))

@@ -1,4 +1,4 @@
-"""Checks for all runtimes: networks are complete, and their tensors are those of the tensor table."""
+"""Checks for all runtimes: no network is missing, and their tensors are those of the tensor table."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def require_inputs(network: str, loaded: Collection[str], inputs: Collection[str
         raise BackendError(f"network '{network}' is not loaded; loaded: {', '.join(loaded) or 'none'}")
     expected = {tensor.name for tensor in NETWORKS[network].inputs}
     if set(inputs) != expected:
-        raise BackendError(f"network '{network}' takes {sorted(expected)}, got {sorted(inputs)}")
+        raise BackendError(f"network '{network}' takes inputs {sorted(expected)}, got {sorted(inputs)}")
 
 
 def batch_of(network: str, inputs: Mapping[str, NDArray[Any]]) -> int | None:
-    """Return the number of futures in the inputs; None if no input of this network has such an axis.
+    """Return the number of futures in the inputs; None if no input of this network has an axis of futures.
 
     Raises:
         BackendError: the shapes do not fit each other or the tensor table.

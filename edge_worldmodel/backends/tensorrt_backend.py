@@ -73,7 +73,7 @@ class TensorRtBackend:
         self._log = _logger(self._trt)
         with self._device.active():
             self._runtime = self._trt.Runtime(self._log)
-        # A version-compatible engine contains the runtime as code; engine_cache ensures that nobody else wrote it.
+        # A version-compatible engine contains the runtime as code; engine_cache refuses files of other users.
         self._runtime.engine_host_code_allowed = options.version_compatible
         self._networks: dict[str, _Network] = {}
         self._lock = threading.Lock()
@@ -216,7 +216,7 @@ class _Network:
         try:
             return _Lane(context, self._device.capture(enqueue), True)
         except BackendError:
-            # Some kernels cannot be recorded; running them without a graph is slower, and describe() says so.
+            # Some kernels cannot be recorded; running them without a graph is slower, which describe() reports.
             return _Lane(context, enqueue, False)
 
     def _enqueue(self, context: Any, batch: int) -> None:

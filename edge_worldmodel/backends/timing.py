@@ -1,4 +1,4 @@
-"""Measures how long networks take. Backends are timed in turn, so that other programs affect all of them alike."""
+"""Measures how long networks take. Backends are timed in turn, so that other programs affect all of them equally."""
 
 from __future__ import annotations
 

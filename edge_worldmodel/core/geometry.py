@@ -45,6 +45,7 @@ def compose(a: ArrayLike, b: ArrayLike) -> Pose:
 
 def _compose_one(a: Pose, b: Pose) -> Pose:
     (ax, ay, a_yaw), (bx, by, b_yaw) = a.tolist(), b.tolist()
+    # The cosine of numpy, so that one pose gives the same bits as an array of poses.
     cos, sin = float(np.cos(a_yaw)), float(np.sin(a_yaw))
     return np.array((ax + cos * bx - sin * by, ay + sin * bx + cos * by, _wrap_one(a_yaw + b_yaw)))
 
@@ -116,6 +117,7 @@ def signed_distance(polygon: Points, points: Points) -> Floats:
     """
     start, edge = polygon, np.roll(polygon, -1, axis=0) - polygon
     offset = points[..., None, :] - start
+    # Two corners at the same place make an edge of no length.
     length2 = np.maximum((edge * edge).sum(axis=-1), 1e-18)
     along = np.clip((offset * edge).sum(axis=-1) / length2, 0.0, 1.0)
     gap = offset - along[..., None] * edge
@@ -127,6 +129,7 @@ def _inside(start: Points, edge: Points, points: Points) -> Mask:
     """Return whether each point lies in the polygon: a ray along +x crosses an odd number of edges (Jordan)."""
     x, y = points[..., 0, None], points[..., 1, None]
     spans = (start[:, 1] > y) != (start[:, 1] + edge[:, 1] > y)
+    # Edges parallel to the ray are not in ``spans``; 1 only avoids a division by zero.
     rise = np.where(edge[:, 1] == 0.0, 1.0, edge[:, 1])
     crossing_x = start[:, 0] + (y - start[:, 1]) * edge[:, 0] / rise
     odd: Mask = (spans & (x < crossing_x)).sum(axis=-1) % 2 == 1

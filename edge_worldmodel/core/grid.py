@@ -20,7 +20,7 @@ from edge_worldmodel.core.tensors import CELL_SIZE_M, GRID_CELLS, GRID_CHANNELS
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Tensor
 
 _SUBCELL_BITS = 8
-# Fixed-point line drawing must stay inside int32, with room for the sub-cell bits.
+# OpenCV draws lines with int32 coordinates, of which _SUBCELL_BITS are fractions of a cell.
 _FARTHEST_CELL = 2.0**15
 
 
@@ -29,7 +29,7 @@ class GridSpec:
     """A square grid, centred on the origin of its frame.
 
     Raises:
-        ConfigError: it has no cells, or the cells have no size.
+        ConfigError: the number of cells or their size is not positive.
     """
 
     cells: int
@@ -89,7 +89,7 @@ def hit_points(sweeps: Sequence[Sweep], poses_in_grid: ArrayLike, spacing_m: flo
         spacing_m: side length of the squares.
 
     Returns:
-        (n, 2) in metres in the frame of the grid.
+        (n, 2) in metres in the frame of the grid; the first hit of each square.
     """
     poses = np.asarray(poses_in_grid, np.float64).reshape(-1, 3)
     hits = [transform_points(pose, sweep.endpoints[sweep.hit]) for sweep, pose in zip(sweeps, poses, strict=True)]
@@ -112,11 +112,12 @@ def render(sweeps: Sequence[Sweep], poses_in_grid: ArrayLike, spec: GridSpec = E
         spec: size of the grid.
 
     Returns:
-        (2, cells, cells) of 0 and 1: occupied, and observed free. A cell is never both; neither means unknown.
+        (2, cells, cells) of 0 and 1: occupied, and observed free. No cell is both; a cell that is neither is unknown.
     """
     masks = np.zeros((GRID_CHANNELS, spec.cells, spec.cells), dtype=np.uint8)
     for sweep, pose in zip(sweeps, np.asarray(poses_in_grid, dtype=np.float64).reshape(-1, 3), strict=True):
         _draw(sweep, pose, spec, masks)
+    # A hit outweighs rays that pass through the same cell, so that thin obstacles are not erased.
     masks[1] &= masks[0] ^ 1
     return masks.astype(np.float32)
 
@@ -135,7 +136,7 @@ def resample(values: Tensor, pose_in_values: ArrayLike, spec: GridSpec = EGO_GRI
     pose = np.asarray(pose_in_values, dtype=np.float64)
     cos, sin = np.cos(pose[2]), np.sin(pose[2])
     axis_m = spec.axis_m()
-    # Rotating rows and columns separately and adding them takes 64 products each instead of 4096.
+    # Rotating the two axes separately and adding them takes 64 products per axis instead of 4096.
     places = (pose[0] + (cos * axis_m - sin * axis_m[:, None]), pose[1] + (sin * axis_m + cos * axis_m[:, None]))
     x, y = (spec.fractional_cells(place) - 0.5 for place in places)
     low, high = np.minimum(x, y), np.maximum(x, y)
@@ -162,9 +163,11 @@ def _draw(sweep: Sweep, pose: Pose, spec: GridSpec, masks: NDArray[np.uint8]) ->
 
 def _draw_free(origin: Points, ends: Points, free: NDArray[np.uint8]) -> None:
     if np.abs(ends).max() > _FARTHEST_CELL:
+        # Far endpoints are moved inwards along their rays, so that the drawn cells stay the same.
         rays = ends - origin
         ends = origin + rays * np.minimum(1.0, _FARTHEST_CELL / np.maximum(np.abs(rays).max(axis=1), 1.0))[:, None]
-    # One polyline origin, end, origin, end, ... draws all rays. OpenCV counts from pixel centres, hence the half.
+    # One polyline origin, end, origin, end, ... draws all rays. OpenCV counts from
+    # pixel centres, so half a cell is subtracted.
     line = np.empty((len(ends), 2, 2), dtype=np.int32)
     line[:, 0] = np.rint((origin - 0.5) * 2**_SUBCELL_BITS)
     line[:, 1] = np.rint((ends - 0.5) * 2**_SUBCELL_BITS)

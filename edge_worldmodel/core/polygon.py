@@ -60,6 +60,29 @@ def corners_of(numbers: tuple[float, ...]) -> Points:
     return corners[:-1] if len(corners) > 3 and np.array_equal(corners[0], corners[-1]) else corners
 
 
+def self_filters_problem(texts: tuple[str, ...], sensors: int) -> str:
+    """Return what is wrong with the outlines of the robot's body given for its sensors; empty if nothing is."""
+    if len(texts) not in (0, sensors):
+        return f"give one outline for each of the {sensors} topics, '' for none"
+    problems = (polygon_problem(numbers) for text in texts if (numbers := read_polygon(text)))
+    return next(filter(None, problems), "")
+
+
+def self_filters(texts: tuple[str, ...], topics: tuple[str, ...]) -> dict[str, Points]:
+    """Return the outline (n, 2) of the robot's body for each sensor, by topic; empty for none."""
+    given = texts or ("",) * len(topics)
+    return {topic: corners_of(read_polygon(text)) for topic, text in zip(topics, given, strict=True)}
+
+
+def is_within(outline: Points, points: Points) -> Mask:
+    """Return whether each of many points (n, 2) lies in an outline (m, 2), of which most are far away."""
+    within = np.zeros(len(points), dtype=np.bool_)
+    if len(outline):
+        near = np.flatnonzero(((points >= outline.min(axis=0)) & (points <= outline.max(axis=0))).all(axis=1))
+        within[near] = signed_distance(outline, points[near]) <= 0.0
+    return within
+
+
 def is_inside(inner: Points, outer: Points) -> Mask:
     """Return whether each of the polygons (..., n, 2) lies completely in the polygon (m, 2); all of them are simple."""
     corners_inside = (signed_distance(outer, inner) <= 0.0).all(axis=-1)

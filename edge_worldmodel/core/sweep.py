@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edge_worldmodel.core.polygon import is_within
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.types import Floats, Mask, Points
 
@@ -31,6 +32,9 @@ class Sweep:
         endpoints: (n, 2) ends of the usable rays in metres.
         hit: (n,) whether an obstacle is at the endpoint; if not, the ray is free up to there.
         beams: number of rays measured, usable or not; 0 if the sensor has no fixed number.
+        echo: (n,) whether something came back, an obstacle or the floor; None if it did for every ray. The sensor
+            says no more than "nothing within range" for the others.
+        range_min_m: shortest range of the sensor; it is blind to what is nearer.
     """
 
     stamp_ns: int
@@ -38,6 +42,8 @@ class Sweep:
     endpoints: Points
     hit: Mask
     beams: int = 0
+    echo: Mask | None = None
+    range_min_m: float = 0.0
 
 
 def sweep_from_scan(
@@ -49,18 +55,23 @@ def sweep_from_scan(
     range_max_m: float,
     mount: ArrayLike,
     slab_m: tuple[float, float] = (-math.inf, math.inf),
+    *,
+    hit_below_range_min: bool = True,
 ) -> Sweep:
     """Convert a planar laser scan to a sweep, with ranges as in REP-117.
 
     Args:
         stamp_ns: stamp of the scan.
-        ranges: (n,) in metres. +inf or at least ``range_max_m``: no obstacle, free up to ``range_max_m``.
-            NaN, -inf or below ``range_min_m``: no measurement, dropped.
+        ranges: (n,) in metres. +inf or at least ``range_max_m``: no obstacle, free up to ``range_max_m``. -inf or
+            between 0 and ``range_min_m``: too close to measure, an obstacle at ``range_min_m``. NaN, 0 or any other
+            negative number: no measurement, dropped.
         angle_min_rad: direction of the first ray in the sensor frame.
         angle_increment_rad: angle from one ray to the next.
         range_min_m: shortest valid range.
         range_max_m: longest valid range; at most 100 m is used.
         mount: (4, 4) pose of the scanner in the base frame, in any orientation.
+        hit_below_range_min: False for drivers that mark missing readings by ranges below ``range_min_m``; these are
+            dropped then.
         slab_m: lowest and highest z in the base frame at which a reading is an obstacle. A ray is free only as far as
             it stays between them. A scanner outside extends the slab to its own height.
 
@@ -76,11 +87,40 @@ def sweep_from_scan(
         )
     far_m = min(float(range_max_m), _FAR_M)
     directions, exits_m = _rays(len(distances), angle_min_rad, angle_increment_rad, pose.tobytes(), slab_m)
-    usable = distances >= range_min_m  # false for NaN
+    too_close = (distances < range_min_m) & ((distances > 0.0) | (distances == -np.inf))
+    usable = (distances >= range_min_m) & (distances > 0.0)  # false for NaN
+    if hit_below_range_min:
+        distances, usable = np.where(too_close, range_min_m, distances), usable | too_close
     seen_m, ends_m = distances[usable], np.minimum(exits_m, far_m)[usable]
     endpoints = pose[:2, 3] + np.minimum(seen_m, ends_m)[:, None] * directions[usable]
     hit = (seen_m < far_m) & (seen_m <= ends_m)
-    return Sweep(stamp_ns, pose[:2, 3].copy(), _not_empty(endpoints, "scan"), hit, beams=len(distances))
+    return Sweep(
+        stamp_ns=stamp_ns,
+        origin=pose[:2, 3].copy(),
+        endpoints=_not_empty(endpoints, "scan"),
+        hit=hit,
+        beams=len(distances),
+        echo=seen_m < far_m,
+        range_min_m=range_min_m,
+    )
+
+
+def without_self(sweep: Sweep, outline: Points) -> Sweep:
+    """Leave out the rays that end at an obstacle inside an outline (m, 2) in the base frame: the robot's own body.
+
+    Raises:
+        RejectedInputError: EMPTY, no ray is left.
+    """
+    own = sweep.hit & is_within(outline, sweep.endpoints)
+    if not own.any():
+        return sweep
+    kept = ~own
+    return replace(
+        sweep,
+        endpoints=_not_empty(sweep.endpoints[kept], "sweep"),
+        hit=sweep.hit[kept],
+        echo=None if sweep.echo is None else sweep.echo[kept],
+    )
 
 
 def limit_range(sweep: Sweep, max_range_m: float) -> Sweep:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 """Float64 numbers of any other meaning; the docstring gives shape and unit."""
 Pose = NDArray[np.float64]
-"""(..., 3) x and y in metres and yaw in radians; the frame is named where it is used."""
+"""(..., 3) x and y in metres and yaw in radians; the frame is named at each use."""
 Twist = NDArray[np.float64]
 """(..., 3) vx and vy in m/s and yaw rate in rad/s, in the base frame."""
 Points = NDArray[np.float64]

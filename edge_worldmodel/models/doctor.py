@@ -1,4 +1,4 @@
-"""`edge-worldmodel doctor`: describe this machine, and say what to fix on it."""
+"""`edge-worldmodel doctor`: describe this machine, and list what to correct on it."""
 
 from __future__ import annotations
 

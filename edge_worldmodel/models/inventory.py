@@ -136,7 +136,7 @@ _ROS_VARIABLES = ("ROS_", "RMW_", "FASTRTPS_", "FASTDDS_", "CYCLONEDDS_", "AMENT
 
 
 class _Reader:
-    """Reads small files below a root; returns an empty text where that fails."""
+    """Reads small files below a root; returns an empty text if that fails."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -31,6 +31,7 @@ _RANGE_MAX_M = 80.0
 _ODOM_FRAME, _BASE_FRAME = "odom", "base_link"
 _STEP_S = (0.02, 1.0)
 _SNIFFED_LINES = 200
+"""A log may begin with comments and parameters."""
 
 Opener = Callable[..., IO[Any]]
 

@@ -129,6 +129,6 @@ class Recording(Protocol):
         """Yield the records in the order of recording.
 
         Raises:
-            RecordingError: the file is damaged; the text says how many messages were read before.
+            RecordingError: the file is damaged; the message gives the number of messages read before.
         """
         ...

@@ -29,7 +29,7 @@ class Fields:
         self._known: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether the file has this key."""
+        """Return whether the file has this key."""
         return key in self._values
 
     def place(self, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Ties simulated time to wall time and tells when periodic work is due; wall time is an argument."""
+"""Keeps simulated time in step with wall time, and decides when periodic work is due; wall time is an argument."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pace:
 
 
 class Schedule:
-    """Tells when work with a fixed rate in simulated time is due."""
+    """Decides when work with a fixed rate in simulated time is due."""
 
     def __init__(self, rate_hz: float, now_ns: int) -> None:
         """Work is first due one period from now."""
@@ -42,7 +42,7 @@ class Schedule:
         self._count = 1
 
     def is_due(self, stamp_ns: int) -> bool:
-        """Tell whether work is due; a period is reported once, and missed periods are not made up for."""
+        """Return whether work is due; once per period, and missed periods are not caught up."""
         periods = int((stamp_ns - self._start_ns) / self._period_ns + 1e-6)
         if periods < self._count:
             return False

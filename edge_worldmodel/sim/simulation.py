@@ -53,7 +53,7 @@ class Simulation:
     """A running world.
 
     Robots are given by their index in the world. All poses are (x_m, y_m, yaw_rad) in the world frame
-    unless a name says otherwise.
+    unless a name gives another frame.
     """
 
     def __init__(self, world: World, seed: int | None = None) -> None:
@@ -79,6 +79,7 @@ class Simulation:
         self._state_before = np.concatenate([self._data.qpos, self._data.qvel])
         self.contact_events: list[ContactEvent] = []
         self._move_people()
+        # So that poses and sensors can be read before the first step.
         mujoco.mj_forward(self._model, self._data)
 
     def _place_robots(self, seeds: Sequence[np.random.SeedSequence]) -> None:
@@ -97,6 +98,7 @@ class Simulation:
             pairs = zip(placement.spec.scanners, scanner_seeds, strict=True)
             body = self._compiled.robot_body[i]
             self._scanners.append([Scanner(spec, body, np.random.default_rng(s)) for spec, s in pairs])
+            # Spawned after those of the scanners, so that a camera does not change their noise.
             cameras = zip(placement.spec.cameras, seed.spawn(len(placement.spec.cameras)), strict=True)
             self._cameras.append([DepthCamera(spec, body, np.random.default_rng(s)) for spec, s in cameras])
 
@@ -187,11 +189,11 @@ class Simulation:
         return CrowdState(self._people_positions(), self._people_step / self.world.step_s)
 
     def in_contact(self, robot: int = 0) -> bool:
-        """Tell whether a robot is in contact with anything."""
+        """Return whether a robot is in contact with anything."""
         return any(entry[0] == robot for entry in self._touching)
 
     def goal_distance(self, robot: int = 0) -> float:
-        """Return the distance from a robot to its goal in metres, NaN where it has none."""
+        """Return the distance from a robot to its goal in metres; NaN if it has none."""
         goal = self.world.robots[robot].goal
         if goal is None:
             return math.nan

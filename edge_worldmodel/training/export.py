@@ -74,6 +74,7 @@ def export_model(networks: WorldNetworks, out: Path, variant: str, facts: Mappin
     }
     manifest["totals"] = totals(manifest)
     _write(out, files, manifest)
+    # Fails here, and not on a robot, if the model cannot be loaded.
     load_model(out)
     return manifest
 
@@ -123,6 +124,7 @@ def check_parity(networks: WorldNetworks, backend: Backend, spec: NetworkSpec) -
         ModelError: the difference is above PARITY_TOLERANCE.
     """
     worst = 0.0
+    # Two sizes, because a batch that was fixed by mistake works with one of them.
     for futures in (1, 3):
         inputs = example_inputs(spec, futures, seed=futures)
         with torch.no_grad():
@@ -183,7 +185,8 @@ def to_onnx(network: torch.nn.Module, spec: NetworkSpec) -> bytes:
     dynamic = {t.name: {axis: "futures" for axis, size in enumerate(t.shape) if size is None} for t in tensors}
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        # The tracing exporter needs no other package and writes operators that TensorRT supports.
+        # The tracing exporter warns that it is deprecated, but it needs no other package and writes operators that
+        # TensorRT supports.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,

@@ -64,7 +64,7 @@ class ResidualBlock(nn.Module):
     """x + conv(relu(modulated conv(x))); close to the identity at first, so that it trains without normalisation."""
 
     def __init__(self, width: int, embedding: int = 0) -> None:
-        """Make a block of ``width`` channels, modulated by an embedding of that size unless it is 0."""
+        """Make a block of ``width`` channels, modulated by an embedding of size ``embedding``; 0: not modulated."""
         super().__init__()
         self.first = conv3(width, width)
         self.second = conv3(width, width)
@@ -156,7 +156,7 @@ class Denoiser(nn.Module):
         return self.linear_estimate(latent, noise_level) - self.out(torch.relu(h))
 
     def linear_estimate(self, latent: Tensor, noise_level: Tensor) -> Tensor:
-        """Return the best linear estimate of the velocity for data of unit variance; the network learns the rest."""
+        """Return the best linear estimate of the velocity for data of unit variance; the network learns its error."""
         level = noise_level[:, None, None, None]
         spread = (1.0 - level) * (1.0 - level) + level * level
         return (2.0 * level - 1.0) / spread * latent
@@ -171,7 +171,7 @@ class Denoiser(nn.Module):
         return self.embed_noise(torch.cat([torch.sin(angle), torch.cos(angle)], dim=1))
 
     def ego_maps(self, maneuver: Tensor) -> Tensor:
-        """Draw the ego's position at each imagined time as a Gaussian of 0.8 m, (N, H, 16, 16)."""
+        """Draw the ego's position at each imagined time as a Gaussian, (N, H, 16, 16), with a deviation of 0.8 m."""
         dx = (maneuver[:, :, 0, None] - self.axis_m) / 0.8
         dy = (maneuver[:, :, 1, None] - self.axis_m) / 0.8
         return torch.exp(-0.5 * dy * dy)[:, :, :, None] * torch.exp(-0.5 * dx * dx)[:, :, None, :]
@@ -180,11 +180,11 @@ class Denoiser(nn.Module):
 class Decoder(nn.Module):
     """(latent, context) -> occupancy probability; reads only the channels of the context that are not learned.
 
-    It starts from the static cells and from movers at constant velocity; the latent holds the departures from these.
+    It starts from the present static cells and from movers at constant velocity. The latent holds the departures.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        """Make an untrained decoder, which repeats the present frame and moves movers on at constant velocity."""
+        """Make an untrained decoder, which repeats the static cells and moves movers on at constant velocity."""
         super().__init__()
         width = architecture.decoder_width
         self.register_buffer("latent_scale", torch.ones(1, tensors.LATENT_CHANNELS, 1, 1))
@@ -206,7 +206,7 @@ class Decoder(nn.Module):
         observed = torch.cat([context[:, :FOLDED_CHANNELS], context[:, tensors.SCENE_CHANNELS :]], dim=1)
         h = torch.relu(self.from_latent(latent * self.latent_scale) + self.from_observed(observed))
         h = torch.relu(self.block(h))
-        # Computed at 16 x 16 and unfolded once; the observed channels are added cell by cell.
+        # Convolutions at 16 x 16 cells cost a sixteenth; only the observed channels are used at 64 x 64.
         carried = self.carry(functional.pixel_shuffle(observed, BLOCK))
         return functional.pixel_shuffle(self.out(h), BLOCK) + carried
 
@@ -232,6 +232,7 @@ class Posterior(nn.Module):
         h = torch.relu(self.first(functional.pixel_unshuffle(clip, BLOCK)))
         h = self.block(h)
         mean, log_variance = self.out(torch.relu(h)).chunk(2, dim=1)
+        # The limits keep the exponential of the loss finite at the beginning of training.
         return mean, log_variance.clamp(-10.0, 4.0)
 
 

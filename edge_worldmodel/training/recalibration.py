@@ -60,7 +60,7 @@ def recalibrate(
 
 @torch.enable_grad()
 def _fit(logits: Tensor, truth: Tensor) -> tuple[float, float]:
-    """Return the gain and offset with which futures (F, n) forecast ``truth`` (n,) best.
+    """Return the gain and offset that make futures (F, n) the best forecast of ``truth`` (n,).
 
     Several futures are rated by the fair Brier score (see losses.ensemble_loss), because the score of their mean is
     best when all are equal; a single forecast is rated by its likelihood.

@@ -59,7 +59,7 @@ class Stage(ABC):
     """Factor on the configured learning rate."""
 
     def __init__(self, teacher: WorldNetworks | None = None) -> None:
-        """Train with a teacher where the stage needs one; without it the student learns by its scores alone."""
+        """Train with a teacher if the stage needs one; without a teacher the student learns from its scores only."""
         self.teacher = teacher
 
     def modules(self, networks: WorldNetworks) -> list[nn.Module]:
@@ -146,7 +146,7 @@ class Flow(Stage):
     name, number = "flow", 1
 
     def share(self, config: TrainConfig) -> float:
-        """Return what the other two stages leave."""
+        """Return the share that the other two stages leave."""
         return 1.0 - config.first_share - config.student_share
 
     def loss(
@@ -161,11 +161,11 @@ class Student(Stage):
 
     name, number = "student", 2
     needs_teacher = True
-    # It begins with the teacher's weights.
+    # Lower, because the student begins with the teacher's trained weights.
     rate_factor = 0.5
 
     def share(self, config: TrainConfig) -> float:
-        """Return the configured share, or everything where no other stage is trained."""
+        """Return the configured share, or 1 if no other stage is trained."""
         return 1.0 if config.taught else config.student_share
 
     def clips_per_step(self, config: TrainConfig) -> int:
@@ -175,7 +175,7 @@ class Student(Stage):
     def loss(
         self, networks: WorldNetworks, batch: Batch, random: torch.Generator, progress: float
     ) -> tuple[Tensor, Parts]:
-        """Follow the teacher, less and less, and score the futures together."""
+        """Follow the teacher with a falling weight, and score the futures together."""
         return student_loss(networks, batch, random, self.teacher, max(0.0, 1.0 - progress) ** 2)
 
     def finish(self, networks: WorldNetworks, training: ClipSet, validation: ClipSet) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class Regression(Stage):
     name, number = "flow", 1
 
     def share(self, config: TrainConfig) -> float:
-        """Return everything: it is the only stage of its run."""
+        """Return 1, because it is the only stage of its run."""
         return 1.0
 
     def loss(
@@ -233,6 +233,7 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
     with torch.no_grad():
         mean, _ = networks.posterior(batch.future, batch.observed)
         data = mean / networks.decoder.latent_scale
+    # Drawn on the CPU, so that every device trains with the same numbers.
     noise = torch.randn(data.shape, generator=random).to(data.device)
     level = torch.rand(len(data), generator=random)
     level = torch.where(torch.rand(len(data), generator=random) < PURE_NOISE_SHARE, torch.ones(()), level)
@@ -241,6 +242,7 @@ def flow_loss(networks: WorldNetworks, batch: Batch, random: torch.Generator) ->
     noisy = (1.0 - s) * data + s * noise
     velocity = networks.denoiser(noisy, context, batch.maneuver, level)
     flow = (velocity - (noise - data)).square().mean()
+    # The straight line from here, followed to noise level 0, is the best estimate of the clip.
     logits = networks.decoder.logits(noisy - s * velocity, context)
     forecast = losses.forecast_loss(logits, batch).mean()
     return flow + FORECAST_WEIGHT * forecast, {"flow": flow.item(), "forecast": forecast.item()}
@@ -253,10 +255,10 @@ def student_loss(
     teacher: WorldNetworks | None,
     teacher_weight: float = 1.0,
 ) -> tuple[Tensor, Parts]:
-    """Make one step reach the clips that the teacher reaches in several, and make the futures good forecasts together.
+    """Learn to reach in one step the clips that the teacher reaches in several, and to forecast well with all futures.
 
     The teacher shows how futures differ, but not how much they should: its weight falls during the stage, and the
-    scores decide. From anywhere on the straight line between noise and clip the rest of the way must lead to the same
+    scores decide. From anywhere on the straight line between noise and clip the remaining way must lead to the same
     clip (reflow: Liu et al., "Flow Straight and Fast", 2022), so that warm starts and further steps stay right.
 
     Args:
@@ -279,6 +281,7 @@ def student_loss(
             teacher_context = teacher.encoder(batch.history, batch.motion).repeat_interleave(STUDENT_FUTURES, dim=0)
             target = teacher.in_steps(noise, teacher_context, maneuver, TEACHER_STEPS)
         from_noise = (imagined - target).square().mean()
+    # Without gradient: the velocity must lead to the imagined clip, not the clip move towards the velocity.
     start, end = noise[::STUDENT_FUTURES], imagined[::STUDENT_FUTURES].detach()
     s = level[:, None, None, None]
     velocity = networks.denoiser((1.0 - s) * end + s * start, context, batch.maneuver, level)

@@ -16,6 +16,7 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 
 THREAD_LIMITS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 _IN_FLIGHT_PER_WORKER = 4
+"""Items submitted ahead to each Ray worker, so that it need not wait for the next one."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +27,7 @@ class WorkerError(EdgeWorldModelError):
 
 
 def use_one_opencv_thread() -> None:
-    """Keep OpenCV from starting threads: the processors are shared by working on several items at a time."""
+    """Keep OpenCV from starting threads, because the worker processes already use all processors."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -70,7 +71,7 @@ def spread(work: Callable[[T], R], items: Sequence[T], processes: int) -> Iterat
 
 
 def _until_a_worker_dies(work: Callable[[T], R], todo: deque[T], processes: int, interrupted: list[T]) -> Iterator[R]:
-    """Take items from ``todo`` and yield their results; on a death, put unfinished items into ``interrupted``."""
+    """Take items from ``todo`` and yield their results; after a death, put unfinished ones into ``interrupted``."""
     running: dict[Future[R], T] = {}
     with _pool(processes) as pool:
         while (todo or running) and not interrupted:
@@ -104,7 +105,7 @@ def _try_again_alone(work: Callable[[T], R], item: T) -> R:
 
 @contextmanager
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Provide worker processes; after an error or Ctrl-C they end at once, whatever they are doing."""
+    """Provide worker processes; after an error or Ctrl-C they are ended at once."""
     others = active_children()
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_prepare_worker)
     try:
@@ -128,7 +129,7 @@ def spread_on_ray(work: Callable[[T], R], items: Iterable[T], processes: int, ad
 
     Args:
         work: a function of a module, so that other machines can import it.
-        items: taken when a worker is free.
+        items: what to work on; an item is taken when a worker is free.
         processes: number of workers of a local cluster.
         address: "local" starts a cluster on this machine; otherwise the address of a running cluster.
 

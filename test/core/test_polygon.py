@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import signed_distance
-from edge_worldmodel.core.polygon import corners_of, footprint_problem, is_inside, polygon_problem, read_polygon
+from edge_worldmodel.core.polygon import (
+    corners_of,
+    footprint_problem,
+    is_inside,
+    is_within,
+    polygon_problem,
+    read_polygon,
+    self_filters,
+    self_filters_problem,
+)
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "200"))
 L_SHAPE = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0], [1.0, 2.0], [0.0, 2.0]])
@@ -131,3 +140,19 @@ def test_a_thin_notch_through_a_polygon_is_not_inside():
     notched = np.array([[-1, -1], [1, -1], [1, 1], [0.05, 1], [0.05, -0.5], [-0.05, -0.5], [-0.05, 1], [-1, 1.0]])
     poses = np.array([[0.0, 0.0], [0.5, 0.0]])
     assert is_inside(corners_of(BOX) + poses[:, None], notched).tolist() == [False, True]
+
+
+def test_self_filters_are_one_for_each_sensor():
+    text = "[[0.3, 0.2], [-0.3, 0.2], [-0.3, -0.2], [0.3, -0.2]]"
+    assert self_filters_problem((), 2) == self_filters_problem((text, ""), 2) == ""
+    assert "2 topics" in self_filters_problem((text,), 2)
+    assert "three points" in self_filters_problem(("", "[[0, 0]]"), 2) and self_filters_problem(("a box",), 1)
+    outlines = self_filters((text, ""), ("scan", "points"))
+    assert len(outlines["scan"]) == 4 and not len(outlines["points"])
+    assert not len(self_filters((), ("scan",))["scan"])
+
+
+def test_points_within_an_outline_agree_with_the_distance():
+    points = np.random.default_rng(1).uniform(-1.0, 3.0, (500, 2))
+    np.testing.assert_array_equal(is_within(L_SHAPE, points), signed_distance(L_SHAPE, points) <= 0.0)
+    assert not is_within(np.empty((0, 2)), points).any()

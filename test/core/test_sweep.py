@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import pose_matrix, transform_points
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
-from edge_worldmodel.core.sweep import Sweep, check_sweep, limit_range, sweep_from_scan
+from edge_worldmodel.core.sweep import Sweep, check_sweep, limit_range, sweep_from_scan, without_self
 
 
 def scan(ranges: Any, **changes: Any) -> Sweep:
@@ -37,11 +38,30 @@ def test_a_negative_increment_counts_the_other_way() -> None:
 
 
 def test_rep_117() -> None:
-    sweep = scan([np.inf, 8.0, 9.0, 7.9, np.nan, -np.inf, 0.05, 0.0], angle_increment_rad=0.1)
-    assert sweep.hit.tolist() == [False, False, False, True]
-    np.testing.assert_allclose(np.hypot(*sweep.endpoints.T), [8.0, 8.0, 8.0, 7.9])
-    np.testing.assert_allclose(np.arctan2(*sweep.endpoints.T[::-1]), [0.0, 0.1, 0.2, 0.3], atol=1e-12)
-    assert sweep.beams == 8
+    readings = [np.inf, 8.0, 9.0, 7.9, np.nan, -np.inf, 0.05, 0.0, -1.0]
+    sweep = scan(readings, angle_increment_rad=0.1)
+    assert sweep.hit.tolist() == [False, False, False, True, True, True]
+    assert sweep.echo is not None and sweep.echo.tolist() == sweep.hit.tolist()
+    np.testing.assert_allclose(np.hypot(*sweep.endpoints.T), [8.0, 8.0, 8.0, 7.9, 0.1, 0.1])
+    np.testing.assert_allclose(np.arctan2(*sweep.endpoints.T[::-1]), [0.0, 0.1, 0.2, 0.3, 0.5, 0.6], atol=1e-12)
+    assert (sweep.beams, sweep.range_min_m) == (9, 0.1)
+    assert scan(readings, hit_below_range_min=False).hit.tolist() == [False, False, False, True]
+
+
+def test_zero_is_no_reading_even_where_the_scanner_may_measure_it() -> None:
+    assert scan([0.0, 1.0], range_min_m=0.0).hit.tolist() == [True]
+
+
+def test_the_robots_own_body_is_left_out() -> None:
+    outline = np.array([[1.5, 0.5], [0.5, 0.5], [0.5, -0.5], [1.5, -0.5]])
+    sweep = without_self(scan([1.0, 1.0, 1.0]), outline)
+    np.testing.assert_allclose(sweep.endpoints, [[0, 1], [-1, 0]], atol=1e-12)
+    assert sweep.echo is not None and len(sweep.hit) == len(sweep.echo) == 2
+    other = scan([2.0, 1.0])
+    assert without_self(other, outline) is other and without_self(other, np.empty((0, 2))) is other
+    with pytest.raises(RejectedInputError):
+        without_self(scan([1.0]), outline)
+    assert without_self(replace(scan([1.0, 1.0]), echo=None), outline).echo is None
 
 
 @given(st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.floats(-4, 4)), st.integers(0, 1000))
@@ -111,7 +131,7 @@ def test_an_endless_scanner_is_free_far_out() -> None:
     [
         ([], {}, RejectionKind.EMPTY),
         ([[1.0, 2.0]], {}, RejectionKind.EMPTY),
-        ([np.nan, -np.inf, 0.01], {}, RejectionKind.EMPTY),
+        ([np.nan, 0.0, -1.0], {}, RejectionKind.EMPTY),
         (np.ones(200_000), {}, RejectionKind.TOO_LARGE),
         ([1.0, 2.0], {"angle_increment_rad": 0.0}, RejectionKind.MALFORMED),
         ([1.0, 2.0], {"angle_increment_rad": np.nan}, RejectionKind.MALFORMED),

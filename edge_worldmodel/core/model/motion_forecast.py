@@ -1,4 +1,4 @@
-"""The motion forecast: cells of movers, now and later at constant velocity. The world model imagines changes to it.
+"""The motion forecast: cells of movers, now and later at constant velocity; imagination adds the departures from it.
 
 A small cluster of occupied cells is a mover if other frames of the history saw free space there. It is followed back
 through the history; the slope of its centres is its velocity. All other cells count as static.
@@ -25,11 +25,13 @@ from edge_worldmodel.core.types import Floats, Tensor
 
 _SMALLEST_CLUSTER_CELLS = 2
 _LARGEST_CLUSTER_CELLS = 40
+"""Larger clusters (over 1.6 square metres) count as static."""
 _FRESH_SHARE = 0.5
 """Share of a cluster's cells that other frames must have seen free; static cells are never seen free."""
 _GATE_MPS = 2.5
 """Highest speed at which a cluster is followed from frame to frame."""
 _FEWEST_SIGHTINGS = 3
+"""Fewest frames, the present one included, in which a mover must have been found for its velocity to be reliable."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def _clusters(frame: Tensor, times_seen_free: Tensor) -> _Clusters:
     cells = stats[:, cv2.CC_STAT_AREA]
     small = (cells >= _SMALLEST_CLUSTER_CELLS) & (cells <= _LARGEST_CLUSTER_CELLS)
     small &= fresh_cells >= _FRESH_SHARE * cells
-    small[0] = False
+    small[0] = False  # label 0 is the background
     labels = np.flatnonzero(small)
     return _Clusters(centres[labels], labels, np.asarray(image, np.int32))
 
@@ -87,7 +89,7 @@ def _velocity(centre: Floats, past: list[_Clusters]) -> Floats | None:
     """Follow a cluster back through the past frames, newest first.
 
     Returns:
-        (2,) cells per second; None if it was found in fewer than two of them.
+        (2,) velocity in cells per second, x first; None if the cluster was found in fewer than two past frames.
     """
     centres, times_s = [centre], [0.0]
     for back, clusters in enumerate(past, start=1):

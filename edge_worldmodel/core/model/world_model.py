@@ -52,7 +52,7 @@ class Imagination:
 
 
 def always(_steps_done: int) -> bool:
-    """Return True: take all steps, whatever the time."""
+    """Return True, so that all steps are taken."""
     return True
 
 
@@ -93,7 +93,7 @@ class WorldModel:
                 under the same noise. Batch index = maneuver * F + future.
             warm_start: latents and the noise level to start from; None starts from pure noise.
             steps: denoising steps, at least 1.
-            keep_going: called with the number of steps done; if it returns False, the rest is taken in one step.
+            keep_going: called with the number of steps done; False: the remaining way is taken in one step.
 
         Raises:
             ModelError: the warm start is not valid or was solved by another model.
@@ -107,7 +107,7 @@ class WorldModel:
         for level, following in pairwise(levels):
             velocity = self._denoise(latents, context, batch, float(level))
             done += 1
-            # The velocity points straight at the data, so stopping early takes the rest of the way in one step.
+            # The velocity points straight at the data, so the remaining way can be taken in one step.
             stop = done < steps and not keep_going(done)
             latents = latents + np.float32((0.0 if stop else following) - level) * velocity
             if stop:
@@ -139,7 +139,7 @@ class WorldModel:
 
 
 def _check_batch(network: str, tensor: tensors.TensorSpec, inputs: dict[str, Tensor], output: Tensor) -> None:
-    # OpenVINO 2026.4 with an open batch has been seen to return one future instead of all.
+    # OpenVINO 2026.4 with a dynamic batch returned one future instead of all.
     batch = next((len(inputs[t.name]) for t in tensors.NETWORKS[network].inputs if None in t.shape), None)
     if None in tensor.shape and len(output) != batch:
         raise BackendError(f"network '{network}' got {batch} futures and returned {len(output)} in '{tensor.name}'")
@@ -158,5 +158,5 @@ def _start(noise: Tensor, warm_start: WarmStart | None, model_id: str) -> tuple[
     tensors.LATENT.check(warm_start.latents)
     level = float(np.clip(warm_start.noise_level, 0.0, 1.0))
     # After a tick with reduced effort there are fewer latents than futures; they are used in turn.
-    seeds = warm_start.latents[np.arange(len(noise)) % len(warm_start.latents)]
-    return level, ((1.0 - level) * seeds + level * noise).astype(np.float32)
+    earlier = warm_start.latents[np.arange(len(noise)) % len(warm_start.latents)]
+    return level, ((1.0 - level) * earlier + level * noise).astype(np.float32)

@@ -63,7 +63,7 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
 
 
 def fit_floor(cloud: Floats, azimuths: Floats, ranges_m: Floats, config: PerceptionConfig) -> Floats:
-    """Return the floor (a, b, c), z = a x + b y + c, in the base frame; (0, 0, 0) where no floor is found.
+    """Return the floor (a, b, c), z = a x + b y + c, in the base frame; (0, 0, 0) if no floor is found.
 
     Args:
         cloud: (n, 3) finite points.
@@ -100,7 +100,7 @@ def _coarse_planes(seeds: Floats, slope: float, tolerance_m: float) -> Floats:
 
 
 def _support(planes: Floats, seeds: Floats, band_m: ArrayLike) -> NDArray[np.int_]:
-    """Return for each plane (..., 3) the seeds on it minus those under it, as nothing is under a floor."""
+    """Return the number of seeds on each plane (..., 3) minus those under it, because no point is under a floor."""
     errors_m = seeds[:, 2] - (planes[..., :2] @ seeds[:, :2].T + planes[..., 2:])
     on_plane, under_plane = np.abs(errors_m) <= band_m, errors_m < -np.asarray(band_m)
     support: NDArray[np.int_] = on_plane.sum(axis=-1) - under_plane.sum(axis=-1)
@@ -119,7 +119,7 @@ def _close_to(plane: Floats, points: Floats, config: PerceptionConfig) -> Floats
 
 def _least_squares(points: Floats) -> Floats:
     design = np.column_stack((points[:, :2], np.ones(len(points))))
-    # Regularised towards a level floor, because points along one line do not determine a tilt.
+    # Regularised towards a level floor, because points on one line do not determine a tilt.
     normal = design.T @ design + np.diag((1e-2, 1e-2, 1e-6))
     return np.linalg.solve(normal, design.T @ points[:, 2])
 

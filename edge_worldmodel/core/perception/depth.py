@@ -1,4 +1,4 @@
-"""Depth images to sweeps: each pixel becomes a point, the points are treated as a cloud."""
+"""Depth images to sweeps: pixels become points, and the points are treated as a cloud."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def sweep_from_depth(
     Args:
         stamp_ns: time of the image.
         depth: (rows, columns) along the optical axis: floats in metres, or integers of ``config.depth_unit_m``.
-            Pixels of 0, below, NaN and inf have no measurement (REP-118).
+            Pixels that are zero, negative, NaN or infinite have no measurement (REP-118).
         fx: focal length in columns, pixels.
         fy: focal length in rows, pixels.
         cx: principal point, column.
         cy: principal point, row.
         camera_pose: (4, 4) of the optical frame (x right, y down, z forward) in the base frame.
-        config: obstacle heights, floor tolerance, range, stride.
+        config: heights of obstacles, floor tolerance, largest range, and ``depth_stride`` between the pixels used.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
@@ -46,7 +46,7 @@ def sweep_from_depth(
     if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0.0 and fy > 0.0):
         raise RejectedInputError(
             RejectionKind.MALFORMED,
-            f"intrinsics fx={fx} fy={fy} cx={cx} cy={cy}: calibrate the camera",
+            f"intrinsics fx={fx} fy={fy} cx={cx} cy={cy} must be finite, fx and fy positive: calibrate the camera",
         )
     if depth.ndim != 2:
         raise RejectedInputError(

@@ -96,8 +96,8 @@ class _ImaginedMap:
 class Perception:
     """Keeps the sweeps of every sensor over the last second and renders them around the robot.
 
-    A rejected input raises RejectedInputError and changes nothing. Methods that accept an input return what is
-    noteworthy about it.
+    A rejected input raises RejectedInputError and changes nothing. Methods that accept an input return
+    notes about it, for example that the clock was reset.
     """
 
     def __init__(self, config: PerceptionConfig) -> None:
@@ -274,7 +274,7 @@ class Perception:
 
     def _count_rate(self, stamp_ns: int) -> None:
         period_ns = int(NS_PER_S / self.config.max_rate_hz)
-        # a frame that was late by less than a period lets the next one come early by as much
+        # After a late frame the next one may come earlier by the same time, so that the mean rate is kept.
         owed_ns = 0 if self._next_due_ns is None else min(max(stamp_ns - self._next_due_ns, 0), period_ns)
         self._next_due_ns = stamp_ns + period_ns - owed_ns
 

@@ -27,7 +27,7 @@ class PoseBuffer:
 
     Args:
         capacity: poses kept.
-        max_gap_s: longest time between two poses between which is interpolated.
+        max_gap_s: longest time between two poses for interpolation between them.
         max_ahead_s: longest time after the newest pose for which the last twist is extrapolated.
     """
 

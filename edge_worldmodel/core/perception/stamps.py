@@ -1,4 +1,4 @@
-"""Checks the order of the stamps of one stream: late ones, repeated ones, and jumps of the clock."""
+"""Checks the stamps of one stream for late and repeated ones, and for jumps of the clock."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ class StampGate:
 
     A stamp far from the last one is rejected. If the next stamp follows it, the clock has really jumped (a looped
     recording, a restarted simulator), and the stream goes on from there.
+
+    Attributes:
+        back_jump_s: a stamp this much before the last one, or more, counts as a jump.
+        forward_jump_s: a stamp this much after the last one, or more, counts as a jump.
+        last_ns: the last accepted stamp; None: there is none yet.
     """
 
     back_jump_s: float = 1.0
@@ -29,10 +34,10 @@ class StampGate:
             stream: name of the stream for error messages.
 
         Returns:
-            Whether the clock has jumped; data from before then belongs to another time.
+            Whether the clock has jumped. Then data from before the jump must be dropped.
 
         Raises:
-            RejectedInputError: MALFORMED, DUPLICATE_STAMP, OUT_OF_ORDER or CLOCK_JUMP. Nothing is forgotten.
+            RejectedInputError: MALFORMED, DUPLICATE_STAMP, OUT_OF_ORDER or CLOCK_JUMP; ``last_ns`` stays as it is.
         """
         if stamp_ns < 0:
             raise RejectedInputError(RejectionKind.MALFORMED, f"{stream}: stamp {stamp_ns} ns is negative")
@@ -49,7 +54,7 @@ class StampGate:
             raise RejectedInputError(RejectionKind.DUPLICATE_STAMP, f"{stream}: stamp {stamp_ns} ns came twice")
         if step_s < 0.0:
             raise RejectedInputError(
-                RejectionKind.OUT_OF_ORDER, f"{stream}: stamp {stamp_ns} ns is {-step_s:.3f} s late"
+                RejectionKind.OUT_OF_ORDER, f"{stream}: stamp {stamp_ns} ns is {-step_s:.3f} s before the last one"
             )
         self.last_ns, self._suspect_ns = stamp_ns, None
         return False

@@ -1,4 +1,4 @@
-"""Uncertainty (entropy of the present frame) and surprise (misfit of an imagined map), both in bits per cell."""
+"""Uncertainty (entropy of the present frame) and surprise (misfit of imagined occupancy), both in bits per cell."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edge_worldmodel.core.grid import EGO_GRID, GridSpec, resample
 _LOG_ODDS_OCCUPIED = float(np.log(0.85 / 0.15))
 _LOG_ODDS_FREE = float(np.log(0.75 / 0.25))
 _MIN_PROBABILITY = 0.01
+"""Limits the surprise of one cell to 6.6 bits, so that single wrong cells do not dominate the mean."""
 
 
 def entropy_bits(frames: NDArray[np.float32]) -> float:
@@ -21,7 +22,7 @@ def entropy_bits(frames: NDArray[np.float32]) -> float:
         frames: (frames, 2, cells, cells) of occupied and observed free, fused cell by cell as log odds.
 
     Returns:
-        Bits per cell: 1 where nothing was observed, near 0 where all frames agree.
+        Bits per cell: 1 if nothing was observed, near 0 if all frames agree.
     """
     odds = _LOG_ODDS_OCCUPIED * frames[:, 0].sum(axis=0) - _LOG_ODDS_FREE * frames[:, 1].sum(axis=0)
     occupied = 1.0 / (1.0 + np.exp(-odds.astype(np.float64)))
@@ -40,13 +41,13 @@ def surprise_bits(
 
     Args:
         probability: (cells, cells) imagined occupancy around ``imagined_pose``.
-        imagined_pose: origin (3,) of the imagined map in the fixed frame.
+        imagined_pose: (3,) pose of the imagined map in the fixed frame.
         grid: (2, cells, cells) occupied and observed free around ``pose``.
-        pose: origin (3,) of ``grid`` in the fixed frame.
+        pose: (3,) pose of ``grid`` in the fixed frame.
         spec: geometry of both grids.
 
     Returns:
-        Bits per observed cell within the imagined map; NaN where there is none.
+        Bits per observed cell within the imagined map; NaN if no cell was observed.
     """
     imagined, inside = resample(np.asarray(probability, np.float32), relative(imagined_pose, pose), spec)
     imagined = np.clip(imagined, _MIN_PROBABILITY, 1.0 - _MIN_PROBABILITY)

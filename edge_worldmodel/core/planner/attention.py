@@ -29,7 +29,7 @@ _WATCHED_S = 2.0
 """Time from now within which the plan is watched; beyond it, a new plan will have been made."""
 _SAME_GOAL_M = 0.05
 _TOLERANCE = np.ones((5, 5), np.uint8)
-"""An obstacle two cells beside its imagined place is no surprise: two scans of one wall differ by as much."""
+"""An obstacle within two cells of its imagined place is no surprise, because scans of one wall differ that much."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Attention:
     """Keeps the followed plan and compares each new frame with what was imagined for it.
 
     Attributes:
-        reasons: how often each reason to imagine anew was found; "reused" where none was.
+        reasons: how often each reason to imagine anew was found; "reused" counts the ticks without one.
         followed: the plan that is followed; None: there is none, or the last tick failed.
     """
 
@@ -145,7 +145,7 @@ class Attention:
         return not (off_m <= self.config.max_off_m and off_rad <= self.config.max_off_rad)
 
     def _unexpected(self, followed: FollowedPlan, frame: LatentFrame, outlook: Outlook) -> str:
-        """Return why the scene is not as it was imagined, empty if it is."""
+        """Return the reason if the scene is not as it was imagined; empty if it is."""
         times_s = followed.age_s(frame) + np.arange(0.0, STEPS * DT_S - followed.age_s(frame), DT_S)
         path = relative(frame.pose, pose_along(followed.plan.trajectory, times_s))[:, :2]
         watched = path[: round(_WATCHED_S / DT_S)]

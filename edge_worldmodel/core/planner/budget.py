@@ -9,7 +9,7 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 
 
 class LateError(EdgeWorldModelError):
-    """A tick took so long that its plan is hardly valid any more; the robot follows the previous plan."""
+    """A tick took so long that its plan would expire at once; the robot follows the previous plan."""
 
 
 def no_clock() -> float:
@@ -18,7 +18,7 @@ def no_clock() -> float:
 
 
 class Budget:
-    """Decides when to stop denoising, when to stop imagining more maneuvers, and when to give the tick up.
+    """Decides when to stop denoising, when to stop imagining more maneuvers, and when to abandon the tick.
 
     The time that the next piece of work will take is estimated from the pieces before it in the same tick.
 
@@ -32,7 +32,7 @@ class Budget:
         """Begin a tick now.
 
         Args:
-            limit_s: time for the whole tick.
+            limit_s: time that the whole tick may take.
             clock_s: monotonic seconds.
             give_up_s: time after which the plan would be of no use.
         """

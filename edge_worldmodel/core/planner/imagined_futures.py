@@ -29,7 +29,7 @@ class ImaginedFutures:
         self._world_model, self._request = world_model, request
         self._warm_start = _usable(request.warm_start, request.frame, world_model.model_id)
         self.warm_started = self._warm_start is not None
-        # All the noise is drawn whatever the effort, so that the effort does not change what is drawn afterwards.
+        # Also at reduced effort all noise is drawn, so that later random numbers do not depend on the effort.
         noise = request.rng.standard_normal(tensors.LATENT.with_batch(config.futures), np.float32)
         self._noise = noise[: request.effort.futures(config.futures)]
         self._steps_wanted = request.effort.steps(config.steps_warm if self.warm_started else config.steps_cold)

@@ -9,14 +9,14 @@ from edge_worldmodel.core.config import Config, param
 
 @dataclass(frozen=True)
 class PlannerConfig(Config):
-    """How scores are weighted, how much is imagined, and which margins are kept."""
+    """Weights of the scores, amounts of imagination, and margins."""
 
     risk_limit: float = param(
         0.4, "highest acceptable risk of a maneuver (CVaR of the collision probability)", minimum=0.0, maximum=1.0
     )
     risk_weight_m: float = param(3.0, "cost of a risk of 1, in metres of way", minimum=0.0)
     exposure_weight_m: float = param(
-        1.5, "cost of being run into with certainty through no motion of the robot, in metres of way", minimum=0.0
+        1.5, "cost of certainly being run into without own motion, in metres of way", minimum=0.0
     )
     arrival_weight: float = param(1.0, "cost per metre still to go at the end of the horizon [1/m]", minimum=0.0)
     progress_weight: float = param(0.2, "cost saved per metre gained towards the goal [1/m]", minimum=0.0)
@@ -38,7 +38,7 @@ class PlannerConfig(Config):
         1.0, "share of the worst outcomes that risk averages over; 1: all outcomes", minimum=0.01, maximum=1.0
     )
     risk_half_life_s: float = param(
-        2.0, "time beyond the stopping time after which a collision counts half", minimum=0.1, maximum=1000.0
+        2.0, "a collision this long after the time to stop counts half", minimum=0.1, maximum=1000.0
     )
     harmless_mps: float = param(
         0.3, "own speed below which a collision adds to risk in proportion to that speed", minimum=0.001, maximum=1.0
@@ -51,7 +51,6 @@ class PlannerConfig(Config):
     validity_s: float = param(0.6, "time after its stamp for which a plan may be followed", minimum=0.1, maximum=3.2)
     tracking_tolerance: float = param(
         0.4,
-        "largest difference between planned and measured twist with which planning starts from the planned one"
-        " [m/s, rad/s]",
+        "planning starts from the planned twist if the measured one differs by at most this [m/s, rad/s]",
         minimum=0.0, maximum=2.0,
     )  # fmt: skip

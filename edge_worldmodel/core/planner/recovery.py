@@ -32,14 +32,14 @@ _OPEN_M = 0.7
 _FACING_RAD = 0.3
 """A robot that faces an opening to within this angle turns while it drives."""
 _STEERING_S = 1.5
-"""Time in which a robot that nearly faces an opening turns towards it."""
+"""Time within which a robot that nearly faces an opening turns to it."""
 _FREE_M = 1.0
 """A robot that can get this far away with the clearance it wants is not boxed in."""
 _SPEED_SHARE = 0.35
 """Share of the highest speed at which an escape is driven."""
 _TRAIL_STEP_M = 0.1
 _MIN_WAY_M, _MIN_TURN_RAD = 0.2, 0.2
-"""An escape that moves the robot by less is not worth proposing."""
+"""Least way and turn of an escape; a smaller one would not change the situation."""
 _TOLERANCE_M = 0.1
 """Half a cell; clearances that differ by less count as the same."""
 _MIN_CLEARANCE_M = 0.05
@@ -59,7 +59,7 @@ class RecoveryConfig(Config):
 
 @dataclass(frozen=True)
 class Escape:
-    """One more candidate, which leads out where the robot is boxed in.
+    """A further candidate, which leads a boxed-in robot out.
 
     Attributes:
         name: of the maneuver.
@@ -95,7 +95,7 @@ class Recovery:
         return self._stuck_s
 
     def escape(self, frame: LatentFrame, outlook: Outlook) -> Escape | None:
-        """Return an escape; None while the robot is not boxed in, or where there is no way out."""
+        """Return an escape; None if the robot is not boxed in, or if there is no way out."""
         seen, stuck_s = outlook.seen, self._stuck_s
         waited = self._escaping or stuck_s >= self.config.stuck_after_s
         self._escaping = self.config.stuck_after_s > 0.0 and waited and boxed_in(seen, self._clear_m)
@@ -135,7 +135,7 @@ class Recovery:
         return targets
 
     def _back_off(self, frame: LatentFrame, seen: LocalMap, needed_m: float, stuck_s: float) -> Escape | None:
-        """Return an escape backwards along the driven path, None where that is not possible."""
+        """Return an escape backwards along the driven path; None if that is not possible."""
         if self._limits.min_speed_mps >= 0.0 or len(self._trail) < 3:
             return None
         behind = relative(frame.pose, np.stack(self._trail))[::-1, :2]
@@ -151,7 +151,7 @@ class Recovery:
         return self._checked(Escape("recover_back", targets, reason), frame, seen, needed_m)
 
     def _checked(self, escape: Escape, frame: LatentFrame, seen: LocalMap, needed_m: float) -> Escape | None:
-        """Return an escape that stops before it leaves observed free cells; None if it would hardly move then."""
+        """Return an escape that stops before it leaves observed free cells; None if it is then too short."""
         poses, _ = roll_out(frame.twist, escape.targets[None], self._limits)
         path = poses[0, :, :2]
         # No part of the footprint may enter cells that have not been observed.
@@ -185,12 +185,12 @@ def boxed_in(seen: LocalMap, clear_m: float) -> bool:
 
 
 def opening(seen: LocalMap, needed_m: float, towards_rad: float) -> float | None:
-    """Return the bearing of the longest straight way over observed free cells, None where all are too short.
+    """Return the bearing of the longest straight way over observed free cells, None if all are too short.
 
     Args:
         seen: the present frame.
         needed_m: clearance that the way keeps.
-        towards_rad: bearing of the way to the goal; it decides between openings that are alike.
+        towards_rad: bearing of the way to the goal; it decides between equally good openings.
     """
     rays = np.stack([np.cos(_BEARINGS), np.sin(_BEARINGS)], axis=-1)[:, None] * _RAY_M[:, None]
     blocked = seen.unknown[cells_of(rays)] | too_close(seen.clearance_at(rays), needed_m - ROUNDING_M)

@@ -6,22 +6,31 @@ scaled by a share s <= 1 keeps its arc, and needs a path time of s * reaction + 
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from edge_worldmodel.core.geometry import signed_distance, transform_points
 from edge_worldmodel.core.polygon import is_inside
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.types import Floats, Points, Pose, Twist
+from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
+from edge_worldmodel.kernels.library import sweep_footprint
 
 _STEP_M = 0.04
 _MAX_STEPS = 64
 _CLOSER_M = 1e-6
 """A point blocks only motions that come closer to it by more than this, so the robot can always move away."""
-_SEEN_WITHIN_RAD = 0.18
-"""A direction is seen if a ray ends at most at this angle from it."""
+_ROUNDING_M = 1e-9
+"""Rounding moves a distance by less than this."""
+_SAMPLE_M, _LOOK_STEP_M, _MAX_SAMPLES, _MAX_LOOK_STEPS = 0.1, 0.1, 48, 8
+"""Spacing and greatest number of the places at which the swept area must have been looked at."""
+_LOOKS_AT_ONCE = 8
+_BESIDE_M = 0.05
+"""Places this close to the present footprint need not have been looked at."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +45,28 @@ class RobotFootprint:
     outline: Points
     radius_m: float
 
-    @property
+    @functools.cached_property
     def reach_m(self) -> float:
         """Distance of the farthest point of the footprint from the base."""
         return float(np.hypot(*self.outline.T).max()) if len(self.outline) else self.radius_m
+
+    @cached_property
+    def samples(self) -> Points:
+        """Points (n, 2) along the outline."""
+        if not len(self.outline):
+            angles = np.linspace(0.0, 2.0 * np.pi, _count(2.0 * np.pi * self.radius_m), endpoint=False)
+            return self.radius_m * np.stack((np.cos(angles), np.sin(angles)), axis=-1)
+        ends = np.concatenate((self.outline, self.outline[:1]))
+        along_m = np.concatenate(([0.0], np.hypot(*np.diff(ends, axis=0).T).cumsum()))
+        even_m = np.linspace(0.0, along_m[-1], _count(float(along_m[-1])), endpoint=False)
+        at_m = np.unique(np.concatenate((along_m[:-1], even_m)))
+        return np.stack((np.interp(at_m, along_m, ends[:, 0]), np.interp(at_m, along_m, ends[:, 1])), axis=-1)
 
     def clearance(self, points: Points) -> Floats:
         """Return the distance (...) in metres of points (..., 2) to the footprint, negative inside."""
         if len(self.outline):
             return signed_distance(self.outline, points)
-        return np.hypot(points[..., 0], points[..., 1]) - self.radius_m
+        return np.sqrt((points * points).sum(axis=-1)) - self.radius_m
 
     def is_inside(self, fence: Points, poses: Pose) -> bool:
         """Return whether the whole footprint stays inside a polygon (m, 2) at all poses (k, 3)."""
@@ -91,13 +112,21 @@ class PathCheck:
     clearance_m: float
 
 
+def _count(length_m: float) -> int:
+    return min(math.ceil(length_m / _SAMPLE_M), _MAX_SAMPLES)
+
+
 def arc_poses(twist: Twist, times_s: Floats) -> Pose:
     """Return the poses (n, 3) that a constant base twist (3,) reaches from the origin after times (n,)."""
-    vx, vy, rate = twist
-    yaw = rate * times_s
-    along = times_s * np.sinc(yaw / np.pi)
-    across = times_s * np.sinc(0.5 * yaw / np.pi) * np.sin(0.5 * yaw)
-    return np.stack((vx * along - vy * across, vx * across + vy * along, yaw), axis=-1)
+    vx, vy, rate = twist.tolist()
+    half = (0.5 * rate) * times_s
+    cos, sin = np.cos(half), np.sin(half)
+    chord_s = times_s if abs(rate) < 1e-9 else sin * (2.0 / rate)
+    poses = np.empty((len(times_s), 3))
+    poses[:, 0] = chord_s * (vx * cos - vy * sin)
+    poses[:, 1] = chord_s * (vx * sin + vy * cos)
+    poses[:, 2] = 2.0 * half
+    return poses
 
 
 def arc_pose(twist: Twist, time_s: float) -> Pose:
@@ -123,18 +152,56 @@ def check_path(
     """
     length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * footprint.reach_m) * duration_s
     steps = min(max(math.ceil(length_m / _STEP_M), 1), _MAX_STEPS)
-    distance = np.hypot(points[:, 0], points[:, 1])
+    distance2 = points[:, 0] * points[:, 0] + points[:, 1] * points[:, 1]
     # Between two samples the footprint may come closer by up to half a step.
-    kept_m = margin_m + 0.5 * length_m / steps
-    near = distance < footprint.reach_m + length_m + kept_m
-    if not near.any():
-        return PathCheck(math.inf, float(distance.min(initial=math.inf)) - footprint.reach_m - length_m)
-    times_s = np.linspace(0.0, duration_s, steps + 1)
-    clearance = footprint.clearance(_points_in_frames(arc_poses(twist, times_s), points[near]))
-    closer = (clearance < kept_m) & (clearance < clearance[0] - _CLOSER_M)
-    blocked = np.flatnonzero(closer.sum(axis=1) >= min_hits)
-    free_s = float(times_s[blocked[0] - 1]) if blocked.size else math.inf
-    return PathCheck(free_s, float(clearance.min()))
+    step_m = length_m / steps
+    kept_m = margin_m + 0.5 * step_m
+    near = np.flatnonzero(distance2 < (footprint.reach_m + length_m + kept_m) ** 2)
+    if not near.size:
+        nearest_m = math.sqrt(distance2.min(initial=math.inf))
+        return PathCheck(math.inf, nearest_m - footprint.reach_m - length_m)
+    times_s: Floats = np.arange(steps + 1, dtype=np.float64) * (duration_s / steps)
+    poses, near_points = _turned(arc_poses(twist, times_s)), points.take(near, axis=0)
+    compiled = sweep_footprint(
+        footprint.outline,
+        footprint.radius_m,
+        poses,
+        step_m,
+        near_points,
+        kept_m,
+        _CLOSER_M,
+        min_hits,
+    )
+    blocked, clearance_m = compiled or _sweep_footprint(footprint, poses, near_points, kept_m, min_hits)
+    return PathCheck(float(times_s[blocked - 1]) if blocked >= 0 else math.inf, clearance_m)
+
+
+def _sweep_footprint(
+    footprint: RobotFootprint, poses: Floats, points: Points, kept_m: float, min_hits: int
+) -> tuple[int, float]:
+    """Return the first blocked pose or -1, and the smallest clearance; the twin of the kernel, with the same results.
+
+    The distance to the outline is computed only for points that are near enough to change the result.
+
+    Args:
+        footprint: footprint of the robot.
+        poses: (t, 4) as x, y, cos(yaw), sin(yaw).
+        points: obstacles (n, 2), at least one.
+        kept_m: distance nearer than which a point blocks.
+        min_hits: number of points that block together.
+    """
+    local = _points_in_frames(poses, points)
+    beyond_m = np.sqrt((local * local).sum(axis=-1)) - footprint.reach_m
+    nearest = np.unravel_index(beyond_m.argmin(), beyond_m.shape)
+    smallest_m = float(footprint.clearance(local[nearest]))
+    candidate = beyond_m < max(kept_m, smallest_m) + _ROUNDING_M
+    clearance = footprint.clearance(local[candidate])
+    smallest_m = min(smallest_m, float(clearance.min(initial=smallest_m)))
+    pose, point = np.nonzero(candidate)
+    at_start = footprint.clearance(local[0])
+    closer = (clearance < kept_m) & (clearance < at_start[point] - _CLOSER_M)
+    blocked = np.flatnonzero(np.bincount(pose[closer], minlength=1) >= min_hits)
+    return (int(blocked[0]) if blocked.size else -1), smallest_m
 
 
 def allowed_share(free_s: float, reaction_s: float, braking_s: float) -> float:
@@ -144,22 +211,46 @@ def allowed_share(free_s: float, reaction_s: float, braking_s: float) -> float:
     return 2.0 * free_s / (reaction_s + math.sqrt(reaction_s**2 + 4.0 * braking_s * free_s))
 
 
-def is_seen(twist: Twist, endpoints: Points) -> bool:
-    """Return whether a ray looks in the direction of a twist; always true for turning on the spot.
+def seen_s(twist: Twist, duration_s: float, footprint: RobotFootprint, has_seen: Callable[[Points], Mask]) -> float:
+    """Sweep the footprint along the arc of a twist and find the first place that no sensor has looked at.
 
     Args:
         twist: base twist (3,).
-        endpoints: ends (n, 2) of all rays in the base frame.
+        duration_s: path time to check.
+        footprint: footprint of the robot.
+        has_seen: tells for places (n, 2) in the present base frame whether they have been looked at.
+
+    Returns:
+        Path time until the footprint reaches such a place; inf if it does not.
     """
-    if math.hypot(twist[0], twist[1]) < 1e-9:
-        return True
-    across = twist[0] * endpoints[:, 1] - twist[1] * endpoints[:, 0]
-    along = twist[0] * endpoints[:, 0] + twist[1] * endpoints[:, 1]
-    return bool((np.abs(np.arctan2(across, along)) < _SEEN_WITHIN_RAD).any())
+    length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * footprint.reach_m) * duration_s
+    steps = min(max(math.ceil(length_m / _LOOK_STEP_M), 1), _MAX_LOOK_STEPS)
+    times_s = np.linspace(0.0, duration_s, steps + 1)
+    places = transform_points(arc_poses(twist, times_s), footprint.samples)
+    count = len(footprint.samples)
+    for first in range(1, steps + 1, _LOOKS_AT_ONCE):
+        near = places[first : first + _LOOKS_AT_ONCE].reshape(-1, 2)
+        unseen = np.flatnonzero(~has_seen(near))
+        reached = unseen[footprint.clearance(near[unseen]) > _BESIDE_M]
+        if reached.size:
+            return float(times_s[first - 1 + reached[0] // count])
+    return math.inf
 
 
-def _points_in_frames(poses: Pose, points: Points) -> Points:
+def points_in_frames(poses: Pose, points: Points) -> Points:
     """Return points (n, 2) in the frame of each pose (t, 3), as (t, n, 2)."""
-    cos, sin = np.cos(poses[:, 2:]), np.sin(poses[:, 2:])
+    return _points_in_frames(_turned(poses), points)
+
+
+def _turned(poses: Pose) -> Floats:
+    """Return poses (t, 3) as (t, 4): x, y, cos(yaw), sin(yaw)."""
+    turned = np.empty((len(poses), 4))
+    turned[:, :2], turned[:, 2], turned[:, 3] = poses[:, :2], np.cos(poses[:, 2]), np.sin(poses[:, 2])
+    return turned
+
+
+def _points_in_frames(poses: Floats, points: Points) -> Points:
+    """Return points (n, 2) in the frame of each pose (t, 4), as (t, n, 2)."""
+    cos, sin = poses[:, 2:3], poses[:, 3:]
     dx, dy = points[:, 0] - poses[:, :1], points[:, 1] - poses[:, 1:2]
     return np.stack((cos * dx + sin * dy, cos * dy - sin * dx), axis=-1)

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from edge_worldmodel.core.config import Config, param, param_infos
 from edge_worldmodel.core.errors import ConfigError
-from edge_worldmodel.core.polygon import corners_of, footprint_problem, polygon_problem, read_polygon
+from edge_worldmodel.core.polygon import (
+    corners_of,
+    footprint_problem,
+    polygon_problem,
+    read_polygon,
+    self_filters,
+    self_filters_problem,
+)
 from edge_worldmodel.core.types import Points
 
 _SHORTEST_HEARTBEAT_S = 0.05
@@ -63,6 +70,12 @@ class SupervisorConfig(Config):
     )
     hold_before_land_s: float = param(3.0, "Drone: how long to hold before landing.", minimum=0.5, maximum=60.0)
 
+    airborne_height_m: float = param(
+        0.5,
+        "Drone: height by odometry above which it is flying when the supervisor starts.",
+        minimum=0.05,
+        maximum=100.0,
+    )
     landing_speed_mps: float = param(0.5, "Drone: speed of descent when landing.", minimum=0.1, maximum=3.0)
 
     estop_topics: tuple[str, ...] = param(
@@ -140,7 +153,25 @@ class SupervisorConfig(Config):
         0.3, "Extra reaction time when slowing down, so that it happens early and gently.", minimum=0.05, maximum=3.0
     )
     min_hits: int = param(1, "Number of points in the braking path that count as an obstacle.", minimum=1, maximum=5)
-    unseen_speed_mps: float = param(0.15, "Highest speed in directions that no sensor sees.", minimum=0.0, maximum=0.5)
+    unseen_speed_mps: float = param(
+        0.15,
+        "Highest speed of any point of the footprint into places that no sensor has looked at.",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    open_country: bool = param(
+        False, "Believe scans without a single reading within range, as in fields; else they do not prove free space."
+    )
+    below_range_min: str = param(
+        "hit",
+        "Scan readings of -inf or between 0 and range_min: hit, too close to measure (REP-117); or ignore, if the"
+        " driver marks missing readings so.",
+        choices=("hit", "ignore"),
+    )
+    self_filters_m: tuple[str, ...] = param(
+        (),
+        "Outline, as Nav2's text, in which points are the robot itself: one per topic, scans first; '' for none.",
+    )
     imagined_min: float = param(
         0.7, "Imagined occupancy for which the robot slows down; 1: never.", minimum=0.3, maximum=1.0
     )
@@ -176,6 +207,7 @@ class SupervisorConfig(Config):
             )
         if not all(self.estop_topics):
             raise ConfigError(f"SupervisorConfig.estop_topics = {self.estop_topics!r}: a name is empty")
+        self._check_self_filters()
         if len(self.sensor_timeouts_s) not in (1, len(self.sources)):
             raise ConfigError(
                 f"SupervisorConfig.sensor_timeouts_s = {self.sensor_timeouts_s!r}: give one value for all,"
@@ -186,6 +218,10 @@ class SupervisorConfig(Config):
         """Replace polygons in Nav2's text form by their numbers."""
         for name in ("footprint_m", "geofence_m"):
             object.__setattr__(self, name, read_polygon(getattr(self, name)))
+
+    def _check_self_filters(self) -> None:
+        if problem := self_filters_problem(self.self_filters_m, len(self.sources)):
+            raise ConfigError(f"SupervisorConfig.self_filters_m = {self.self_filters_m!r}: {problem}")
 
     def _check_height_band(self) -> None:
         band_m = self.height_band_m
@@ -204,6 +240,11 @@ class SupervisorConfig(Config):
         """Timeout of each sensor, by topic."""
         values = self.sensor_timeouts_s
         return dict(zip(self.sources, values if len(values) > 1 else values * len(self.sources), strict=True))
+
+    @property
+    def self_filters(self) -> dict[str, Points]:
+        """Outline (n, 2) of the robot as each sensor sees it, by topic; empty for none."""
+        return self_filters(self.self_filters_m, self.sources)
 
     @property
     def footprint(self) -> Points:

@@ -22,6 +22,9 @@ class FaultKind(Enum):
     BATTERY = "Charge or replace the battery, then call supervisor/reset."
     COMMAND_TOPIC = "End the other program that commands the drive base: ros2 topic info --verbose names it."
     CLOCK = "Check that the ROS clock advances (is the simulation paused?) and that nothing sets it back."
+    OVERRUN = (
+        "Send smaller clouds and scans, or use a faster computer; /diagnostics say whether the kernels are compiled."
+    )
     SENSOR = "Check the sensor's power, driver, topic name, frame and stamps."
     ODOMETRY = "Check the odometry topic, its frames and its stamps, and that the drive base is on."
     BATTERY_SIGNAL = "Check the topic battery_state: its percentage must lie between 0 and 1."

@@ -25,6 +25,7 @@ class ImaginedObstacles:
     def __init__(self, threshold: float) -> None:
         self.rejected: Counter[str] = Counter()
         self._threshold = threshold
+        self._centres = EGO_GRID.cell_centres()
         self._stamp_ns = 0
         self._points = np.empty((0, 2))
 
@@ -42,7 +43,7 @@ class ImaginedObstacles:
             return
         iy, ix = np.nonzero(probability >= self._threshold)
         if self._threshold < 1.0:
-            self._points = transform_points(pose, EGO_GRID.cell_centres()[iy, ix])
+            self._points = transform_points(pose, self._centres[iy, ix])
         self._stamp_ns = stamp_ns
 
     def points(self, ros_ns: int, pose: Pose | None) -> Points:

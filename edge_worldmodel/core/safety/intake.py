@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from edge_worldmodel.core.geometry import points_in_frame
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.sweep import Sweep
@@ -25,6 +26,7 @@ _CLOCK_JUMP_NS = 10_000_000
 """A ROS clock that goes back by more than this has jumped; less is a correction."""
 _MOVING = np.array([0.1, 0.1, 0.2])
 """Twist in m/s and rad/s from which two readings of a sensor must differ."""
+_SAME_SURFACE_M = 1e-3
 _MIN_HITS_TO_COMPARE = 10
 """Two sweeps with fewer hits may well be equal."""
 
@@ -243,6 +245,29 @@ def repeats_sweep(previous: Sweep | None, sweep: Sweep) -> bool:
     if previous is None or sweep.hit.sum() < _MIN_HITS_TO_COMPARE:
         return False
     return np.array_equal(previous.hit, sweep.hit) and np.array_equal(previous.endpoints, sweep.endpoints)
+
+
+def looks_the_same(sweep: Sweep, motion: Pose) -> bool:
+    """Return whether a scene looks exactly the same after a motion, as a straight corridor does in a simulator.
+
+    The hits are moved; each must lie on the surface between its neighbours in the sweep, except at the far ends.
+    The noise of a real sensor is larger than the tolerance, so its sweeps never repeat.
+
+    Args:
+        sweep: sweep after the motion, with at least one hit.
+        motion: (3,) pose of the base at this sweep in the base frame at the one before.
+    """
+    hits = sweep.endpoints[sweep.hit] - sweep.origin
+    hits = hits[np.argsort(np.arctan2(hits[:, 1], hits[:, 0]))]
+    bearings = np.arctan2(hits[:, 1], hits[:, 0])
+    moved = points_in_frame(motion, hits + sweep.origin) - sweep.origin
+    distance_m, moved_m = np.hypot(*hits.T), np.hypot(*moved.T)
+    compared = moved_m <= distance_m.max() - 3.0 * np.abs(moved_m - distance_m)
+    after = np.searchsorted(bearings, np.arctan2(moved[:, 1], moved[:, 0])) % len(hits)
+    start, edge = hits[after - 1], hits[after] - hits[after - 1]
+    away = moved - start
+    off_m = np.abs(edge[:, 0] * away[:, 1] - edge[:, 1] * away[:, 0]) / np.maximum(np.hypot(*edge.T), 1e-9)
+    return bool((off_m <= _SAME_SURFACE_M)[compared].all() and 2 * compared.sum() >= len(hits))
 
 
 def repeats_pose(previous: OdometrySample | None, odometry: OdometrySample) -> bool:

@@ -28,7 +28,7 @@ class Landing:
     def __init__(self, config: SupervisorConfig, cause: str = "") -> None:
         self._hold_s = config.hold_before_land_s
         self._speed_mps = config.landing_speed_mps
-        self._last_good_ns = 0
+        self._last_good_ns: int | None = None
         self._last_descent_ns: int | None = None
         self.cause = cause
         self.landed = False
@@ -39,6 +39,8 @@ class Landing:
 
     def is_due(self, faults: Sequence[Fault], now: Instant) -> bool:
         """Return whether the faults have lasted too long to hold, or do not allow holding at all."""
+        if self._last_good_ns is None:
+            self._last_good_ns = now.steady_ns
         faulty_s = to_seconds(now.steady_ns - self._last_good_ns)
         return faulty_s > self._hold_s or any(fault.kind in LANDING_AT_ONCE for fault in faults)
 

@@ -7,9 +7,11 @@ else. They take no part in the final checks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.safety.braking import (
@@ -19,12 +21,15 @@ from edge_worldmodel.core.safety.braking import (
     allowed_share,
     arc_poses,
     check_path,
-    is_seen,
+    seen_s,
 )
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
-from edge_worldmodel.core.types import Points, Pose, Twist
+from edge_worldmodel.core.types import Mask, Points, Pose, Twist
+from edge_worldmodel.kernels.library import mark_near
+
+_Rows = NDArray[np.int64]
 
 _MIN_SHARE = 0.05
 """Below this share of the planned speed the robot stops."""
@@ -45,13 +50,13 @@ class ObstaclePoints:
 
     Attributes:
         hits: obstacles (n, 2) that the sensors see.
-        ray_ends: ends (m, 2) of all rays, hits included.
         imagined: obstacles (k, 2) that the world model imagines.
+        has_seen: tells for places (n, 2) whether a sensor has looked at them; None without sensors.
     """
 
     hits: Points
-    ray_ends: Points
     imagined: Points
+    has_seen: Callable[[Points], Mask] | None
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,9 @@ class PathGate:
         # A correction of the path may exceed the limits; without it the robot is as fast as planned.
         if (np.abs(allowed - planned) > self._correction).any():
             names.append("velocity")
-        speed_mps = math.hypot(allowed[0], allowed[1])
-        unseen = len(obstacles.ray_ends) and not is_seen(allowed, obstacles.ray_ends)
-        if speed_mps > self._config.unseen_speed_mps and unseen:
-            allowed = allowed * (self._config.unseen_speed_mps / speed_mps)
+        seen_share = self._seen_share(allowed, obstacles.has_seen)
+        if seen_share < 1.0:
+            allowed = allowed * seen_share
             names.append("unseen")
         share = self._share(allowed, obstacles.hits)
         if share < _MIN_SHARE:
@@ -135,12 +139,33 @@ class PathGate:
             names.append("imagined")
         return allowed * min(share, imagined_share), tuple(names), None
 
+    def _seen_share(self, twist: Twist, has_seen: Callable[[Points], Mask] | None) -> float:
+        """Return the share of a twist at which the robot stops before places that no sensor has looked at.
+
+        The share is not below that at which no point of the footprint is faster than ``unseen_speed_mps``.
+        """
+        tip_mps = math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * self.footprint.reach_m
+        if has_seen is None or tip_mps <= self._config.unseen_speed_mps:
+            return 1.0
+        reaction_s, braking_s = self.brakes.reaction_s, self.brakes.braking_s(twist)
+        free_s = seen_s(twist, reaction_s + braking_s, self.footprint, has_seen)
+        return max(allowed_share(free_s, reaction_s, braking_s), self._config.unseen_speed_mps / tip_mps)
+
     def _imagined_share(self, twist: Twist, obstacles: ObstaclePoints) -> float:
         """Return the share of a twist that suits the obstacles that are only imagined."""
+        reached_m = self._reached_m(twist)
+        imagined = obstacles.imagined[(np.abs(obstacles.imagined) < reached_m).all(axis=1)]
         # The cheap check of all imagined points first: mostly none is in the way.
-        if self._share(twist, obstacles.imagined) >= 1.0:
+        if self._share(twist, imagined) >= 1.0:
             return 1.0
-        return max(self._share(twist, _only_imagined(obstacles)), _IMAGINED_SHARE)
+        return max(self._share(twist, _only_imagined(imagined, obstacles.hits)), _IMAGINED_SHARE)
+
+    def _reached_m(self, twist: Twist) -> float:
+        """Return a distance from the base beyond which no point matters for slowing down a twist."""
+        duration_s = self.brakes.reaction_s + self._config.slowing_lead_s + self.brakes.braking_s(twist)
+        reach_m = self.footprint.reach_m
+        length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * reach_m) * duration_s
+        return reach_m + 2.0 * length_m + self._config.safety_margin_m + self._config.sensor_noise_m
 
     def _share(self, twist: Twist, points: Points) -> float:
         """Return the share of a twist at which the robot can stop gently before any of the points (n, 2)."""
@@ -173,11 +198,41 @@ class PathGate:
         return None
 
 
-def _only_imagined(obstacles: ObstaclePoints) -> Points:
-    """Return the imagined points (k, 2) that are not close to a seen one."""
-    if not len(obstacles.imagined) or not len(obstacles.hits):
-        return obstacles.imagined
-    apart = obstacles.imagined[:, None] - obstacles.hits[None]
-    far = (np.einsum("kni,kni->kn", apart, apart) > _ALREADY_SEEN_M**2).all(axis=1)
-    points: Points = obstacles.imagined[far]
-    return points
+def _only_imagined(imagined: Points, hits: Points) -> Points:
+    """Return the imagined points (k, 2) that are not close to any of the seen ones (n, 2)."""
+    if not len(imagined) or not len(hits):
+        return imagined
+    # Only points in neighbouring cells can be close, so the work grows with the points and not with their product.
+    low = imagined.min(axis=0) - 2.0 * _ALREADY_SEEN_M
+    columns, rows = (_cells(imagined.max(axis=0), low) + 3).tolist()
+    keys = _cells(imagined, low) @ (1, columns)
+    order = keys.argsort(kind="stable")
+    points, starts = imagined[order], np.searchsorted(keys[order], np.arange(columns * rows + 1))
+    x, y = hits.T
+    right, top = low + _ALREADY_SEEN_M * (np.array((columns, rows)) - 1.5)
+    beside = (x > low[0] + 0.5 * _ALREADY_SEEN_M) & (x < right) & (y > low[1] + 0.5 * _ALREADY_SEEN_M) & (y < top)
+    hits = hits.take(np.flatnonzero(beside), axis=0)
+    near = mark_near(points, starts, hits, low, columns, _ALREADY_SEEN_M)
+    if near is None:
+        near = _mark_near(points, starts, hits, low, columns)
+    kept: Points = points[~near]
+    return kept
+
+
+def _cells(points: Points, corner: Points) -> _Rows:
+    """Return the cell (..., 2) as ix, iy of each point; cells begin at the corner (2,)."""
+    return np.floor((points - corner) / _ALREADY_SEEN_M).astype(np.int64)
+
+
+def _mark_near(points: Points, starts: _Rows, others: Points, corner: Points, columns: int) -> Mask:
+    """Mark (k,) the points that lie near any of the others; the twin of the kernel."""
+    near = np.zeros(len(points), dtype=np.bool_)
+    middle = np.clip(_cells(others, corner) @ (1, columns), columns + 1, len(starts) - columns - 3)
+    for row in (-columns, 0, columns):
+        first, end = starts[middle + row - 1], starts[middle + row + 2]
+        count = end - first
+        other = np.repeat(np.arange(len(others)), count)
+        point = np.arange(len(other)) + np.repeat(first - (np.cumsum(count) - count), count)
+        apart = points[point] - others[other]
+        near[point[(apart * apart).sum(axis=-1) <= _ALREADY_SEEN_M * _ALREADY_SEEN_M]] = True
+    return near

@@ -14,12 +14,14 @@ Time is an argument. This module knows neither ROS nor the planner.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose, points_in_frame
 from edge_worldmodel.core.safety.braking import arc_pose
+from edge_worldmodel.core.safety.cloud_slab import bounded_sweep
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind, SteadyReason
 from edge_worldmodel.core.safety.guards import Guards
@@ -30,6 +32,7 @@ from edge_worldmodel.core.safety.intake import (
     Intake,
     OdometrySample,
     is_moving,
+    looks_the_same,
     odometry_problem,
     plan_problem,
     repeats_pose,
@@ -41,6 +44,7 @@ from edge_worldmodel.core.safety.latches import SERVICE, Latches, LatchStore, Me
 from edge_worldmodel.core.safety.limits import REST
 from edge_worldmodel.core.safety.path_gate import GateDecision, ObstaclePoints, PathGate
 from edge_worldmodel.core.safety.plan_follower import follow
+from edge_worldmodel.core.safety.sight.coverage import Coverage
 from edge_worldmodel.core.safety.states import PASSING, TRANSITIONS, WAITING_FOR_PERSON, Condition, State
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
@@ -85,6 +89,7 @@ class Supervisor:
         self._clock_watch = ClockWatch(config.clock_timeout_s)
         self._landing = Landing(config, restored.landing)
         self._gate = PathGate(config)
+        self._coverage = Coverage(self._gate.footprint, config.open_country)
         self._fence = config.geofence
         self._motion = REST
         self._reason_chooser = SteadyReason()
@@ -111,12 +116,15 @@ class Supervisor:
         """
         self._watch_clock(now)
         sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self.config)
+        sweep = sweep if problem else bounded_sweep(sweep)
         if not repeats_sweep(sensor.value, sweep):
             self._frozen.discard(topic)
-        elif self._must_see_motion(now):
+        elif self._must_see_motion(now) and not self._may_repeat(topic, sweep, now):
             # It stays frozen until its content changes, even if the robot stops in the meantime.
             self._frozen.add(topic)
         sensor.offer(sweep, sweep.stamp_ns, problem, now, frozen=topic in self._frozen)
+        if sensor.value is sweep:
+            self._coverage.look(topic, sweep, self._measured_twist(now))
 
     def receive_odometry(self, odometry: OdometrySample, now: Instant) -> None:
         """Take the measured pose and twist of the robot."""
@@ -135,6 +143,22 @@ class Supervisor:
         self._latches.add(fault)
         self.faults = (fault,)
         self.state = TRANSITIONS[self.state, Condition.LATCH]
+        return self._verdict(GateDecision(), now)
+
+    def overrun(self, spent_s: float, limit_s: float, now: Instant) -> Verdict:
+        """Command zero after all, because the tick that just ended took too long to keep up with the inputs.
+
+        Args:
+            spent_s: processor time of the tick, with the conversion of its messages.
+            limit_s: longest processor time of a tick.
+            now: present time.
+        """
+        text = f"a tick took {1e3 * spent_s:.0f} ms of processor time, the limit is {1e3 * limit_s:.0f} ms"
+        faults = [fault for fault in self.faults if fault.kind is not FaultKind.SETTLING]
+        faults.append(Fault(FaultKind.OVERRUN, text))
+        self.faults = tuple(self._settle(sorted(faults, key=lambda fault: list(FaultKind).index(fault.kind)), now))
+        self.state = TRANSITIONS[self.state, self._condition(GateDecision(), now)]
+        self._motion = REST
         return self._verdict(GateDecision(), now)
 
     def reset(self, now: Instant) -> tuple[bool, str]:
@@ -186,6 +210,7 @@ class Supervisor:
         self._watch_clock(now)
         self.guards.watch_panels(now)
         dt_s = self._tick_length_s(now)
+        self._coverage.move(self._measured_twist(now), now.ros_ns)
         faults = self._input_faults(now)
         decision = GateDecision() if faults else self._gated_command(now, dt_s)
         if decision.fault is not None:
@@ -256,6 +281,7 @@ class Supervisor:
             intakes: tuple[Intake[Any], ...] = (self.plan, self.odometry, *self.sensors.values())
             for intake in intakes:
                 intake.forget()
+            self._coverage.forget()
 
     def _tick_length_s(self, now: Instant) -> float:
         """Return the time since the last tick, at most one period: a late tick must not change the speed more."""
@@ -286,6 +312,13 @@ class Supervisor:
         known = self.config.unsafe_without_odometry or self._trusted_odometry(now) is not None
         return known and is_moving(self._measured_twist(now))
 
+    def _may_repeat(self, topic: str, sweep: Sweep, now: Instant) -> bool:
+        """Return whether this sweep can equal the last one of its sensor although the robot has moved."""
+        previous = self.sensors[topic].value
+        assert previous is not None
+        motion = arc_pose(self._measured_twist(now), to_seconds(sweep.stamp_ns - previous.stamp_ns))
+        return looks_the_same(sweep, motion)
+
     def _obstacles(self, twist: Twist, now: Instant, pose: Pose | None) -> ObstaclePoints:
         """Return seen and imagined obstacles in the present base frame.
 
@@ -294,17 +327,16 @@ class Supervisor:
             now: present time.
             pose: present pose (3,) in the odom frame, None if unknown.
         """
-        hits, ray_ends = [np.empty((0, 2))], [np.empty((0, 2))]
-        for sensor in self.sensors.values():
+        hits = [np.empty((0, 2))]
+        for topic, sensor in self.sensors.items():
             assert sensor.value is not None
             base_now = arc_pose(twist, max(sensor.age_s(now), 0.0))
-            endpoints = points_in_frame(base_now, sensor.value.endpoints)
-            ray_ends.append(endpoints)
-            hits.append(endpoints[sensor.value.hit])
+            seen_or_remembered = sensor.value.endpoints[sensor.value.hit], self._coverage.remembered(topic)
+            hits.append(points_in_frame(base_now, np.concatenate(seen_or_remembered)))
         return ObstaclePoints(
             hits=np.concatenate(hits),
-            ray_ends=np.concatenate(ray_ends),
             imagined=self.imagined.points(now.ros_ns, pose),
+            has_seen=partial(self._coverage.has_seen, now_ns=now.ros_ns) if self.sensors else None,
         )
 
     def _settle(self, faults: list[Fault], now: Instant) -> list[Fault]:
@@ -322,14 +354,17 @@ class Supervisor:
         if not self.faults:
             self._landing.all_good(now)
             return Condition.LIMITED if decision.slowed else Condition.CLEAR
-        latching = [fault for fault in self.faults if fault.kind in LATCHING]
+        is_drone = self.config.vehicle == "drone"
+        waits_on_ground = is_drone and self.state is State.STARTING and not self._is_airborne(now)
+        latching = [] if waits_on_ground else [fault for fault in self.faults if fault.kind in LATCHING]
         for fault in latching:
             self._latches.add(fault)
         if self.guards.estop.pressed:
             self._latches.add(Fault(FaultKind.ESTOP, "emergency stop was pressed"))
             self.guards.estop.acknowledge()
             return Condition.ESTOP
-        is_drone = self.config.vehicle == "drone"
+        if waits_on_ground:
+            return Condition.HOVER
         if is_drone and self._landing.is_due(self.faults, now):
             if self.state is not State.LANDING:
                 self._landing.begin(self.faults[0])
@@ -339,6 +374,11 @@ class Supervisor:
         if is_drone:
             return Condition.HOVER
         return Condition.MOVING if self._still_moves(now) else Condition.AT_REST
+
+    def _is_airborne(self, now: Instant) -> bool:
+        """Return whether a drone flies, by its height; unknown counts as on the ground."""
+        odometry = self._trusted_odometry(now)
+        return odometry is not None and odometry.height_m > self.config.airborne_height_m
 
     def _still_moves(self, now: Instant) -> bool:
         """Return whether the robot still moves: by odometry, or else by the longest time that braking can take."""

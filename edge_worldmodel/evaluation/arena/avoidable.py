@@ -26,11 +26,11 @@ _STEP_S = 0.01
 
 
 def avoidable(trace: Trace, robot: RobotSpec, radii_m: Floats, speed_mps: float) -> float:
-    """Tell whether braking could have avoided the contact at the end of a trace.
+    """Return whether braking could have avoided the contact at the end of a trace.
 
     Args:
         trace: the episode up to the contact.
-        robot: the robot; its footprint is taken as a circle.
+        robot: the robot; its footprint is approximated by a circle.
         radii_m: radii (n,) of the people.
         speed_mps: the robot's own speed just before the contact.
 
@@ -72,7 +72,7 @@ def _first_hit(trace: Trace, robot: RobotSpec, person: int, radius_m: float) -> 
 
 
 def _comes_to_rest(trace: Trace, robot: RobotSpec, person: int, radius_m: float, begin_s: float) -> bool:
-    """Tell whether a robot that starts braking at a time stops before it touches the person."""
+    """Return whether a robot that starts braking at a time stops before it touches the person."""
     times_s = (trace.stamps_ns - trace.stamps_ns[0]) * 1e-9
     driven_m = np.concatenate([[0.0], np.hypot(*np.diff(trace.poses[:, :2], axis=0).T).cumsum()])
     speed_mps = float(np.interp(begin_s, times_s, np.hypot(trace.twists[:, 0], trace.twists[:, 1])))

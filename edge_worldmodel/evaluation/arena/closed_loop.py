@@ -157,7 +157,7 @@ def make_plan(options: argparse.Namespace) -> RunPlan:
         skipped += [replace(entry, subject=f"scenario {name}: {entry.subject}") for entry in scenario.source.skipped]
         scenarios[name] = scenario
         for planner in dict.fromkeys([*options.planner, *([LIVE] if options.live else [])]):
-            # Reports a wrong setting before any episode runs; the live graph checks its own.
+            # So that a wrong setting is reported before any episode runs; the live graph checks its settings itself.
             settings = _settings(planner, options)
             changed = None if settings is None else dict(settings)
             make_controller("ours" if planner == LIVE else planner, scenario.robot, scenario.max_speed_mps, changed)

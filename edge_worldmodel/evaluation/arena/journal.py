@@ -47,7 +47,7 @@ def ours_digest(model_dir: str = "") -> str:
         for path in sorted(shipped("config/robots").glob("*.yaml")):
             digest.update(path.name.encode() + path.read_bytes())
     except (ControllerError, OSError):
-        pass  # without these files our planner cannot be made, and its own error says so
+        pass  # making our planner raises an error that names the missing files
     return digest.hexdigest()[:16]
 
 
@@ -90,7 +90,7 @@ class Journal:
             file.write(b"\n")
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether an episode is finished."""
+        """Return whether an episode is finished."""
         return key in self._done
 
     def get(self, key: str) -> tuple[EpisodeOutcome | None, str]:

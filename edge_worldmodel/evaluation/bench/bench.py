@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drives", type=int, default=16, help="drives to measure flicker with --compare; %(default)s")
     parser.add_argument(
         "--soak", type=float, metavar="MINUTES", help="measure only whether memory grows while perception, cache, "
-        "planner and supervisor run for so much robot time, as fast as they can",
+        "planner and supervisor run for this robot time, as fast as they can",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file")
     bench_parts.add_arguments(parser)

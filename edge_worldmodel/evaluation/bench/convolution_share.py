@@ -146,7 +146,7 @@ def _operations(node: Any, sizes: Mapping[str, tuple[int, ...]]) -> float:
 
 
 def single(shape: tuple[int, int, int], int8: bool, threads: int) -> TimedNetwork:
-    """Return a chain of equal convolutions, long enough that layout changes at its ends hardly count."""
+    """Return a chain of equal convolutions, so long that layout changes at its ends are a small part."""
     batch, channels, cells = shape
     size = (batch, channels, cells, cells)
     session = _session(chain(size, int8), threads)

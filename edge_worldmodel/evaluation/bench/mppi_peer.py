@@ -85,12 +85,12 @@ def open_peer(python: str, counts: Sequence[int], cpu_time: bool) -> Peer:
     """Start the process with pytorch-mppi.
 
     Args:
-        python: interpreter that has it; empty: this one where it is installed, else that of .venv-train.
+        python: interpreter with pytorch-mppi; empty: this one if it is installed there, else that of .venv-train.
         counts: numbers of trajectories to sample, each measured on every scene.
         cpu_time: measure processor time instead of elapsed time.
 
     Raises:
-        PeerMissingError: it is not installed there; the text says how to install it.
+        PeerMissingError: it is not installed there; the message explains how to install it.
     """
     installed_here = importlib.util.find_spec("pytorch_mppi") and importlib.util.find_spec("torch")
     chosen = python or (sys.executable if installed_here else str(_TRAINING_PYTHON))

@@ -119,7 +119,7 @@ def read_log(path: Path) -> NodeLog:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SpanLogError(
-            f"no usable span record {path}: {error}; if the node was killed, graph.log tells why"
+            f"no usable span record {path}: {error}; if the node was killed, graph.log shows why"
         ) from error
 
 

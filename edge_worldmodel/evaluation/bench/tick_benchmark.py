@@ -32,7 +32,7 @@ COLD, WARM, SHIPPED = "cold", "warm", "as_shipped"
 
 @dataclass(frozen=True)
 class TickSetup:
-    """What to measure: maneuvers, futures per maneuver, rounds, and processor time instead of elapsed time."""
+    """Settings: number of maneuvers, futures per maneuver and rounds; processor time instead of elapsed time."""
 
     maneuvers: int = 8
     futures: int = 4
@@ -134,7 +134,7 @@ def _timed(
 
 @contextlib.contextmanager
 def _peer_if_installed(python: str, counts: tuple[int, ...], cpu_time: bool) -> Iterator[Peer | PeerMissingError]:
-    """Open the peer; where it is not installed, yield the error."""
+    """Open the peer; if it is not installed, yield the error."""
     try:
         peer = open_peer(python, counts, cpu_time)
     except PeerMissingError as error:

@@ -60,7 +60,7 @@ class Controller(Protocol):
 
     name: str
     knows_people: bool
-    """Whether it gets the true people and walls; false for all controllers that could run on a robot."""
+    """True if the controller is given the true people and walls, which no controller on a robot could have."""
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
         """Begin an episode.

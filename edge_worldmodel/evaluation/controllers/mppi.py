@@ -1,6 +1,6 @@
 """Model predictive path integral control (Williams et al., 2017) as Nav2 ships it.
 
-Draw noisy controls, roll them out, score them with the critics, average them by weight. ``mppi_static`` takes the
+Draw noisy controls, roll them out, score them with the critics, average them by weight. ``mppi_static`` treats the
 costmap as static, ``mppi_cv`` predicts moving clusters at constant velocity. The speed cap and the robot's own limits
 replace vx_max and wz_max. There is one optimisation per control period, 10 per second; Nav2 runs 20.
 """
@@ -84,6 +84,8 @@ class Mppi(LocalPlanner):
         inputs = state.inputs
         if self._predicts:
             self._tracker.update(inputs.stamp_ns, inputs.sweep, inputs.pose)
+            # Only the nearest clusters, because each one adds to the time of a tick. They are removed from the costmap,
+            # with a margin for the spread of their hits, because their predictions are scored instead.
             tracks = self._tracker.tracks().moving().near(inputs.pose[:2], 5.0, 12)
             distance_m = state.costmap.without(tracks.positions, tracks.radii_m + 0.15)
         return CriticData(state.costmap, distance_m, ahead, inputs.pose, inputs.goal, self.footprint, tracks)
@@ -105,7 +107,7 @@ class Mppi(LocalPlanner):
             most = np.abs(speeds[0]) / np.float32(limits.turn_radius_m)
             speeds[1] = np.clip(speeds[1], -most, most)
         yaw = np.cumsum(speeds[1], axis=0) * dt + start[2]
-        # Positions use the yaw at the beginning of each step.
+        # As in Nav2, positions use the yaw at the beginning of each step.
         before = np.concatenate([np.full_like(yaw[:1], start[2]), yaw[:-1]])
         way = speeds[0] * dt
         x = np.cumsum(way * np.cos(before), axis=0) + start[0]
@@ -116,7 +118,7 @@ class Mppi(LocalPlanner):
         """Set the control sequence to the weighted mean of the drawn ones, smoothed and within the limits."""
         cfg = self.config
         spread = np.array([cfg.speed_std_mps, cfg.turn_std_radps], np.float32)[:, None]
-        # The control cost of MPPI: noise in the direction of the present controls costs.
+        # The control cost of MPPI: noise along the present controls is penalised.
         pull = (self._controls / spread**2).reshape(-1)
         total = costs + cfg.gamma * (pull @ self._noise.reshape(len(pull), -1))
         # Subtracting the minimum keeps the exponential within range.

@@ -77,7 +77,7 @@ LINKS = {
 }
 """Places whose loss the supervisor observes directly, and those one link before the planner."""
 _NO_LOSS = ("frozen_planner", "reorder")
-"""Not counted as a loss: a repeated plan expires by its own validity; of reordered ones the newest may be good."""
+"""Faults that are no loss: a repeated plan expires by itself; among reordered plans the newest may be good."""
 
 
 def by_link(results: Sequence[InjectionResult]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _POLL_S = 0.03
 _CONNECT_S = 30.0
 _DRIVING_MPS = 0.15
 _FORGET_NS = 5_000_000_000
+"""Age at which commands and speeds are dropped."""
 
 
 class ObservedCommand(NamedTuple):

@@ -48,7 +48,7 @@ class FaultCase:
         expected: required reaction.
         begin: event from which the stop is timed.
         limit_s: longest allowed time from there to the stop.
-        lasts_s: how long it is kept up; where a stop is required, at least.
+        lasts_s: duration of the fault; if a stop is required, it lasts at least until the stop.
         every: injected in every n-th round only.
         settings: arguments of the spoiler.
     """

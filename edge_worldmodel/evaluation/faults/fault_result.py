@@ -25,7 +25,7 @@ class Observations:
     """Everything received around one injection; times in ns of the steady clock, 0: never.
 
     Attributes:
-        action_ns: begin of the fault.
+        action_ns: beginning of the fault.
         ended_ns: end of the fault.
         last_good_ns: last unspoiled message of the affected topic before the fault.
         first_bad_ns: first spoiled message.
@@ -33,7 +33,7 @@ class Observations:
         commands: from before the fault until the robot drove again.
         verdicts: of the same time, as (received_ns, state, reason).
         speeds: odometry of the same time, as (received_ns, m/s).
-        contacts: how many contacts began.
+        contacts: number of contacts that began.
         recovered: whether the robot drove again in time.
     """
 
@@ -51,19 +51,19 @@ class Observations:
 
 @dataclass(frozen=True)
 class InjectionResult:
-    """How the robot reacted to one injection; times in seconds, None where they do not apply.
+    """How the robot reacted to one injection; times in seconds; None: does not apply.
 
     Attributes:
-        fault: its name.
-        where: place and variant.
-        stopped_s: from the start of the effect to the first zero command after which only zeros came.
-        base_standing_s: from the fault until odometry showed standstill, where the supervisor is gone.
-        resumed_s: from the end of the fault to the first command to move.
-        recovery_s: from the kill of a node to the first command to move.
-        contacts: how many contacts began.
+        fault: name of the fault.
+        where: topic or node, and the variant.
+        stopped_s: time from the start of the effect to the first zero command after which only zeros came.
+        base_standing_s: time from the end of the supervisor until odometry showed the robot at rest.
+        resumed_s: time from the end of the fault to the first command to move.
+        recovery_s: time from the kill of a node to the first command to move.
+        contacts: number of contacts that began.
         missed: the required stop did not come, or too late.
         false_stop: the robot stopped although it had to go on.
-        valid: False where the robot had stopped before the fault, for another reason.
+        valid: False if the robot had stopped before the fault, for another reason.
         reason: the supervisor's first reason that is not from the scene.
         recovered: whether the robot drove again in time.
     """
@@ -87,6 +87,7 @@ def judge(case: FaultCase, observed: Observations) -> InjectionResult:
     begin_ns, stop_ns = _stop(case, observed)
     stopped_s = None if stop_ns is None or begin_ns is None else (stop_ns - begin_ns) * 1e-9
     base_standing_s = _base_stopped_s(observed) if case.expected is ExpectedEffect.BASE_STOPS else None
+    # The supervisor may notice the last effect of a fault up to 0.1 s after its end.
     reasons = input_reasons(observed.verdicts, observed.action_ns, observed.ended_ns + 100_000_000)
     valid, missed = begin_ns is not None, False
     if case.expected is ExpectedEffect.STOP:

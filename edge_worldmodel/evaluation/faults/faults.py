@@ -35,6 +35,7 @@ _LONGEST_PAUSE_S = 0.2
 _UNDISTURBED_S = 10.0
 _WRITE_EVERY = 20
 _MAX_RESTARTS = 10
+"""Restarts of a stuck graph after which the campaign gives up."""
 _MAX_TRIES = 5
 
 
@@ -95,7 +96,7 @@ class Campaign:
         self._begin_s = time.monotonic()
 
     def run(self) -> None:
-        """Inject until there are enough results; restart the graph where it got stuck.
+        """Inject until there are enough results; restart the graph if it gets stuck.
 
         Raises:
             LiveGraphError: the graph got stuck too often.

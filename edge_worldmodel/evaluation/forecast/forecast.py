@@ -122,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, action="append", help=accepted)
     parser.add_argument("--json", type=Path, required=True, help="file for the results")
     parser.add_argument("--model", type=Path, default=Path("models/small"), help="model directory")
-    reference = "default: the one in models/reference, where it is there"
+    reference = "default: the one in models/reference, if there is one"
     parser.add_argument("--teacher", type=Path, help=f"model directory, scored as {TEACHER}; {reference}")
     parser.add_argument("--deterministic", type=Path, help=f"model directory, scored as {DETERMINISTIC}; {reference}")
     parser.add_argument(

@@ -26,7 +26,7 @@ def model_latency(directory: Path, known: Mapping[str, Any] | None = None, round
     """Return the median seconds of one call of each network, and of a tick in the model's own number of steps.
 
     Other work on the machine can only make a measurement slower, so the faster of two is kept. Processor time with one
-    thread is measured as well, because it hardly depends on other work.
+    thread is measured as well, because it depends little on other work.
 
     Args:
         directory: of the model.

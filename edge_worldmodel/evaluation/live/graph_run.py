@@ -25,20 +25,21 @@ ROBOT_NODES = ("perception", "latent_cache", "rollout_planner", "safety_supervis
 _READING_PERIOD_S = 0.5
 _START_LIMIT_S = 60.0
 _SETTLE_S = 1.0
+"""Time after the first plan that is not counted, because starting still loads the machine."""
 
 
 @dataclass(frozen=True)
 class GraphSetup:
-    """What to run.
+    """Settings of a run.
 
     Attributes:
-        rate_hz: of the scanner and of planning.
-        warm: with the latent cache; without it every future is denoised from noise.
-        seconds: of driving, from the first command.
+        rate_hz: rate of the scanner and of planning.
+        warm: whether the latent cache is started; without it every future is denoised from noise.
+        seconds: duration of driving, from the first command.
         world: world file, or the name of a shipped one.
-        seed: of people and noise.
-        backend: of the nodes.
-        robot: preset.
+        seed: seed of people and sensor noise.
+        backend: network runtime of the nodes.
+        robot: name of the robot preset.
     """
 
     rate_hz: float = 10.0
@@ -59,7 +60,7 @@ class GraphRun:
         logs: span records by node.
         usage: memory and processor time by node.
         launched_ns: start of the launch.
-        began_ns: begin of counting, some time after the first command.
+        began_ns: beginning of counting, one second after the first plan.
         ended_ns: end of counting.
     """
 

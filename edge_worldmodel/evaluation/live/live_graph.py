@@ -59,7 +59,7 @@ class LiveGraph:
         until: end everything when the process of this name ends.
         verbose: let the nodes log to our output instead of graph.log.
         environment: variables for the nodes, beside and before ours.
-        own_domain: use a ROS domain of its own whatever ROS_DOMAIN_ID says, so that commands for a simulated robot
+        own_domain: use a ROS domain of its own in place of ROS_DOMAIN_ID, so that commands for a simulated robot
             cannot reach a real one.
     """
 

@@ -13,11 +13,11 @@ PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 def keep_to_this_machine(environment: MutableMapping[str, str], config: Path) -> None:
     """Set the environment so that nodes discover each other on this machine only.
 
-    Fast DDS gets a profile, because its LOCALHOST range uses shared memory, with which a killed node can silence
+    Fast DDS gets a profile, because its LOCALHOST range uses shared memory, with which a killed node can block
     others (docs/adr/0008). Other middleware gets the range LOCALHOST.
 
     Args:
-        environment: of the processes to start; left as it is where it sets a range or a profile.
+        environment: environment of the processes to start; unchanged if it sets a range or a profile already.
         config: folder with fastdds_localhost.xml.
     """
     if RANGE in environment or any(name in environment for name in PROFILES):

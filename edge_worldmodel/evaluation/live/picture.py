@@ -40,6 +40,7 @@ def draw(source: Path, target: Path, summary: Mapping[str, Any]) -> None:
     """
     moment, overview = load(source)
     figure = Figure(figsize=(15.0, 8.4), dpi=110)
+    # Drawn without pyplot, which chooses a backend for the whole process and may need a screen.
     FigureCanvasAgg(figure)
     # Fixed places: both views square, titles above them and legends below.
     left = figure.add_axes((0.04, 0.145, 0.4075, 0.7275))

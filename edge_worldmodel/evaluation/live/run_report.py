@@ -30,7 +30,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--backend", default="onnxruntime", help="network runtime (default: %(default)s)")
     parser.add_argument("--params-file", type=Path, help="parameters of all nodes (default: config/params.yaml)")
     parser.add_argument(
-        "--rviz", action=argparse.BooleanOptionalAction, help="open rviz (default: where there is a screen)"
+        "--rviz", action=argparse.BooleanOptionalAction, help="open rviz (default: if there is a screen)"
     )
     parser.add_argument("--verbose", action="store_true", help="print the nodes' logs instead of writing graph.log")
 
@@ -78,7 +78,7 @@ def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
 
 
 def first_errors(folder: Path) -> str:
-    """Return the first errors in graph.log, or its last lines where there are none."""
+    """Return the first errors in graph.log, or its last lines if there are no errors."""
     try:
         lines = (folder / "graph.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -282,7 +282,7 @@ class SceneDisk:
 
 
 def _claim(folder: Path) -> str:
-    """Return the id in the marker of a folder; make both where there is nothing yet.
+    """Return the id in the marker of a folder; create folder and marker if they are missing.
 
     Raises:
         SceneStoreError: the folder holds files and no marker of ours.

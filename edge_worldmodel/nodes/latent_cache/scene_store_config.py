@@ -50,6 +50,6 @@ class SceneStoreConfig(Config):
         """Check every field; a value of earlier versions is refused with its replacement."""
         if self.store == "qdrant":
             raise ConfigError(
-                "SceneStoreConfig.store = 'qdrant': scenes are kept by SQLite now; say 'sqlite' (default) or 'memory'"
+                "SceneStoreConfig.store = 'qdrant': SQLite keeps the scenes now; use 'sqlite' (default) or 'memory'"
             )
         super().__post_init__()

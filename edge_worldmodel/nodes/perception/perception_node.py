@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
@@ -19,9 +19,10 @@ from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.perception.perception import Observation, Perception
+from edge_worldmodel.core.polygon import self_filters, self_filters_problem
 from edge_worldmodel.core.rejection import RejectionKind
-from edge_worldmodel.core.sweep import Sweep
-from edge_worldmodel.core.types import Floats, LatentFrame, Tensor
+from edge_worldmodel.core.sweep import Sweep, without_self
+from edge_worldmodel.core.types import Floats, LatentFrame, Points, Tensor
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.frames import Frames, sensor_pose_problem
@@ -49,13 +50,32 @@ class PerceptionTopics(Config):
         read_only=True,
     )
 
+    self_filters_m: tuple[str, ...] = param(
+        (),
+        "Outline, as Nav2's text, in which points are the robot itself: one per topic, scans, clouds, depth images;"
+        " '' for none.",
+        read_only=True,
+    )
+
     def __post_init__(self) -> None:
         """Check the fields and that there is a sensor."""
         super().__post_init__()
+        if problem := self_filters_problem(self.self_filters_m, len(self.sources)):
+            raise ConfigError(f"self_filters_m = {self.self_filters_m!r}: {problem}")
         if problem := sensor_pose_problem(self.sensor_pose):
             raise ConfigError(problem)
         if not any((*self.scan_topics, *self.cloud_topics, *self.depth_topics)):
             raise ConfigError("perception has no sensor: name a topic in scan_topics, cloud_topics or depth_topics")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Topics of all sensors."""
+        return tuple(filter(None, (*self.scan_topics, *self.cloud_topics, *self.depth_topics)))
+
+    @cached_property
+    def self_filters(self) -> dict[str, Points]:
+        """Outline (n, 2) of the robot as each sensor sees it, by topic; empty for none."""
+        return self_filters(self.self_filters_m, self.sources)
 
     @property
     def camera_infos(self) -> dict[str, str]:
@@ -101,6 +121,7 @@ class PerceptionNode(ManagedNode):
             (PointCloud2, topics.cloud_topics, self._on_cloud),
             (Image, topics.depth_topics, self._on_depth),
         )
+        # Before the images, because a depth image cannot be used without its camera_info.
         for source, info_topic in topics.camera_infos.items():
             self.open_subscription(CameraInfo, info_topic, partial(self._on_camera_info, source), SENSOR)
         for kind, names, callback in kinds:
@@ -120,14 +141,15 @@ class PerceptionNode(ManagedNode):
         slab_m = config.obstacle_height_min_m, config.obstacle_height_max_m
 
         def to_sweep(mount: Floats) -> Sweep:
-            return sensors.sweep_from_scan_msg(message, mount, slab_m)
+            sweep = sensors.sweep_from_scan_msg(message, mount, slab_m, config.below_range_min == "hit")
+            return without_self(sweep, self._topics.self_filters[source])
 
         self._take(source, message, to_sweep)
 
     @guarded
     def _on_cloud(self, source: str, message: PointCloud2) -> None:
         def to_sweep(mount: Floats) -> Sweep:
-            points = sensors.points_from_cloud_msg(message, mount)
+            points = sensors.points_from_cloud_msg(message, mount, self._topics.self_filters[source])
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
             return sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config)
 
@@ -140,7 +162,8 @@ class PerceptionNode(ManagedNode):
 
         def to_sweep(mount: Floats) -> Sweep:
             stamp_ns, depth = convert.stamp_from_msg(message.header.stamp), sensors.depth_from_msg(message)
-            return sweep_from_depth(stamp_ns, depth, *self._intrinsics[source], mount, self._perception.config)
+            sweep = sweep_from_depth(stamp_ns, depth, *self._intrinsics[source], mount, self._perception.config)
+            return without_self(sweep, self._topics.self_filters[source])
 
         self._take(source, message, to_sweep)
 
@@ -176,6 +199,7 @@ class PerceptionNode(ManagedNode):
 
     @guarded
     def _receive(self, source: str, to_sweep: Callable[[Floats], Sweep], mount: Floats) -> None:
+        # The transform may have arrived after the node was deactivated.
         if self.active:
             self._add_sweep(source, to_sweep(mount))
 

@@ -50,7 +50,9 @@ _SEARCH_PERIOD_S = 0.2
 _MOMENT_PERIOD_S = 0.7
 _STATISTICS_PERIOD_S = 1.0
 _QUEUE_DEPTH = 200
+"""Messages of one topic that the middleware keeps between two turns of ``_TAKE_PERIOD_S``."""
 _MAX_EARLY_MESSAGES = 500
+"""Messages kept until the first /clock; a limit for a graph in which none comes."""
 
 Receive: TypeAlias = Callable[[str, str, bytes, int], None]
 """Takes topic, message type, bytes, and the system time of publication (ns)."""
@@ -60,7 +62,7 @@ Reader: TypeAlias = Callable[[str, bytes, int], object]
 
 @dataclass(frozen=True)
 class RecorderConfig(Config):
-    """Where to record and what."""
+    """Folder of the recording and topics to record."""
 
     output_dir: str = param("", "Folder for run.mcap, statistics.json and moment.npz.", read_only=True)
     extra_topics: tuple[str, ...] = param((), "More topics to record, for example second scanners.", read_only=True)
@@ -104,6 +106,7 @@ class TopicSubscriptions:
     def take_all(self) -> None:
         """Hand on every message that was received."""
         for topic, (subscription, type_name) in self._subscriptions.items():
+            # Bounded, so that one busy topic cannot keep the others waiting.
             for _ in range(_QUEUE_DEPTH):
                 taken = take(subscription)
                 if taken is None:

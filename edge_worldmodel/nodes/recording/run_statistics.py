@@ -1,8 +1,8 @@
 """The figures of one run, gathered message by message; free of ROS.
 
-There are two clocks. Stamps in ROS time (``stamp_ns``) say when in the run something happened. The system time at which
-a message was published (``published_ns``, source timestamp of the middleware) says how fast the graph is: it is the
-same for all processes of one machine and does not depend on how fast the simulator or the player lets ROS time pass.
+There are two clocks. Stamps in ROS time (``stamp_ns``) are times of events in the run. The system time at which a
+message was published (``published_ns``, source timestamp of the middleware) shows how fast the graph is: it is the same
+for all processes of one machine and does not depend on how fast the simulator or the player lets ROS time pass.
 """
 
 from __future__ import annotations

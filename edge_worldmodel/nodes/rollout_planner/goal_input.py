@@ -66,7 +66,7 @@ class GoalInput:
         It is transformed anew each time, so that a goal in ``map`` follows the localisation.
 
         Args:
-            pose: (3,) of the robot in the odometry frame; it tells the progress on a path.
+            pose: (3,) of the robot in the odometry frame, from which the progress on a path follows.
 
         Raises:
             InputError: tf does not know the frame of the goal.

@@ -8,7 +8,7 @@ from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.types import Floats, LatentFrame, WarmStart
 
 _SHARE_OF_PERIOD = 0.8
-"""The rest of a control period is left to other processes."""
+"""Share of the control period that planning may use; the remainder is for other processes."""
 
 
 @dataclass(frozen=True)

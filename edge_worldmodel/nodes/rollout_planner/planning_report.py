@@ -37,7 +37,7 @@ class PlanningReport:
         Args:
             rollouts: the candidates; None if the last plan is used again.
             dropped: frames that were dropped so far.
-            deliberation: counts the reasons to imagine, and tells the effort.
+            deliberation: has the counts of reasons to imagine, and the effort.
         """
         self._plans += 1
         reasons = deliberation.deliberation.attention.reasons

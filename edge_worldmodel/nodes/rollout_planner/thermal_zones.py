@@ -11,18 +11,18 @@ _THROTTLING = ("passive", "hot", "critical")
 
 @dataclass(frozen=True)
 class ZoneReading:
-    """Temperature of one zone and its throttling temperature, in degrees Celsius; None: the zone does not say."""
+    """Temperature of one zone and its throttling temperature, in degrees Celsius; None: the zone does not give it."""
 
     hottest_c: float
     throttle_c: float | None
 
 
 def read_zones(folder: Path, assumed_throttle_c: float) -> ZoneReading | None:
-    """Return the zone that is nearest to throttling, None where no zone can be read.
+    """Return the zone that is nearest to throttling; None if no zone can be read.
 
     Args:
         folder: usually /sys/class/thermal.
-        assumed_throttle_c: throttling temperature of zones that do not say theirs.
+        assumed_throttle_c: throttling temperature of zones that do not give theirs.
     """
     readings = [reading for zone in sorted(folder.glob("thermal_zone*")) if (reading := _read(zone)) is not None]
 

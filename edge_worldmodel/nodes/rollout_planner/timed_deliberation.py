@@ -48,7 +48,7 @@ class TimedDeliberation:
         return self._effort.effort(self._thermal.level, self._thermal.reason)
 
     def read_temperature(self) -> ZoneReading | None:
-        """Read the thermal zones, which may change the effort; None where there is no zone to read."""
+        """Read the thermal zones, which may change the effort; None: there is no zone to read."""
         if not self._timing.thermal_path:
             return None
         reading = read_zones(Path(self._timing.thermal_path), self._thermal.config.throttle_c)

@@ -14,7 +14,7 @@ class LatestWorker(Generic[JobT]):
     """Runs ``work(job)`` on one thread.
 
     Args:
-        work: called with each job that is run. It must handle its own errors.
+        work: called with each job that is run; it must not raise.
 
     Attributes:
         dropped: number of jobs that were replaced before they began.

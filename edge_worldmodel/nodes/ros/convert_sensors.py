@@ -13,9 +13,10 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointFiel
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.grid import EGO_GRID, GridSpec
+from edge_worldmodel.core.polygon import is_within
 from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
-from edge_worldmodel.core.types import Floats, Mask, Pose, Tensor
+from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Tensor
 from edge_worldmodel.nodes.ros.convert import (
     pose_from_msg,
     pose_to_msg,
@@ -37,10 +38,15 @@ _POINT_FORMATS = {
     PointField.FLOAT64: "f8",
 }
 _UNKNOWN = -1
+_OWN_PLACE_M = 0.01
+_NO_BODY = np.empty((0, 2))
 
 
 def sweep_from_scan_msg(
-    message: LaserScan, mount: Floats, slab_m: tuple[float, float] = (-math.inf, math.inf)
+    message: LaserScan,
+    mount: Floats,
+    slab_m: tuple[float, float] = (-math.inf, math.inf),
+    hit_below_range_min: bool = True,
 ) -> Sweep:
     """Return the sweep of a scan; for arguments and errors see ``sweep_from_scan``."""
     return sweep_from_scan(
@@ -52,6 +58,7 @@ def sweep_from_scan_msg(
         message.range_max,
         mount,
         slab_m,
+        hit_below_range_min=hit_below_range_min,
     )
 
 
@@ -80,14 +87,17 @@ def odometry_to_msg(odometry: OdometrySample) -> OdometryMsg:
     return message
 
 
-def points_from_cloud_msg(message: PointCloud2, mount: Floats) -> Floats:
-    """Return the finite points (n, 3) of a cloud in the base frame.
+def points_from_cloud_msg(message: PointCloud2, mount: Floats, own_body: Points = _NO_BODY) -> Floats:
+    """Return the points (n, 3) of a cloud in the base frame, finite and away from the sensor's own place.
+
+    Organised clouds have points at the sensor's place where there is no measurement.
 
     sensor_msgs_py is not used: it loops over as many elements of a field as the message claims to have.
 
     Args:
         message: cloud with fields x, y and z.
         mount: 4 x 4 pose of the sensor in the base frame.
+        own_body: outline (m, 2) in the base frame; points inside are the robot itself and left out.
 
     Raises:
         InputError: no x, y, z fields, or sizes that do not match.
@@ -99,8 +109,10 @@ def points_from_cloud_msg(message: PointCloud2, mount: Floats) -> Floats:
     rows = np.frombuffer(message.data, np.uint8)[: row_bytes * height].reshape(height, row_bytes)
     records = np.ascontiguousarray(rows[:, :width_bytes]).view(_point_type(message)).ravel()
     points = np.stack([records[axis].astype(np.float64) for axis in "xyz"], axis=-1)
-    points = points[np.isfinite(points).all(axis=1)]
-    return points @ mount[:3, :3].T + mount[:3, 3]
+    points = points[np.isfinite(points).all(axis=1) & (np.abs(points).max(axis=1) > _OWN_PLACE_M)]
+    points = points @ mount[:3, :3].T + mount[:3, 3]
+    outside: Floats = points[~is_within(own_body, points[:, :2])]
+    return outside
 
 
 def _point_type(message: PointCloud2) -> np.dtype[np.void]:

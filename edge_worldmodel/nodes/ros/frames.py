@@ -20,8 +20,9 @@ from edge_worldmodel.core.types import Floats, Pose
 from edge_worldmodel.nodes.ros.convert import stamp_from_msg
 
 _LONGEST_CHAIN = 50
+"""Longest way from a sensor to the base frame; also ends the search when the frames form a loop."""
 _WAIT_NS = 100_000_000
-"""A reading waits for the transform of a moving mount until a reading so much later arrives."""
+"""A reading waits for the transform of a moving mount until a reading with a stamp this much later arrives."""
 _PARENT = re.compile(r"^(\S[^\n]*): *\n +parent: '(.*)'", re.MULTILINE)
 
 
@@ -96,7 +97,8 @@ class Frames:
             return self._mounts[sensor_frame]
         newest = self._lookup(self._base_frame, sensor_frame, Time())
         self._check_on_robot(sensor_frame)
-        if not (newest.header.stamp.sec or newest.header.stamp.nanosec):  # tf gives static chains no time
+        # A chain of static transforms has the stamp 0 in tf.
+        if not (newest.header.stamp.sec or newest.header.stamp.nanosec):
             self._mounts[sensor_frame] = _matrix(newest.transform)
             return self._mounts[sensor_frame]
         self._moving.add(sensor_frame)
@@ -136,6 +138,7 @@ class Frames:
 
     def _resume(self) -> None:
         """Try again all readings that wait for a transform."""
+        # Emptied first, because a reading may have to wait again.
         waiting, self._waiting = self._waiting, {}
         for _, again in waiting.values():
             again()

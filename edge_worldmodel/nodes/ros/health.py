@@ -49,7 +49,7 @@ class Health:
         self.noted[kind.lower()] += 1
 
     def problem(self, key: str, text: str, level: bytes = DiagnosticStatus.ERROR) -> None:
-        """Show a problem under ``key`` until it is solved; the text also says what to do."""
+        """Show a problem under ``key`` until it is solved; the text includes what to do."""
         if self._problems.get(key) != (level, text):
             logger = self._node.get_logger()
             # two calls, because rclpy refuses a call in one place that changes its severity

@@ -65,7 +65,7 @@ class Polled:
         self._group = NeverExecuted()
         self._inputs: list[_Input] = []
         self.taking = False
-        """Whether ``take_all`` is at work; a callback then need not ask its caller to look at the inputs."""
+        """True while ``take_all`` runs; a callback then need not ask its caller to look at the inputs."""
 
     def subscribe(
         self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, repeats: bool = False

@@ -18,7 +18,7 @@ LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=Reliab
 EVENTS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """The emergency stop: a press followed at once by a release must still arrive."""
 EVENTS_BEST_EFFORT = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""The same from publishers that are best effort: a reliable subscription does not hear them."""
+"""For best-effort publishers of the same topics, whose messages a reliable subscription does not receive."""
 LATCHED = QoSProfile(
     depth=1,
     history=HistoryPolicy.KEEP_LAST,
@@ -42,4 +42,4 @@ def _promising(deadline_s: float, lease_s: float) -> QoSProfile:
 PROMISED = _promising(0.1, 0.25)
 """Offered by the planner for its plans: LATEST with a deadline and a liveliness lease, which any subscriber matches."""
 WATCHED = _promising(0.1, 0.5)
-"""Requested by the supervisor to hear of missed deadlines; matches only publishers that offer both."""
+"""Requested by the supervisor to be notified of missed deadlines; matches only publishers that offer both."""

@@ -82,7 +82,7 @@ class RefusingLifecycleNode(LifecycleNode):
     """A lifecycle node that refuses a transition which its present state does not offer.
 
     In rclpy 7.1 such a request to the service ``change_state`` raises out of the service callback and ends the process
-    (ros2/rclpy#1209, fixed later by ros2/rclpy#1319). The method to guard is private, hence its mangled name.
+    (ros2/rclpy#1209, fixed later by ros2/rclpy#1319). The method to guard is private, so its mangled name is used.
     """
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802

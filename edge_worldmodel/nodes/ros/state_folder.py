@@ -1,4 +1,4 @@
-"""Where a node keeps what must outlive it, by the XDG base directory specification."""
+"""The folder for data that a node keeps between runs, by the XDG base directory specification."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
 from edge_worldmodel.core.safety.intake import Instant, Intake
 from edge_worldmodel.core.safety.supervisor import Supervisor
+from edge_worldmodel.core.sweep import without_self
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.convert_sensors import (
@@ -98,6 +99,7 @@ class SupervisorInputs:
     ) -> None:
         self._node, self._supervisor, self._frames, self._health = node, supervisor, frames, health
         self._on_new_plan, self._on_plan_lost = on_new_plan, on_plan_lost
+        self._self_filters = supervisor.config.self_filters
         self._plan_message: msg.Plan | None = None
         self.read_clocks()
         self._polled = Polled(node, self._on_unreadable, self.read_clocks)
@@ -198,7 +200,9 @@ class SupervisorInputs:
         config = self._supervisor.config
 
         def receive(mount: Floats) -> None:
-            sweep = sweep_from_scan_msg(message, mount, (config.cloud_low_m, config.cloud_high_m))
+            slab_m = config.cloud_low_m, config.cloud_high_m
+            sweep = sweep_from_scan_msg(message, mount, slab_m, config.below_range_min == "hit")
+            sweep = without_self(sweep, self._self_filters[topic])
             self._frames.release(len(self._supervisor.sensors))
             self._supervisor.receive_sweep(topic, sweep, len(message.ranges), self.now)
 
@@ -209,7 +213,7 @@ class SupervisorInputs:
 
         def receive(mount: Floats) -> None:
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
-            points = points_from_cloud_msg(message, mount)
+            points = points_from_cloud_msg(message, mount, self._self_filters[topic])
             sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], config.cloud_low_m, config.cloud_high_m)
             self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), self.now)
 

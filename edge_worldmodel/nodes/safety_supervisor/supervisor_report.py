@@ -90,6 +90,7 @@ class SupervisorReport:
             self._health.figures.update(
                 state=supervisor.state.name,
                 reason=verdict.reason or "none",
+                open_country=supervisor.config.open_country,
                 not_watched=", ".join(supervisor.config.unwatched) or "none",
                 **{f"rejected_{intake.name.replace(' ', '_')}": intake.rejected.total() for intake in intakes},
                 **self._ticks.figures(),

@@ -27,6 +27,7 @@ from edge_worldmodel.sim.simulation import Simulation
 from edge_worldmodel.sim.world import World, load_world
 
 _MIN_PERIOD_S = 0.005
+"""Shortest period of the timer; when time runs faster, a tick simulates several steps."""
 _PEOPLE_RATE_HZ = 10.0
 
 
@@ -36,7 +37,7 @@ class SimConfig(Config):
 
     world: str = param("demo_room", "World file, or the name of a shipped world.")
     seed: int = param(-1, "Seed of people and sensor noise; -1: the seed of the world.", minimum=-1)
-    real_time_factor: float = param(1.0, "Simulated seconds per second.", minimum=0.01, maximum=50.0)
+    real_time_factor: float = param(1.0, "Simulated seconds per real second.", minimum=0.01, maximum=50.0)
     clock_rate_hz: float = param(
         50.0, "Rate of /clock in simulated time; each message wakes every node.", minimum=1.0, maximum=200.0
     )

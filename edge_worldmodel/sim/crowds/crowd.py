@@ -49,5 +49,5 @@ def route(world: World, person: Person, rng: np.random.Generator) -> list[Point]
     candidates = rng.uniform((x0, y0), (x1, y1), size=(40 * _AREA_POINTS, 2))
     free = candidates[world.clearance(candidates) > person.radius_m + _ARRIVED_M]
     if len(free) < _AREA_POINTS:
-        raise WorldError(f"{world.name}: people area {list(person.area)}: it has hardly any free points")
+        raise WorldError(f"{world.name}: people area {list(person.area)}: it has too few free points")
     return [person.start, *((float(x), float(y)) for x, y in free[:_AREA_POINTS])]

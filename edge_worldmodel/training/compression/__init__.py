@@ -1,1 +1,1 @@
-"""Makes trained models smaller and faster, offline: fusion, quantisation, pruning, search; each says what it costs."""
+"""Makes trained models smaller and faster, offline: fusion, quantisation, pruning, search; each reports its losses."""

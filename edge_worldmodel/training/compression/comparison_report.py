@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def report(before: Path, after: Path, options: argparse.Namespace, facts: dict[str, Any]) -> dict[str, Any]:
     """Measure both models, write the report and print it.
 
-    Times are CPU times, which other programs on the machine hardly change.
+    Times are CPU times, which depend little on other programs of the machine.
 
     Args:
         before: folder of the original model.

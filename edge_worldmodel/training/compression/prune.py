@@ -1,4 +1,4 @@
-"""`edge-worldmodel compress prune`: remove the least important channels, then fine-tune shortly."""
+"""`edge-worldmodel compress prune`: remove the least important channels, then fine-tune briefly."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from edge_worldmodel.training.export import export_model
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint of the trained student")
-    parser.add_argument("--model", type=Path, default=Path("models/small"), help="its exported model, to compare with")
+    parser.add_argument(
+        "--model", type=Path, default=Path("models/small"), help="exported model of that student, to compare with"
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of shards to fine-tune on")
     parser.add_argument("--share", type=float, default=0.3, help="share of the channels to remove; %(default)s")
-    parser.add_argument("--multiple", type=int, default=16, help="round widths to this; %(default)s")
+    parser.add_argument("--multiple", type=int, default=16, help="round widths to multiples of this; %(default)s")
     parser.add_argument("--steps", type=int, default=400, help="fine-tuning steps; %(default)s")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak learning rate; %(default)s")
     parser.add_argument("--work", type=Path, help="folder for checkpoint and log (default: OUT-training)")

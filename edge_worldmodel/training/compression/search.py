@@ -150,7 +150,7 @@ def objective(trial: optuna.Trial, setup: SearchSetup) -> float:
     )
     export_model(tuned, folder / "fp32", options.variant, setup.facts | {"steps_student": options.steps})
     model = WorldModel(setup.opened(quantise_all(export_fused(tuned), setup.inputs)), "tried")
-    # The mask of moving cells depends on the outcome: it rewards networks that call more cells occupied.
+    # The mask of moving cells depends on the true future, so it would reward calling more cells occupied.
     score = brier(model, setup.validation, options.seed, "reach")
     print(f"trial {trial.number}: {widths}, {share:.3f} of the reference's time, Brier {score:.4f}", flush=True)
     return score

@@ -18,6 +18,7 @@ from edge_worldmodel.training.compression.quantise import Recipe, convolutions, 
 
 REST = "everything between the convolutions"
 _INPUTS = 12
+"""Number of inputs to measure on, spread over those given."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ def measure_sensitivity(
     """Return the error of each convolution alone and of all other nodes together, the largest first.
 
     Args:
-        models: networks from quantise.prepare(), by name.
-        inputs: inputs to calibrate and measure on, by network.
-        signed: see Recipe.
+        models: networks by name, as returned by ``quantise.prepare``.
+        inputs: inputs by network, for calibration and measurement.
+        signed: whether INT8 activations are signed and symmetric.
     """
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +60,7 @@ def _spread(inputs: Sequence[Inputs]) -> list[Inputs]:
 
 def _outputs(network: bytes, inputs: Sequence[Inputs]) -> np.ndarray:
     options = session_options(1)
-    # Not optimised: the runtime would also quantise weights of other layers that lie between quantised ones.
+    # Without optimisation, because it would also quantise weights of other layers that lie between quantised ones.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, each)[0].ravel() for each in inputs])

@@ -47,7 +47,7 @@ def simulate_crowd(
 ) -> SimulatedCrowd:
     """Simulate people who walk between goals and around robots.
 
-    The robots ignore people, so that a robot's path tells nothing about where people will be.
+    The robots ignore people, so that a robot's path does not depend on where people will be.
 
     Args:
         walkable: area with obstacles as holes, in metres.

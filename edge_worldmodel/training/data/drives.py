@@ -42,7 +42,7 @@ def draw_drives(scene: TrainingScene, count: int, rng: np.random.Generator) -> l
     """Return up to ``count`` drives: the robots of the scene, or random paths if it has none.
 
     A random path is clear of people up to the reference time and ignores them afterwards; one in four then ignores
-    walls, too. People do not react to such a robot, so that its path must tell nothing about where they will be.
+    walls, too. People do not react to such a robot, and its path must not depend on where they will be.
     """
     if scene.robots.shape[1]:
         return _simulated(scene, count, rng)

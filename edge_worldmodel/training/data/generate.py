@@ -49,6 +49,7 @@ class ShardJob:
     @property
     def identity(self) -> str:
         """A digest of all that the clips depend on."""
+        # Without folders, so that the shards of a moved data set are recognised.
         parts = asdict(self) | {"generator": GENERATOR, "path": ""}
         parts |= {name: [Path(item).name for item in parts[name]] for name in ("tracks", "maps")}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -122,6 +123,7 @@ def split_recordings(
         wrong = unknown or sorted(set(leave_out) & set(validate_on))
         raise RecordingError(f"tracks {wrong}: not in {tracks}, or named twice; choose from {sorted(names)}")
     floors = _listed(maps, "*.yaml")
+    # At least one map is left for training.
     held = min(2, max(0, len(floors) - 1))
     return {
         "train": Recordings(
@@ -201,6 +203,7 @@ _SOURCES: dict[tuple[tuple[str, ...], tuple[str, ...]], SceneSource] = {}
 
 def _make(job: ShardJob) -> tuple[ShardJob, Arrays, list[str]]:
     """Make a shard in a worker; it is returned, because the data set may be on the disk of another machine."""
+    # Several processes work at a time and already use all processors.
     cv2.setNumThreads(1)
     key = job.tracks, job.maps
     if key not in _SOURCES:
@@ -228,6 +231,7 @@ def _make_all(jobs: list[ShardJob], workers: int, ray_address: str | None = None
             for job in jobs:
                 progress.update(_make_and_write(job))
             return
+        # Spawned, because a forked process can inherit a lock that a thread of a library holds.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             for future in as_completed([pool.submit(_make_and_write, job) for job in jobs]):
                 progress.update(future.result())

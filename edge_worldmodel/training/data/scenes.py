@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 STEP_S = 0.1
 """Time between two samples of movers."""
 SOLID_SPACING_M = 0.04
-"""Distance between points on walls; far below a cell, so that hardly a crossed cell is missed."""
+"""Distance between points on walls; far below a cell, so that few crossed cells are missed."""
 PERSON_SHAPES = ("legs", "disc")
 
 
@@ -131,6 +131,7 @@ def points_in_discs(pillars: Floats, spacing_m: float = SOLID_SPACING_M) -> Floa
     for x, y, radius in pillars:
         axis = np.linspace(-radius, radius, int(np.ceil(2 * radius / spacing_m)) + 2)
         grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        # The tolerance keeps points on the rim in spite of rounding.
         filled.append(grid[np.hypot(*grid.T) <= radius + 1e-9] + (x, y))
     return np.concatenate(filled)
 
@@ -153,7 +154,7 @@ def smooth(tracks: Floats, sigma_steps: float) -> Floats:
 
 
 def headings(tracks: Floats, slow_mps: float = 0.1) -> Floats:
-    """Return the direction of motion (T, P) in rad of tracks (T, P, 2), held while a person stands."""
+    """Return the direction of motion (T, P) in rad of tracks (T, P, 2), kept while a person is at rest."""
     velocity = np.gradient(tracks, STEP_S, axis=0) if len(tracks) > 1 else np.zeros_like(tracks)
     yaw = np.where(np.hypot(velocity[..., 0], velocity[..., 1]) > slow_mps, np.arctan2(*velocity.T[::-1]).T, np.nan)
     index = np.arange(len(yaw))[:, None]

@@ -73,6 +73,7 @@ def write_shard(path: Path, arrays: Arrays, sources: list[str], identity: str) -
         np.savez_compressed(stream, **contents)
         stream.flush()
         os.fsync(stream.fileno())
+    # After fsync, so that the name never stands for a file whose content is not on disk yet.
     partial.replace(path)
 
 

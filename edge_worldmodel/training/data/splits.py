@@ -120,7 +120,7 @@ def motion_of(history: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def dataset_facts(data: Path) -> dict[str, Any]:
-    """Say which data this is, for the manifest: the index, and a hash over every training shard."""
+    """Return a description of the data for the manifest: the index, and a hash over every training shard."""
     shards = ShardSet(data, "train")
     digest = hashlib.sha256()
     for path in shards.paths:

@@ -40,7 +40,7 @@ class DriveFrames:
 
 
 def draw_frames(count: int, seed: int = 0) -> list[DriveFrames]:
-    """Return drives among simulated people: the robot stands in half of them and drives at 0.4 m/s in the others."""
+    """Return drives among simulated people: the robot rests in half of them and drives at 0.4 m/s in the others."""
     rng = np.random.default_rng((_SEED_OF_DRIVES, seed))
     source = SceneSource(Recordings())
     drives: list[DriveFrames] = []

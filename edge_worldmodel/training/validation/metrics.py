@@ -30,6 +30,7 @@ PROBABILITY_FLOOR = 1e-3
 """For the log likelihood, probabilities are clipped to [floor, 1 - floor], or a single hard miss would dominate it."""
 REACH_SPEED_MPS = 1.5
 _BINS = 200
+"""Bins of probability of the stored tables: fine for average precision, merged into RELIABILITY_BINS for reports."""
 RELIABILITY_BINS = 10
 
 Bools = NDArray[np.bool_]
@@ -79,6 +80,7 @@ def reachable(present_moving: Bools) -> Bools:
         return np.zeros((HORIZON_STEPS, GRID_CELLS, GRID_CELLS), bool)
     distance_m = cv2.distanceTransform((~present_moving).astype(np.uint8), cv2.DIST_L2, 5) * CELL_SIZE_M
     times_s = HORIZON_STEP_S * np.arange(1, HORIZON_STEPS + 1)
+    # One cell more, because a mover is somewhere within its cell.
     return np.asarray(distance_m[None] <= (REACH_SPEED_MPS * times_s + CELL_SIZE_M)[:, None, None])
 
 

@@ -36,9 +36,9 @@ from edge_worldmodel.training.data.splits import ClipSet, motion_of
 _LOG = logging.getLogger(__name__)
 _HISTORY_S = 1.0
 _TOLERANCE_S = 0.12
-"""Largest time between a horizon and the scan that is used as its true future."""
+"""Largest difference between an imagined time and the stamp of the scan that shows the true future at that time."""
 _STRETCH_S = 20.0
-"""Clips from the same stretch of a recording of this length form one group in the bootstrap."""
+"""Clips within this time of a recording form one group of the bootstrap, because they show much the same scene."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 Bools = NDArray[np.bool_]
@@ -76,7 +76,17 @@ class _Recorded:
 
 @dataclass(frozen=True)
 class _RecordedClip:
-    """One clip: history (10, 64, 64), then occupied, known, moving (8, 64, 64), now moving (64, 64), poses (8, 3)."""
+    """One clip in the ego frame at its stamp.
+
+    Attributes:
+        stamp_ns: reference time.
+        history: (10, 64, 64) frames of occupied and free cells, oldest first.
+        occupied: (H, 64, 64) cells that were occupied at the imagined times.
+        known: (H, 64, 64) cells that were observed at the imagined times.
+        moving: (H, 64, 64) occupied cells that were observed free before.
+        present_moving: (64, 64) the same in the present frame.
+        maneuver: (H, 3) driven ego poses.
+    """
 
     stamp_ns: int
     history: Bools
@@ -93,7 +103,7 @@ def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = 
     Args:
         paths: ROS bags and CARMEN logs; a damaged one is logged and used as far as it can be read.
         most: largest number of clips per recording.
-        damage: a line of text is added for each recording that was skipped or read in part.
+        damage: list to which a line is added for each recording that was skipped or read in part; None: only logged.
 
     Raises:
         RecordingError: no recording gives a clip.
@@ -106,26 +116,27 @@ def recorded_clips(paths: Iterable[Path], most: int, damage: list[str] | None = 
         if not found and not trouble:
             trouble = f"{path} gives no clip of {_HISTORY_S + HORIZON_STEPS * HORIZON_STEP_S:.1f} s"
         if trouble:
-            line = f"read to its damaged part: {trouble}" if found else f"skipped: {trouble}"
+            line = f"read up to its damaged part: {trouble}" if found else f"skipped: {trouble}"
             _LOG.warning(line)
             (damage if damage is not None else []).append(line)
         clips += found
         groups += [(number, int((clip.stamp_ns - found[0].stamp_ns) / NS_PER_S / _STRETCH_S)) for clip in found]
     if not clips:
-        raise RecordingError("no recording gives a clip: see the log for each")
+        raise RecordingError("no recording gives a clip; the log gives the reason for each")
     columns = ("history", "occupied", "known", "moving", "present_moving")
     history, future, known, moving, present = (
         pack(np.stack([getattr(clip, name) for clip in clips])) for name in columns
     )
     _, group = np.unique(np.array(groups), axis=0, return_inverse=True)
     maneuver = np.stack([clip.maneuver for clip in clips])
+    # Whether recorded people reacted to the robot is not known.
     unaware = np.zeros(len(clips), bool)
     grouped = group.ravel().astype(np.intp)
     return ClipSet(history, motion_of(history), future, known, moving, present, maneuver, unaware, grouped)
 
 
 def _read(path: Path) -> tuple[_Recorded, str]:
-    """Return all readable scans and poses of a recording, and an error message or an empty text."""
+    """Return the readable scans and poses of a recording, and why reading stopped early; empty if it did not."""
     found = _Recorded()
     try:
         recording = open_recording(path)
@@ -151,6 +162,7 @@ def _keep(found: _Recorded, topic: str, stamp_ns: int, scan: Scan, mount: Floats
     except InputError:
         return  # a scan without a usable reading
     sweeps = found.sweeps.setdefault(topic, [])
+    # Late scans are dropped, because scans are looked up by their rising stamps.
     if not sweeps or sweep.stamp_ns > sweeps[-1].stamp_ns:
         sweeps.append(sweep)
 
@@ -171,7 +183,7 @@ def _clips_of(found: _Recorded, most: int) -> list[_RecordedClip]:
 
 
 def _clip_at(found: _Recorded, stamp_ns: int) -> _RecordedClip | None:
-    """Return the clip at a time; None if nothing was observed then or later."""
+    """Return the clip at a time; None if nothing was observed in its past or in its future."""
     reference = found.pose_at(stamp_ns)
     try:
         history = _perceived_history(found, stamp_ns)
@@ -192,6 +204,7 @@ def _clip_at(found: _Recorded, stamp_ns: int) -> _RecordedClip | None:
 def _perceived_history(found: _Recorded, stamp_ns: int) -> Bools:
     """Return the history (10, 64, 64) of perception at a time."""
     perception = Perception(PerceptionConfig(ego_motion="odom" if found.poses else "fixed"))
+    # Somewhat more than the history, so that its first frame has scans, too; later poses serve to interpolate the last.
     since_ns = stamp_ns - round(1.5 * _HISTORY_S * NS_PER_S)
     first, last = np.searchsorted(found.pose_stamps_ns, [since_ns, stamp_ns + NS_PER_S // 10])
     for at_ns, pose in zip(found.pose_stamps_ns[first:last], found.poses[first:last], strict=True):
@@ -203,7 +216,7 @@ def _perceived_history(found: _Recorded, stamp_ns: int) -> Bools:
 
 
 def _observed(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
-    """Return the occupied and free cells (2, 64, 64) of the scans nearest to a time, in the ``reference`` frame."""
+    """Return the occupied and free cells (2, 64, 64) by the scans nearest to a time, around the pose ``reference``."""
     tolerance_ns = round(_TOLERANCE_S * NS_PER_S)
     sweeps = []
     for topic in found.sweeps:
@@ -220,7 +233,7 @@ def _observed(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
 def _newly_occupied(occupied: Bools, frames: Bools) -> Bools:
     """Return the occupied cells (64, 64) that were free, with free neighbours, in an earlier frame (F, 2, 64, 64).
 
-    The condition on neighbours excludes walls that noise moves by one cell.
+    Free neighbours are required because noise can move a wall by one cell.
     """
     crowded = np.stack([cv2.dilate(frame[0].astype(np.uint8), _NEIGHBOURS) > 0 for frame in frames])
     clear: Bools = (frames[:, 1] & ~crowded).any(axis=0)

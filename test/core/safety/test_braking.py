@@ -16,7 +16,7 @@ from edge_worldmodel.core.safety.braking import (
     arc_pose,
     arc_poses,
     check_path,
-    is_seen,
+    seen_s,
 )
 from edge_worldmodel.core.safety.config import SupervisorConfig
 
@@ -127,16 +127,28 @@ def test_brakes_are_weaker_by_the_slip():
     assert brakes.braking_s(np.array([0.0, 0.0, 3.0])) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("twist", "seen"),
-    [((1.0, 0.0, 0.0), True), ((-1.0, 0.0, 0.0), False), ((0.0, 0.0, 1.0), True), ((1.0, 0.3, 0.0), False)],
-)
-def test_a_direction_is_seen_where_a_ray_looks(twist, seen):
-    assert is_seen(np.array(twist), np.array([[2.0, 0.0], [2.0, 0.1]])) is seen
+def test_the_samples_lie_on_the_outline_close_together():
+    for footprint in (DISC, BOX, RobotFootprint(50.0 * BOX.outline, 0.25)):
+        np.testing.assert_allclose(footprint.clearance(footprint.samples), 0.0, atol=1e-9)
+        gap_m = np.hypot(*(np.roll(footprint.samples, -1, axis=0) - footprint.samples).T).max()
+        assert gap_m <= max(0.1, 50.0 * 2.0 / 48) + 1e-9
+    for corner in BOX.outline:
+        assert (np.abs(BOX.samples - corner).max(axis=1) < 1e-12).any()
 
 
-def test_without_rays_nothing_is_seen():
-    assert not is_seen(FORWARD, np.empty((0, 2)))
+@pytest.mark.parametrize("twist", [(1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)])
+def test_the_swept_area_is_seen_as_far_as_somebody_looked(twist):
+    seen = lambda places: np.abs(places[:, 0]) <= 0.75  # noqa: E731
+    free_s = seen_s(np.array(twist), 1.0, DISC, seen)
+    assert 0.5 - 0.11 <= free_s <= 0.5
+    assert seen_s(np.array(twist), 0.5, DISC, seen) == math.inf
+
+
+def test_a_disc_that_turns_on_the_spot_sweeps_nothing_and_a_box_does():
+    nowhere = lambda places: np.zeros(len(places), bool)  # noqa: E731
+    turn = np.array([0.0, 0.0, 1.0])
+    assert seen_s(turn, 1.0, DISC, nowhere) == math.inf
+    assert seen_s(turn, 1.0, BOX, nowhere) < 0.4
 
 
 def test_the_free_time_is_the_last_step_before_the_obstacle_counts():
@@ -233,20 +245,6 @@ def test_braking_takes_as_long_as_the_slower_of_way_and_turn():
     assert brakes.braking_s(np.array([0.0, 0.0, -8.0])) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("beside_rad", "seen"), [(0.17, True), (-0.17, True), (0.19, False), (-0.19, False)])
-def test_a_ray_counts_up_to_ten_degrees_beside(beside_rad, seen):
-    for heading in (0.0, 2.5):
-        twist = np.array([math.cos(heading), math.sin(heading), 0.4])
-        ray = 3.0 * np.array([[math.cos(heading + beside_rad), math.sin(heading + beside_rad)]])
-        assert is_seen(twist, ray) is seen
-        assert is_seen(twist, np.concatenate((-ray, ray))) is seen
-
-
-def test_turning_on_the_spot_leads_nowhere_unseen():
-    assert is_seen(np.array([0.0, 0.0, 1.0]), np.array([[-1.0, 0.0]]))
-    assert not is_seen(np.array([1e-6, 0.0, 1.0]), np.array([[-1.0, 0.0]]))
-
-
 @pytest.mark.parametrize("twist", [(1.0, 0.0, 1.0), (0.3, -0.7, 1.1), (-0.5, 0.2, -2.3), (0.4, 0.6, 0.02)])
 def test_both_forms_of_the_arc_are_the_curve_that_a_thousand_small_steps_make(twist):
     pose = np.zeros(3)
@@ -256,8 +254,3 @@ def test_both_forms_of_the_arc_are_the_curve_that_a_thousand_small_steps_make(tw
         pose += 1e-3 * np.array([twist[0] * cos - twist[1] * sin, twist[0] * sin + twist[1] * cos, twist[2]])
     np.testing.assert_allclose(arc_poses(np.array(twist), np.array([1.0]))[0], pose, atol=1e-6)
     np.testing.assert_allclose(arc_pose(np.array(twist), 1.0), pose, atol=1e-6)
-
-
-def test_going_sideways_needs_a_ray_there():
-    assert not is_seen(np.array([0.0, 1.0, 0.0]), np.array([[1.0, 0.0]]))
-    assert is_seen(np.array([0.0, 1.0, 0.0]), np.array([[0.0, 1.0]]))

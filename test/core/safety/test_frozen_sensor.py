@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_worldmodel.core.safety.intake import OdometrySample, is_moving, repeats_pose, repeats_sweep
-from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.safety.intake import OdometrySample, is_moving, looks_the_same, repeats_pose, repeats_sweep
+from edge_worldmodel.core.safety.states import PASSING
+from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
+
+from .supervised_robot import SupervisedRobot
 
 
 def look(hits=20, distance_m=3.0):
@@ -45,3 +48,36 @@ def test_odometry_that_moves_must_get_somewhere():
     assert not repeats_pose(here, replace(here, pose=np.array([1.0, 2.0, 0.3001])))
     assert not repeats_pose(here, replace(here, twist=np.zeros(3)))
     assert not repeats_pose(replace(here, twist=np.zeros(3)), here)
+
+
+def corridor(wall_ahead_m=np.inf, range_max_m=8.0):
+    """A noise-free scan in a straight corridor of 2 m."""
+    angles = np.linspace(-np.pi, np.pi, 360, endpoint=False)
+    with np.errstate(divide="ignore"):
+        wall_m = np.where(np.cos(angles) > 0.0, wall_ahead_m / np.cos(angles), np.inf)
+        ranges = np.minimum(1.0 / np.abs(np.sin(angles)), wall_m)
+    return sweep_from_scan(1, ranges, -np.pi, np.pi / 180, 0.1, range_max_m, np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("sweep", "motion", "same"),
+    [
+        (corridor(), (0.05, 0.0, 0.0), True),
+        (corridor(), (-0.05, 0.0, 0.0), True),
+        (corridor(), (0.05, 0.01, 0.0), False),
+        (corridor(), (0.0, 0.0, 0.02), False),
+        (corridor(4.0), (0.05, 0.0, 0.0), False),
+        (look(40), (0.0, 0.0, 0.1), False),
+        (look(), (0.1, 0.0, 0.0), False),
+    ],
+)
+def test_only_a_corridor_looks_the_same_after_a_motion(sweep, motion, same):
+    assert looks_the_same(sweep, np.array(motion)) is same
+
+
+@pytest.mark.parametrize(("wall_m", "drives"), [(np.inf, True), (4.0, False)])
+def test_a_noise_free_corridor_does_not_stop_the_robot_for_ever(wall_m, drives):
+    robot = SupervisedRobot()
+    robot.before["scan"] = lambda sweep: replace(corridor(wall_m), stamp_ns=sweep.stamp_ns)
+    state = robot.run(3.0)[-1].state
+    assert (state in PASSING) == drives and (robot.pose[0] > 1.0) == drives

@@ -55,9 +55,9 @@ def imagining(robot: SupervisedRobot, *where):
     measured=arrays(float, 3, elements=st.floats(-1.5, 1.5)),
 )
 def test_it_never_makes_the_robot_faster_nor_takes_a_fault_away(twist, seen, imagined, measured):
-    gate, ends = PathGate(SupervisorConfig(max_lateral_mps=1.0)), np.array([[8.0, 0.0]])
-    without = gate.decide(twist, measured, REST, ObstaclePoints(seen, ends, NOTHING), None, 0.02)
-    with_it = gate.decide(twist, measured, REST, ObstaclePoints(seen, ends, imagined), None, 0.02)
+    gate = PathGate(SupervisorConfig(max_lateral_mps=1.0))
+    without = gate.decide(twist, measured, REST, ObstaclePoints(seen, NOTHING, None), None, 0.02)
+    with_it = gate.decide(twist, measured, REST, ObstaclePoints(seen, imagined, None), None, 0.02)
     assert np.hypot(*with_it.motion.twist[:2]) <= np.hypot(*without.motion.twist[:2]) + 1e-9
     assert abs(with_it.motion.twist[2]) <= abs(without.motion.twist[2]) + 1e-9
     if without.fault is not None:
@@ -77,7 +77,7 @@ def test_what_is_also_seen_or_beside_the_path_changes_nothing():
     plain.run(1.0), both.run(1.0)
     np.testing.assert_array_equal(plain.pose, both.pose)
     gate, seen = PathGate(SupervisorConfig()), np.array([[0.6, 0.0]])
-    look = ObstaclePoints(seen, seen, np.array([[0.5, 0.1]]))
+    look = ObstaclePoints(seen, np.array([[0.5, 0.1]]), None)
     decision = gate.decide(np.array([0.4, 0.0, 0.0]), np.zeros(3), REST, look, None, 0.02)
     assert "braking_path" in decision.limits and "imagined" not in decision.limits
 

@@ -197,10 +197,10 @@ def test_what_was_seen_is_moved_to_where_it_is_by_now():
 def test_where_rays_end_without_a_hit_is_no_obstacle():
     robot = SupervisedRobot(twist=(1.0, 0.0, 0.0))
     robot.before["scan"] = lambda look: replace(look, endpoints=0.05 * look.endpoints)
-    assert robot.step().state == State.ACTIVE
+    assert robot.step().limits == ("unseen", "jerk")
     robot = SupervisedRobot(twist=(1.0, 0.0, 0.0))
     robot.before["scan"] = lambda look: replace(look, endpoints=0.05 * look.endpoints, hit=~look.hit)
-    assert robot.step().state == State.LIMITING
+    assert "braking_path" in robot.step().limits
 
 
 def test_every_sensor_sees_for_all():

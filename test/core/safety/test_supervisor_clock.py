@@ -69,6 +69,8 @@ def test_a_pushed_robot_is_said_to_move():
         {"geofence_m": (0.0, 0.0, 1.0, 0.0, 1.0)},
         {"geofence_m": "[[0, 0], [1, 0]]"},
         {"footprint_m": "a box"},
+        {"self_filters_m": ("", "")},
+        {"below_range_min": "drop"},
         {"footprint_m": (0.3, 0.2, -0.3, -0.2, 0.3, -0.2, -0.3, 0.2)},
         {"geofence_m": FENCE.geofence_m, "unsafe_without_odometry": True},
     ],

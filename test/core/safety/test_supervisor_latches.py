@@ -8,7 +8,8 @@ import pytest
 from edge_worldmodel.core.safety import supervisor as supervisor_module
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
-from edge_worldmodel.core.safety.states import State
+from edge_worldmodel.core.safety.states import PASSING, State
+from edge_worldmodel.core.safety.supervisor import Supervisor
 
 from .supervised_robot import SupervisedRobot, driving
 
@@ -121,3 +122,32 @@ def test_a_drone_that_held_goes_on():
     assert robot.run(1.0)[-1].state == State.HOLD
     robot.before.clear()
     assert robot.run(0.6)[-1].state == State.ACTIVE
+
+
+@pytest.mark.parametrize(("height_m", "lands"), [(0.4, False), (0.6, True)])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_drone_that_starts_in_the_air_with_a_fault_holds_and_lands(height_m, lands, restarts):
+    robot = driving(DRONE) if restarts else SupervisedRobot(DRONE)
+    robot.supervisor = Supervisor(DRONE)
+    robot.before["plan"] = lambda _: None
+    robot.before["odometry"] = lambda odometry: replace(odometry, height_m=height_m)
+    verdicts = robot.run(4.0)
+    states = [verdict.state for verdict in verdicts]
+    assert (states[-1] == State.LANDING) is lands and (verdicts[-1].climb_mps < 0.0) is lands
+    assert 0.02 * states.count(State.STARTING) == pytest.approx(3.0 if lands else 4.0, abs=0.1)
+
+
+def test_a_drone_on_the_ground_outside_its_fence_waits_without_a_latch():
+    robot = SupervisedRobot(replace(FENCE, vehicle="drone", max_lateral_mps=1.0))
+    robot.pose = np.array([2.5, 0.0, 0.0])
+    assert {verdict.state for verdict in robot.run(4.0)} == {int(State.STARTING)}
+    robot.pose = np.zeros(3)
+    assert robot.run(1.0)[-1].state in PASSING
+
+
+def test_a_drone_in_the_air_outside_its_fence_latches_then_lands():
+    robot = SupervisedRobot(replace(FENCE, vehicle="drone", max_lateral_mps=1.0))
+    robot.pose = np.array([2.5, 0.0, 0.0])
+    robot.before["odometry"] = lambda odometry: replace(odometry, height_m=2.0)
+    states = [verdict.state for verdict in robot.run(4.0)]
+    assert states[0] == State.LATCHED and states[-1] == State.LANDING

@@ -225,7 +225,7 @@ def test_no_frame_waits_for_a_disk_that_hangs(opened: Opener, monkeypatch: pytes
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="sqlite, memory"):
         SceneStoreConfig(store="redis")
-    with pytest.raises(ConfigError, match="'qdrant': scenes are kept by SQLite now; say 'sqlite'"):
+    with pytest.raises(ConfigError, match="'qdrant': SQLite keeps the scenes now; use 'sqlite'"):
         SceneStoreConfig(store="qdrant")
 
 

@@ -57,6 +57,15 @@ def test_points_that_are_no_numbers_are_left_out_and_the_mount_counts():
     assert points_from_cloud_msg(message, mount) == pytest.approx(POINTS[1:] + mount[:3, 3])
 
 
+def test_points_at_the_sensors_own_place_and_the_robots_body_are_left_out():
+    message, mount = cloud(), np.eye(4)
+    mount[:3, 3] = 1.0, 0.0, -1.0
+    message.data[4:16] = type(message.data)("B", np.zeros(3, "<f4").tobytes())
+    assert points_from_cloud_msg(message, mount) == pytest.approx(POINTS[1:] + mount[:3, 3])
+    body = np.array([[1.6, 0.6], [1.4, 0.6], [1.4, 0.4], [1.6, 0.4]])
+    assert points_from_cloud_msg(message, mount, body) == pytest.approx(POINTS[1:3] + mount[:3, 3])
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

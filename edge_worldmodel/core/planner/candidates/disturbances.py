@@ -112,6 +112,7 @@ def _drift_components(config: DisturbanceConfig) -> tuple[Floats, Floats]:
     since_s = np.maximum(times_s[:, None] - times_s, 0.0)
     way_s = config.gust_hold_s * (1.0 - np.exp(-since_s / config.gust_hold_s))
     response = config.gust_drag_per_s * DT_S * way_s
+    # In ascending order, so the strongest components are the last ones.
     variances, axes = np.linalg.eigh(response @ wind @ response.T)
     kept = slice(None, -_DRIFT_COMPONENTS - 1, -1)
     strongest = axes[:, kept] * np.sqrt(np.maximum(variances[kept], 0.0))

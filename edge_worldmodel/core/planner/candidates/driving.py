@@ -15,7 +15,7 @@ def roll_out(
 
     Args:
         twist: (3,) base twist to start from; a sideways speed counts only where targets have three columns.
-        targets: (N, T, 2) wanted speed and yaw rate during each step, or (N, T, 3) with the sideways speed between.
+        targets: (N, T, 2) wanted speed and yaw rate during each step, or (N, T, 3) speed, sideways speed and yaw rate.
         limits: the robot.
         acceleration: (3,) change of the twist per second at the start; None: zero.
 
@@ -36,7 +36,7 @@ def roll_out(
     states = np.empty((len(wanted) + 1, len(axes), len(targets)))
     states[0] = np.asarray(twist)[axes, None]
     change = np.zeros_like(states[0]) + (0.0 if acceleration is None else acceleration[axes, None] * DT_S)
-    # Where every acceleration can be reached within one step, there is no jerk to limit.
+    # If every acceleration can be reached within one step, the jerk needs no limiting.
     jerky = bool((jerk < faster + slower).any())
     one_way = not jerky and len(axes) == 2 and twist[0] >= 0.0 and not wanted[:, 0].min(initial=0.0) < 0.0
     for step, target in enumerate(wanted):

@@ -1,4 +1,4 @@
-"""Proposing: few and different candidate maneuvers, within the robot's limits by construction.
+"""Proposing: a few different candidate maneuvers, within the robot's limits by construction.
 
 A maneuver is a sequence of twist targets (``libraries.py``). Rolling it out from the present twist within the limits
 (``driving.py``) gives its trajectory.
@@ -27,9 +27,9 @@ PREVIOUS = "previous"
 _REST_NAMES = {"quadrotor": "hover"}
 """Name of the maneuver that brings the robot to rest; "brake" for all other kinds."""
 _AMPLE_M = 0.3
-"""Clearance beyond the margin from which on a maneuver is not tight."""
+"""Clearance beyond the margin that is enough; less of it adds to the cost."""
 _BLOCKED_COST = 2.0
-"""Cost of a maneuver that is blocked all the time, in reaches of the horizon."""
+"""Cost of a maneuver that is blocked all the time, in multiples of the way that can be driven within the horizon."""
 _TIGHT_COST_M = 0.2
 _PARENTS = 8
 _KNOTS = 4
@@ -52,10 +52,10 @@ def propose(
     Args:
         library: the maneuvers of the robot.
         start: the motion to start from.
-        outlook: maneuvers that would collide in it are proposed last.
-        config: how many maneuvers, and the margins.
-        rng: source of the variations; a child of it is used, so that it stays as it is.
-        escape: a way out where the robot is boxed in.
+        outlook: the scene; maneuvers that would collide in it are proposed last.
+        config: number of maneuvers, and margins.
+        rng: source of the variations; a child generator is used, so that its own state does not change.
+        escape: the maneuver that leads a boxed-in robot out; None: the robot is not boxed in.
     """
     limits = library.limits
     first = _always_proposed(start, limits, escape)
@@ -78,7 +78,7 @@ def propose(
 
 
 def _always_proposed(start: StartState, limits: RobotLimits, escape: Escape | None) -> dict[str, Floats]:
-    """Return the targets of the maneuvers that are proposed whatever they cost."""
+    """Return the targets of the maneuvers that are proposed at any cost: rest, previous plan, escape."""
     targets = {_REST_NAMES.get(limits.kind, "brake"): np.zeros((STEPS, limits.axes))}
     if start.previous_targets is not None:
         targets[PREVIOUS] = start.previous_targets
@@ -130,14 +130,14 @@ def _outlook_cost(candidates: Candidates, outlook: Outlook, limits: RobotLimits,
     """Return a cost (N,) by the outlook alone: way left, facing away from it, blocked time, lack of clearance."""
     margin_m = config.wall_margin_m
     clearance_m = outlook.clearance_along(candidates.poses, limits, config.margin_m - margin_m)
-    # A robot that is inside a margin already is blocked only where it gets even closer.
+    # A robot that is already inside the margin is blocked only where it gets even closer.
     blocked = too_close(clearance_m, margin_m) & (clearance_m < clearance_m[0, 0])
     blocked_share = np.logical_or.accumulate(blocked, axis=1).mean(axis=1)
     tight = np.clip(1.0 - (clearance_m.min(axis=1) - margin_m) / _AMPLE_M, 0.0, 1.0)
     reach_m = limits.max_speed_mps * tensors.HORIZON_S
     end = candidates.poses[:, -1]
     if outlook.cost_to_go.goal is None:
-        # Without a goal the candidates show what the robot could do: get somewhere, straight ahead.
+        # Without a goal the way straight ahead counts, so that the candidates still differ.
         to_go_m, away = reach_m - np.hypot(end[:, 0], end[:, 1]), np.abs(end[:, 2]) / np.pi
     else:
         to_go_m, away = outlook.cost_to_go.at(end[:, :2]), outlook.cost_to_go.facing_away(end)

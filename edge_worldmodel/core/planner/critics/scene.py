@@ -124,6 +124,7 @@ class Scene:
     def _static_hits(self) -> Tensor:
         """Return 1 where the body is closer to static obstacles than wanted and than it is now, as (M, D, T + 1)."""
         clearance_m = body_clearance(self.outlook.static, self.disturbed, self.limits)
+        # Twice the tolerance of ``too_close``, so that rounding does not count as coming closer.
         closer = clearance_m < clearance_m[..., :1] - 2.0 * ROUNDING_M
         return (too_close(clearance_m, self.wall_margin_m) & closer).astype(np.float32)
 

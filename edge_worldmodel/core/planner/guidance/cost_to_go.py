@@ -38,7 +38,7 @@ class CostToGoConfig(Config):
     blocked_factor: float = param(50.0, "cost of a metre through cells the footprint cannot enter", minimum=1.0)
     near_factor: float = param(2.0, "cost of a metre right beside an obstacle, falling to 1", minimum=1.0)
     visited_factor: float = param(3.0, "cost of a metre where movers will pass, relative to others", minimum=1.0)
-    near_distance_m: float = param(0.4, "clearance from which on obstacles add no cost", minimum=0.01)
+    near_distance_m: float = param(0.4, "clearance at which obstacles no longer add cost", minimum=0.01)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def cost_to_go(
         radius_m: footprint radius with margin. Cells with less clearance are costly but not impassable, so that a robot
             inside one finds the way out.
         config: cost of a metre.
-        visited: (64, 64), 1 where movers will pass, 0 where none will; None: none anywhere.
+        visited: (64, 64), 1 in cells where movers will pass, 0 in others; None: there are no movers.
         whole: whether all distances are needed. If not, the computation takes half the time, ``route`` is the same, and
             distances are too high in cells farther from the goal than the robot.
     """

@@ -9,7 +9,7 @@ from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.types import Floats, Points
 
 _SEARCHED_M = 3.0
-"""Length of path searched for the robot's position; more would cut short a path that crosses itself."""
+"""Length of path that is searched for the robot; a longer search would skip parts of a path that crosses itself."""
 _SEARCHED_BACK_M = 0.5
 _TOO_NEAR_M = 0.6
 """A goal nearer than this could count as reached before the end of the path."""
@@ -20,7 +20,7 @@ class PathProgress:
 
     Args:
         path: (n, 2) points in a fixed frame, n at least 1.
-        ahead_m: distance of the goal from the robot along the path; within the grid, so that the way there is seen.
+        ahead_m: distance of the goal from the robot along the path; at most half the grid, so that the way is observed.
         stride_m: the goal moves in strides of this length, because every move of the goal needs new imagination.
 
     Raises:
@@ -49,11 +49,11 @@ class PathProgress:
         return self.length_m - self._progress_m
 
     def goal(self, position: ArrayLike) -> Points:
-        """Return the goal (2,) for a robot at ``position`` (2,): a point on the path, at last its end."""
+        """Return the goal (2,) for a robot at ``position`` (2,): a point on the path, in the end its last one."""
         position = np.asarray(position, np.float64)[:2]
         self._progress_m = max(self._progress_m, self._nearest(position))
         goal = self._point_ahead()
-        # Where a path doubles back, the goal may lie under the robot, which has then reached that part of the path.
+        # If a path doubles back, the goal may lie under the robot, which has then reached that part of the path.
         while np.hypot(*(goal - position)) < _TOO_NEAR_M and self._progress_m < self.length_m:
             self._progress_m = min(self._progress_m + self._stride_m, self.length_m)
             goal = self._point_ahead()

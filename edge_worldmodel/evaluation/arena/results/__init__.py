@@ -1,1 +1,1 @@
-"""What the arena writes: statistics, charts, replays of failures, the report."""
+"""Results of the arena: statistics, charts, replays of failures, the report."""

@@ -54,7 +54,7 @@ class ResultFile:
 
     @property
     def unfinished(self) -> int:
-        """Number of episodes that are missing; old files do not say."""
+        """Number of missing episodes; 0 for old files, which do not record it."""
         return int(self.content.get("unfinished", 0))
 
     @property
@@ -124,6 +124,6 @@ def page(reports: Sequence[ResultFile]) -> str:
 
 
 def _best(planners: Mapping[str, Any]) -> float | None:
-    """Return the highest share of success; None where all planners have the same."""
+    """Return the highest share of success; None if all planners have the same."""
     shares = {figures["success"] for figures in planners.values()}
     return max(shares) if len(shares) > 1 else None

@@ -28,6 +28,7 @@ Bounds = tuple[float, float, float, float]
 _WALL_M = 0.2
 _HEIGHT_M = 2.0
 _CLEAR_OF_ROBOT_M = 1.5
+"""Distance of people from the start of the robot, so that no contact is unavoidable."""
 _APART_M = 0.7
 _RADII_M = (0.2, 0.3)
 
@@ -109,7 +110,7 @@ Layout = Callable[[np.random.Generator], StreetPlan]
 
 
 def _far_from(others: Floats, points: Floats) -> Floats:
-    """Tell which points (n, 2) are far enough from all others (m, 2), as (n,) bool."""
+    """Return which points (n, 2) are far enough from all others (m, 2), as (n,) bool."""
     if not len(others):
         return np.ones(len(points), bool)
     away_m = np.hypot(*np.moveaxis(points[:, None] - others, -1, 0))

@@ -32,6 +32,7 @@ _RADII_M = (0.2, 0.28)
 _AROUND_M = 3.0
 _CLEAR_OF_PEOPLE_M = 1.0
 _CLEAR_S = 1.0
+"""People stay this far from the start for this long, because an earlier contact could not be avoided."""
 _TRIES = 400
 _WALL_M = 0.1
 _HEIGHT_M = 2.0
@@ -70,6 +71,7 @@ class TracksSource:
     def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode."""
         scene = self._scenes[shuffled(len(self._scenes), index, self._inputs.seed)]
+        # Longer than the episode, so that people do not vanish before its end.
         frames = int((self._inputs.time_limit_s + 2.0) / TRACK_STEP_S)
         for _ in range(_TRIES):
             begin = int(rng.integers(max(len(scene.positions) - frames, 1)))
@@ -90,6 +92,7 @@ class TracksSource:
         walked = scene.positions[~np.isnan(scene.positions[..., 0])]
         start = walked[rng.integers(len(walked))]
         goal = start + rng.uniform(*self._distance_m) * _unit(rng.uniform(0, 2 * np.pi))
+        # Without the outermost positions, so that one stray track does not widen the area.
         lowest, highest = np.percentile(walked, (2, 98), axis=0)
         wall_m = clearance(scene.solids, np.stack([start, goal, (start + goal) / 2]))
         inside = (goal > lowest).all() and (goal < highest).all() and (start > lowest).all() and (start < highest).all()

@@ -104,7 +104,7 @@ class Ours:
 
     @property
     def reasons(self) -> Counter[str]:
-        """Return how often each reason to imagine anew was found; "reused" where none was."""
+        """Return how often each reason to imagine anew was found; "reused" counts the ticks without one."""
         return self._deliberation.attention.reasons
 
     def act(self, look: ControllerInput) -> Command:
@@ -153,6 +153,7 @@ class Ours:
         request = PlanningRequest(
             frame=frame,
             goal=look.goal,
+            # One generator per frame: frames without imagination do not change the numbers of later ones.
             rng=np.random.default_rng([self._seed, self._sequence]),
             warm_start=self._cache.warm_start(frame),
             previous=self._plan,
@@ -168,6 +169,7 @@ class Ours:
         if self._pending is not None and clock.ros_ns >= self._pending.stamp_ns + self._latency_ns:
             self._plan, self._pending = self._pending, None
             self._supervisor.imagined.receive(*self._pending_occupancy)
+        # In every tick, as the planner node repeats its plan.
         if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
             self._supervisor.receive_plan(self._plan, clock)
         command = self._supervisor.supervise(clock).command

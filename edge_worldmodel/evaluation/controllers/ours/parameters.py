@@ -20,7 +20,7 @@ from edge_worldmodel.sim.robots import RobotSpec
 PLANNER, SUPERVISOR = "rollout_planner", "safety_supervisor"
 _SLIP_SHARE = 0.9
 _STEERING_SHARE = 0.9
-"""Share of the highest curvature that is planned with; the rest is left for corrections."""
+"""Share of the highest curvature that plans may use; the remainder is for corrections."""
 _GUST_STD_MPS = 1.5
 """Light turbulence near the ground: 15 knots at 20 feet (MIL-F-8785C)."""
 _AIRSPEED_MPS = 4.0

@@ -1,6 +1,6 @@
 """Variants of our planner with its imagination replaced, to measure the benefit of imagination.
 
-``ours_frozen`` assesses risk as if everything stayed where it is, ``ours_cv`` as if movers kept their velocity; the
+``ours_frozen`` assesses risk as if nothing moved, ``ours_cv`` as if movers kept their velocity; the
 spread of both is fitted to validation clips, as in the evaluation of forecasts. ``ours_unconditioned`` does not tell
 the model the maneuver. ``ours_calm`` expects no gusts. All sort their maneuvers by the same outlook.
 """

@@ -1,0 +1,1 @@
+"""Where the sensors have looked, and what they have seen there."""

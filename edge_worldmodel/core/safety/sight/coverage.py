@@ -1,0 +1,133 @@
+"""Which places the sensors have looked at a short while ago; elsewhere the robot only creeps.
+
+A place has been looked at if two rays or more passed it within the last 0.3 s, or 2.5 periods of their sensor where
+that is longer, or if the robot's own body was there in the last two seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_worldmodel.core.geometry import compose, relative, transform_points
+from edge_worldmodel.core.safety.braking import RobotFootprint, arc_pose, points_in_frames
+from edge_worldmodel.core.safety.sight.bearings import BINS, Rays, bearing_bins, second_longest
+from edge_worldmodel.core.safety.sight.blind_ring import BlindRing
+from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.time_units import to_seconds
+from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
+
+_LOOKED_AT_S, _LOOKED_AT_PERIODS = 0.3, 2.5
+_LONGEST_PERIOD_S = 1.0
+_MAX_VIEWS = 12
+_BODY_S, _BODY_STEP_S = 2.0, 0.2
+_TOLERANCE_M = 0.1
+"""A ray looks at places up to this far beyond its end; smaller obstacles than that are seen by their hits."""
+_BODY_TOLERANCE_M = 0.05
+_MIN_ECHOES = 3
+"""With fewer echoes than this a sweep may be that of a covered or failed sensor, which reports nothing in range."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """One sweep: place (3,) of the base and position (2,) of the sensor, and how far two rays reach in each bin."""
+
+    stamp_ns: int
+    place: Pose
+    origin: Points
+    reach_m: Floats
+
+
+class _Sensor:
+    """The newest views of one sensor, and its blind ring."""
+
+    def __init__(self) -> None:
+        self.views: deque[_View] = deque(maxlen=_MAX_VIEWS)
+        self.ring = BlindRing()
+
+    def recent(self, now_ns: int) -> list[_View]:
+        """Return the views that still count, the newest first."""
+        period_s = to_seconds(self.views[-1].stamp_ns - self.views[-2].stamp_ns) if len(self.views) > 1 else 0.0
+        lasting_s = max(_LOOKED_AT_S, _LOOKED_AT_PERIODS * min(period_s, _LONGEST_PERIOD_S))
+        return [view for view in reversed(self.views) if to_seconds(now_ns - view.stamp_ns) <= lasting_s]
+
+
+class Coverage:
+    """Keeps in mind where the sensors have looked and where the body has been.
+
+    Places are kept in a frame of its own, in which the measured motion is summed up.
+
+    Args:
+        footprint: footprint of the robot.
+        open_country: whether a sweep without any echo is believed.
+    """
+
+    def __init__(self, footprint: RobotFootprint, open_country: bool) -> None:
+        self._footprint, self._open_country = footprint, open_country
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop everything, as after a jump of the clock."""
+        self._sensors: dict[str, _Sensor] = {}
+        self._body: deque[tuple[int, Pose]] = deque()
+        self._place, self._at_ns = np.zeros(3), 0
+
+    def move(self, twist: Twist, now_ns: int) -> None:
+        """Note that the robot has moved with a twist (3,) until now."""
+        elapsed_s = min(to_seconds(max(now_ns - self._at_ns, 0)), 1.0) if self._at_ns else 0.0
+        if not self._body or to_seconds(now_ns - self._body[-1][0]) >= _BODY_STEP_S:
+            self._body.append((now_ns, self._place))
+        self._place, self._at_ns = compose(self._place, arc_pose(twist, elapsed_s)), now_ns
+        while to_seconds(now_ns - self._body[0][0]) > _BODY_S:
+            self._body.popleft()
+
+    def look(self, topic: str, sweep: Sweep, twist: Twist) -> None:
+        """Take a sweep of a sensor, and the twist (3,) of the robot around its time."""
+        sensor = self._sensors.setdefault(topic, _Sensor())
+        since_s = float(np.clip(to_seconds(sweep.stamp_ns - self._at_ns), -1.0, 1.0)) if self._at_ns else 0.0
+        place = compose(self._place, arc_pose(twist, since_s))
+        rays = Rays.of(sweep)
+        sensor.ring.look(sweep, rays, relative(sensor.views[-1].place, place) if sensor.views else np.zeros(3))
+        sensor.views.append(_View(sweep.stamp_ns, place, sweep.origin, self._reach_m(sweep, rays)))
+
+    def remembered(self, topic: str) -> Points:
+        """Return the obstacles (k, 2) in the blind ring of a sensor, in the base frame at its newest sweep."""
+        return self._sensors[topic].ring.points if topic in self._sensors else np.empty((0, 2))
+
+    def has_seen(self, points: Points, now_ns: int) -> Mask:
+        """Return whether each of some places (n, 2) in the present base frame has been looked at."""
+        places = transform_points(self._place, points)
+        views = [sensor.recent(now_ns) for sensor in self._sensors.values()]
+        seen = _pass(places, [recent[0] for recent in views if recent])
+        if not seen.all():
+            seen[~seen] = _pass(places[~seen], [view for recent in views for view in recent[1:]])
+        if not seen.all():
+            seen[~seen] = self._was_there(places[~seen])
+        return seen
+
+    def _was_there(self, places: Points) -> Mask:
+        """Return at which places (n, 2) the body was in the last two seconds."""
+        if not self._body:
+            return np.zeros(len(places), dtype=np.bool_)
+        in_body = points_in_frames(np.array([place for _, place in self._body]), places)
+        there: Mask = (self._footprint.clearance(in_body) <= _BODY_TOLERANCE_M).any(axis=0)
+        return there
+
+    def _reach_m(self, sweep: Sweep, rays: Rays) -> Floats:
+        """Return how far the second longest ray reaches in each bin; nothing for a sweep that is not believed."""
+        if sweep.echo is not None and sweep.echo.sum() < _MIN_ECHOES and not self._open_country:
+            return np.zeros(BINS) - 2.0 * _TOLERANCE_M
+        return second_longest(rays)
+
+
+def _pass(places: Points, views: list[_View]) -> Mask:
+    """Return which of the places (n, 2) two rays of one of the views passed."""
+    if not views:
+        return np.zeros(len(places), dtype=np.bool_)
+    offsets = points_in_frames(np.array([view.place for view in views]), places)
+    offsets -= np.array([view.origin for view in views])[:, None]
+    reach_m = np.take_along_axis(np.array([view.reach_m for view in views]), bearing_bins(offsets), axis=1)
+    passed: Mask = (np.hypot(offsets[..., 0], offsets[..., 1]) <= reach_m + _TOLERANCE_M).any(axis=0)
+    return passed

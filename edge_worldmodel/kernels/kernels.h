@@ -1,0 +1,60 @@
+// Plain C interface of the compiled parts of the safety core. Each function computes, operation by operation, what its
+// numpy twin in edge_worldmodel/core computes; the twins are the reference. No function allocates, throws or reads
+// beyond the sizes it is given.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Changes with every change of this interface, so that an old library is never called.
+#define EDGE_WORLDMODEL_KERNELS_VERSION 1
+
+enum { EDGE_MAX_CORNERS = 64, EDGE_MAX_POSES = 256, EDGE_MAX_DIRECTIONS = 4096 };
+
+int64_t edge_kernels_version(void);
+
+// A footprint: corners (corners, 2), or with no corner a circle of radius_m around the base.
+typedef struct {
+    const double* outline;
+    int64_t corners;
+    double radius_m;
+} EdgeFootprint;
+
+// A path: poses (poses, 4) as x, y, cos(yaw), sin(yaw); no point of the footprint moves more than step_m between two.
+typedef struct {
+    const double* poses;
+    int64_t count;
+    double step_m;
+} EdgePath;
+
+// Rule by which points block: at least min_hits of them nearer than kept_m, each nearer than at the first pose by
+// more than closer_m.
+typedef struct {
+    double kept_m;
+    double closer_m;
+    int64_t min_hits;
+} EdgeRule;
+
+// Find the first blocked pose (-1: none) and the smallest clearance along a path among points (count, 2).
+// Returns 0, or 1 if a size is out of range; then nothing is written.
+int32_t edge_sweep_footprint(const EdgeFootprint* footprint, const EdgePath* path, const EdgeRule* rule,
+                             const double* points, int64_t count, int64_t* first_blocked, double* clearance_m);
+
+// Choose in each direction the nearest obstacle, or without one the farthest other point; the first of equal ones.
+// chosen (2 * directions) takes rows of offsets (count, 2): obstacles, then others, each by direction.
+// Returns 0, or 1 if a size is out of range.
+int32_t edge_nearest_by_direction(const double* offsets, const uint8_t* obstacle, int64_t count, int64_t directions,
+                                  int64_t* chosen, int64_t* hits, int64_t* total);
+
+// Mark the points (starts[cells], 2), sorted by cell, that lie within radius_m of any of others (count, 2).
+// starts (cells + 1): first point of each cell iy * columns + ix; cells of radius_m begin at corner (2).
+// Others beyond the cells, or in one at their border, are left out. Returns 0, or 1 if a size is out of range.
+int32_t edge_mark_near(const double* points, const int64_t* starts, int64_t cells, const double* others, int64_t count,
+                       const double* corner, int64_t columns, double radius_m, uint8_t* near);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,196 @@
+"""Loads the compiled kernels with ctypes and calls them with numpy arrays.
+
+Each function here returns None where the library is missing or a size is beyond its bounds: the caller then computes
+the same with its numpy twin. ``EDGE_WORLDMODEL_KERNELS=numpy`` leaves the library aside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_worldmodel.kernels.build import LIBRARY, NoKernelsError, checkout_library
+
+VERSION = 1
+"""EDGE_WORLDMODEL_KERNELS_VERSION of kernels.h."""
+_Floats = NDArray[np.float64]
+_Rows = NDArray[np.int64]
+_Mask = NDArray[np.bool_]
+
+
+class _Footprint(ctypes.Structure):
+    _fields_ = (
+        ("outline", ctypes.c_void_p),
+        ("corners", ctypes.c_int64),
+        ("radius_m", ctypes.c_double),
+    )
+
+
+class _Path(ctypes.Structure):
+    _fields_ = (("poses", ctypes.c_void_p), ("count", ctypes.c_int64), ("step_m", ctypes.c_double))
+
+
+class _Rule(ctypes.Structure):
+    _fields_ = (("kept_m", ctypes.c_double), ("closer_m", ctypes.c_double), ("min_hits", ctypes.c_int64))
+
+
+class Loaded(NamedTuple):
+    """Outcome of loading.
+
+    Attributes:
+        library: the library, or None.
+        text: for people: which implementation runs and why.
+    """
+
+    library: ctypes.CDLL | None
+    text: str
+
+
+@functools.cache
+def load() -> Loaded:
+    """Load the library once per process: from beside this module, or in a source checkout from build/kernels/."""
+    if os.environ.get("EDGE_WORLDMODEL_KERNELS") == "numpy":
+        return Loaded(None, "numpy (EDGE_WORLDMODEL_KERNELS is set)")
+    # Not resolved: in an install space that links to the sources, the library lies beside the link.
+    beside = Path(__file__).parent / LIBRARY
+    try:
+        path = beside if beside.is_file() else checkout_library(Path(__file__).resolve().parent)
+        return Loaded(_open(path), f"compiled ({path})")
+    except (NoKernelsError, OSError, AttributeError) as error:
+        return Loaded(None, f"numpy, slower: {error}")
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    library.edge_kernels_version.restype = ctypes.c_int64
+    if (version := library.edge_kernels_version()) != VERSION:
+        raise NoKernelsError(f"{path} has version {version}, expected {VERSION}; build the package again")
+    integer, real, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+    library.edge_sweep_footprint.argtypes = (pointer, pointer, pointer, pointer, integer, pointer, pointer)
+    library.edge_nearest_by_direction.argtypes = (pointer, pointer, integer, integer, pointer, pointer, pointer)
+    library.edge_mark_near.argtypes = (
+        pointer, pointer, integer, pointer, integer, pointer, integer, real, pointer,
+    )  # fmt: skip
+    return library
+
+
+def sweep_footprint(
+    outline: _Floats,
+    radius_m: float,
+    poses: _Floats,
+    step_m: float,
+    points: _Floats,
+    kept_m: float,
+    closer_m: float,
+    min_hits: int,
+) -> tuple[int, float] | None:
+    """Find the first blocked pose of a path and its smallest clearance; twin: ``core.safety.braking``.
+
+    Args:
+        outline: corners (c, 2) of the footprint; empty for a circle.
+        radius_m: radius of the circle.
+        poses: (t, 4) as x, y, cos(yaw), sin(yaw).
+        step_m: how far a point of the footprint moves at most between two poses.
+        points: obstacles (n, 2).
+        kept_m: distance nearer than which a point blocks.
+        closer_m: a point blocks only if it is nearer by more than this than at the first pose.
+        min_hits: number of points that block together.
+
+    Returns:
+        Index of the first blocked pose or -1, and the smallest clearance in metres.
+    """
+    library = load().library
+    if library is None:
+        return None
+    outline, poses, points = _contiguous(outline), _contiguous(poses), _contiguous(points)
+    footprint = _Footprint(outline.ctypes.data, len(outline), radius_m)
+    path, rule = _Path(poses.ctypes.data, len(poses), step_m), _Rule(kept_m, closer_m, min_hits)
+    blocked, clearance_m = ctypes.c_int64(), ctypes.c_double()
+    if library.edge_sweep_footprint(
+        ctypes.byref(footprint),
+        ctypes.byref(path),
+        ctypes.byref(rule),
+        points.ctypes.data,
+        len(points),
+        ctypes.byref(blocked),
+        ctypes.byref(clearance_m),
+    ):
+        return None
+    return blocked.value, clearance_m.value
+
+
+def nearest_by_direction(offsets: _Floats, obstacle: _Mask, directions: int) -> tuple[_Rows, int] | None:
+    """Choose one point in each direction; twin: ``core.safety.cloud_slab``.
+
+    Args:
+        offsets: points (n, 2) as seen from the sensor.
+        obstacle: (n,) whether a point is an obstacle.
+        directions: number of directions.
+
+    Returns:
+        Rows of the chosen points, obstacles first, and the number of obstacles among them.
+    """
+    library = load().library
+    if library is None:
+        return None
+    offsets, obstacle = _contiguous(offsets), np.ascontiguousarray(obstacle, dtype=np.bool_)
+    chosen = np.empty(2 * directions, dtype=np.int64)
+    hits, total = ctypes.c_int64(), ctypes.c_int64()
+    if library.edge_nearest_by_direction(
+        offsets.ctypes.data,
+        obstacle.ctypes.data,
+        len(offsets),
+        directions,
+        chosen.ctypes.data,
+        ctypes.byref(hits),
+        ctypes.byref(total),
+    ):
+        return None
+    return chosen[: total.value], hits.value
+
+
+def mark_near(
+    points: _Floats, starts: _Rows, others: _Floats, corner: _Floats, columns: int, radius_m: float
+) -> _Mask | None:
+    """Mark the points that lie near any of the others; twin: ``core.safety.path_gate``.
+
+    Args:
+        points: (k, 2), sorted by cell.
+        starts: (cells + 1,) first point of each cell iy * columns + ix; the last entry is k.
+        others: (n, 2) in the same frame, none in a cell of the border.
+        corner: (2,) where the first cell begins.
+        columns: number of cells in a row; the number of cells is a multiple of it.
+        radius_m: distance that counts as near, and size of a cell.
+
+    Returns:
+        (k,) whether a point is near.
+    """
+    library = load().library
+    if library is None:
+        return None
+    points, others, corner = _contiguous(points), _contiguous(others), _contiguous(corner)
+    starts = np.ascontiguousarray(starts, dtype=np.int64)
+    near = np.zeros(len(points), dtype=np.bool_)
+    if library.edge_mark_near(
+        points.ctypes.data,
+        starts.ctypes.data,
+        len(starts) - 1,
+        others.ctypes.data,
+        len(others),
+        corner.ctypes.data,
+        columns,
+        radius_m,
+        near.ctypes.data,
+    ):
+        return None
+    return near
+
+
+def _contiguous(values: _Floats) -> _Floats:
+    return np.ascontiguousarray(values, dtype=np.float64)

@@ -1,0 +1,91 @@
+// Calls the kernels with random and degenerate input, for the sanitizers; checks what can be seen from outside.
+#include "kernels.h"
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <random>
+#include <vector>
+
+namespace {
+
+int failures = 0;
+
+void expect(bool holds, const char* text) {
+    if (!holds) {
+        std::printf("failed: %s\n", text);
+        ++failures;
+    }
+}
+
+std::vector<double> draw_points(std::mt19937& random, int64_t count, int kind) {
+    std::normal_distribution<double> normal(0.0, 1.5);
+    std::vector<double> points(2 * static_cast<size_t>(count));
+    for (double& value : points) {
+        value = kind == 0 ? 0.0 : kind == 1 ? std::round(normal(random)) : normal(random);
+    }
+    return points;
+}
+
+void sweep(std::mt19937& random, int64_t corners, int64_t poses, int64_t count, int kind) {
+    const std::vector<double> outline = draw_points(random, corners, 2);
+    const std::vector<double> points = draw_points(random, count, kind);
+    std::vector<double> path(4 * static_cast<size_t>(poses));
+    for (size_t i = 0; i < static_cast<size_t>(poses); ++i) {
+        path[4 * i] = 0.04 * static_cast<double>(i);
+        path[4 * i + 2] = 1.0;
+    }
+    const EdgeFootprint footprint{outline.data(), corners, 0.3};
+    const EdgePath edge_path{path.data(), poses, kind == 0 ? 0.0 : 0.04};
+    const EdgeRule rule{0.1, 1e-6, 1 + kind};
+    int64_t blocked = -2;
+    double clearance_m = 0.0;
+    const bool fits = corners <= EDGE_MAX_CORNERS && poses >= 1 && poses <= EDGE_MAX_POSES;
+    const int32_t result =
+        edge_sweep_footprint(&footprint, &edge_path, &rule, points.data(), count, &blocked, &clearance_m);
+    expect(result == (fits ? 0 : 1), "sizes are checked");
+    expect(!fits || (blocked >= -1 && blocked < poses), "the blocked pose is one of the path");
+}
+
+void choose(std::mt19937& random, int64_t directions, int64_t count, int kind) {
+    const std::vector<double> offsets = draw_points(random, count, kind);
+    std::vector<uint8_t> obstacle(static_cast<size_t>(count));
+    for (uint8_t& flag : obstacle) {
+        flag = random() % 2;
+    }
+    std::vector<int64_t> chosen(2 * static_cast<size_t>(directions));
+    int64_t hits = -1, total = -1;
+    const int32_t result =
+        edge_nearest_by_direction(offsets.data(), obstacle.data(), count, directions, chosen.data(), &hits, &total);
+    const bool fits = directions >= 1 && directions <= EDGE_MAX_DIRECTIONS;
+    expect(result == (fits ? 0 : 1), "directions are checked");
+    expect(!fits || (0 <= hits && hits <= total && total <= directions), "at most one point in a direction");
+}
+
+void mark(std::mt19937& random, int64_t count, int kind) {
+    const std::vector<double> points = draw_points(random, 1, 0), others = draw_points(random, count, kind);
+    const double corner[2] = {-1.0, -1.0};
+    // 7 x 7 cells of 0.3 m with one point at the origin, in cell (3, 3).
+    int64_t starts[50];
+    for (int64_t cell = 0; cell < 50; ++cell) {
+        starts[cell] = cell > 3 * 7 + 3 ? 1 : 0;
+    }
+    uint8_t near = 0;
+    expect(edge_mark_near(points.data(), starts, 49, others.data(), count, corner, 7, 0.3, &near) == 0, "marked");
+    expect(kind != 0 || count == 0 || near == 1, "the same point is near");
+    expect(edge_mark_near(points.data(), starts, 49, others.data(), count, corner, 8, 0.3, &near) == 1, "rectangle");
+}
+
+} // namespace
+
+int main() {
+    std::mt19937 random(7);
+    for (int round = 0; round < 200; ++round) {
+        const int64_t count = static_cast<int64_t>(random() % 300);
+        sweep(random, static_cast<int64_t>(random() % 70), static_cast<int64_t>(random() % 260), count, round % 3);
+        choose(random, static_cast<int64_t>(random() % 5000), count, round % 3);
+        mark(random, count, round % 3);
+    }
+    expect(edge_kernels_version() == EDGE_WORLDMODEL_KERNELS_VERSION, "version");
+    return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,107 @@
+"""The compiled kernels and their numpy twins compute the same, also for input that is made to break them."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from edge_worldmodel.core.safety import braking, cloud_slab, path_gate
+from edge_worldmodel.core.safety.braking import RobotFootprint, check_path
+from edge_worldmodel.kernels import library
+
+pytestmark = pytest.mark.skipif(library.load().library is None, reason=library.load().text)
+
+# Many equal values, values a rounding apart, and any others.
+COORDINATE = st.sampled_from([0.0, -0.0, 0.25, 0.3, 0.33, 0.33000000000000002, -0.5, 1.0]) | st.floats(-3.0, 3.0)
+POINTS = st.integers(1, 60).flatmap(lambda count: arrays(np.float64, (count, 2), elements=COORDINATE))
+TWIST = st.tuples(*[st.sampled_from([0.0, 1.0]) | st.floats(-2.0, 2.0)] * 3).map(np.array)
+
+
+def polygon(corners, front_m, noise):
+    angle = np.linspace(0.0, 2.0 * math.pi, corners, endpoint=False)
+    radius_m = front_m * (1.0 + 0.4 * np.sin(noise * np.arange(corners)))
+    return np.stack((radius_m * np.cos(angle), 0.6 * radius_m * np.sin(angle)), axis=-1)
+
+
+FOOTPRINT = st.one_of(
+    st.floats(0.05, 0.8).map(lambda radius_m: RobotFootprint(np.empty((0, 2)), radius_m)),
+    st.builds(polygon, st.integers(3, 64), st.floats(0.1, 0.9), st.floats(0.0, 3.0)).map(
+        lambda outline: RobotFootprint(outline, 0.25)
+    ),
+)
+
+
+def with_twin(monkeypatch_module, name, call):
+    """Return the result with the twin in place of the kernel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monkeypatch_module, name, lambda *_: None)
+        return call()
+
+
+@settings(max_examples=1000, deadline=None)
+@given(TWIST, st.floats(0.0, 3.0), POINTS, FOOTPRINT, st.floats(0.0, 0.5), st.integers(1, 5))
+def test_swept_footprint(twist, duration_s, points, footprint, margin_m, min_hits):
+    def check():
+        return check_path(twist, duration_s, points, footprint, margin_m, min_hits)
+
+    compiled, twin = check(), with_twin(braking, "sweep_footprint", check)
+    assert compiled.free_s == twin.free_s
+    assert compiled.clearance_m == pytest.approx(twin.clearance_m, abs=1e-12)
+
+
+@settings(max_examples=500, deadline=None)
+@given(POINTS, st.data(), st.sampled_from([1, 7, 720, 1024, 4096]))
+def test_nearest_by_direction(offsets, data, directions):
+    obstacle = data.draw(arrays(np.bool_, len(offsets)))
+
+    def choose():
+        return cloud_slab._choose(offsets, obstacle, directions)
+
+    compiled, twin = choose(), with_twin(cloud_slab, "nearest_by_direction", choose)
+    assert compiled[0].tolist() == twin[0].tolist() and compiled[1] == twin[1]
+
+
+@settings(max_examples=500, deadline=None)
+@given(POINTS, POINTS)
+def test_imagined_near_seen(imagined, hits):
+    def filtered():
+        return path_gate._only_imagined(imagined, hits)
+
+    compiled, twin = filtered(), with_twin(path_gate, "mark_near", filtered)
+    np.testing.assert_array_equal(compiled, twin)
+    apart = np.linalg.norm(imagined[:, None] - hits[None], axis=-1)
+    far = imagined[(apart > 0.3).all(axis=1)]
+    # The plain rule, up to the rounding of a distance of exactly 0.3 m.
+    if (np.abs(apart - 0.3) > 1e-9).all():
+        assert sorted(compiled.tolist()) == sorted(far.tolist())
+
+
+def test_sizes_beyond_the_bounds_go_to_the_twin():
+    outline = polygon(65, 0.5, 1.0)
+    point = np.array([[1.0, 0.0]])
+    poses = np.array([[0.0, 0.0, 1.0, 0.0]])
+    assert library.sweep_footprint(outline, 0.3, poses, 0.0, point, 0.1, 1e-6, 1) is None
+    many = np.repeat(poses, 257, axis=0)
+    assert library.sweep_footprint(outline[:64], 0.3, many, 0.0, point, 0.1, 1e-6, 1) is None
+    assert library.nearest_by_direction(point, np.array([True]), 4097) is None
+    assert library.mark_near(point, np.array([0, 1]), point, np.zeros(2), 1, 0.3) is None
+    check = check_path(np.array([1.0, 0.0, 0.0]), 1.0, point, RobotFootprint(outline, 0.25), 0.05)
+    assert check.free_s < 1.0
+
+
+def test_random_crowds_of_points():
+    draw = np.random.default_rng(0)
+    for _ in range(40):
+        points = draw.normal(0.0, 1.5, (2000, 2)).round(draw.integers(1, 6))
+        twist, corners = draw.normal(0.0, 1.0, 3), int(draw.integers(3, 20))
+        footprint = RobotFootprint(polygon(corners, 0.4, 1.0), 0.25)
+
+        def check(twist=twist, points=points, footprint=footprint):
+            return check_path(twist, 1.5, points, footprint, 0.08, 3)
+
+        compiled, twin = check(), with_twin(braking, "sweep_footprint", check)
+        assert compiled.free_s == twin.free_s
+        assert compiled.clearance_m == pytest.approx(twin.clearance_m, abs=1e-12)
