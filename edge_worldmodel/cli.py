@@ -77,10 +77,6 @@ VERBS: dict[str, Verb] = {
         "make a trained model smaller and faster, and measure the loss of quality",
         verbs={
             "ptq": Verb("quantise to INT8, calibrated on training clips", "edge_worldmodel.training.compression.ptq"),
-            "weights": Verb(
-                "quantise weights to four bits, where the runtime supports it",
-                "edge_worldmodel.training.compression.four_bit_weights",
-            ),
             "qat": Verb(
                 "quantise to INT8 after training with simulated rounding", "edge_worldmodel.training.compression.qat"
             ),

@@ -189,15 +189,15 @@ def summarise(scores: Scores, groups: NDArray[np.intp], draws: int, seed: int = 
     for metric, (above, below) in _RATIOS.items():
         if above not in scores.sums:
             continue
-        totals = [_by_group(np.stack(scores.sums[part]), index, len(names)) for part in (above, below)]
-        result[metric] = _ratio(totals[0].sum(axis=0), totals[1].sum(axis=0)).tolist()
+        totals = [by_group(np.stack(scores.sums[part]), index, len(names)) for part in (above, below)]
+        result[metric] = ratio(totals[0].sum(axis=0), totals[1].sum(axis=0)).tolist()
         if draws:
-            drawn = _ratio(weights @ totals[0], weights @ totals[1])
+            drawn = ratio(weights @ totals[0], weights @ totals[1])
             low, high = _interval(drawn)
             result[f"{metric}_low"], result[f"{metric}_high"] = low.tolist(), high.tolist()
-    cells, paths = _by_group(np.stack(scores.cells), index, len(names)), None
+    cells, paths = by_group(np.stack(scores.cells), index, len(names)), None
     if scores.paths:
-        paths = _by_group(np.stack(scores.paths), index, len(names))
+        paths = by_group(np.stack(scores.paths), index, len(names))
     for metric, tables, measure in (
         ("ap", cells, average_precision), ("ece", cells, calibration_error), ("path_ece", paths, calibration_error)
     ):  # fmt: skip
@@ -222,7 +222,7 @@ def average_precision(table: Floats) -> Floats:
     """Return the area (...) under precision over recall from reliability tables (..., bins, 3)."""
     cells, hits = (table[..., ::-1, column].cumsum(axis=-1) for column in (0, 1))
     area = (hits / np.maximum(cells, 1.0) * np.diff(hits, prepend=0.0)).sum(axis=-1)
-    return _ratio(area, hits[..., -1])
+    return ratio(area, hits[..., -1])
 
 
 def calibration_error(table: Floats) -> Floats:
@@ -243,11 +243,13 @@ def _interval(drawn: Floats) -> tuple[Floats, Floats]:
     return np.where(some, low, np.nan), np.where(some, high, np.nan)
 
 
-def _by_group(values: Floats, index: NDArray[np.intp], count: int) -> Floats:
+def by_group(values: Floats, index: NDArray[np.intp], count: int) -> Floats:
+    """Return the sums (count, ...) of values (n, ...) over the groups that ``index`` (n,) names."""
     totals = np.zeros((count, *values.shape[1:]))
     np.add.at(totals, index, values)
     return totals
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Return the quotient, NaN where ``below`` is 0."""
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

@@ -24,7 +24,7 @@ from edge_worldmodel.training.data.splits import ClipSet, make_split
 from edge_worldmodel.training.validation.examples import TEST_SEED, examples
 from edge_worldmodel.training.validation.flicker import DriveFrames, draw_frames, flicker
 from edge_worldmodel.training.validation.methods import Forecaster
-from edge_worldmodel.training.validation.metrics import Scores, summarise
+from edge_worldmodel.training.validation.metrics import Scores, by_group, ratio, summarise
 
 FUTURES = 16
 """Futures per clip and frame for quality."""
@@ -38,10 +38,8 @@ Floats = NDArray[np.float64]
 class ComparedModel:
     """A loaded model."""
 
-    folder: Path
     manifest: dict[str, Any]
     backend: Backend
-    size_bytes: int
 
     @property
     def model(self) -> WorldModel:
@@ -97,8 +95,7 @@ def open_for_comparison(folders: Mapping[str, Path], threads: int) -> dict[str, 
         backend = open_backend("onnxruntime", threads)
         backend.load(verified.networks)
         check_golden(backend, verified.model_id, verified.manifest)
-        size = sum(len(data) for data in verified.networks.values())
-        found[name] = ComparedModel(folder, verified.manifest, backend, size)
+        found[name] = ComparedModel(verified.manifest, backend)
     return found
 
 
@@ -124,7 +121,7 @@ def compare(
         models[name] = {
             "model_id": each.manifest["model_id"],
             "precision": each.manifest.get("precision", ""),
-            "bytes": each.size_bytes,
+            "bytes": sum(entry["bytes"] for entry in entries),
             "parameters": sum(entry["parameters"] for entry in entries),
             "mflop": round(sum(entry.get("mflop", 0.0) for entry in entries), 2),
             "seconds": {part: vars(Quantiles.of(values)) for part, values in times[name].items()},
@@ -175,14 +172,8 @@ def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp], seed: 
 
 
 def _drawn_brier(scores: Scores, index: NDArray[np.intp], count: int, weights: NDArray[np.int64]) -> Floats:
-    parts = []
-    for name in ("square_moving", "cells_moving"):
-        values = np.stack(scores.sums[name])[:, 1:]
-        totals = np.zeros((count, values.shape[1]))
-        np.add.at(totals, index, values)
-        parts.append(weights @ totals)
-    drawn = np.divide(parts[0], parts[1], out=np.full(parts[0].shape, np.nan), where=parts[1] > 0)
-    return np.array([_mean(draw) for draw in drawn])
+    sums = (np.stack(scores.sums[name])[:, 1:] for name in ("square_moving", "cells_moving"))
+    return np.array([_mean(draw) for draw in ratio(*(weights @ by_group(values, index, count) for values in sums))])
 
 
 def _mean(values: Floats) -> float:

@@ -142,7 +142,7 @@ def test_the_index_counts_what_is_there_and_clips_are_as_promised(tmp_path, smal
     assert sum(index["clips_by_source"]["train"].values()) == 24
     assert {"seed", "commit", "config", "generator"} <= set(index)
     shards = ShardSet(tmp_path, "train")
-    assert shards.clips == 24
+    assert shards.index["clips"]["train"] == 24
     for loaded in shards.iterate():
         history = unpack(loaded["history"]).reshape(-1, 5, 2, 64, 64)
         future, moving = unpack(loaded["future"]), unpack(loaded["moving"])

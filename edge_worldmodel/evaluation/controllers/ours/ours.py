@@ -10,7 +10,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -30,16 +30,16 @@ from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.types import Floats, LatentFrame, Plan
-from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput
+from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput, configured
 from edge_worldmodel.evaluation.controllers.ours.parameters import (
+    MODEL,
     disturbance_config,
     graph_parameters,
     robot_limits,
     supervisor_config,
 )
-from edge_worldmodel.evaluation.controllers.settings import configured
-from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.models.manifest import load_model
+from edge_worldmodel.models.shipped import shipped
 from edge_worldmodel.sim.robots import RobotSpec
 
 _SOURCE = "scan"
@@ -176,9 +176,6 @@ class Ours:
         return Command(float(command[0]), float(command[2]))
 
 
-OursT = TypeVar("OursT", bound=Ours)
-
-
 WorldModelFactory = Callable[[Backend, str], WorldModel]
 """Makes a world model from a loaded backend and the model's id."""
 
@@ -202,16 +199,14 @@ def open_ours(
     robot: RobotSpec,
     max_speed_mps: float,
     settings: Mapping[str, Any],
-    kind: type[OursT] = Ours,  # type: ignore[assignment]
     world: WorldModelFactory = WorldModel,
-) -> OursT:
+) -> Ours:
     """Return the controller.
 
     Args:
         robot: as the simulator knows it.
         max_speed_mps: speed cap.
         settings: values of OursConfig, AttentionConfig, DisturbanceConfig or PlannerConfig, by name.
-        kind: class to build.
         world: makes its world model.
     """
     own, attention, disturbances = (
@@ -223,7 +218,7 @@ def open_ours(
     rest = {name: value for name, value in settings.items() if name not in {*own, *attention, *disturbances}}
     planner = configured(PlannerConfig, rest)
     model = open_world_model(config, world)
-    return kind(robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances)
+    return Ours(robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances)
 
 
 FACTORIES = {"ours": open_ours}
