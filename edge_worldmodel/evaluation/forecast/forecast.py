@@ -54,15 +54,14 @@ _FREE_CELLS, _MOVER_CELLS = 800, 16
 """For pictures: needed free cells in the oldest frame, and observed cells of movers that are enough."""
 
 
-def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> dict[str, float]:
+def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS) -> dict[str, float]:
     """Return the share of T-junctions with both turns among their futures, and the errors of ``choice_errors``.
 
     Args:
         forecaster: draws futures.
         scenes: number of junctions.
-        seed: of the junctions.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     found = []
     for _ in range(scenes):
         junction = draw_junction(rng)
@@ -70,11 +69,6 @@ def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int =
         found.append((covers_both(futures, junction), *choice_errors(futures, junction)))
     both, best, mean = np.mean(found, axis=0)
     return {"both_branches": float(both), "best_of_n": float(best), "mean": float(mean)}
-
-
-def evaluate(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> Results:
-    """Return every metric of every method and baseline on one data set, a value per horizon."""
-    return _summaries(data, score(data, methods, seed))
 
 
 def score(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> dict[str, Scores]:
@@ -89,7 +83,8 @@ def score(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) ->
     return scores
 
 
-def _summaries(data: EvaluationData, scores: dict[str, Scores]) -> Results:
+def summaries(data: EvaluationData, scores: dict[str, Scores]) -> Results:
+    """Return every metric of every method and baseline on one data set, a value per horizon."""
     return {name: summarise(each, data.test.group, _BOOTSTRAP_DRAWS) for name, each in scores.items()}
 
 
@@ -149,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     methods = our_methods(model, manifest, args.seed) | _references(args)
     junctions = _junctions(methods)
     scores = {each.name: score(each, methods, args.seed) for each in data}
-    results = {each.name: _summaries(each, scores[each.name]) for each in data}
+    results = {each.name: summaries(each, scores[each.name]) for each in data}
     report = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -224,8 +219,8 @@ def quality(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def clips_to_show(clips: ClipSet, count: int = 2) -> list[Example]:
-    """Choose clips for pictures, of different scenes, in which movers are observed well and go far."""
+def clips_to_show(clips: ClipSet) -> list[Example]:
+    """Choose two clips for pictures, of different scenes, in which movers are observed well and go far."""
     seen = np.unpackbits(clips.present_moving & clips.history[:, -GRID_CHANNELS], axis=-1).sum(axis=-1, dtype=int)
     gone = np.unpackbits(clips.moving[:, -1] & ~clips.present_moving, axis=-1).sum(axis=-1, dtype=int)
     watched = np.unpackbits(clips.history[:, 1], axis=-1).sum(axis=-1, dtype=int) > _FREE_CELLS
@@ -234,7 +229,7 @@ def clips_to_show(clips: ClipSet, count: int = 2) -> list[Example]:
     for index in np.argsort(-amount, kind="stable"):
         if all(clips.group[index] != clips.group[other] for other in chosen):
             chosen.append(int(index))
-        if len(chosen) == count:
+        if len(chosen) == 2:
             break
     return list(examples(pick(clips, np.array(chosen))))
 

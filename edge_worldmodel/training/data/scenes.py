@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from edge_worldmodel.core.types import Floats
 
 STEP_S = 0.1
 """Time between two samples of movers."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.tensors import GRID_CHANNELS
+from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.training.data.shards import unpack
 from edge_worldmodel.training.data.sources import Recordings
 from edge_worldmodel.training.data.splits import ClipSet, load_split, make_split
@@ -21,8 +22,6 @@ SIMULATED, REACTING = "sim", "sim_reacting"
 TEST_SEED = 990_000
 VALIDATION_CLIPS = 300
 _RECORDINGS = ("*.bag", "*.mcap", "*.db3", "*.clf", "*.clf.bz2", "*.clf.gz", "*.log")
-
-Tensor = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

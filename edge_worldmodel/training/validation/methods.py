@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.core.tensors import LATENT, OFF_GRID_M
+from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import MANIFEST_NAME, load_model
 from edge_worldmodel.models.shipped import models_folder
@@ -27,7 +28,6 @@ OURS, TEACHER, DETERMINISTIC, UNCONDITIONED = "ours", "ours_teacher", "determini
 """Names of methods. ``ours`` takes the number of steps from the model's manifest, ours_<n>_step takes n steps.
 ``ours_unconditioned`` is the same model without the maneuver."""
 
-Tensor = NDArray[np.float32]
 Method = Callable[[Example], Tensor]
 """From a clip to futures (N, H, 64, 64); N is 1 for methods that give a probability per cell only."""
 

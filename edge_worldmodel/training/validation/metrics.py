@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.tensors import CELL_SIZE_M, GRID_CELLS, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.core.types import Floats, Mask
 
 PROBABILITY_FLOOR = 1e-3
 """For the log likelihood, probabilities are clipped to [floor, 1 - floor], or a single hard miss would dominate it."""
@@ -32,9 +33,6 @@ REACH_SPEED_MPS = 1.5
 _BINS = 200
 """Bins of probability of the stored tables: fine for average precision, merged into RELIABILITY_BINS for reports."""
 RELIABILITY_BINS = 10
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,12 @@ class Truth:
     ``static``: cells that are occupied now and at that horizon, and not by a mover.
     """
 
-    occupied: Bools
-    known: Bools
-    moving: Bools
-    reach: Bools
-    movers: Bools
-    static: Bools
+    occupied: Mask
+    known: Mask
+    moving: Mask
+    reach: Mask
+    movers: Mask
+    static: Mask
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ class PathForecast:
     """Random paths, each (P, H): probability of a hit by each horizon, whether it happened, whether it is scored."""
 
     probability: Floats
-    hit: Bools
-    scored: Bools
+    hit: Mask
+    scored: Mask
 
     def errors(self) -> tuple[Floats, Floats]:
         """Return the sum of squared errors over paths (H,) and the number of scored paths (H,)."""
@@ -67,14 +65,14 @@ class PathForecast:
         return square.sum(axis=0), self.scored.sum(axis=0).astype(float)
 
 
-def make_truth(occupied: Bools, known: Bools, moving: Bools, present_moving: Bools, present: Bools) -> Truth:
+def make_truth(occupied: Mask, known: Mask, moving: Mask, present_moving: Mask, present: Mask) -> Truth:
     """Return the masks of a clip from (H, 64, 64) arrays and the present (64, 64): cells of movers, occupied cells."""
     reach = reachable(present_moving) & known
     static = occupied & known & ~moving & present & ~present_moving
     return Truth(occupied, known, (moving | present_moving) & known, reach, moving, static)
 
 
-def reachable(present_moving: Bools) -> Bools:
+def reachable(present_moving: Mask) -> Mask:
     """Return the cells (H, 64, 64) that movers of the present (64, 64) reach at REACH_SPEED_MPS."""
     if not present_moving.any():
         return np.zeros((HORIZON_STEPS, GRID_CELLS, GRID_CELLS), bool)
@@ -84,7 +82,7 @@ def reachable(present_moving: Bools) -> Bools:
     return np.asarray(distance_m[None] <= (REACH_SPEED_MPS * times_s + CELL_SIZE_M)[:, None, None])
 
 
-def _sums(values: Floats, mask: Bools) -> Floats:
+def _sums(values: Floats, mask: Mask) -> Floats:
     return np.where(mask, values, 0.0).sum(axis=(1, 2))
 
 
@@ -145,7 +143,7 @@ class Scores:
         self.sums.setdefault(name, []).append(value)
 
 
-def _tables(probability: Floats, hit: Bools, scored: Bools, bins: int) -> NDArray[np.float32]:
+def _tables(probability: Floats, hit: Mask, scored: Mask, bins: int) -> NDArray[np.float32]:
     """Return one clip's reliability table (H, bins, 3) of values (H, ...)."""
     index = np.minimum((probability * bins).astype(int), bins - 1)
     table = np.zeros((HORIZON_STEPS, bins, 3), np.float32)
@@ -174,18 +172,17 @@ _RATIOS = {
 }
 
 
-def summarise(scores: Scores, groups: NDArray[np.intp], draws: int, seed: int = 0) -> dict[str, list[float]]:
+def summarise(scores: Scores, groups: NDArray[np.intp], draws: int) -> dict[str, list[float]]:
     """Return every metric, one value per horizon, with the bounds of a 95 % interval as ``<metric>_low/_high``.
 
     Args:
         scores: sums of all clips.
         groups: (clips,) recording or world of each clip; the bootstrap draws whole groups.
         draws: bootstrap draws; 0: no intervals.
-        seed: seed of the bootstrap.
     """
     result: dict[str, list[float]] = {}
     names, index = np.unique(groups, return_inverse=True)
-    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    weights = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     for metric, (above, below) in _RATIOS.items():
         if above not in scores.sums:
             continue

@@ -16,6 +16,7 @@ from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.timing import Quantiles, Workload, measure
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import load_model
 from edge_worldmodel.models.placement_record import variants
@@ -30,8 +31,6 @@ FUTURES = 16
 """Futures per clip and frame for quality."""
 _SHOWN = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "path_brier", "ece", "ap")
 _DRAWS = 400
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -160,10 +159,10 @@ def _over(other: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, float
     }
 
 
-def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp], seed: int = 0) -> dict[str, float]:
+def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp]) -> dict[str, float]:
     """Return the bounds of the 95 % bootstrap interval of brier_loss, with the same scenes for both models."""
     names, index = np.unique(groups, return_inverse=True)
-    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=_DRAWS)
+    weights = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=_DRAWS)
     drawn = [_drawn_brier(scores, index, len(names), weights) for scores in (other, first)]
     losses = drawn[0] / drawn[1] - 1.0
     known = losses[np.isfinite(losses)]

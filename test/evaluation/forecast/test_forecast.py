@@ -43,9 +43,13 @@ def blobs() -> forecast.EvaluationData:
     return forecast.EvaluationData("blobs", moving_blobs(8), moving_blobs(12, seed=1))
 
 
+def _evaluated(model: WorldModel) -> forecast.Results:
+    return forecast.summaries(blobs(), forecast.score(blobs(), forecast.our_methods(model, {"denoise_steps": 1})))
+
+
 @pytest.fixture(scope="module")
 def results(model: WorldModel) -> dict[str, dict[str, dict[str, list[float]]]]:
-    return {"blobs": forecast.evaluate(blobs(), forecast.our_methods(model, {"denoise_steps": 1}))}
+    return {"blobs": _evaluated(model)}
 
 
 def test_every_method_has_every_metric_at_every_horizon(results) -> None:
@@ -63,7 +67,7 @@ def test_who_follows_motion_is_better_than_who_does_not(results) -> None:
 
 
 def test_the_same_seed_gives_the_same_figures(model: WorldModel, results) -> None:
-    again = forecast.evaluate(blobs(), forecast.our_methods(model, {"denoise_steps": 1}))
+    again = _evaluated(model)
     assert again["ours"] == results["blobs"]["ours"]
 
 

@@ -126,13 +126,13 @@ def test_good_shards_are_kept_and_damaged_or_foreign_ones_made_again(tmp_path, s
     capsys.readouterr()
     generate.run(arguments(out))
     said = capsys.readouterr().out
-    assert "3 shards, 2 already there, 1 to make" in said
+    assert "3 shards, 2 exist already, 1 to make" in said
     assert "shard_00001.npz" in said
     assert "clips/s" in said
     assert bytes_of(out) == before
     assert kept.stat().st_mtime_ns == written_ns
     generate.run(arguments(out, "--seed", "1"))
-    assert "0 already there" in capsys.readouterr().out
+    assert "0 exist already" in capsys.readouterr().out
 
 
 def test_the_index_counts_what_is_there_and_clips_are_as_promised(tmp_path, small):
