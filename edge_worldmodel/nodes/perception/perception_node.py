@@ -226,19 +226,8 @@ class PerceptionNode(ManagedNode):
 
     def _publish(self, observation: Observation, context: Tensor) -> None:
         self._sequence += 1
-        frame = LatentFrame(
-            stamp_ns=observation.stamp_ns,
-            frame_id=self.common.odom_frame,
-            child_frame_id=self.common.base_frame,
-            pose=observation.pose,
-            twist=observation.twist,
-            tensor=context,
-            entropy_bits=observation.entropy_bits,
-            surprise=observation.surprise_bits,
-            model_id=self._model.model_id,
-            sequence=self._sequence,
-            obstacles=observation.obstacles,
-        )
+        frames = self.common.odom_frame, self.common.base_frame
+        frame = observation.latent_frame(context, self._model.model_id, self._sequence, frames)
         message = convert.latent_frame_to_msg(frame)
         mark("latent", frame.stamp_ns)
         self._latents.publish(message)

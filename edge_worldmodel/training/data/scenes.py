@@ -17,7 +17,6 @@ STEP_S = 0.1
 """Time between two samples of movers."""
 SOLID_SPACING_M = 0.04
 """Distance between points on walls; far below a cell, so that few crossed cells are missed."""
-PERSON_SHAPES = ("legs", "disc")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.backends import open_backend
-from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.core.model.world_model import Backend, WorldModel
 from edge_worldmodel.core.tensors import LATENT, OFF_GRID_M
 from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.models.golden import check_golden
@@ -75,13 +75,19 @@ def our_methods(model: WorldModel, manifest: dict[str, Any], seed: int = 0) -> d
     return {OURS: Forecaster(model, own, seed=seed), **others, UNCONDITIONED: unconditioned}
 
 
-def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
-    """Verify and load a model directory, check its golden vectors, and return the model and its manifest."""
+def open_networks(directory: Path, threads: int) -> tuple[Backend, dict[str, Any]]:
+    """Verify and load a model directory, check its golden vectors, and return the backend and the manifest."""
     verified = load_model(directory)
     backend = open_backend("onnxruntime", threads)
     backend.load(verified.networks)
     check_golden(backend, verified.model_id, verified.manifest)
-    return WorldModel(backend, verified.model_id), verified.manifest
+    return backend, verified.manifest
+
+
+def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
+    """Return the model of a directory and its manifest, opened by ``open_networks``."""
+    backend, manifest = open_networks(directory, threads)
+    return WorldModel(backend, manifest["model_id"]), manifest
 
 
 def reference_methods(

@@ -12,19 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.timing import Quantiles, Workload, measure
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import load_model
 from edge_worldmodel.models.placement_record import variants
-from edge_worldmodel.training.data.sources import Recordings
-from edge_worldmodel.training.data.splits import ClipSet, make_split
-from edge_worldmodel.training.validation.examples import TEST_SEED, examples
+from edge_worldmodel.training.data.splits import ClipSet
+from edge_worldmodel.training.validation.examples import examples, simulated_clips
 from edge_worldmodel.training.validation.flicker import DriveFrames, draw_frames, flicker
-from edge_worldmodel.training.validation.methods import Forecaster
+from edge_worldmodel.training.validation.methods import Forecaster, open_networks
 from edge_worldmodel.training.validation.metrics import Scores, by_group, ratio, summarise
 
 FUTURES = 16
@@ -37,8 +34,8 @@ _DRAWS = 400
 class ComparedModel:
     """A loaded model."""
 
-    manifest: dict[str, Any]
     backend: Backend
+    manifest: dict[str, Any]
 
     @property
     def model(self) -> WorldModel:
@@ -56,7 +53,7 @@ class ComparisonData:
     @staticmethod
     def simulated(clips: int, drives: int) -> ComparisonData:
         """Return simulated clips and drives that are not in the training data."""
-        return ComparisonData(make_split(Recordings(), "test", clips, TEST_SEED), draw_frames(drives))
+        return ComparisonData(simulated_clips("test", clips), draw_frames(drives))
 
 
 def find_model(name: str, models: Path, default: str) -> Path:
@@ -88,14 +85,7 @@ def find_model(name: str, models: Path, default: str) -> Path:
 
 def open_for_comparison(folders: Mapping[str, Path], threads: int) -> dict[str, ComparedModel]:
     """Verify and load models, check their golden vectors, and return them by the names used in reports."""
-    found = {}
-    for name, folder in folders.items():
-        verified = load_model(folder)
-        backend = open_backend("onnxruntime", threads)
-        backend.load(verified.networks)
-        check_golden(backend, verified.model_id, verified.manifest)
-        found[name] = ComparedModel(verified.manifest, backend)
-    return found
+    return {name: ComparedModel(*open_networks(folder, threads)) for name, folder in folders.items()}
 
 
 def compare(

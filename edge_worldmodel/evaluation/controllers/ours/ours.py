@@ -29,7 +29,7 @@ from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.supervisor import Supervisor
-from edge_worldmodel.core.types import Floats, LatentFrame, Plan
+from edge_worldmodel.core.types import Floats, Plan
 from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput, configured
 from edge_worldmodel.evaluation.controllers.ours.parameters import (
     MODEL,
@@ -135,21 +135,9 @@ class Ours:
             observation = self._perception.observe(look.stamp_ns)
         except RejectedInputError:
             return
-        odom_frame, base_frame = self._frames
         self._sequence += 1
-        frame = LatentFrame(
-            stamp_ns=observation.stamp_ns,
-            frame_id=odom_frame,
-            child_frame_id=base_frame,
-            pose=observation.pose,
-            twist=observation.twist,
-            tensor=self._world_model.encode(observation.history),
-            entropy_bits=observation.entropy_bits,
-            surprise=observation.surprise_bits,
-            model_id=self._world_model.model_id,
-            sequence=self._sequence,
-            obstacles=observation.obstacles,
-        )
+        context = self._world_model.encode(observation.history)
+        frame = observation.latent_frame(context, self._world_model.model_id, self._sequence, self._frames)
         request = PlanningRequest(
             frame=frame,
             goal=look.goal,
