@@ -233,8 +233,8 @@ def test_a_map_is_placed_as_its_description_says(tmp_path):
     [
         ("resolution: 0.05", "resolution: 50", "resolution 50"),
         ("image: hall.pgm", "image: gone.pgm", "hall"),
-        ("origin: [-3.0, 2.0, 0.0]", "origin: 3", "not a usable map"),
-        ("negate: 0", "negate: [", "not a usable map"),
+        ("origin: [-3.0, 2.0, 0.0]", "origin: 3", "the map description cannot be used"),
+        ("negate: 0", "negate: [", "the map description cannot be used"),
     ],
 )
 def test_a_bad_map_is_refused_by_name(tmp_path, before, after, complaint):
