@@ -22,7 +22,7 @@ from edge_worldmodel.core.perception.perception import Observation, Perception
 from edge_worldmodel.core.polygon import self_filters, self_filters_problem
 from edge_worldmodel.core.rejection import RejectionKind
 from edge_worldmodel.core.sweep import Sweep, without_self
-from edge_worldmodel.core.types import Floats, LatentFrame, Points, Tensor
+from edge_worldmodel.core.types import Floats, Points, Tensor
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.frames import Frames, sensor_pose_problem
