@@ -20,7 +20,8 @@ from std_srvs.srv import SetBool, Trigger
 from edge_worldmodel import msg
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.supervisor import MIN_TICK_S, Supervisor
+from edge_worldmodel.core.safety.intake import MIN_TICK_S
+from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.frames import Frames
