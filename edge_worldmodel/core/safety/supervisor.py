@@ -336,9 +336,8 @@ class Supervisor:
             self._landing.all_good(now)
             return Condition.LIMITED if decision.slowed else Condition.CLEAR
         is_drone = self.config.vehicle == "drone"
-        waits_on_ground = (
-            is_drone and self.state is State.STARTING and not self._landing.is_airborne(self._trusted_odometry(now))
-        )
+        airborne = self._landing.is_airborne(self._trusted_odometry(now))
+        waits_on_ground = is_drone and self.state is State.STARTING and not airborne
         latching = [] if waits_on_ground else [fault for fault in self.faults if fault.kind in LATCHING]
         for fault in latching:
             self._latches.add(fault)
