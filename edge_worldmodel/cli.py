@@ -26,7 +26,10 @@ GET_TORCH = "run `make setup-train`, then `.venv-train/bin/python -m edge_worldm
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb with its module, which has ``add_arguments(parser)`` and ``run(arguments) -> exit status``; or a group."""
+    """A verb with its module (".name": of this package), which has ``add_arguments(parser)`` and ``run(arguments)``.
+
+    ``run`` returns the exit status. A group has ``verbs`` instead of a module.
+    """
 
     summary: str
     module: str = ""
@@ -35,62 +38,42 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "demo": Verb(
-        "drive a simulated robot through a room of walking people",
-        "edge_worldmodel.evaluation.live.demo",
-        needs_ros=True,
-    ),
-    "replay": Verb("run the nodes on a recording", "edge_worldmodel.evaluation.live.replay", needs_ros=True),
-    "generate": Verb("generate training data", "edge_worldmodel.training.data.generate"),
-    "train": Verb("train the networks", "edge_worldmodel.training.train"),
+    "demo": Verb("drive a simulated robot through a room of walking people", ".evaluation.live.demo", needs_ros=True),
+    "replay": Verb("run the nodes on a recording", ".evaluation.live.replay", needs_ros=True),
+    "generate": Verb("generate training data", ".training.data.generate"),
+    "train": Verb("train the networks", ".training.train"),
     "evaluate": Verb(
         "measure forecasts, driving and reactions to faults",
         verbs={
-            "forecast": Verb(
-                "compare imagined with real futures of recordings", "edge_worldmodel.evaluation.forecast.forecast"
-            ),
-            "closed-loop": Verb(
-                "let planners drive in simulated and recorded worlds", "edge_worldmodel.evaluation.arena.closed_loop"
-            ),
+            "forecast": Verb("compare imagined with real futures of recordings", ".evaluation.forecast.forecast"),
+            "closed-loop": Verb("let planners drive in simulated and recorded worlds", ".evaluation.arena.closed_loop"),
             "tune": Verb(
-                "search the parameters of the other planners on training episodes",
-                "edge_worldmodel.evaluation.arena.tuning",
+                "search the parameters of the other planners on training episodes", ".evaluation.arena.tuning"
             ),
             "faults": Verb(
                 "inject faults into the running graph and measure the time to stop",
-                "edge_worldmodel.evaluation.faults.faults",
+                ".evaluation.faults.faults",
                 needs_ros=True,
             ),
         },
     ),
-    "report": Verb("write closed-loop results as one HTML page", "edge_worldmodel.evaluation.arena.results.report"),
+    "report": Verb("write closed-loop results as one HTML page", ".evaluation.arena.results.report"),
     "bench": Verb(
-        "measure networks, planner and graph on this machine against service levels",
-        "edge_worldmodel.evaluation.bench.bench",
+        "measure networks, planner and graph on this machine against service levels", ".evaluation.bench.bench"
     ),
-    "profile": Verb(
-        "measure time and memory of each part of the running graph", "edge_worldmodel.evaluation.bench.profile"
-    ),
-    "doctor": Verb("describe this machine and list what to correct on it", "edge_worldmodel.models.doctor"),
-    "place": Verb("measure the shipped models on this machine and choose one", "edge_worldmodel.models.place"),
+    "profile": Verb("measure time and memory of each part of the running graph", ".evaluation.bench.profile"),
+    "doctor": Verb("describe this machine and list what to correct on it", ".models.doctor"),
+    "place": Verb("measure the shipped models on this machine and choose one", ".models.place"),
     "compress": Verb(
         "make a trained model smaller and faster, and measure the loss of quality",
         verbs={
-            "ptq": Verb("quantise to INT8, calibrated on training clips", "edge_worldmodel.training.compression.ptq"),
-            "weights": Verb(
-                "quantise weights to four bits, where the runtime supports it",
-                "edge_worldmodel.training.compression.four_bit_weights",
-            ),
-            "qat": Verb(
-                "quantise to INT8 after training with simulated rounding", "edge_worldmodel.training.compression.qat"
-            ),
-            "prune": Verb("remove channels, then fine-tune", "edge_worldmodel.training.compression.prune"),
-            "search": Verb(
-                "search the best channel widths within a latency budget", "edge_worldmodel.training.compression.search"
-            ),
+            "ptq": Verb("quantise to INT8, calibrated on training clips", ".training.compression.ptq"),
+            "qat": Verb("quantise to INT8 after training with simulated rounding", ".training.compression.qat"),
+            "prune": Verb("remove channels, then fine-tune", ".training.compression.prune"),
+            "search": Verb("search the best channel widths within a latency budget", ".training.compression.search"),
         },
     ),
-    "export": Verb("write the trained networks as a model folder", "edge_worldmodel.training.export"),
+    "export": Verb("write the trained networks as a model folder", ".training.export"),
 }
 
 
@@ -152,7 +135,7 @@ def _load(verb: Verb) -> Any:
         MissingLibraryError: a library that the verb needs is not installed.
     """
     try:
-        return importlib.import_module(verb.module)
+        return importlib.import_module(verb.module, "edge_worldmodel")
     except ModuleNotFoundError as error:
         name = (error.name or "").split(".")[0]
         missing = f"module '{error.name}' of this package" if name == "edge_worldmodel" else f"'{error.name}'"

@@ -18,8 +18,6 @@ from edge_worldmodel.core import tensors
 from edge_worldmodel.core.errors import BackendError
 from edge_worldmodel.core.model.context_channels import BLOCK, FOLDED_CHANNELS, fold, present_frame, unfold
 
-MODEL_ID = "deterministic"
-"""Model id for this backend."""
 _SPREAD = 0.25
 """Share of the noise that remains after denoising, so that futures differ."""
 _UNKNOWN_PRIOR = 0.03

@@ -1,4 +1,4 @@
-"""Finds the shipped models, in the source tree or where they were installed."""
+"""Finds the files that come with the package: configuration, worlds and models."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 
-def models_folder() -> Path:
-    """Return the folder of the shipped models: the first place that has one, else the one in the source tree."""
+def shipped(relative: str) -> Path:
+    """Return a file or folder of the package: where it was installed, or in the source tree if it is nowhere."""
     installed = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
-    places = [Path(__file__).resolve().parents[2], *(prefix / "share" / "edge_worldmodel" for prefix in installed)]
-    places.append(Path(sys.prefix) / "share" / "edge_worldmodel")
-    return next((place / "models" for place in places if (place / "models").is_dir()), places[0] / "models")
+    source = Path(__file__).resolve().parents[2]
+    places = [source, *(prefix / "share" / "edge_worldmodel" for prefix in (*installed, Path(sys.prefix)))]
+    return next((place / relative for place in places if (place / relative).exists()), source / relative)
+
+
+def models_folder() -> Path:
+    """Return the folder of the shipped models."""
+    return shipped("models")

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import io
 import json
-import statistics
 import time
 import warnings
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.onnxruntime_backend import OnnxRuntimeBackend
+from edge_worldmodel.backends.timing import Workload, measure
 from edge_worldmodel.core.errors import ModelError
 from edge_worldmodel.core.model.world_model import Backend
 from edge_worldmodel.core.tensors import NETWORKS, NetworkSpec
@@ -27,7 +27,7 @@ from edge_worldmodel.models.golden import check_golden, golden_vectors
 from edge_worldmodel.models.inventory import commit
 from edge_worldmodel.models.manifest import MANIFEST_NAME, SCHEMA, load_model, network_entry, totals
 from edge_worldmodel.training.checkpoints import load
-from edge_worldmodel.training.networks import Architecture, WorldNetworks, parameter_count
+from edge_worldmodel.training.networks import WorldNetworks, parameter_count
 
 OPSET = 17
 PARITY_TOLERANCE = 1e-4
@@ -36,6 +36,7 @@ _LATENCY_FUTURES = 32
 _TEACHER_STEPS = 4
 """Denoising steps of networks without a student's stage."""
 _LATENCY_THREADS = 2
+_LATENCY_ROUNDS = 11
 
 Inputs = dict[str, NDArray[np.float32]]
 
@@ -158,18 +159,11 @@ def mflop(module: torch.nn.Module, inputs: Inputs) -> float:
     return total / 1e6
 
 
-def measure_latency(backend: Backend, repeats: int = 11) -> dict[str, Any]:
+def measure_latency(backend: Backend) -> dict[str, Any]:
     """Return the median time of one call of each network in seconds, for the default number of futures."""
-    medians: dict[str, Any] = {"futures": _LATENCY_FUTURES, "threads": _LATENCY_THREADS, "backend": backend.describe()}
-    for name, spec in NETWORKS.items():
-        inputs = example_inputs(spec, _LATENCY_FUTURES)
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            backend.run(name, inputs)
-            times.append(time.perf_counter() - started)
-        medians[name] = round(statistics.median(times), 5)
-    return medians
+    times = measure({"model": backend}, Workload(_LATENCY_FUTURES), _LATENCY_ROUNDS, time.perf_counter)["model"]
+    medians = {name: round(float(np.median(times[name])), 5) for name in NETWORKS}
+    return {"futures": _LATENCY_FUTURES, "threads": _LATENCY_THREADS, "backend": backend.describe()} | medians
 
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
@@ -231,9 +225,3 @@ def run(args: argparse.Namespace) -> int:
     print(f"wrote {args.out}: model {manifest['model_id']}, {size / 1e6:.2f} MB, latency {manifest['latency_s']}")
     print(f"next: edge-worldmodel evaluate forecast --data DIR --json F --model {args.out} --card")
     return 0
-
-
-def untrained(out: Path, seed: int = 0) -> dict[str, Any]:
-    """Export untrained networks, to test the runtime."""
-    torch.manual_seed(seed)
-    return export_model(WorldNetworks(Architecture()), out, "untrained", {"steps": 0})

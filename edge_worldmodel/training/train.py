@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,45 @@ from edge_worldmodel.training.batches import training_batch
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save
 from edge_worldmodel.training.data.splits import ClipSet, dataset_facts, load_split
 from edge_worldmodel.training.networks import VARIANTS, Architecture, WorldNetworks, widened
-from edge_worldmodel.training.progress_log import ProgressLog
 from edge_worldmodel.training.stages import STAGES, Flow, Regression, Stage, Student
 from edge_worldmodel.training.train_config import PRECISIONS, TrainConfig
 
+try:
+    from torch.utils.tensorboard import SummaryWriter
+except ImportError:  # tensorboard is optional
+    SummaryWriter = None
+
+LOG_NAME = "log.csv"
+_LOG_COLUMNS = (
+    "stage", "step", "elapsed_s", "rate", "reconstruction", "divergence", "flow", "forecast",
+    "from_noise", "on_the_way", "energy", "brier", "iou_near_moving", "recall_moving", "validation_forecast",
+)  # fmt: skip
 CHECKPOINT_NAME = "checkpoint.pt"
 TEACHER_NAME = "teacher.pt"
 _REPORT_EVERY = 50
 _VALIDATE_EVERY = 10 * _REPORT_EVERY
+
+
+class ProgressLog:
+    """The log of a training run: a CSV file, and TensorBoard events if TensorBoard is installed."""
+
+    def __init__(self, out: Path) -> None:
+        """Append to the log in ``out``, if there is one."""
+        self._path = out / LOG_NAME
+        self._board = SummaryWriter(str(out)) if SummaryWriter else None
+
+    def append(self, row: Mapping[str, float | str]) -> None:
+        """Append one row; missing columns stay empty."""
+        fresh = not self._path.exists()
+        with self._path.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, _LOG_COLUMNS)
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+        if self._board is not None:
+            for name, value in row.items():
+                if name not in ("stage", "step"):
+                    self._board.add_scalar(f"{row['stage']}/{name}", float(value), int(row["step"]))
 
 
 class Trainer:

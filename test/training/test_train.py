@@ -15,8 +15,7 @@ from edge_worldmodel.core.errors import ConfigError, ModelError  # noqa: E402
 from edge_worldmodel.training import stages, train  # noqa: E402
 from edge_worldmodel.training.checkpoints import TrainingState, load, new_state, save  # noqa: E402
 from edge_worldmodel.training.networks import VARIANTS, Architecture, parameter_count  # noqa: E402
-from edge_worldmodel.training.progress_log import LOG_NAME  # noqa: E402
-from edge_worldmodel.training.train import CHECKPOINT_NAME, TEACHER_NAME, Trainer  # noqa: E402
+from edge_worldmodel.training.train import CHECKPOINT_NAME, LOG_NAME, TEACHER_NAME, Trainer  # noqa: E402
 from edge_worldmodel.training.train_config import TrainConfig  # noqa: E402
 
 from .clip_factory import moving_blobs  # noqa: E402

@@ -23,7 +23,7 @@ from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.sweep import Sweep, check_sweep, limit_range
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY, HISTORY_FRAMES, HISTORY_INTERVAL_S
 from edge_worldmodel.core.time_units import NS_PER_S
-from edge_worldmodel.core.types import Pose, Tensor, Twist
+from edge_worldmodel.core.types import LatentFrame, Pose, Tensor, Twist
 
 __all__ = ["EGO_MOTION_SOURCES", "Observation", "Perception", "PerceptionConfig"]
 
@@ -62,6 +62,22 @@ class Observation:
     frames_seen: int
     without_pose: int
     obstacles: Tensor
+
+    def latent_frame(self, tensor: Tensor, model_id: str, sequence: int, frames: tuple[str, str]) -> LatentFrame:
+        """Return the observation with its encoding as a frame; ``frames`` are the fixed frame and the base frame."""
+        return LatentFrame(
+            stamp_ns=self.stamp_ns,
+            frame_id=frames[0],
+            child_frame_id=frames[1],
+            pose=self.pose,
+            twist=self.twist,
+            tensor=tensor,
+            entropy_bits=self.entropy_bits,
+            surprise=self.surprise_bits,
+            model_id=model_id,
+            sequence=sequence,
+            obstacles=self.obstacles,
+        )
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.geometry import relative
-from edge_worldmodel.core.grid import EGO_GRID, GridSpec, resample
+from edge_worldmodel.core.grid import resample
 
 # Log odds that one frame adds to a cell that it shows as occupied or as free; unknown cells start at 0.
 _LOG_ODDS_OCCUPIED = float(np.log(0.85 / 0.15))
@@ -31,11 +31,7 @@ def entropy_bits(frames: NDArray[np.float32]) -> float:
 
 
 def surprise_bits(
-    probability: NDArray[np.float32],
-    imagined_pose: ArrayLike,
-    grid: NDArray[np.float32],
-    pose: ArrayLike,
-    spec: GridSpec = EGO_GRID,
+    probability: NDArray[np.float32], imagined_pose: ArrayLike, grid: NDArray[np.float32], pose: ArrayLike
 ) -> float:
     """Return the mean negative log-likelihood of the observed cells under an imagined map.
 
@@ -44,12 +40,11 @@ def surprise_bits(
         imagined_pose: (3,) pose of the imagined map in the fixed frame.
         grid: (2, cells, cells) occupied and observed free around ``pose``.
         pose: (3,) pose of ``grid`` in the fixed frame.
-        spec: geometry of both grids.
 
     Returns:
         Bits per observed cell within the imagined map; NaN if no cell was observed.
     """
-    imagined, inside = resample(np.asarray(probability, np.float32), relative(imagined_pose, pose), spec)
+    imagined, inside = resample(np.asarray(probability, np.float32), relative(imagined_pose, pose))
     imagined = np.clip(imagined, _MIN_PROBABILITY, 1.0 - _MIN_PROBABILITY)
     occupied, free = (grid[0] > 0.5) & inside, (grid[1] > 0.5) & inside
     observed = np.count_nonzero(occupied) + np.count_nonzero(free)

@@ -88,7 +88,7 @@ class SteadyReason:
         if (
             held is None
             or (same is None and to_seconds(steady_ns - self._found_ns) > _REASON_HELD_S)
-            or _seriousness(faults[0]) < _seriousness(held)
+            or seriousness(faults[0]) < seriousness(held)
         ):
             same = faults[0]
         if same is not None:
@@ -96,7 +96,34 @@ class SteadyReason:
         return self._fault
 
 
-def _seriousness(fault: Fault) -> int:
+class Settling:
+    """Delays the restart until all checks have passed for a while, so that the robot does not stutter.
+
+    Args:
+        resume_after_s: time for which all checks must pass.
+    """
+
+    def __init__(self, resume_after_s: float) -> None:
+        self._resume_after_s = resume_after_s
+        self._last_fault_ns: int | None = None
+
+    def restart(self, steady_ns: int) -> None:
+        """Count the time from now, as after a fault."""
+        self._last_fault_ns = steady_ns
+
+    def add(self, faults: list[Fault], steady_ns: int) -> list[Fault]:
+        """Return the faults of a tick; without any, the fault that the robot still waits."""
+        if faults:
+            self.restart(steady_ns)
+        elif self._last_fault_ns is not None:
+            left_s = self._resume_after_s - to_seconds(steady_ns - self._last_fault_ns)
+            if left_s > 0.0:
+                return [Fault(FaultKind.SETTLING, f"all checks pass again, resuming in {left_s:.1f} s")]
+        return faults
+
+
+def seriousness(fault: Fault) -> int:
+    """Return the rank of a fault's kind; 0 is the most serious."""
     return list(FaultKind).index(fault.kind)
 
 

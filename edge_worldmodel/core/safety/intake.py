@@ -29,6 +29,8 @@ _MOVING = np.array([0.1, 0.1, 0.2])
 _SAME_SURFACE_M = 1e-3
 _MIN_HITS_TO_COMPARE = 10
 """Two sweeps with fewer hits may well be equal."""
+MIN_TICK_S = 1e-3
+"""A shorter time between two ticks counts as this long."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,25 @@ class ClockWatch:
         if now.ros_ns <= 0 or to_seconds(now.steady_ns - self._advanced_ns) > self._timeout_s:
             return Fault(FaultKind.CLOCK, "the ROS clock does not advance")
         return None
+
+
+class TickLength:
+    """Measures the time between two ticks.
+
+    Args:
+        period_s: longest length that counts: a late tick must not change the speed more.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._last_ns: int | None = None
+
+    def take_s(self, now: Instant) -> float:
+        """Return the time since the last call in seconds, from ``MIN_TICK_S`` to one period."""
+        last_ns, self._last_ns = self._last_ns, now.steady_ns
+        if last_ns is None:
+            return self._period_s
+        return min(max(to_seconds(now.steady_ns - last_ns), MIN_TICK_S), self._period_s)
 
 
 def plan_problem(plan: Plan, config: SupervisorConfig) -> str:

@@ -27,11 +27,16 @@ class Landing:
 
     def __init__(self, config: SupervisorConfig, cause: str = "") -> None:
         self._hold_s = config.hold_before_land_s
+        self._airborne_m = config.airborne_height_m
         self._speed_mps = config.landing_speed_mps
         self._last_good_ns: int | None = None
         self._last_descent_ns: int | None = None
         self.cause = cause
         self.landed = False
+
+    def is_airborne(self, odometry: OdometrySample | None) -> bool:
+        """Return whether the drone flies, by its height; unknown counts as on the ground."""
+        return odometry is not None and odometry.height_m > self._airborne_m
 
     def all_good(self, now: Instant) -> None:
         """Note a tick without any fault."""

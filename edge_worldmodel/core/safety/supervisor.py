@@ -23,7 +23,7 @@ from edge_worldmodel.core.geometry import compose, points_in_frame
 from edge_worldmodel.core.safety.braking import arc_pose
 from edge_worldmodel.core.safety.cloud_slab import bounded_sweep
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind, SteadyReason
+from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind, Settling, SteadyReason, seriousness
 from edge_worldmodel.core.safety.guards import Guards
 from edge_worldmodel.core.safety.imagined_obstacles import ImaginedObstacles
 from edge_worldmodel.core.safety.intake import (
@@ -31,6 +31,7 @@ from edge_worldmodel.core.safety.intake import (
     Instant,
     Intake,
     OdometrySample,
+    TickLength,
     is_moving,
     looks_the_same,
     odometry_problem,
@@ -50,8 +51,6 @@ from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Plan, Pose, Twist, Verdict
 
-MIN_TICK_S = 1e-3
-"""A shorter time between two ticks counts as this long."""
 _AT_REST = np.array([0.03, 0.03, 0.06])
 """A measured twist below this, in m/s and rad/s, is a robot at rest."""
 
@@ -87,6 +86,7 @@ class Supervisor:
         self.guards = Guards(config, restored.pressed)
         self.imagined = ImaginedObstacles(config.imagined_min)
         self._clock_watch = ClockWatch(config.clock_timeout_s)
+        self._tick_length = TickLength(1.0 / config.rate_hz)
         self._landing = Landing(config, restored.landing)
         self._gate = PathGate(config)
         self._coverage = Coverage(self._gate.footprint, config.open_country)
@@ -94,9 +94,8 @@ class Supervisor:
         self._motion = REST
         self._reason_chooser = SteadyReason()
         self._frozen: set[str] = set()
-        self._last_tick_ns: int | None = None
         self._last_motion_ns: int | None = None
-        self._last_fault_ns: int | None = None
+        self._settling = Settling(config.resume_after_s)
         if not self.save_latches() and self.state not in WAITING_FOR_PERSON:
             self.state = State.LATCHED
 
@@ -156,7 +155,7 @@ class Supervisor:
         text = f"a tick took {1e3 * spent_s:.0f} ms of processor time, the limit is {1e3 * limit_s:.0f} ms"
         faults = [fault for fault in self.faults if fault.kind is not FaultKind.SETTLING]
         faults.append(Fault(FaultKind.OVERRUN, text))
-        self.faults = tuple(self._settle(sorted(faults, key=lambda fault: list(FaultKind).index(fault.kind)), now))
+        self.faults = tuple(self._settling.add(sorted(faults, key=seriousness), now.steady_ns))
         self.state = TRANSITIONS[self.state, self._condition(GateDecision(), now)]
         self._motion = REST
         return self._verdict(GateDecision(), now)
@@ -177,7 +176,7 @@ class Supervisor:
         if problem := self._latches.clear():
             return False, f"Refused: {problem}. {FaultKind.RECORD.value}"
         self.state = TRANSITIONS[self.state, Condition.RESET]
-        self._last_fault_ns = now.steady_ns
+        self._settling.restart(now.steady_ns)
         return True, "Reset. The robot moves again as soon as all checks pass."
 
     def save_latches(self) -> bool:
@@ -209,13 +208,13 @@ class Supervisor:
         """Decide the command of this tick. A failed check commands zero in the same tick."""
         self._watch_clock(now)
         self.guards.watch_panels(now)
-        dt_s = self._tick_length_s(now)
+        dt_s = self._tick_length.take_s(now)
         self._coverage.move(self._measured_twist(now), now.ros_ns)
         faults = self._input_faults(now)
         decision = GateDecision() if faults else self._gated_command(now, dt_s)
         if decision.fault is not None:
             faults.append(decision.fault)
-        self.faults = tuple(self._settle(faults, now))
+        self.faults = tuple(self._settling.add(faults, now.steady_ns))
         self.state = TRANSITIONS[self.state, self._condition(decision, now)]
         self._motion = decision.motion if self.state in PASSING else REST
         if self._motion.twist.any():
@@ -283,14 +282,6 @@ class Supervisor:
                 intake.forget()
             self._coverage.forget()
 
-    def _tick_length_s(self, now: Instant) -> float:
-        """Return the time since the last tick, at most one period: a late tick must not change the speed more."""
-        period_s = 1.0 / self.config.rate_hz
-        last_ns, self._last_tick_ns = self._last_tick_ns, now.steady_ns
-        if last_ns is None:
-            return period_s
-        return min(max(to_seconds(now.steady_ns - last_ns), MIN_TICK_S), period_s)
-
     def _trusted_odometry(self, now: Instant) -> OdometrySample | None:
         return None if self.odometry.fault(now) else self.odometry.value
 
@@ -339,23 +330,14 @@ class Supervisor:
             has_seen=partial(self._coverage.has_seen, now_ns=now.ros_ns) if self.sensors else None,
         )
 
-    def _settle(self, faults: list[Fault], now: Instant) -> list[Fault]:
-        """Add a fault until all checks have passed for ``resume_after_s``, so that the robot does not stutter."""
-        if faults:
-            self._last_fault_ns = now.steady_ns
-        elif self._last_fault_ns is not None:
-            left_s = self.config.resume_after_s - to_seconds(now.steady_ns - self._last_fault_ns)
-            if left_s > 0.0:
-                return [Fault(FaultKind.SETTLING, f"all checks pass again, resuming in {left_s:.1f} s")]
-        return faults
-
     def _condition(self, decision: GateDecision, now: Instant) -> Condition:
         """Return the condition that this tick found."""
         if not self.faults:
             self._landing.all_good(now)
             return Condition.LIMITED if decision.slowed else Condition.CLEAR
         is_drone = self.config.vehicle == "drone"
-        waits_on_ground = is_drone and self.state is State.STARTING and not self._is_airborne(now)
+        airborne = self._landing.is_airborne(self._trusted_odometry(now))
+        waits_on_ground = is_drone and self.state is State.STARTING and not airborne
         latching = [] if waits_on_ground else [fault for fault in self.faults if fault.kind in LATCHING]
         for fault in latching:
             self._latches.add(fault)
@@ -374,11 +356,6 @@ class Supervisor:
         if is_drone:
             return Condition.HOVER
         return Condition.MOVING if self._still_moves(now) else Condition.AT_REST
-
-    def _is_airborne(self, now: Instant) -> bool:
-        """Return whether a drone flies, by its height; unknown counts as on the ground."""
-        odometry = self._trusted_odometry(now)
-        return odometry is not None and odometry.height_m > self.config.airborne_height_m
 
     def _still_moves(self, now: Instant) -> bool:
         """Return whether the robot still moves: by odometry, or else by the longest time that braking can take."""

@@ -14,9 +14,9 @@ from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
 from edge_worldmodel.evaluation.arena.results.statistics import plain
 from edge_worldmodel.evaluation.arena.tasks import EpisodeResult, EpisodeTask
-from edge_worldmodel.evaluation.controllers.controller import ControllerError
-from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
+from edge_worldmodel.evaluation.controllers.ours.parameters import MODEL
 from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
+from edge_worldmodel.models.shipped import shipped
 
 _CODE_OF_EPISODES = ("backends", "core", "evaluation/arena", "evaluation/controllers", "models", "sim")
 _CODE_OF_LIVE_EPISODES = (*_CODE_OF_EPISODES, "nodes")
@@ -46,7 +46,7 @@ def ours_digest(model_dir: str = "") -> str:
         digest.update((Path(model_dir or shipped(MODEL)) / "manifest.json").read_bytes())
         for path in sorted(shipped("config/robots").glob("*.yaml")):
             digest.update(path.name.encode() + path.read_bytes())
-    except (ControllerError, OSError):
+    except OSError:
         pass  # making our planner raises an error that names the missing files
     return digest.hexdigest()[:16]
 

@@ -50,19 +50,17 @@ def drive_live(scenario: Scenario, case: EpisodeCase) -> EpisodeOutcome:
 
 def launch_arguments(scenario: Scenario, case: EpisodeCase, folder: Path) -> dict[str, str]:
     """Write world and parameters into a folder and return the arguments for demo.launch.py."""
-    from edge_worldmodel.evaluation.live.live_graph import share
+    from edge_worldmodel.evaluation.live.live_graph import changed_parameters, share
 
     world, robot, params = folder / "world.yaml", folder / "robot.yaml", folder / "params.yaml"
     try:
         write_world(case.drawn.world, world)
     except WorldError as error:
         raise ScenarioError(f"{error}; the live graph cannot drive it") from error
-    nodes = graph_parameters(scenario.robot, scenario.max_speed_mps)
-    _write_parameters(robot, {f"/**/{node}": values for node, values in nodes.items()})
-    shipped = yaml.safe_load((share() / "config" / "params.yaml").read_text(encoding="utf-8"))
-    known = {node: values["ros__parameters"] for node, values in shipped.items()}
-    known.setdefault("/**/sim", {})["goal_tolerance_m"] = scenario.goal_tolerance_m
-    _write_parameters(params, known)
+    nodes = graph_parameters(scenario.robot, scenario.max_speed_mps).items()
+    robot.write_text(yaml.safe_dump({f"/**/{node}": {"ros__parameters": values} for node, values in nodes}))
+    sim = {"goal_tolerance_m": scenario.goal_tolerance_m}
+    params.write_text(yaml.safe_dump(changed_parameters(share() / "config" / "params.yaml", {"sim": sim})))
     return {
         "world": str(world),
         "seed": str(case.simulation_seed),
@@ -70,11 +68,6 @@ def launch_arguments(scenario: Scenario, case: EpisodeCase, folder: Path) -> dic
         "params_file": str(params),
         "rviz": "false",
     }
-
-
-def _write_parameters(path: Path, nodes: dict[str, dict[str, Any]]) -> None:
-    tree = {node: {"ros__parameters": values} for node, values in nodes.items()}
-    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
 
 
 def _watch(graph: Any, limit_s: float) -> tuple[str, float, str]:

@@ -13,6 +13,7 @@ import yaml
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.evaluation.arena.source import DrawnWorld, ScenarioError, Source, SourceInputs
 from edge_worldmodel.evaluation.arena.sources import KINDS, make_source
+from edge_worldmodel.models.shipped import shipped
 from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 
@@ -100,21 +101,11 @@ def load_scenario(name: str, seed: int, overrides: ScenarioOverrides | None = No
     return replace(scenario, digest=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16])
 
 
-def scenario_folder() -> Path:
-    """Return the folder of the built-in scenarios, in the source tree or in the installation."""
-    beside = Path(__file__).resolve().parents[3] / "worlds" / "scenarios"
-    if beside.is_dir():
-        return beside
-    from edge_worldmodel.evaluation.live.live_graph import share
-
-    return share() / "worlds" / "scenarios"
-
-
 def find_scenario(name: str) -> Path:
     """Return the file of a built-in scenario, or the path that was given."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
-    path = scenario_folder() / f"{name}.yaml"
+    path = shipped("worlds/scenarios") / f"{name}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         raise ScenarioError(f"scenario '{name}' does not exist: choose one of {names}, or give a .yaml file")

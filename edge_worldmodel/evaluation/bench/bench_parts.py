@@ -11,7 +11,7 @@ from edge_worldmodel.core.model.world_model import Backend, WorldModel
 from edge_worldmodel.evaluation.bench.convolution_share import ConvolutionError, measure_share
 from edge_worldmodel.evaluation.bench.graph_benchmark import RATES_HZ, GraphMissingError, measure_graph
 from edge_worldmodel.evaluation.bench.span_log import PARTS, SpanLogError
-from edge_worldmodel.evaluation.bench.tick_benchmark import COLD, SHIPPED, WARM, TickSetup, measure_ticks
+from edge_worldmodel.evaluation.bench.tick_benchmark import COLD, SHIPPED, WARM, TickSetup, measure_ticks, row
 from edge_worldmodel.evaluation.live.live_graph import LiveGraphError
 from edge_worldmodel.models.manifest import VerifiedModel
 
@@ -102,7 +102,7 @@ def _tick_lines(report: Mapping[str, Any]) -> list[str]:
     ticks, steps, imagined = report["tick_s"], report["steps"], report["futures_imagined"]
     notes = {COLD: f"{steps[COLD]:.1f} steps", WARM: f"{steps[WARM]:.1f} steps", SHIPPED: "warm, early exit"}
     lines = ["the planner's tick:"]
-    lines += [f"{_row(kind, ticks[kind])}  {notes[kind]}, {imagined[kind]:.1f} futures" for kind in notes]
+    lines += [f"{row(kind, ticks[kind])}  {notes[kind]}, {imagined[kind]:.1f} futures" for kind in notes]
     rates = report["trajectories_per_s"]
     ours, peer = rates["ours"], report["peers"]["pytorch-mppi"]
     lines.append(f"  futures imagined per second: {report['futures_per_s']:.0f}")
@@ -113,8 +113,7 @@ def _tick_lines(report: Mapping[str, Any]) -> list[str]:
     if "missing" in peer:
         return [*lines, f"  pytorch-mppi is missing: {peer['missing']}"]
     lines += [
-        _row(f"peer, {count}", of) + f"  {rates['pytorch-mppi'][count]:.0f}/s"
-        for count, of in peer["command_s"].items()
+        row(f"peer, {count}", of) + f"  {rates['pytorch-mppi'][count]:.0f}/s" for count, of in peer["command_s"].items()
     ]
     times = rates["times_pytorch-mppi"]
     ratios = f"{times['with_imagination']:.2f}, without imagining {times['without_imagination']:.2f}"
@@ -127,7 +126,7 @@ def _graph_lines(report: Mapping[str, Any]) -> list[str]:
         for kind, of in kinds.items():
             run, parts = report["graph"][rate][kind], report["breakdown_s"][rate][kind]
             lines.append(
-                f"{_row(f'{rate} Hz {kind}', of)}  {run['plans_hz']:.1f} plans/s, "
+                f"{row(f'{rate} Hz {kind}', of)}  {run['plans_hz']:.1f} plans/s, "
                 f"{run['commanded_share']:.0%} of scans commanded, {run['imagined_share']:.0%} of plans imagined"
             )
             medians = "  ".join(f"{part} {1e3 * parts[part]['p50']:.1f}" for part in PARTS if "p50" in parts[part])
@@ -141,9 +140,3 @@ def _graph_lines(report: Mapping[str, Any]) -> list[str]:
         f"{report['launch_to_first_plan_s']:.1f} s after launch"
     )
     return lines
-
-
-def _row(name: str, of: Mapping[str, float]) -> str:
-    if "p50" not in of:
-        return f"  {name:12s} no samples"
-    return f"  {name:12s} p50 {1e3 * of['p50']:7.2f}  p95 {1e3 * of['p95']:7.2f}  p99 {1e3 * of['p99']:7.2f} ms"

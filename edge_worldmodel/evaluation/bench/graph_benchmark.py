@@ -24,7 +24,7 @@ class GraphMissingError(EdgeWorldModelError):
     """The live graph cannot run on this machine."""
 
 
-def measure_graph(rates_hz: Sequence[float], seconds: float, runs: int, backend: str, seed: int = 0) -> dict[str, Any]:
+def measure_graph(rates_hz: Sequence[float], seconds: float, runs: int, backend: str) -> dict[str, Any]:
     """Run the live graph and return the keys sensor_to_command_s, breakdown_s, graph, rss_mb and others of the report.
 
     Args:
@@ -32,7 +32,6 @@ def measure_graph(rates_hz: Sequence[float], seconds: float, runs: int, backend:
         seconds: of driving in each run, from its first command.
         runs: for each rate, cold and warm; all rates are run once before any is run again.
         backend: of the nodes.
-        seed: of people and noise in the first run; each further run adds 1.
 
     Raises:
         GraphMissingError: ROS or the simulator is missing.
@@ -41,7 +40,7 @@ def measure_graph(rates_hz: Sequence[float], seconds: float, runs: int, backend:
     require_graph()
     found: dict[tuple[float, str], list[GraphRun]] = {}
     setups = [
-        GraphSetup(rate_hz, kind == WARM, seconds, seed=seed + number, backend=backend)
+        GraphSetup(rate_hz, kind == WARM, seconds, seed=number, backend=backend)
         for number in range(runs)
         for rate_hz in rates_hz
         for kind in (COLD, WARM)

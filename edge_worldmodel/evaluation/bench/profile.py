@@ -16,13 +16,14 @@ from edge_worldmodel.core.time_units import to_nanoseconds, to_seconds
 from edge_worldmodel.evaluation.bench.graph_benchmark import breakdown, require_graph
 from edge_worldmodel.evaluation.bench.perfetto import write_trace
 from edge_worldmodel.evaluation.bench.span_log import PARTS, FrameLatency, NodeLog, SpanLogError, read_logs
-from edge_worldmodel.evaluation.bench.tick_benchmark import percentiles
+from edge_worldmodel.evaluation.bench.tick_benchmark import percentiles, row
 from edge_worldmodel.evaluation.live.graph_run import GraphRun, GraphSetup, run_graph
 from edge_worldmodel.models.doctor import this_machine
 from edge_worldmodel.models.inventory import Inventory, commit, device_name
 
 SCHEMA = 1
 _SHOWN_SPANS = 14
+_WIDTH = 34
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,13 +53,14 @@ def run(options: argparse.Namespace) -> int:
     if options.spans:
         return trace_of_spans(options.spans, folder, options.trace_seconds)
     require_graph()
-    before = this_machine(_run_no_tool)
+    # Without the tools of the inventory: they take seconds and are not needed here.
+    before = this_machine(lambda _: "")
     setup = GraphSetup(
         options.rate, not options.cold, options.seconds, options.world, options.seed, options.backend, options.robot
     )
     measured = run_graph(setup, folder, options.verbose)
     frames = measured.frame_latencies()
-    report = report_of(measured, frames, before, this_machine(_run_no_tool))
+    report = report_of(measured, frames, before, this_machine(lambda _: ""))
     print("\n".join(lines_of(report)))
     if not frames:
         print(f"no frame led to a command; see {folder / 'graph.log'}")
@@ -172,7 +174,7 @@ def lines_of(report: Mapping[str, Any]) -> list[str]:
     ]
     rows = {"every frame": report["sensor_to_command_s"], "imagined": report["breakdown_s"]["total"]}
     lines.append("sensor to command, and the five parts of the imagined frames:")
-    lines += [_row(name, of) for name, of in {**rows, **{p: report["breakdown_s"][p] for p in PARTS}}.items()]
+    lines += [row(name, of, _WIDTH) for name, of in {**rows, **{p: report["breakdown_s"][p] for p in PARTS}}.items()]
     lines += _span_lines(report["spans"])
     lines.append("memory:")
     lines += [
@@ -191,16 +193,5 @@ def lines_of(report: Mapping[str, Any]) -> list[str]:
 def _span_lines(spans: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
     found = [(of["share"], f"{node} {name}", of) for node, names in spans.items() for name, of in names.items()]
     most = sorted(found, key=lambda item: -item[0])[:_SHOWN_SPANS]
-    rows = [f"{_row(name, of)}  {share:6.1%} of the time, {of['samples']} times" for share, name, of in most]
+    rows = [f"{row(name, of, _WIDTH)}  {share:6.1%} of the time, {of['samples']} times" for share, name, of in most]
     return ["spans that take the most time (an outer span includes its inner ones):", *rows]
-
-
-def _row(name: str, of: Mapping[str, float]) -> str:
-    if "p50" not in of:
-        return f"  {name:34s} none"
-    return f"  {name:34s} p50 {1e3 * of['p50']:7.2f}  p95 {1e3 * of['p95']:7.2f}  p99 {1e3 * of['p99']:7.2f} ms"
-
-
-def _run_no_tool(_command: list[str]) -> str:
-    """Return no output of a tool; the tools of the inventory take seconds and are not needed here."""
-    return ""

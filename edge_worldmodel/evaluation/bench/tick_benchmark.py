@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,3 +198,10 @@ def percentiles(values_s: Any) -> dict[str, float]:
         return {"samples": 0}
     found = Quantiles.of(np.asarray(values_s, np.float64))
     return {"p50": found.p50_s, "p95": found.p95_s, "p99": found.p99_s, "samples": found.samples}
+
+
+def row(name: str, of: Mapping[str, float], width: int = 12) -> str:
+    """Return percentiles as a line for people, in milliseconds."""
+    if "p50" not in of:
+        return f"  {name:{width}s} no samples"
+    return f"  {name:{width}s} p50 {1e3 * of['p50']:7.2f}  p95 {1e3 * of['p95']:7.2f}  p99 {1e3 * of['p99']:7.2f} ms"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +13,7 @@ from edge_worldmodel.evaluation.controllers.controller import (
     Controller,
     ControllerError,
     ControllerInput,
+    Factory,
     People,
     SteeringController,
 )
@@ -32,8 +33,6 @@ __all__ = [
     "make_controller",
     "tuned_settings",
 ]
-
-Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
 
 # A module is imported when its controller is made, because some need optional libraries.
 _MODULES = {

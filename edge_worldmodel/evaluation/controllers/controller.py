@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.core.config import Config, param_infos
+from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.robots import RobotSpec
 
+ConfigT = TypeVar("ConfigT", bound=Config)
 CONTROL_PERIOD_S = 0.1
 """A controller gets new input once per period; its command holds until the next one."""
 
@@ -93,3 +95,28 @@ class SteeringController(Controller, Protocol):
             twist: (3,) in the base frame.
         """
         ...
+
+
+Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
+"""Makes a controller for a robot under a speed cap with some settings replaced."""
+
+
+def factory(make: Callable[[RobotSpec, float, Any], Controller], config: type[Config]) -> Factory:
+    """Return the factory of a controller that is made from a robot, a speed cap and a configuration."""
+    return lambda robot, max_speed_mps, settings: make(robot, max_speed_mps, configured(config, settings))
+
+
+def configured(kind: type[ConfigT], settings: Mapping[str, Any]) -> ConfigT:
+    """Return a configuration with some values replaced.
+
+    Raises:
+        ControllerError: the configuration has no such value, or refuses it.
+    """
+    known = param_infos(kind)
+    for name in settings:
+        if name not in known:
+            raise ControllerError(f"setting '{name}' does not exist: {kind.__name__} has {', '.join(known)}")
+    try:
+        return kind(**settings)
+    except ConfigError as error:
+        raise ControllerError(str(error)) from error

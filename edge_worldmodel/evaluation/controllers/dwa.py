@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.controllers.controller import STOP, Command
+from edge_worldmodel.evaluation.controllers.controller import STOP, Command, factory
 from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, NavigationState
-from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
 
 
@@ -138,8 +135,4 @@ def arcs(pose: Floats, speeds: Floats, turns: Floats, horizon_s: float, steps: i
     return Arcs(pose[0] + chord * np.cos(heading), pose[1] + chord * np.sin(heading), heading + half)
 
 
-def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Dwa:
-    return Dwa(robot, max_speed_mps, configured(DwaConfig, settings))
-
-
-FACTORIES = {"dwa": _make}
+FACTORIES = {"dwa": factory(Dwa, DwaConfig)}

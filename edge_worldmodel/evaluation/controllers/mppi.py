@@ -7,20 +7,19 @@ replace vx_max and wz_max. There is one optimisation per control period, 10 per 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.evaluation.controllers import mppi_critics as critics
-from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S, STOP, Command
+from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S, STOP, Command, factory
 from edge_worldmodel.evaluation.controllers.costmap.clusters import ClusterTracker, ClusterTracks
 from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, NavigationState
 from edge_worldmodel.evaluation.controllers.mppi_config import MppiConfig
 from edge_worldmodel.evaluation.controllers.mppi_critics import CriticData, Rollouts
-from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
 
 # Quadratic smoothing over 9 points (Savitzky and Golay, 1964), as in Nav2.
@@ -148,12 +147,7 @@ def reachable(wanted: Tensor, start: Floats, changes: Sequence[float]) -> Tensor
     return speeds
 
 
-def _make_static(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Mppi:
-    return Mppi("mppi_static", robot, max_speed_mps, configured(MppiConfig, settings))
-
-
-def _make_cv(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Mppi:
-    return Mppi("mppi_cv", robot, max_speed_mps, configured(MppiConfig, settings), predicts=True)
-
-
-FACTORIES = {"mppi_static": _make_static, "mppi_cv": _make_cv}
+FACTORIES = {
+    "mppi_static": factory(partial(Mppi, "mppi_static"), MppiConfig),
+    "mppi_cv": factory(partial(Mppi, "mppi_cv", predicts=True), MppiConfig),
+}

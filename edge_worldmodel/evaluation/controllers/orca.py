@@ -7,21 +7,26 @@ holonomic: a differential drive turns towards the velocity and drives faster the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.controllers.controller import STOP, Command, ControllerError, ControllerInput, People
+from edge_worldmodel.evaluation.controllers.controller import (
+    STOP,
+    Command,
+    ControllerError,
+    ControllerInput,
+    People,
+    factory,
+)
 from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
 from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_discs
 from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M, Guidance
 from edge_worldmodel.evaluation.controllers.local_planner import ARRIVED_M, command_limits
-from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
 
 
@@ -140,8 +145,4 @@ class Orca:
         return Command(speed * max(max(math.cos(error), 0.0) ** 2, slowest), min(max(turn, -limit), limit))
 
 
-def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Orca:
-    return Orca(robot, max_speed_mps, configured(OrcaConfig, settings))
-
-
-FACTORIES = {"orca": _make}
+FACTORIES = {"orca": factory(Orca, OrcaConfig)}

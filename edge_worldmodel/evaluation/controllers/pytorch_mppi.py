@@ -6,18 +6,16 @@ obstacles and of the distance to the target, as the examples of the library do. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edge_worldmodel.core.config import Config, param
-from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S, STOP, Command, ControllerError
+from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S, STOP, Command, ControllerError, factory
 from edge_worldmodel.evaluation.controllers.costmap.costmap import CELL_M, CELLS
 from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, NavigationState
-from edge_worldmodel.evaluation.controllers.settings import configured
 from edge_worldmodel.sim.robots import RobotSpec
 
 
@@ -120,8 +118,4 @@ class PytorchMppi(LocalPlanner):
         return cfg.target_weight * gap + cfg.near_weight * near + cfg.collision_cost * (clear_m < 0.0)
 
 
-def _make(robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> PytorchMppi:
-    return PytorchMppi(robot, max_speed_mps, configured(PytorchMppiConfig, settings))
-
-
-FACTORIES = {"pytorch_mppi": _make}
+FACTORIES = {"pytorch_mppi": factory(PytorchMppi, PytorchMppiConfig)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
-from edge_worldmodel.evaluation.controllers.shipped import shipped
+from edge_worldmodel.models.shipped import shipped
 
 TUNED = "config/arena/tuned.json"
 SCHEMA = 1
@@ -20,11 +20,8 @@ def tuned_settings(planner: str) -> dict[str, Any]:
     Raises:
         ControllerError: the file is damaged.
     """
-    try:
-        path = shipped(TUNED)
-    except ControllerError:
-        return {}  # no file yet: the defaults
-    return dict(_read(path).get(planner, {}).get("settings", {}))
+    path = shipped(TUNED)
+    return dict(_read(path).get(planner, {}).get("settings", {})) if path.exists() else {}
 
 
 @lru_cache(maxsize=1)

@@ -107,7 +107,7 @@ def judge(case: FaultCase, observed: Observations) -> InjectionResult:
         stopped_s=stopped_s,
         base_standing_s=base_standing_s,
         resumed_s=None if killed or case.expected is ExpectedEffect.BASE_STOPS else resumed_s,
-        recovery_s=_recovery_s(observed) if killed else None,
+        recovery_s=_moving_s(observed, observed.ended_ns, observed.action_ns) if killed else None,
         contacts=observed.contacts,
         missed=missed,
         false_stop=false_stop,
@@ -161,17 +161,14 @@ def _commanded_after_silence(observed: Observations) -> bool:
 
 def _resumed_s(observed: Observations, stop_ns: int | None) -> float | None:
     good_ns = max(observed.good_again_ns, observed.ended_ns)
-    if stop_ns is None:
-        return None
-    moving = (command.at_ns for command in observed.commands if command.is_moving and command.at_ns > good_ns)
-    first_ns = next(moving, None)
-    return None if first_ns is None else (first_ns - good_ns) * 1e-9
+    return None if stop_ns is None else _moving_s(observed, good_ns, good_ns)
 
 
-def _recovery_s(observed: Observations) -> float | None:
-    moving = (command.at_ns for command in observed.commands if command.is_moving and command.at_ns > observed.ended_ns)
+def _moving_s(observed: Observations, after_ns: int, since_ns: int) -> float | None:
+    """Return the time from ``since_ns`` to the first command to move after ``after_ns``."""
+    moving = (command.at_ns for command in observed.commands if command.is_moving and command.at_ns > after_ns)
     first_ns = next(moving, None)
-    return None if first_ns is None else (first_ns - observed.action_ns) * 1e-9
+    return None if first_ns is None else (first_ns - since_ns) * 1e-9
 
 
 def rounded(value: float | None) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import platform
 import shutil
 import sys
 import time
@@ -28,7 +27,8 @@ from edge_worldmodel.evaluation.faults.fault_result import InjectionResult, inpu
 from edge_worldmodel.evaluation.faults.fault_trial import inject
 from edge_worldmodel.evaluation.live.live_graph import LiveGraphError, share
 from edge_worldmodel.evaluation.live.process_usage import read_usage
-from edge_worldmodel.models.inventory import commit
+from edge_worldmodel.models.doctor import this_machine
+from edge_worldmodel.models.inventory import commit, device_name
 
 _START_S = 60.0
 _LONGEST_PAUSE_S = 0.2
@@ -203,7 +203,7 @@ class Campaign:
             "graph_restarts": self._restarts,
             "cpu_share": self._cpu_share,
             "backend": self._options.backend,
-            "machine": _machine(),
+            "machine": device_name(this_machine(lambda _: "")),
             "commit": commit(),
             "seed": self._options.seed,
             "command": " ".join(["edge-worldmodel", *sys.argv[1:]]),
@@ -242,15 +242,3 @@ def _cpu_share(graph: FaultGraph) -> dict[str, float]:
     graph.wait(lambda: False, _UNDISTURBED_S)
     passed_s = time.monotonic() - begin_s
     return {name: round((read_usage(pid).cpu_s - before[name]) / passed_s, 4) for name, pid in pids.items()}
-
-
-def _machine() -> dict[str, Any]:
-    names = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(), "cores": len(names), "system": platform.platform()}
-
-
-def _cpu_lines() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []

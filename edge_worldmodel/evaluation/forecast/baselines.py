@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.model.motion_forecast import motion_forecast
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HORIZON_STEPS
+from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.training.validation.metrics import Truth
 
-Tensor = NDArray[np.float32]
-Floats = NDArray[np.float64]
 Raw = Callable[[Tensor], tuple[Tensor, Tensor]]
 """History (10, 64, 64) -> occupancy 0 or 1 (H, 64, 64) by static cells, and by movers."""
 
 _WIDTHS_CELLS = (0.8, 1.5, 2.5, 4.0, 6.0)
 _CELLS_PER_FRAME = 400
+_NEWTON_STEPS = 12
 
 
 def persistence(history: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,14 +47,9 @@ class Baseline:
         self._raw = raw
         self._fits: list[tuple[float, Floats]] | None = None
 
-    def fit(self, clips: Iterable[tuple[Tensor, Truth]], seed: int = 0) -> None:
-        """Calibrate on validation clips of (history, truth).
-
-        Args:
-            clips: histories (10, 64, 64) with the truth.
-            seed: of the sample of cells.
-        """
-        rng = np.random.default_rng(seed)
+    def fit(self, clips: Iterable[tuple[Tensor, Truth]]) -> None:
+        """Calibrate on validation clips: histories (10, 64, 64) with the truth."""
+        rng = np.random.default_rng(0)
         samples: list[list[list[Floats]]] = [[[] for _ in _WIDTHS_CELLS] for _ in range(HORIZON_STEPS)]
         truths: list[list[Floats]] = [[] for _ in range(HORIZON_STEPS)]
         for history, truth in clips:
@@ -103,19 +98,16 @@ def _sample(known: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray
 
 
 def _choose(candidates: list[list[Floats]], truth: Floats) -> tuple[float, Floats]:
-    best: tuple[float, float, Floats] | None = None
+    fits = []
     for width, parts in zip(_WIDTHS_CELLS, candidates, strict=True):
         features = np.concatenate(parts)
         weights = fit_logistic(features, truth)
         p = np.clip(_logistic(features @ weights), 1e-6, 1 - 1e-6)
-        loss = float(-np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p)))
-        if best is None or loss < best[0]:
-            best = (loss, width, weights)
-    assert best is not None
-    return best[1], best[2]
+        fits.append((float(-np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p))), width, weights))
+    return min(fits, key=lambda fit: fit[0])[1:]
 
 
-def fit_logistic(features: Floats, truth: Floats, rounds: int = 12) -> Floats:
+def fit_logistic(features: Floats, truth: Floats) -> Floats:
     """Return the weights (F,) of a logistic regression by Newton's method.
 
     A small ridge keeps the weights of constant zero features at 0.
@@ -123,11 +115,10 @@ def fit_logistic(features: Floats, truth: Floats, rounds: int = 12) -> Floats:
     Args:
         features: (n, F).
         truth: (n,) of 0 and 1.
-        rounds: Newton steps.
     """
     weights = np.zeros(features.shape[1])
     ridge = 1e-2 * np.eye(features.shape[1])
-    for _ in range(rounds):
+    for _ in range(_NEWTON_STEPS):
         p = _logistic(features @ weights)
         gradient = features.T @ (p - truth) + ridge @ weights
         curvature = (features * (p * (1 - p))[:, None]).T @ features + ridge

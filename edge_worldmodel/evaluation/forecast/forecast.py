@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.backends import open_backend
+from edge_worldmodel.backends.timing import TICK, Workload, measure
+from edge_worldmodel.core.tensors import GRID_CHANNELS, HORIZON_STEP_S, HORIZON_STEPS, NETWORKS
 from edge_worldmodel.evaluation.forecast.baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.evaluation.forecast.card import write_card
 from edge_worldmodel.evaluation.forecast.joint_scores import energy_scores, path_forecast, random_paths
 from edge_worldmodel.evaluation.forecast.junction import choice_errors, covers_both, draw_junction, waiting_maneuver
-from edge_worldmodel.evaluation.forecast.latency import model_latency
 from edge_worldmodel.evaluation.forecast.picture import draw_strips
 from edge_worldmodel.evaluation.forecast.reliability import draw_reliability
-from edge_worldmodel.models.inventory import commit
-from edge_worldmodel.models.manifest import MANIFEST_NAME, totals
+from edge_worldmodel.models.doctor import this_machine
+from edge_worldmodel.models.inventory import commit, device_name
+from edge_worldmodel.models.manifest import MANIFEST_NAME, VerifiedModel, load_model, totals
 from edge_worldmodel.training.data.splits import ClipSet
 from edge_worldmodel.training.validation.examples import EvaluationData, Example, examples, load_data, pick
 from edge_worldmodel.training.validation.methods import (
@@ -47,6 +49,9 @@ from edge_worldmodel.training.validation.methods import (
 from edge_worldmodel.training.validation.metrics import Scores, reliability, summarise
 
 JUNCTIONS = 100
+_TIMED_FUTURES = 32
+_TIMED_THREADS = 2
+"""The default of the nodes."""
 Results = dict[str, dict[str, list[float]]]
 """Values per horizon, by method and metric."""
 _BOOTSTRAP_DRAWS = 500
@@ -54,15 +59,14 @@ _FREE_CELLS, _MOVER_CELLS = 800, 16
 """For pictures: needed free cells in the oldest frame, and observed cells of movers that are enough."""
 
 
-def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int = 0) -> dict[str, float]:
+def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS) -> dict[str, float]:
     """Return the share of T-junctions with both turns among their futures, and the errors of ``choice_errors``.
 
     Args:
         forecaster: draws futures.
         scenes: number of junctions.
-        seed: of the junctions.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     found = []
     for _ in range(scenes):
         junction = draw_junction(rng)
@@ -70,11 +74,6 @@ def junction_scores(forecaster: Forecaster, scenes: int = JUNCTIONS, seed: int =
         found.append((covers_both(futures, junction), *choice_errors(futures, junction)))
     both, best, mean = np.mean(found, axis=0)
     return {"both_branches": float(both), "best_of_n": float(best), "mean": float(mean)}
-
-
-def evaluate(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> Results:
-    """Return every metric of every method and baseline on one data set, a value per horizon."""
-    return _summaries(data, score(data, methods, seed))
 
 
 def score(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) -> dict[str, Scores]:
@@ -89,7 +88,8 @@ def score(data: EvaluationData, methods: Mapping[str, Method], seed: int = 0) ->
     return scores
 
 
-def _summaries(data: EvaluationData, scores: dict[str, Scores]) -> Results:
+def summaries(data: EvaluationData, scores: dict[str, Scores]) -> Results:
+    """Return every metric of every method and baseline on one data set, a value per horizon."""
     return {name: summarise(each, data.test.group, _BOOTSTRAP_DRAWS) for name, each in scores.items()}
 
 
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
     methods = our_methods(model, manifest, args.seed) | _references(args)
     junctions = _junctions(methods)
     scores = {each.name: score(each, methods, args.seed) for each in data}
-    results = {each.name: _summaries(each, scores[each.name]) for each in data}
+    results = {each.name: summaries(each, scores[each.name]) for each in data}
     report = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -224,8 +224,8 @@ def quality(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def clips_to_show(clips: ClipSet, count: int = 2) -> list[Example]:
-    """Choose clips for pictures, of different scenes, in which movers are observed well and go far."""
+def clips_to_show(clips: ClipSet) -> list[Example]:
+    """Choose two clips for pictures, of different scenes, in which movers are observed well and go far."""
     seen = np.unpackbits(clips.present_moving & clips.history[:, -GRID_CHANNELS], axis=-1).sum(axis=-1, dtype=int)
     gone = np.unpackbits(clips.moving[:, -1] & ~clips.present_moving, axis=-1).sum(axis=-1, dtype=int)
     watched = np.unpackbits(clips.history[:, 1], axis=-1).sum(axis=-1, dtype=int) > _FREE_CELLS
@@ -234,7 +234,7 @@ def clips_to_show(clips: ClipSet, count: int = 2) -> list[Example]:
     for index in np.argsort(-amount, kind="stable"):
         if all(clips.group[index] != clips.group[other] for other in chosen):
             chosen.append(int(index))
-        if len(chosen) == count:
+        if len(chosen) == 2:
             break
     return list(examples(pick(clips, np.array(chosen))))
 
@@ -253,3 +253,41 @@ def _print(results: dict[str, dict[str, dict[str, list[float]]]]) -> None:
             values = " ".join(f"{value:.3f}" for value in metrics["brier_moving"])
             means = [f"{np.nanmean(metrics[name][1:]):.4f}" if name in metrics else "" for name in shown]
             print(f"  {method:30s} {values} | " + " | ".join(means))
+
+
+def model_latency(directory: Path, known: Mapping[str, Any] | None = None, rounds: int = 15) -> dict[str, Any]:
+    """Return the median seconds of one call of each network, and of a tick in the model's own number of steps.
+
+    Other work on the machine can only make a measurement slower, so the faster of two is kept. Processor time with one
+    thread is measured as well, because it depends little on other work.
+
+    Args:
+        directory: of the model.
+        known: an earlier result, kept if it was faster on this machine (or names no machine).
+        rounds: ticks to measure.
+    """
+    model = load_model(directory)
+    steps = int(model.manifest.get("denoise_steps", 1))
+    machine = device_name(this_machine(lambda _: ""))
+    found = {
+        "futures": _TIMED_FUTURES,
+        "threads": _TIMED_THREADS,
+        "steps": steps,
+        "machine": machine,
+        "load": round(os.getloadavg()[0], 1),
+        **_medians(model, _TIMED_THREADS, steps, rounds, time.perf_counter),
+    }
+    if known and known.get("machine", machine) == machine and all(name in known for name in NETWORKS):
+        known_tick = known["encoder"] + steps * known["denoiser"] + known["decoder"]
+        if known.get("futures") == _TIMED_FUTURES and known_tick < found[TICK]:
+            found = {**known, "steps": steps, TICK: round(known_tick, 5)}
+    return found | {"processor_s": _medians(model, 1, steps, rounds, time.process_time)}
+
+
+def _medians(
+    model: VerifiedModel, threads: int, steps: int, rounds: int, clock_s: Callable[[], float]
+) -> dict[str, Any]:
+    backend = open_backend("onnxruntime", threads)
+    backend.load(model.networks)
+    times = measure({"model": backend}, Workload(_TIMED_FUTURES, steps), rounds, clock_s)["model"]
+    return {"backend": backend.describe()} | {name: round(float(np.median(t)), 5) for name, t in times.items()}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.tensors import CELL_SIZE_M, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.core.types import Floats, Mask
 from edge_worldmodel.training.validation.metrics import PathForecast, Truth
 
 PATHS = 32
@@ -20,9 +21,6 @@ _SPEED_MPS = (0.2, 1.5)
 _YAW_RATE_RADPS = 0.8
 _SIDE = 2 * round(_RADIUS_M / CELL_SIZE_M) + 1
 _FOOTPRINT = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_SIDE, _SIDE))
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 def random_paths(rng: np.random.Generator) -> NDArray[np.intp]:
@@ -39,7 +37,7 @@ def random_paths(rng: np.random.Generator) -> NDArray[np.intp]:
     return on_grid
 
 
-def path_forecast(futures: NDArray[np.float32], truth: Truth, present: Bools, paths: NDArray[np.intp]) -> PathForecast:
+def path_forecast(futures: NDArray[np.float32], truth: Truth, present: Mask, paths: NDArray[np.intp]) -> PathForecast:
     """Return the probability that something comes onto each path by each horizon, and whether it did.
 
     The probability within one future is that of the worst cell so far, as in the planner; over futures it is the mean.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.grid import EGO_GRID, render
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.tensors import HISTORY_FRAMES, HISTORY_INTERVAL_S, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.core.types import Floats, Mask
 from edge_worldmodel.training.data.lidar import cast_circles, cast_segments
 
 OCCUPIED_FROM = 0.5
@@ -25,9 +26,6 @@ _LATE = slice(4, HORIZON_STEPS)
 """Horizons from 2.0 s on, at which the person has turned."""
 _CLEAR_M = 0.4
 _FAR_M = 20.0
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,9 @@ class Junction:
     """
 
     history: NDArray[np.float32]
-    left: Bools
-    right: Bools
-    walks: Bools
+    left: Mask
+    right: Mask
+    walks: Mask
 
 
 def draw_junction(rng: np.random.Generator) -> Junction:
@@ -91,13 +89,13 @@ def waiting_maneuver() -> NDArray[np.float32]:
     return np.zeros((HORIZON_STEPS, 3), np.float32)
 
 
-def _walk(speed_mps: float, start_m: float, side_m: float, turn_m: float, turn: float) -> Bools:
+def _walk(speed_mps: float, start_m: float, side_m: float, turn_m: float, turn: float) -> Mask:
     """Return the cells (H, 64, 64) of a person who walks straight to x = ``turn_m``, then left (1) or right (-1)."""
     gone_m = speed_mps * HORIZON_STEP_S * np.arange(1, HORIZON_STEPS + 1)
     straight_m = np.minimum(gone_m, start_m - turn_m)
     places = np.stack([start_m - straight_m, side_m + turn * (gone_m - straight_m)], axis=-1)
     away = np.linalg.norm(EGO_GRID.cell_centres()[None] - places[:, None, None], axis=-1)
-    cells: Bools = away <= _PERSON_M
+    cells: Mask = away <= _PERSON_M
     return cells
 
 

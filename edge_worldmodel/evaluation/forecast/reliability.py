@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.validation.methods import OURS
 
 _SHOWN_STEPS = (0, 1, 3, 5, 7)
@@ -16,8 +16,6 @@ _METHODS = {OURS: "#0b6e99", "constant_velocity_calibrated": "#d1691e"}
 _KINDS = {"cells": "cells in reach", "paths": "random paths"}
 _MIN_COUNT = 20
 """Bins with fewer cells or paths are too uncertain and are not drawn."""
-
-Floats = NDArray[np.float64]
 
 
 def draw_reliability(path: Path, report: Mapping[str, Any]) -> None:

@@ -44,8 +44,6 @@ def run(options: argparse.Namespace) -> int:
     succeeded = summary["goal_reached"] is True and summary["contacts"] == 0 and summary["crashed_nodes"] == 0
     print(f"demo: {ended}, {summary['contacts']} contacts, {extra['duration_s']} s")
     run_report.show(summary, graph)
-    if not summary["plans"]:
-        print(f"  there was no plan; {run_report.first_errors(folder)}")
     return 0 if succeeded else 1
 
 

@@ -15,7 +15,13 @@ import yaml
 
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.evaluation.bench.span_log import FrameLatency, NodeLog, frame_latencies, read_logs
-from edge_worldmodel.evaluation.live.live_graph import LiveGraph, LiveGraphError, claim_domain, share
+from edge_worldmodel.evaluation.live.live_graph import (
+    LiveGraph,
+    LiveGraphError,
+    changed_parameters,
+    claim_domain,
+    share,
+)
 from edge_worldmodel.evaluation.live.process_usage import UsageHistory
 from edge_worldmodel.evaluation.live.run_report import first_errors
 
@@ -125,17 +131,14 @@ def parameters_of(setup: GraphSetup, shipped: Path) -> dict[str, Any]:
 
     Without a cache the planner must not wait for warm starts.
     """
-    parameters: dict[str, Any] = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     changes: dict[str, dict[str, Any]] = {
-        "/**/sim": {"scan_rate_hz": setup.rate_hz},
-        "/**/perception": {"max_rate_hz": setup.rate_hz},
-        "/**/rollout_planner": {"control_period_s": 1.0 / setup.rate_hz},
+        "sim": {"scan_rate_hz": setup.rate_hz},
+        "perception": {"max_rate_hz": setup.rate_hz},
+        "rollout_planner": {"control_period_s": 1.0 / setup.rate_hz},
     }
     if not setup.warm:
-        changes["/**/rollout_planner"]["warm_start_wait_s"] = 0.0
-    for node, values in changes.items():
-        parameters.setdefault(node, {}).setdefault("ros__parameters", {}).update(values)
-    return parameters
+        changes["rollout_planner"]["warm_start_wait_s"] = 0.0
+    return changed_parameters(shipped, changes)
 
 
 def _await_command(graph: LiveGraph, folder: Path) -> int:

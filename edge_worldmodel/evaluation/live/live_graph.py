@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.evaluation.live.local_discovery import keep_to_this_machine
 
@@ -195,6 +197,14 @@ def share() -> Path:
         return Path(get_package_share_directory("edge_worldmodel"))
     except PackageNotFoundError:
         raise LiveGraphError("package edge_worldmodel is not built or not sourced: run make build") from None
+
+
+def changed_parameters(base: Path, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parameters in a ROS parameter file with those of some nodes changed."""
+    parameters: dict[str, Any] = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
+    for node, values in changes.items():
+        parameters.setdefault(f"/**/{node}", {}).setdefault("ros__parameters", {}).update(values)
+    return parameters
 
 
 def rviz_is_possible() -> bool:

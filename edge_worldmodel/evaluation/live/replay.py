@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from edge_worldmodel.evaluation.live import run_report
-from edge_worldmodel.evaluation.live.live_graph import LiveGraph, rviz_is_possible, share
+from edge_worldmodel.evaluation.live.live_graph import LiveGraph, changed_parameters, rviz_is_possible, share
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import Description, describe
 from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
@@ -83,8 +83,6 @@ def run(options: argparse.Namespace) -> int:
     summary = run_report.write(graph, extra)
     print(f"replay: {ended}, {extra['duration_s']} s")
     run_report.show(summary, graph)
-    if not summary["plans"]:
-        print(f"  there was no plan; {run_report.first_errors(folder)}")
     return 0 if summary["plans"] and not summary["crashed_nodes"] and ended == "played to the end" else 1
 
 
@@ -97,7 +95,6 @@ def default_rate(scan_rate_hz: float) -> float:
 
 def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> dict[str, Any]:
     """Return the parameters of all nodes: those in ``base``, with those changed that depend on the recording."""
-    everything: dict[str, Any] = yaml.safe_load(base.read_text(encoding="utf-8")) or {}
     scans = playback.scan_topics or [""]
     clouds = [topic for topic in playback.outputs.values() if topic == "points"] or [""]
     # A slow scanner must not look like a broken one.
@@ -121,9 +118,7 @@ def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> d
             "wait_for_subscribers": 3,  # perception, supervisor, recorder
         },
     }
-    for node, values in changes.items():
-        everything.setdefault(f"/**/{node}", {}).setdefault("ros__parameters", {}).update(values)
-    return everything
+    return changed_parameters(base, changes)
 
 
 def dump(values: dict[str, Any]) -> str:

@@ -75,6 +75,8 @@ def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
     for (name, status), count in Counter((e.name, e.status) for e in graph.exits() if e.crashed).items():
         print(f"  {name} crashed {count} times with status {status}; see {folder / 'graph.log'}")
     print(f"  {folder}/: run.mcap, summary.json, rollouts.png")
+    if not summary["plans"]:
+        print(f"  there was no plan; {first_errors(folder)}")
 
 
 def first_errors(folder: Path) -> str:

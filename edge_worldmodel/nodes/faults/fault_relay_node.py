@@ -33,7 +33,7 @@ from edge_worldmodel import msg
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.nodes.faults.spoilers import Spoiler, make_spoiler
-from edge_worldmodel.nodes.ros.convert import pose_from_msg, pose_to_msg
+from edge_worldmodel.nodes.ros.convert import goal_to_msg, pose_from_msg
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR
 from edge_worldmodel.nodes.ros.rclpy_internals import RCLError, take
@@ -208,9 +208,7 @@ class FaultRelayNode(Node):
         }
 
     def _send_goal(self, pose: list[float], frame: str) -> dict[str, Any]:
-        message = PoseStamped(pose=pose_to_msg(np.array(pose)))
-        message.header.frame_id = frame
-        self._goal.publish(message)
+        self._goal.publish(goal_to_msg(0, frame, np.array(pose)))
         return {}
 
 

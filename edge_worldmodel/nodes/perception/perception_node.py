@@ -22,7 +22,7 @@ from edge_worldmodel.core.perception.perception import Observation, Perception
 from edge_worldmodel.core.polygon import self_filters, self_filters_problem
 from edge_worldmodel.core.rejection import RejectionKind
 from edge_worldmodel.core.sweep import Sweep, without_self
-from edge_worldmodel.core.types import Floats, LatentFrame, Points, Tensor
+from edge_worldmodel.core.types import Floats, Points, Tensor
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.frames import Frames, sensor_pose_problem
@@ -226,19 +226,8 @@ class PerceptionNode(ManagedNode):
 
     def _publish(self, observation: Observation, context: Tensor) -> None:
         self._sequence += 1
-        frame = LatentFrame(
-            stamp_ns=observation.stamp_ns,
-            frame_id=self.common.odom_frame,
-            child_frame_id=self.common.base_frame,
-            pose=observation.pose,
-            twist=observation.twist,
-            tensor=context,
-            entropy_bits=observation.entropy_bits,
-            surprise=observation.surprise_bits,
-            model_id=self._model.model_id,
-            sequence=self._sequence,
-            obstacles=observation.obstacles,
-        )
+        frames = self.common.odom_frame, self.common.base_frame
+        frame = observation.latent_frame(context, self._model.model_id, self._sequence, frames)
         message = convert.latent_frame_to_msg(frame)
         mark("latent", frame.stamp_ns)
         self._latents.publish(message)

@@ -6,6 +6,7 @@ of the robot on ``goal_pose``, so that the planner has one.
 
 from __future__ import annotations
 
+import array
 import signal
 import sys
 import time
@@ -20,15 +21,17 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import LaserScan, PointCloud2
+from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
+from edge_worldmodel.core.geometry import quaternion_from_yaw
+from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Pose, Twist
-from edge_worldmodel.nodes.recording import recorded_messages as to_msg
-from edge_worldmodel.nodes.ros.convert import stamp_to_msg
+from edge_worldmodel.nodes.ros.convert import goal_to_msg, stamp_to_msg, transform_to_msg
+from edge_worldmodel.nodes.ros.convert_sensors import odometry_to_msg, scan_to_msg
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
 from edge_worldmodel.nodes.ros.rclpy_internals import RCLError
@@ -143,7 +146,11 @@ class PlayerNode(Node):
 
     def _mount_messages(self, stamp_ns: int, mounts: Mapping[str, Pose3D]) -> list[TransformStamped]:
         base = self._config.base_frame
-        return [to_msg.mount_to_msg(stamp_ns, base, frame, mount) for frame, mount in mounts.items() if frame != base]
+        return [
+            transform_to_msg(stamp_ns, base, frame, mount.translation, mount.rotation)
+            for frame, mount in mounts.items()
+            if frame != base
+        ]
 
     def _wait(self) -> None:
         """Publish a constant /clock until the graph has subscribed, so that it misses no message."""
@@ -175,9 +182,11 @@ class PlayerNode(Node):
             return
         self._advance(now_ns)
         if isinstance(record.value, Scan):
-            publisher.publish(to_msg.scan_to_msg(record.stamp_ns, record.value))
+            scan = record.value
+            angles_rad, limits_m = (scan.angle_min_rad, scan.angle_increment_rad), (scan.range_min_m, scan.range_max_m)
+            publisher.publish(scan_to_msg(record.stamp_ns, scan.frame_id, scan.ranges_m, angles_rad, limits_m))
         elif isinstance(record.value, Cloud):
-            publisher.publish(to_msg.cloud_to_msg(record.stamp_ns, record.value))
+            publisher.publish(cloud_to_msg(record.stamp_ns, record.value))
         self._played += 1
         self._publish_goal()
 
@@ -198,16 +207,34 @@ class PlayerNode(Node):
     def _publish_motion(self, stamp_ns: int, pose: Pose, twist: Twist) -> None:
         odom, base = self._config.odom_frame, self._config.base_frame
         self._pose, self._odom_ns = pose, stamp_ns
-        self._odometry.publish(to_msg.odometry_to_msg(stamp_ns, odom, base, pose, twist))
-        self._tf.sendTransform(to_msg.base_transform_to_msg(stamp_ns, odom, base, pose))
+        self._odometry.publish(odometry_to_msg(OdometrySample(stamp_ns, odom, base, pose, twist)))
+        place = float(pose[0]), float(pose[1]), 0.0
+        self._tf.sendTransform(transform_to_msg(stamp_ns, odom, base, place, quaternion_from_yaw(float(pose[2]))))
 
     def _publish_goal(self) -> None:
         """Publish a new goal, or the present one again for late subscribers."""
         listeners = self._goals.get_subscription_count()
         is_new = self._goal.update(self._pose)
         if is_new or listeners > self._goal_listeners:
-            self._goals.publish(to_msg.goal_to_msg(self._now_ns, self._config.odom_frame, self._goal.goal))
+            self._goals.publish(goal_to_msg(self._now_ns, self._config.odom_frame, self._goal.goal))
         self._goal_listeners = listeners
+
+
+def cloud_to_msg(stamp_ns: int, cloud: Cloud) -> PointCloud2:
+    """Cloud to PointCloud2 with the bytes as recorded."""
+    message = PointCloud2(height=cloud.height, width=cloud.width, is_bigendian=cloud.is_bigendian)
+    message.header.stamp = stamp_to_msg(stamp_ns)
+    message.header.frame_id = cloud.frame_id
+    message.fields = [
+        PointField(name=field.name, offset=field.offset, datatype=field.datatype, count=field.count)
+        for field in cloud.fields
+    ]
+    message.point_step, message.row_step = cloud.point_step, cloud.row_step
+    message.is_dense = cloud.is_dense
+    data = array.array("B")
+    data.frombytes(cloud.data)
+    message.data = data
+    return message
 
 
 def main() -> None:

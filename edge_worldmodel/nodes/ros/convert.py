@@ -1,4 +1,4 @@
-"""Messages of this package to types of core/types.py and back, in tested pairs; sensor messages: convert_sensors."""
+"""Messages of this package to types of core/types.py and back; sensor messages: convert_sensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose, Twist
+from geometry_msgs.msg import Pose, PoseStamped, TransformStamped, Twist
 
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core import types
@@ -61,6 +61,27 @@ def _pose_values(message: Pose) -> tuple[float, float, float]:
         raise InputError(f"orientation ({q.x}, {q.y}, {q.z}, {q.w}) is no unit quaternion: its norm must be near 1")
     yaw = math.atan2(2.0 * (q.w * q.z + q.x * q.y), q.w * q.w + q.x * q.x - q.y * q.y - q.z * q.z)
     return _finite("pose", message.position.x, message.position.y, yaw)
+
+
+def goal_to_msg(stamp_ns: int, frame_id: str, goal: types.Pose) -> PoseStamped:
+    """Planar goal pose to PoseStamped."""
+    message = PoseStamped(pose=pose_to_msg(goal))
+    message.header.stamp = stamp_to_msg(stamp_ns)
+    message.header.frame_id = frame_id
+    return message
+
+
+def transform_to_msg(
+    stamp_ns: int, frame_id: str, child_frame_id: str, translation: Sequence[float], rotation: Sequence[float]
+) -> TransformStamped:
+    """Translation (x, y, z) in metres and quaternion (x, y, z, w) of a child frame to a transform."""
+    message = TransformStamped(child_frame_id=child_frame_id)
+    message.header.stamp = stamp_to_msg(stamp_ns)
+    message.header.frame_id = frame_id
+    t, q = message.transform.translation, message.transform.rotation
+    t.x, t.y, t.z = translation
+    q.x, q.y, q.z, q.w = rotation
+    return message
 
 
 def twist_to_msg(twist: types.Twist) -> Twist:
@@ -205,39 +226,12 @@ def rollout_set_to_msg(rollouts: types.RolloutSet) -> msg.RolloutSet:
     return message
 
 
-def rollout_set_from_msg(message: msg.RolloutSet) -> types.RolloutSet:
-    """Message to RolloutSet; its rollouts have no twists in the message and get zeros."""
-    latency = {f"{p}_s": getattr(message.latency, p) for p in message.latency.get_fields_and_field_types()}
-    return types.RolloutSet(
-        stamp_ns=stamp_from_msg(message.header.stamp),
-        frame_id=message.header.frame_id,
-        rollouts=tuple(_rollout_from_msg(rollout) for rollout in message.rollouts),
-        selected=int(message.selected),
-        reason=message.reason,
-        latency=types.LatencyBreakdown(**latency),
-        futures_per_maneuver=int(message.futures_per_maneuver),
-        steps=int(message.steps),
-        warm_started=bool(message.warm_started),
-        noise_level=float(message.noise_level),
-        model_id=message.model_id,
-        sequence=int(message.sequence),
-        effort=message.effort,
-    )
-
-
 def _rollout_to_msg(rollout: types.Rollout) -> msg.Rollout:
     message = msg.Rollout(name=rollout.name, dt_s=rollout.trajectory.dt_s, acceptable=rollout.acceptable)
     message.poses = [pose_to_msg(pose) for pose in rollout.trajectory.poses]
     for term in types.ROLLOUT_TERMS:
         setattr(message, term, float(getattr(rollout, term)))
     return message
-
-
-def _rollout_from_msg(message: msg.Rollout) -> types.Rollout:
-    poses = _poses(message.poses)
-    terms = {term: float(getattr(message, term)) for term in types.ROLLOUT_TERMS}
-    trajectory = types.Trajectory(float(message.dt_s), poses, np.zeros_like(poses))
-    return types.Rollout(name=message.name, trajectory=trajectory, acceptable=bool(message.acceptable), **terms)
 
 
 def plan_to_msg(plan: types.Plan) -> msg.Plan:
@@ -299,23 +293,6 @@ def verdict_to_msg(verdict: types.Verdict, message: msg.Verdict | None = None) -
     for name in ("clearance_margin_m", "plan_age_s", "sensor_age_s", "risk"):
         setattr(message, name, float(getattr(verdict, name)))
     return message
-
-
-def verdict_from_msg(message: msg.Verdict) -> types.Verdict:
-    """Message to Verdict; raises InputError when the command is not finite."""
-    return types.Verdict(
-        stamp_ns=stamp_from_msg(message.header.stamp),
-        frame_id=message.header.frame_id,
-        state=int(message.state),
-        reason=message.reason,
-        command=twist_from_msg(message.command),
-        climb_mps=float(message.command.linear.z),
-        limits=tuple(message.limits),
-        clearance_margin_m=float(message.clearance_margin_m),
-        plan_age_s=float(message.plan_age_s),
-        sensor_age_s=float(message.sensor_age_s),
-        risk=float(message.risk),
-    )
 
 
 def _poses(messages: Sequence[Pose]) -> types.Pose:

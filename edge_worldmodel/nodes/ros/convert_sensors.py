@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointFiel
 
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.grid import EGO_GRID, GridSpec
+from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.polygon import is_within
 from edge_worldmodel.core.safety.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
@@ -60,6 +61,32 @@ def sweep_from_scan_msg(
         slab_m,
         hit_below_range_min=hit_below_range_min,
     )
+
+
+def scan_to_msg(
+    stamp_ns: int,
+    frame_id: str,
+    ranges_m: Tensor,
+    angles_rad: tuple[float, float],
+    limits_m: tuple[float, float],
+) -> LaserScan:
+    """Return a scan message with the ranges (n,) as they are, including NaN and inf.
+
+    Args:
+        stamp_ns: time of the scan.
+        frame_id: frame of the scanner.
+        ranges_m: one range per beam.
+        angles_rad: angle of the first beam, and angle between beams.
+        limits_m: shortest and longest range.
+    """
+    message = LaserScan()
+    message.header.stamp = stamp_to_msg(stamp_ns)
+    message.header.frame_id = frame_id
+    message.angle_min, message.angle_increment = angles_rad
+    message.angle_max = angles_rad[0] + angles_rad[1] * max(len(ranges_m) - 1, 0)
+    message.range_min, message.range_max = limits_m
+    message.ranges = array.array("f", np.ascontiguousarray(ranges_m, np.float32).tobytes())
+    return message
 
 
 def odometry_from_msg(message: OdometryMsg) -> OdometrySample:
@@ -161,7 +188,6 @@ def occupancy_to_msg(
     ego_pose: Pose,
     stamp_ns: int,
     frame_id: str,
-    spec: GridSpec = EGO_GRID,
 ) -> OccupancyGrid:
     """Return a grid message with occupancy in percent, -1 where unknown.
 
@@ -171,31 +197,31 @@ def occupancy_to_msg(
         ego_pose: pose of the ego frame in ``frame_id``.
         stamp_ns: time of the grid.
         frame_id: frame of the message.
-        spec: geometry of the grid.
     """
     message = OccupancyGrid()
     message.header.stamp = stamp_to_msg(stamp_ns)
     message.header.frame_id = frame_id
     message.info.map_load_time = message.header.stamp
-    message.info.resolution = spec.cell_size_m
-    message.info.width = message.info.height = spec.cells
-    corner = np.array([-spec.extent_m / 2, -spec.extent_m / 2, 0.0])
+    message.info.resolution = EGO_GRID.cell_size_m
+    message.info.width = message.info.height = EGO_GRID.cells
+    corner = np.array([-EGO_GRID.extent_m / 2, -EGO_GRID.extent_m / 2, 0.0])
     message.info.origin = pose_to_msg(compose(ego_pose, corner))
     cells = np.where(known, np.rint(np.clip(probability, 0.0, 1.0) * 100.0), _UNKNOWN).astype(np.int8)
     message.data.frombytes(np.ascontiguousarray(cells).tobytes())
     return message
 
 
-def occupancy_from_msg(message: OccupancyGrid, spec: GridSpec = EGO_GRID) -> tuple[Tensor, Pose, int]:
+def occupancy_from_msg(message: OccupancyGrid) -> tuple[Tensor, Pose, int]:
     """Return (probability, ego pose, stamp_ns) of a grid that ``occupancy_to_msg`` made; unknown cells are 0.5.
 
     Raises:
-        InputError: the grid has another size than ``spec``.
+        InputError: the grid has another size than the ego grid.
     """
     size = (int(message.info.height), int(message.info.width))
-    if size != (spec.cells, spec.cells) or len(message.data) != spec.cells**2:
-        raise InputError(f"occupancy grid of {size} cells in {len(message.data)} bytes: expected {spec.cells} square")
-    cells = np.frombuffer(message.data, dtype=np.int8).reshape(size)
-    probability = np.where(cells == _UNKNOWN, 0.5, cells / 100.0).astype(np.float32)
-    centre = np.array([spec.extent_m / 2, spec.extent_m / 2, 0.0])
+    cells = EGO_GRID.cells
+    if size != (cells, cells) or len(message.data) != cells**2:
+        raise InputError(f"occupancy grid of {size} cells in {len(message.data)} bytes: expected {cells} square")
+    percent = np.frombuffer(message.data, dtype=np.int8).reshape(size)
+    probability = np.where(percent == _UNKNOWN, 0.5, percent / 100.0).astype(np.float32)
+    centre = np.array([EGO_GRID.extent_m / 2, EGO_GRID.extent_m / 2, 0.0])
     return probability, compose(pose_from_msg(message.info.origin), centre), stamp_from_msg(message.header.stamp)

@@ -19,7 +19,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.supervisor import MIN_TICK_S, Supervisor
+from edge_worldmodel.core.safety.intake import MIN_TICK_S
+from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Verdict
 from edge_worldmodel.nodes.ros.frames import Frames

@@ -66,10 +66,5 @@ def _camera_info(spec: DepthCameraSpec, frame: str) -> CameraInfo:
 
 
 def _mount(spec: DepthCameraSpec, base_frame: str, frame: str, stamp_ns: int) -> TransformStamped:
-    transform = TransformStamped(child_frame_id=frame)
-    transform.header.frame_id = base_frame
-    transform.header.stamp = convert.stamp_to_msg(stamp_ns)
-    place, turn = transform.transform.translation, transform.transform.rotation
-    place.x, place.y, place.z = spec.mount_x_m, spec.mount_y_m, spec.mount_height_m
-    turn.x, turn.y, turn.z, turn.w = mount_quaternion(spec)
-    return transform
+    place = spec.mount_x_m, spec.mount_y_m, spec.mount_height_m
+    return convert.transform_to_msg(stamp_ns, base_frame, frame, place, mount_quaternion(spec))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 
 import numpy as np
@@ -16,9 +15,10 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import StaticTransformBroadcaster
 from visualization_msgs.msg import Marker, MarkerArray
 
-from edge_worldmodel.core.geometry import compose, inverse, relative
+from edge_worldmodel.core.geometry import compose, inverse, quaternion_from_yaw, relative
 from edge_worldmodel.core.types import Pose
 from edge_worldmodel.nodes.ros import convert
+from edge_worldmodel.nodes.ros.convert_sensors import scan_to_msg
 from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
 from edge_worldmodel.sim.mjcf import PERSON_HEIGHT_M
 from edge_worldmodel.sim.sensors.scanner import SimulatedScan
@@ -52,16 +52,8 @@ class SensorTopics:
 
     def publish_scan(self, index: int, scan: SimulatedScan) -> None:
         """Publish a scan of one scanner."""
-        message = LaserScan()
-        message.header.stamp = convert.stamp_to_msg(scan.stamp_ns)
-        message.header.frame_id = self._frames[index]
-        message.angle_min = scan.angle_min_rad
-        message.angle_increment = scan.angle_increment_rad
-        message.angle_max = scan.angle_min_rad + scan.angle_increment_rad * (len(scan.ranges) - 1)
-        message.range_min, message.range_max = scan.range_min_m, scan.range_max_m
-        ranges = array.array("f")
-        ranges.frombytes(scan.ranges.tobytes())
-        message.ranges = ranges
+        angles_rad, limits_m = (scan.angle_min_rad, scan.angle_increment_rad), (scan.range_min_m, scan.range_max_m)
+        message = scan_to_msg(scan.stamp_ns, self._frames[index], scan.ranges, angles_rad, limits_m)
         self._scans[index].publish(message)
 
     def publish_odom(self, reading: OdometryReading) -> None:
@@ -80,18 +72,16 @@ class SensorTopics:
         self._tf.publish(self._tf_message)
 
     def _publish_mounts(self, simulation: Simulation, base_frame: str) -> None:
-        transforms = []
-        for frame, mount in zip(self._frames, simulation.world.robots[0].spec.scanners, strict=True):
-            pose = convert.pose_to_msg(np.array([mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad]))
-            transform = TransformStamped(child_frame_id=frame)
-            transform.header.frame_id = base_frame
-            transform.header.stamp = convert.stamp_to_msg(simulation.stamp_ns)
-            transform.transform.translation.x = pose.position.x
-            transform.transform.translation.y = pose.position.y
-            transform.transform.translation.z = mount.mount_height_m
-            transform.transform.rotation = pose.orientation
-            transforms.append(transform)
-        self._static.sendTransform(transforms)
+        mounts = zip(self._frames, simulation.world.robots[0].spec.scanners, strict=True)
+        self._static.sendTransform(
+            [
+                convert.transform_to_msg(
+                    simulation.stamp_ns, base_frame, frame,
+                    (mount.mount_x_m, mount.mount_y_m, mount.mount_height_m), quaternion_from_yaw(mount.mount_yaw_rad),
+                )
+                for frame, mount in mounts
+            ]
+        )  # fmt: skip
 
 
 class TruthTopics:
@@ -130,11 +120,8 @@ class TruthTopics:
         placement = self._simulation.world.robots[0]
         if placement.goal is None:
             return
-        message = PoseStamped()
-        message.header.frame_id = self._odom_frame
-        message.header.stamp = convert.stamp_to_msg(self._simulation.stamp_ns)
-        message.pose = convert.pose_to_msg(relative(np.array(placement.start), np.array(placement.goal)))
-        self._goal.publish(message)
+        goal = relative(np.array(placement.start), np.array(placement.goal))
+        self._goal.publish(convert.goal_to_msg(self._simulation.stamp_ns, self._odom_frame, goal))
 
     def note_step(self) -> None:
         """Publish begin and end of contacts and the arrival at the goal; called after each step of the simulation."""

@@ -6,8 +6,9 @@ The importance of a channel is the norm of all weights that write or read it (gr
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,8 @@ OUT, IN = 0, 1
 """Axis of a weight for the channels that it writes (OUT) and for those that it reads (IN)."""
 
 
-@dataclass(frozen=True)
-class ChannelGroup:
-    """Layers that share a set of channels: name and axis (OUT or IN) of each."""
-
-    layers: tuple[tuple[str, int], ...]
+ChannelGroup = list[tuple[str, int]]
+"""Layers that share a set of channels: name and axis (OUT or IN) of each."""
 
 
 def narrower_architecture(architecture: Architecture, share: float, multiple: int = 16) -> Architecture:
@@ -55,10 +53,10 @@ def prune_channels(networks: WorldNetworks, architecture: Architecture) -> World
     state = {name: value.clone() for name, value in networks.state_dict().items()}
     wanted = target.state_dict()
     for group in channel_groups(networks):
-        name, axis = group.layers[0]
+        name, axis = group[0]
         count = wanted[f"{name}.weight"].shape[axis]
         kept = importance(state, group).topk(count).indices.sort().values
-        for layer, axis in group.layers:
+        for layer, axis in group:
             state[f"{layer}.weight"] = state[f"{layer}.weight"].index_select(axis, kept)
             if axis == OUT:
                 state[f"{layer}.bias"] = state[f"{layer}.bias"].index_select(0, kept)
@@ -68,40 +66,38 @@ def prune_channels(networks: WorldNetworks, architecture: Architecture) -> World
 
 def importance(state: dict[str, Tensor], group: ChannelGroup) -> Tensor:
     """Return the importance of each channel of a group: its squared norms, with equal weight for each layer."""
-    total: Tensor | None = None
-    for name, axis in group.layers:
+    norms = []
+    for name, axis in group:
         weight = state[f"{name}.weight"]
         norm = weight.square().sum(dim=[other for other in range(weight.dim()) if other != axis])
-        norm = norm / norm.mean().clamp(min=1e-12)
-        total = norm if total is None else total + norm
-    assert total is not None
-    return total
+        norms.append(norm / norm.mean().clamp(min=1e-12))
+    return functools.reduce(torch.add, norms)
 
 
 def channel_groups(networks: WorldNetworks) -> list[ChannelGroup]:
     """Return all channels that can be removed, in groups; channels fixed by the tensor table are in no group."""
-    return [ChannelGroup(tuple(layers)) for layers in (*_encoder(), *_denoiser(), *_decoder(), *_inside(networks))]
+    return [*_encoder(), *_denoiser(), *_decoder(), *_inside(networks)]
 
 
-def _encoder() -> Iterator[list[tuple[str, int]]]:
+def _encoder() -> Iterator[ChannelGroup]:
     yield _named("encoder", ["fine"], ["down"])
     deep = ["deep.0", "deep.1"]
     yield _named("encoder", ["down", "up", "after.second"], ["deeper", "after.first", "out"])
     yield _named("encoder", ["deeper", *(f"{b}.second" for b in deep)], ["up", *(f"{b}.first" for b in deep)])
 
 
-def _denoiser() -> Iterator[list[tuple[str, int]]]:
+def _denoiser() -> Iterator[ChannelGroup]:
     first = ["from_latent", "from_context", "from_maneuver"]
     deep = ["deep.0", "deep.1"]
     yield _named("denoiser", [*first, "up", "after.second"], ["deeper", "after.first", "out"])
     yield _named("denoiser", ["deeper", *(f"{b}.second" for b in deep)], ["up", *(f"{b}.first" for b in deep)])
 
 
-def _decoder() -> Iterator[list[tuple[str, int]]]:
+def _decoder() -> Iterator[ChannelGroup]:
     yield _named("decoder", ["from_latent", "from_observed", "block.second"], ["block.first", "out"])
 
 
-def _inside(networks: WorldNetworks) -> Iterator[list[tuple[str, int]]]:
+def _inside(networks: WorldNetworks) -> Iterator[ChannelGroup]:
     """Yield the channels between the two convolutions of every block, except in the posterior."""
     for name, module in networks.named_modules():
         if isinstance(module, ResidualBlock) and not name.startswith("posterior"):
@@ -109,7 +105,7 @@ def _inside(networks: WorldNetworks) -> Iterator[list[tuple[str, int]]]:
             yield _named(name, ["first", *modulation], ["second"])
 
 
-def _named(owner: str, writers: list[str], readers: list[str]) -> list[tuple[str, int]]:
+def _named(owner: str, writers: list[str], readers: list[str]) -> ChannelGroup:
     return [(f"{owner}.{name}", OUT) for name in writers] + [(f"{owner}.{name}", IN) for name in readers]
 
 

@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 
@@ -88,8 +87,3 @@ def write_model(
     write_manifest(out, manifest)
     load_model(out)
     return manifest
-
-
-def file_share(files: Mapping[str, bytes], source: VerifiedModel) -> float:
-    """Return the size of ``files`` as a share of the size of ``source``."""
-    return float(np.sum([len(data) for data in files.values()]) / np.sum([len(d) for d in source.networks.values()]))

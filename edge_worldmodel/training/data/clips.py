@@ -18,12 +18,11 @@ from edge_worldmodel.core.tensors import (
     HORIZON_STEP_S,
     HORIZON_STEPS,
 )
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.drives import BEFORE_STEPS, EgoDrive
 from edge_worldmodel.training.data.lidar import Lidar, cast_circles, cast_map, cast_segments, corrupt, to_sweep
 from edge_worldmodel.training.data.scenes import STEP_S, Movers, TrainingScene, headings
 from edge_worldmodel.training.data.truth import box_cells, disc_cells, known_cells, solid_cells
-
-Floats = NDArray[np.float64]
 
 AGENTS = 24
 """Number of movers whose positions a clip keeps, nearest first."""

@@ -8,12 +8,10 @@ from typing import Any
 import jupedsim
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from shapely import Polygon
 
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.scenes import STEP_S, Movers, headings, smooth
-
-Floats = NDArray[np.float64]
 
 WARM_UP_S = 2.0
 """Simulated before the scene begins, so that people do not all start at the same time."""

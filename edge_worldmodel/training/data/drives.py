@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.tensors import HISTORY_FRAMES, HISTORY_INTERVAL_S, HORIZON_S
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.scenes import STEP_S, TrainingScene, smooth
-
-Floats = NDArray[np.float64]
 
 BEFORE_STEPS = round((HISTORY_FRAMES - 1) * HISTORY_INTERVAL_S / STEP_S) + 2
 """Samples of a drive before its reference time."""

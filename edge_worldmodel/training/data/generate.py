@@ -7,9 +7,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from edge_worldmodel.training.data.drives import draw_drives
 from edge_worldmodel.training.data.lidar import draw_lidar
 from edge_worldmodel.training.data.shards import SPLITS, Arrays, ShardError, pack, read_shard, write_shard
 from edge_worldmodel.training.data.sources import SHARES, Recordings, SceneSource
-from edge_worldmodel.training.workers import spread_on_ray
+from edge_worldmodel.training.workers import spread, spread_on_ray
 
 GENERATOR = 3
 """Version of the generator; increased whenever the same seed gives other clips than before."""
@@ -227,14 +225,8 @@ def _make_all(jobs: list[ShardJob], workers: int, ray_address: str | None = None
             for made in spread_on_ray(_make, jobs, workers, ray_address):
                 progress.update(_write(made))
             return
-        if workers == 1:
-            for job in jobs:
-                progress.update(_make_and_write(job))
-            return
-        # Spawned, because a forked process can inherit a lock that a thread of a library holds.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for future in as_completed([pool.submit(_make_and_write, job) for job in jobs]):
-                progress.update(future.result())
+        for clips in map(_make_and_write, jobs) if workers == 1 else spread(_make_and_write, jobs, workers):
+            progress.update(clips)
 
 
 def _write_index(out: Path, jobs: list[ShardJob], seed: int, recordings: dict[str, Recordings]) -> None:

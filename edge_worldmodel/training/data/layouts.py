@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from shapely import Polygon, box
 
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.scenes import (
     Raster,
     Statics,
@@ -17,8 +17,6 @@ from edge_worldmodel.training.data.scenes import (
     points_in_discs,
     points_on_segments,
 )
-
-Floats = NDArray[np.float64]
 
 _FIELD_CELL_M = 0.1
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import pose_matrix
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.scenes import Raster
-
-Floats = NDArray[np.float64]
 
 FARTHEST_M = 12.0
 """Largest distance that is cast: perception's default range."""

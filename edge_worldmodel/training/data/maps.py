@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from edge_worldmodel.core.errors import RecordingError
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.scenes import Raster, Statics, clearance_raster
-
-Floats = NDArray[np.float64]
 
 FREE, OCCUPIED, UNKNOWN = 0, 1, 2
 CROP_M = 26.0

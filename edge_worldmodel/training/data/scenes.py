@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from edge_worldmodel.core.types import Floats
 
 STEP_S = 0.1
 """Time between two samples of movers."""
 SOLID_SPACING_M = 0.04
 """Distance between points on walls; far below a cell, so that few crossed cells are missed."""
-PERSON_SHAPES = ("legs", "disc")
 
 
 @dataclass(frozen=True)

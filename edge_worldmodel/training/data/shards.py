@@ -133,11 +133,6 @@ class ShardSet:
         """Return the number of shards."""
         return len(self.paths)
 
-    @property
-    def clips(self) -> int:
-        """The number of clips in this split, from the index."""
-        return int(self.index.get("clips", {}).get(self.split, 0))
-
     def load(self, shard: int) -> Arrays:
         """Return the arrays of one shard.
 
@@ -180,8 +175,3 @@ class ShardSet:
         if not isinstance(index, dict):
             raise ShardError(f"{path}: is not an index of shards")
         return index
-
-
-def iterate(directory: Path, split: str) -> Iterator[Arrays]:
-    """Yield the arrays of every undamaged shard of a split; damaged ones are logged and skipped."""
-    yield from ShardSet(directory, split).iterate()

@@ -7,9 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_worldmodel.core.errors import RecordingError
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.scenes import (
     STEP_S,
     Movers,
@@ -21,8 +21,6 @@ from edge_worldmodel.training.data.scenes import (
     points_in_discs,
     points_on_segments,
 )
-
-Floats = NDArray[np.float64]
 
 FRAMES_PER_S = 25.0
 """Video frames per second of the recordings; positions are given every tenth."""

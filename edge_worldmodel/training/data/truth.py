@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import inverse, transform_points
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.tensors import CELL_SIZE_M, GRID_CELLS
+from edge_worldmodel.core.types import Floats, Mask
 from edge_worldmodel.training.data.scenes import Raster
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 _HALF_M = 0.5 * GRID_CELLS * CELL_SIZE_M
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.training.data.scenes import STEP_S, Movers, Raster, smooth
-
-Floats = NDArray[np.float64]
 
 _BOX_KINDS = ((0.3, 0.6, 0.5, 2.5), (0.7, 1.6, 0.4, 2.0), (3.6, 4.8, 1.0, 7.0))
 """Range of length (m) and range of speed (m/s) of small vehicles, carts and cars."""

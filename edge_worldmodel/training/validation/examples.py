@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.tensors import GRID_CHANNELS
+from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.training.data.shards import unpack
 from edge_worldmodel.training.data.sources import Recordings
 from edge_worldmodel.training.data.splits import ClipSet, load_split, make_split
@@ -21,8 +22,6 @@ SIMULATED, REACTING = "sim", "sim_reacting"
 TEST_SEED = 990_000
 VALIDATION_CLIPS = 300
 _RECORDINGS = ("*.bag", "*.mcap", "*.db3", "*.clf", "*.clf.bz2", "*.clf.gz", "*.log")
-
-Tensor = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "
         RecordingError: there is no such data.
     """
     if where in (SIMULATED, REACTING):
-        validation = _made(Recordings(), "val", VALIDATION_CLIPS)
+        validation = simulated_clips("val", VALIDATION_CLIPS)
         if where == SIMULATED:
-            return EvaluationData(where, _made(Recordings(), "test", clips), validation)
-        mixed = _made(Recordings(), "test", 3 * clips)
+            return EvaluationData(where, simulated_clips("test", clips), validation)
+        mixed = simulated_clips("test", 3 * clips)
         return EvaluationData(where, pick(mixed, np.flatnonzero(mixed.reacts)[:clips]), validation)
     path = Path(where)
     if (path / "test").is_dir():
@@ -82,17 +81,12 @@ def load_data(where: str, clips: int, tracks: Path | None = None, split: str = "
     if recordings:
         damage: list[str] = []
         test = recorded_clips(recordings, max(1, clips // len(recordings)), damage)
-        validation = _made(Recordings(), "val", VALIDATION_CLIPS)
+        validation = simulated_clips("val", VALIDATION_CLIPS)
         return EvaluationData(path.name.split(".")[0], test, validation, tuple(damage))
     test = make_split(Recordings(tracks=_track_files(path)), "test", clips, TEST_SEED, only_tracks=True)
     others = Recordings(tracks=_track_files(tracks)) if tracks else Recordings()
     validation = make_split(others, "val", VALIDATION_CLIPS, TEST_SEED, only_tracks=tracks is not None)
     return EvaluationData(path.stem, test, validation)
-
-
-def load_validation(clips: int) -> ClipSet:
-    """Return simulated validation clips."""
-    return _made(Recordings(), "val", clips)
 
 
 def _recording_files(path: Path) -> list[Path]:
@@ -110,8 +104,9 @@ def _track_files(path: Path) -> tuple[Path, ...]:
     return files
 
 
-def _made(recordings: Recordings, split: str, clips: int) -> ClipSet:
-    return make_split(recordings, split, clips, TEST_SEED)
+def simulated_clips(split: str, clips: int) -> ClipSet:
+    """Return clips of simulated scenes, made as `generate` makes them but with another seed."""
+    return make_split(Recordings(), split, clips, TEST_SEED)
 
 
 def _first(clips: ClipSet, count: int) -> ClipSet:

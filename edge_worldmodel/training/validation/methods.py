@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.backends import open_backend
-from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.core.model.world_model import Backend, WorldModel
 from edge_worldmodel.core.tensors import LATENT, OFF_GRID_M
+from edge_worldmodel.core.types import Tensor
 from edge_worldmodel.models.golden import check_golden
 from edge_worldmodel.models.manifest import MANIFEST_NAME, load_model
 from edge_worldmodel.models.shipped import models_folder
@@ -27,7 +28,6 @@ OURS, TEACHER, DETERMINISTIC, UNCONDITIONED = "ours", "ours_teacher", "determini
 """Names of methods. ``ours`` takes the number of steps from the model's manifest, ours_<n>_step takes n steps.
 ``ours_unconditioned`` is the same model without the maneuver."""
 
-Tensor = NDArray[np.float32]
 Method = Callable[[Example], Tensor]
 """From a clip to futures (N, H, 64, 64); N is 1 for methods that give a probability per cell only."""
 
@@ -75,13 +75,19 @@ def our_methods(model: WorldModel, manifest: dict[str, Any], seed: int = 0) -> d
     return {OURS: Forecaster(model, own, seed=seed), **others, UNCONDITIONED: unconditioned}
 
 
-def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
-    """Verify and load a model directory, check its golden vectors, and return the model and its manifest."""
+def open_networks(directory: Path, threads: int) -> tuple[Backend, dict[str, Any]]:
+    """Verify and load a model directory, check its golden vectors, and return the backend and the manifest."""
     verified = load_model(directory)
     backend = open_backend("onnxruntime", threads)
     backend.load(verified.networks)
     check_golden(backend, verified.model_id, verified.manifest)
-    return WorldModel(backend, verified.model_id), verified.manifest
+    return backend, verified.manifest
+
+
+def open_model(directory: Path, threads: int) -> tuple[WorldModel, dict[str, Any]]:
+    """Return the model of a directory and its manifest, opened by ``open_networks``."""
+    backend, manifest = open_networks(directory, threads)
+    return WorldModel(backend, manifest["model_id"]), manifest
 
 
 def reference_methods(

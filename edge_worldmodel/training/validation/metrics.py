@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.tensors import CELL_SIZE_M, GRID_CELLS, HORIZON_STEP_S, HORIZON_STEPS
+from edge_worldmodel.core.types import Floats, Mask
 
 PROBABILITY_FLOOR = 1e-3
 """For the log likelihood, probabilities are clipped to [floor, 1 - floor], or a single hard miss would dominate it."""
@@ -32,9 +33,6 @@ REACH_SPEED_MPS = 1.5
 _BINS = 200
 """Bins of probability of the stored tables: fine for average precision, merged into RELIABILITY_BINS for reports."""
 RELIABILITY_BINS = 10
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,12 @@ class Truth:
     ``static``: cells that are occupied now and at that horizon, and not by a mover.
     """
 
-    occupied: Bools
-    known: Bools
-    moving: Bools
-    reach: Bools
-    movers: Bools
-    static: Bools
+    occupied: Mask
+    known: Mask
+    moving: Mask
+    reach: Mask
+    movers: Mask
+    static: Mask
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ class PathForecast:
     """Random paths, each (P, H): probability of a hit by each horizon, whether it happened, whether it is scored."""
 
     probability: Floats
-    hit: Bools
-    scored: Bools
+    hit: Mask
+    scored: Mask
 
     def errors(self) -> tuple[Floats, Floats]:
         """Return the sum of squared errors over paths (H,) and the number of scored paths (H,)."""
@@ -67,14 +65,14 @@ class PathForecast:
         return square.sum(axis=0), self.scored.sum(axis=0).astype(float)
 
 
-def make_truth(occupied: Bools, known: Bools, moving: Bools, present_moving: Bools, present: Bools) -> Truth:
+def make_truth(occupied: Mask, known: Mask, moving: Mask, present_moving: Mask, present: Mask) -> Truth:
     """Return the masks of a clip from (H, 64, 64) arrays and the present (64, 64): cells of movers, occupied cells."""
     reach = reachable(present_moving) & known
     static = occupied & known & ~moving & present & ~present_moving
     return Truth(occupied, known, (moving | present_moving) & known, reach, moving, static)
 
 
-def reachable(present_moving: Bools) -> Bools:
+def reachable(present_moving: Mask) -> Mask:
     """Return the cells (H, 64, 64) that movers of the present (64, 64) reach at REACH_SPEED_MPS."""
     if not present_moving.any():
         return np.zeros((HORIZON_STEPS, GRID_CELLS, GRID_CELLS), bool)
@@ -84,7 +82,7 @@ def reachable(present_moving: Bools) -> Bools:
     return np.asarray(distance_m[None] <= (REACH_SPEED_MPS * times_s + CELL_SIZE_M)[:, None, None])
 
 
-def _sums(values: Floats, mask: Bools) -> Floats:
+def _sums(values: Floats, mask: Mask) -> Floats:
     return np.where(mask, values, 0.0).sum(axis=(1, 2))
 
 
@@ -145,7 +143,7 @@ class Scores:
         self.sums.setdefault(name, []).append(value)
 
 
-def _tables(probability: Floats, hit: Bools, scored: Bools, bins: int) -> NDArray[np.float32]:
+def _tables(probability: Floats, hit: Mask, scored: Mask, bins: int) -> NDArray[np.float32]:
     """Return one clip's reliability table (H, bins, 3) of values (H, ...)."""
     index = np.minimum((probability * bins).astype(int), bins - 1)
     table = np.zeros((HORIZON_STEPS, bins, 3), np.float32)
@@ -174,30 +172,29 @@ _RATIOS = {
 }
 
 
-def summarise(scores: Scores, groups: NDArray[np.intp], draws: int, seed: int = 0) -> dict[str, list[float]]:
+def summarise(scores: Scores, groups: NDArray[np.intp], draws: int) -> dict[str, list[float]]:
     """Return every metric, one value per horizon, with the bounds of a 95 % interval as ``<metric>_low/_high``.
 
     Args:
         scores: sums of all clips.
         groups: (clips,) recording or world of each clip; the bootstrap draws whole groups.
         draws: bootstrap draws; 0: no intervals.
-        seed: seed of the bootstrap.
     """
     result: dict[str, list[float]] = {}
     names, index = np.unique(groups, return_inverse=True)
-    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    weights = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     for metric, (above, below) in _RATIOS.items():
         if above not in scores.sums:
             continue
-        totals = [_by_group(np.stack(scores.sums[part]), index, len(names)) for part in (above, below)]
-        result[metric] = _ratio(totals[0].sum(axis=0), totals[1].sum(axis=0)).tolist()
+        totals = [by_group(np.stack(scores.sums[part]), index, len(names)) for part in (above, below)]
+        result[metric] = ratio(totals[0].sum(axis=0), totals[1].sum(axis=0)).tolist()
         if draws:
-            drawn = _ratio(weights @ totals[0], weights @ totals[1])
+            drawn = ratio(weights @ totals[0], weights @ totals[1])
             low, high = _interval(drawn)
             result[f"{metric}_low"], result[f"{metric}_high"] = low.tolist(), high.tolist()
-    cells, paths = _by_group(np.stack(scores.cells), index, len(names)), None
+    cells, paths = by_group(np.stack(scores.cells), index, len(names)), None
     if scores.paths:
-        paths = _by_group(np.stack(scores.paths), index, len(names))
+        paths = by_group(np.stack(scores.paths), index, len(names))
     for metric, tables, measure in (
         ("ap", cells, average_precision), ("ece", cells, calibration_error), ("path_ece", paths, calibration_error)
     ):  # fmt: skip
@@ -222,7 +219,7 @@ def average_precision(table: Floats) -> Floats:
     """Return the area (...) under precision over recall from reliability tables (..., bins, 3)."""
     cells, hits = (table[..., ::-1, column].cumsum(axis=-1) for column in (0, 1))
     area = (hits / np.maximum(cells, 1.0) * np.diff(hits, prepend=0.0)).sum(axis=-1)
-    return _ratio(area, hits[..., -1])
+    return ratio(area, hits[..., -1])
 
 
 def calibration_error(table: Floats) -> Floats:
@@ -243,11 +240,13 @@ def _interval(drawn: Floats) -> tuple[Floats, Floats]:
     return np.where(some, low, np.nan), np.where(some, high, np.nan)
 
 
-def _by_group(values: Floats, index: NDArray[np.intp], count: int) -> Floats:
+def by_group(values: Floats, index: NDArray[np.intp], count: int) -> Floats:
+    """Return the sums (count, ...) of values (n, ...) over the groups that ``index`` (n,) names."""
     totals = np.zeros((count, *values.shape[1:]))
     np.add.at(totals, index, values)
     return totals
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Return the quotient, NaN where ``below`` is 0."""
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

@@ -12,36 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_worldmodel.backends import open_backend
 from edge_worldmodel.backends.timing import Quantiles, Workload, measure
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.model.world_model import Backend, WorldModel
-from edge_worldmodel.models.golden import check_golden
+from edge_worldmodel.core.types import Floats
 from edge_worldmodel.models.manifest import load_model
 from edge_worldmodel.models.placement_record import variants
-from edge_worldmodel.training.data.sources import Recordings
-from edge_worldmodel.training.data.splits import ClipSet, make_split
-from edge_worldmodel.training.validation.examples import TEST_SEED, examples
+from edge_worldmodel.training.data.splits import ClipSet
+from edge_worldmodel.training.validation.examples import examples, simulated_clips
 from edge_worldmodel.training.validation.flicker import DriveFrames, draw_frames, flicker
-from edge_worldmodel.training.validation.methods import Forecaster
-from edge_worldmodel.training.validation.metrics import Scores, summarise
+from edge_worldmodel.training.validation.methods import Forecaster, open_networks
+from edge_worldmodel.training.validation.metrics import Scores, by_group, ratio, summarise
 
 FUTURES = 16
 """Futures per clip and frame for quality."""
 _SHOWN = ("brier_moving", "brier_reach", "brier_all", "nll_moving", "path_brier", "ece", "ap")
 _DRAWS = 400
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class ComparedModel:
     """A loaded model."""
 
-    folder: Path
-    manifest: dict[str, Any]
     backend: Backend
-    size_bytes: int
+    manifest: dict[str, Any]
 
     @property
     def model(self) -> WorldModel:
@@ -59,7 +53,7 @@ class ComparisonData:
     @staticmethod
     def simulated(clips: int, drives: int) -> ComparisonData:
         """Return simulated clips and drives that are not in the training data."""
-        return ComparisonData(make_split(Recordings(), "test", clips, TEST_SEED), draw_frames(drives))
+        return ComparisonData(simulated_clips("test", clips), draw_frames(drives))
 
 
 def find_model(name: str, models: Path, default: str) -> Path:
@@ -91,15 +85,7 @@ def find_model(name: str, models: Path, default: str) -> Path:
 
 def open_for_comparison(folders: Mapping[str, Path], threads: int) -> dict[str, ComparedModel]:
     """Verify and load models, check their golden vectors, and return them by the names used in reports."""
-    found = {}
-    for name, folder in folders.items():
-        verified = load_model(folder)
-        backend = open_backend("onnxruntime", threads)
-        backend.load(verified.networks)
-        check_golden(backend, verified.model_id, verified.manifest)
-        size = sum(len(data) for data in verified.networks.values())
-        found[name] = ComparedModel(folder, verified.manifest, backend, size)
-    return found
+    return {name: ComparedModel(*open_networks(folder, threads)) for name, folder in folders.items()}
 
 
 def compare(
@@ -124,7 +110,7 @@ def compare(
         models[name] = {
             "model_id": each.manifest["model_id"],
             "precision": each.manifest.get("precision", ""),
-            "bytes": each.size_bytes,
+            "bytes": sum(entry["bytes"] for entry in entries),
             "parameters": sum(entry["parameters"] for entry in entries),
             "mflop": round(sum(entry.get("mflop", 0.0) for entry in entries), 2),
             "seconds": {part: vars(Quantiles.of(values)) for part, values in times[name].items()},
@@ -163,10 +149,10 @@ def _over(other: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, float
     }
 
 
-def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp], seed: int = 0) -> dict[str, float]:
+def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp]) -> dict[str, float]:
     """Return the bounds of the 95 % bootstrap interval of brier_loss, with the same scenes for both models."""
     names, index = np.unique(groups, return_inverse=True)
-    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=_DRAWS)
+    weights = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=_DRAWS)
     drawn = [_drawn_brier(scores, index, len(names), weights) for scores in (other, first)]
     losses = drawn[0] / drawn[1] - 1.0
     known = losses[np.isfinite(losses)]
@@ -175,14 +161,8 @@ def loss_interval(other: Scores, first: Scores, groups: NDArray[np.intp], seed: 
 
 
 def _drawn_brier(scores: Scores, index: NDArray[np.intp], count: int, weights: NDArray[np.int64]) -> Floats:
-    parts = []
-    for name in ("square_moving", "cells_moving"):
-        values = np.stack(scores.sums[name])[:, 1:]
-        totals = np.zeros((count, values.shape[1]))
-        np.add.at(totals, index, values)
-        parts.append(weights @ totals)
-    drawn = np.divide(parts[0], parts[1], out=np.full(parts[0].shape, np.nan), where=parts[1] > 0)
-    return np.array([_mean(draw) for draw in drawn])
+    sums = (np.stack(scores.sums[name])[:, 1:] for name in ("square_moving", "cells_moving"))
+    return np.array([_mean(draw) for draw in ratio(*(weights @ by_group(values, index, count) for values in sums))])
 
 
 def _mean(values: Floats) -> float:

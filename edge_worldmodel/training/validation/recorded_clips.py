@@ -25,7 +25,7 @@ from edge_worldmodel.core.perception.perception import Perception
 from edge_worldmodel.core.sweep import Sweep, limit_range, sweep_from_scan
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY_FRAMES, HORIZON_STEP_S, HORIZON_STEPS
 from edge_worldmodel.core.time_units import NS_PER_S
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Floats, Mask
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import describe
 from edge_worldmodel.recordings.playback import EgoMotion, prepare
@@ -40,8 +40,6 @@ _TOLERANCE_S = 0.12
 _STRETCH_S = 20.0
 """Clips within this time of a recording form one group of the bootstrap, because they show much the same scene."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass
@@ -89,11 +87,11 @@ class _RecordedClip:
     """
 
     stamp_ns: int
-    history: Bools
-    occupied: Bools
-    known: Bools
-    moving: Bools
-    present_moving: Bools
+    history: Mask
+    occupied: Mask
+    known: Mask
+    moving: Mask
+    present_moving: Mask
     maneuver: NDArray[np.float32]
 
 
@@ -201,7 +199,7 @@ def _clip_at(found: _Recorded, stamp_ns: int) -> _RecordedClip | None:
     return _RecordedClip(stamp_ns, history, occupied, known, moving, present, maneuver.astype(np.float32))
 
 
-def _perceived_history(found: _Recorded, stamp_ns: int) -> Bools:
+def _perceived_history(found: _Recorded, stamp_ns: int) -> Mask:
     """Return the history (10, 64, 64) of perception at a time."""
     perception = Perception(PerceptionConfig(ego_motion="odom" if found.poses else "fixed"))
     # Somewhat more than the history, so that its first frame has scans, too; later poses serve to interpolate the last.
@@ -215,7 +213,7 @@ def _perceived_history(found: _Recorded, stamp_ns: int) -> Bools:
     return perception.observe(stamp_ns).history[0] > 0.5
 
 
-def _observed(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
+def _observed(found: _Recorded, time_ns: int, reference: Floats) -> Mask:
     """Return the occupied and free cells (2, 64, 64) by the scans nearest to a time, around the pose ``reference``."""
     tolerance_ns = round(_TOLERANCE_S * NS_PER_S)
     sweeps = []
@@ -230,11 +228,11 @@ def _observed(found: _Recorded, time_ns: int, reference: Floats) -> Bools:
     return render(sweeps, poses) > 0.5
 
 
-def _newly_occupied(occupied: Bools, frames: Bools) -> Bools:
+def _newly_occupied(occupied: Mask, frames: Mask) -> Mask:
     """Return the occupied cells (64, 64) that were free, with free neighbours, in an earlier frame (F, 2, 64, 64).
 
     Free neighbours are required because noise can move a wall by one cell.
     """
     crowded = np.stack([cv2.dilate(frame[0].astype(np.uint8), _NEIGHBOURS) > 0 for frame in frames])
-    clear: Bools = (frames[:, 1] & ~crowded).any(axis=0)
+    clear: Mask = (frames[:, 1] & ~crowded).any(axis=0)
     return occupied & clear

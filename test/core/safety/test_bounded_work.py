@@ -9,11 +9,12 @@ from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.safety import braking, cloud_slab, path_gate
 from edge_worldmodel.core.safety.cloud_slab import MAX_RAYS, bounded_sweep, sweep_from_points
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.states import PASSING
+from edge_worldmodel.core.safety.faults import FaultKind
+from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.kernels import library
 
-from .supervised_robot import SupervisedRobot, spoil
+from .supervised_robot import SupervisedRobot, driving, spoil
 
 SENSOR = np.array([0.2, 0.0, 0.5])
 ANGLE = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
@@ -140,3 +141,22 @@ def test_the_supervisor_keeps_no_more_rays_than_it_can_check():
     robot.before["scan"] = spoil("endpoints", lambda ends: np.full_like(ends, np.nan))
     robot.run(0.2)
     assert robot.supervisor.sensors["scan"].value is None
+
+
+def test_a_tick_that_took_too_long_commands_zero_and_says_so():
+    robot = driving()
+    verdict = robot.supervisor.overrun(0.031, 0.015, robot.clock)
+    assert robot.supervisor.state is State.STOPPING and not verdict.command.any()
+    assert verdict.reason == "a tick took 31 ms of processor time, the limit is 15 ms"
+    assert robot.step().state not in PASSING, "it settles first"
+    robot.run(2.0)
+    assert robot.supervisor.state in PASSING
+
+
+def test_a_more_serious_fault_stays_the_first_in_a_tick_that_took_too_long():
+    robot = driving()
+    robot.supervisor.press_estop(True)
+    robot.step()
+    robot.supervisor.overrun(0.031, 0.015, robot.clock)
+    assert [fault.kind for fault in robot.supervisor.faults] == [FaultKind.ESTOP, FaultKind.OVERRUN]
+    assert robot.supervisor.state is State.ESTOP

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario, scenario_folder
+from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError, shuffled
+from edge_worldmodel.models.shipped import shipped
 from edge_worldmodel.sim.simulation import Simulation
 
 _DRAWN = ("crowd", "corridor", "crossing", "doorway", "stepout")
@@ -109,7 +110,7 @@ def test_every_world_is_driven_before_one_comes_again():
 
 
 def test_built_in_scenarios_are_all_there():
-    names = {path.stem for path in scenario_folder().glob("*.yaml")}
+    names = {path.stem for path in shipped("worlds/scenarios").glob("*.yaml")}
     assert {"crowd", "corridor", "crossing", "doorway", "circle", "tracks", "barn", "dynabarn", "stepout"} <= names
 
 

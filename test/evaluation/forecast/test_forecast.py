@@ -15,7 +15,6 @@ from edge_worldmodel.core.model.world_model import WorldModel
 from edge_worldmodel.evaluation.forecast import forecast
 from edge_worldmodel.evaluation.forecast.card import write_card
 from edge_worldmodel.evaluation.forecast.joint_scores import PATHS
-from edge_worldmodel.evaluation.forecast.latency import model_latency
 from edge_worldmodel.evaluation.forecast.picture import draw_strips
 from edge_worldmodel.evaluation.forecast.reliability import draw_reliability
 from edge_worldmodel.models.placement_record import variants
@@ -43,9 +42,13 @@ def blobs() -> forecast.EvaluationData:
     return forecast.EvaluationData("blobs", moving_blobs(8), moving_blobs(12, seed=1))
 
 
+def _evaluated(model: WorldModel) -> forecast.Results:
+    return forecast.summaries(blobs(), forecast.score(blobs(), forecast.our_methods(model, {"denoise_steps": 1})))
+
+
 @pytest.fixture(scope="module")
 def results(model: WorldModel) -> dict[str, dict[str, dict[str, list[float]]]]:
-    return {"blobs": forecast.evaluate(blobs(), forecast.our_methods(model, {"denoise_steps": 1}))}
+    return {"blobs": _evaluated(model)}
 
 
 def test_every_method_has_every_metric_at_every_horizon(results) -> None:
@@ -63,7 +66,7 @@ def test_who_follows_motion_is_better_than_who_does_not(results) -> None:
 
 
 def test_the_same_seed_gives_the_same_figures(model: WorldModel, results) -> None:
-    again = forecast.evaluate(blobs(), forecast.our_methods(model, {"denoise_steps": 1}))
+    again = _evaluated(model)
     assert again["ours"] == results["blobs"]["ours"]
 
 
@@ -87,15 +90,15 @@ def test_card_and_manifest_carry_the_figures(results, tmp_path: Path) -> None:
 
 
 def test_of_two_measured_latencies_the_quicker_is_kept() -> None:
-    found = model_latency(MODELS / "small", rounds=1)
+    found = forecast.model_latency(MODELS / "small", rounds=1)
     assert 0.0 < found["encoder"] < found["tick"] and found["processor_s"]["tick"] > 0.0 and found["machine"]
     quick = dict.fromkeys(("encoder", "denoiser", "decoder"), 1e-6) | {"futures": 32, "threads": 2, "backend": "b"}
-    kept = model_latency(MODELS / "small", quick, rounds=1)
+    kept = forecast.model_latency(MODELS / "small", quick, rounds=1)
     assert kept["decoder"] == 1e-6 and kept["tick"] < 1e-4 < kept["processor_s"]["tick"]
     slow = quick | {"decoder": 1e3}
-    assert model_latency(MODELS / "small", slow, rounds=1)["decoder"] < 1e3
+    assert forecast.model_latency(MODELS / "small", slow, rounds=1)["decoder"] < 1e3
     elsewhere = quick | {"machine": "another"}
-    assert model_latency(MODELS / "small", elsewhere, rounds=1)["decoder"] > 1e-6
+    assert forecast.model_latency(MODELS / "small", elsewhere, rounds=1)["decoder"] > 1e-6
 
 
 def test_reference_models_are_found_by_themselves_and_a_missing_one_is_named(tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ def _with_dead_channels() -> WorldNetworks:
     networks, target = WorldNetworks(WIDE), WorldNetworks(NARROW).state_dict()
     state = networks.state_dict()
     for number, group in enumerate(channel_groups(networks)):
-        name, axis = group.layers[0]
+        name, axis = group[0]
         size, kept = state[f"{name}.weight"].shape[axis], target[f"{name}.weight"].shape[axis]
         dead = torch.randperm(size, generator=torch.Generator().manual_seed(number))[kept:]
-        for layer, axis in group.layers:
+        for layer, axis in group:
             state[f"{layer}.weight"].index_fill_(axis, dead, 0.0)
             if axis == OUT:
                 state[f"{layer}.bias"].index_fill_(0, dead, 0.0)
@@ -53,7 +53,7 @@ def test_dead_channels_go_and_nothing_changes() -> None:
 
 def test_every_group_is_written_and_read() -> None:
     for group in channel_groups(WorldNetworks(WIDE)):
-        assert {axis for _, axis in group.layers} == {OUT, IN}, group
+        assert {axis for _, axis in group} == {OUT, IN}, group
 
 
 def test_widths_are_rounded_and_never_grow() -> None:

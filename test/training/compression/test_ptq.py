@@ -23,7 +23,6 @@ from edge_worldmodel.models.manifest import VerifiedModel, load_model  # noqa: E
 from edge_worldmodel.training import export  # noqa: E402
 from edge_worldmodel.training.compression import quantise as quantise_module  # noqa: E402
 from edge_worldmodel.training.compression.calibration_inputs import STEPS, collect_inputs  # noqa: E402
-from edge_worldmodel.training.compression.four_bit_weights import count_weights  # noqa: E402
 from edge_worldmodel.training.compression.model_folder import restore, write_model  # noqa: E402
 from edge_worldmodel.training.compression.ptq import export_fused, quantise_all  # noqa: E402
 from edge_worldmodel.training.compression.saturation import SaturationError, check_saturation, pair_sums  # noqa: E402
@@ -164,10 +163,3 @@ def test_sensitivity_finds_the_layer_that_rounding_harms(source: VerifiedModel, 
             errors.append({one.layer: one.error for one in told})
     assert errors[1]["/block/first/Conv"] > 1.5 * errors[0]["/block/first/Conv"] > 0.0
     assert errors[1]["/out/Conv"] == pytest.approx(errors[0]["/out/Conv"], rel=0.1) and REST in errors[0]
-
-
-def test_four_bit_weights_are_refused_with_the_measure(capsys: pytest.CaptureFixture[str]) -> None:
-    found = count_weights(load_model(MODELS / "small").networks)
-    assert found.products + found.convolutions > 1_000_000 and found.share < 0.05
-    assert cli.main(["compress", "weights", "--model", str(MODELS / "small")]) == 2
-    assert "none for Conv" in capsys.readouterr().err

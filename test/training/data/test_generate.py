@@ -126,13 +126,13 @@ def test_good_shards_are_kept_and_damaged_or_foreign_ones_made_again(tmp_path, s
     capsys.readouterr()
     generate.run(arguments(out))
     said = capsys.readouterr().out
-    assert "3 shards, 2 already there, 1 to make" in said
+    assert "3 shards, 2 exist already, 1 to make" in said
     assert "shard_00001.npz" in said
     assert "clips/s" in said
     assert bytes_of(out) == before
     assert kept.stat().st_mtime_ns == written_ns
     generate.run(arguments(out, "--seed", "1"))
-    assert "0 already there" in capsys.readouterr().out
+    assert "0 exist already" in capsys.readouterr().out
 
 
 def test_the_index_counts_what_is_there_and_clips_are_as_promised(tmp_path, small):
@@ -142,7 +142,7 @@ def test_the_index_counts_what_is_there_and_clips_are_as_promised(tmp_path, smal
     assert sum(index["clips_by_source"]["train"].values()) == 24
     assert {"seed", "commit", "config", "generator"} <= set(index)
     shards = ShardSet(tmp_path, "train")
-    assert shards.clips == 24
+    assert shards.index["clips"]["train"] == 24
     for loaded in shards.iterate():
         history = unpack(loaded["history"]).reshape(-1, 5, 2, 64, 64)
         future, moving = unpack(loaded["future"]), unpack(loaded["moving"])
@@ -233,8 +233,8 @@ def test_a_map_is_placed_as_its_description_says(tmp_path):
     [
         ("resolution: 0.05", "resolution: 50", "resolution 50"),
         ("image: hall.pgm", "image: gone.pgm", "hall"),
-        ("origin: [-3.0, 2.0, 0.0]", "origin: 3", "not a usable map"),
-        ("negate: 0", "negate: [", "not a usable map"),
+        ("origin: [-3.0, 2.0, 0.0]", "origin: 3", "the map description cannot be used"),
+        ("negate: 0", "negate: [", "the map description cannot be used"),
     ],
 )
 def test_a_bad_map_is_refused_by_name(tmp_path, before, after, complaint):

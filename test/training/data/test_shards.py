@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from edge_worldmodel.training.data.shards import ShardError, ShardSet, iterate, pack, read_shard, unpack, write_shard
+from edge_worldmodel.training.data.shards import ShardError, ShardSet, pack, read_shard, unpack, write_shard
 
 
 def arrays(clips=3, seed=0):
@@ -80,7 +80,7 @@ def test_a_damaged_shard_is_named_counted_and_skipped(tmp_path, caplog, how):
     assert "shard_00001.npz" in caplog.text
     with pytest.raises(ShardError, match="shard_00001"):
         shards.load(1)
-    assert len(list(iterate(tmp_path, "train"))) == 2
+    assert len(list(ShardSet(tmp_path, "train").iterate())) == 2
 
 
 def test_wrong_contents_are_refused_by_name(tmp_path):
@@ -109,4 +109,4 @@ def test_an_empty_split_and_a_broken_index_say_what_to_do(tmp_path):
     with pytest.raises(ShardError, match=r"index\.json"):
         ShardSet(tmp_path, "train")
     (tmp_path / "index.json").write_text(json.dumps({"clips": {"train": 9}}))
-    assert ShardSet(tmp_path, "train").clips == 9
+    assert ShardSet(tmp_path, "train").index["clips"]["train"] == 9

@@ -1,4 +1,4 @@
-"""Kinds of scenarios; each has a function make_<kind> in one of these modules."""
+"""Kinds of scenarios, each made by a function or a class of one of these modules."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from importlib import import_module
 
 from edge_worldmodel.evaluation.arena.source import MakeSource
 
-_MODULES = {
-    "crowd": "streets",
-    "corridor": "streets",
-    "crossing": "streets",
-    "doorway": "streets",
-    "circle": "circle",
-    "stepout": "stepout",
-    "gust": "gust",
-    "tracks": "tracks",
-    "barn": "barn",
-    "dynabarn": "dynabarn",
-    "world": "world_file",
+_MAKERS = {
+    "crowd": "streets.make_crowd",
+    "corridor": "streets.make_corridor",
+    "crossing": "streets.make_crossing",
+    "doorway": "streets.make_doorway",
+    "circle": "circle.CircleSource",
+    "stepout": "stepout.StepoutSource",
+    "gust": "gust.GustSource",
+    "tracks": "tracks.TracksSource",
+    "barn": "barn.BarnSource",
+    "dynabarn": "dynabarn.DynabarnSource",
+    "world": "world_file.WorldFileSource",
 }
-KINDS = tuple(_MODULES)
+KINDS = tuple(_MAKERS)
 
 
 def make_source(kind: str) -> MakeSource:
     """Return the function that reads the keys of a kind and makes its source."""
-    module = import_module(f"{__name__}.{_MODULES[kind]}")
-    make: MakeSource = getattr(module, f"make_{kind}")
+    module, _, name = _MAKERS[kind].partition(".")
+    make: MakeSource = getattr(import_module(f"{__name__}.{module}"), name)
     return make

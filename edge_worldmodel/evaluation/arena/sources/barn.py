@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +37,12 @@ _DAMAGED = (
 class BarnSource:
     """Worlds of .npz files in a random order."""
 
-    def __init__(self, paths: Sequence[Path], inputs: SourceInputs) -> None:
-        """Check every world of the files; unusable ones are listed in ``skipped``."""
+    def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
+        """Check every world of the files that --worlds names; unusable ones are listed in ``skipped``."""
         self._inputs = inputs
         self.skipped: list[Skipped] = []
         self._worlds: list[tuple[str, Floats, Floats]] = []
-        for path in paths:
+        for path in data_files(inputs, fields, ".npz", "obs_<i>, path_<i>"):
             self._load(path)
         if not self._worlds:
             reasons = "; ".join(f"{entry.subject}: {entry.reason}" for entry in self.skipped[:3])
@@ -107,8 +107,3 @@ def _numbers(array: Floats, columns: int, name: str) -> Floats:
     if not np.isfinite(values).all() or np.abs(values).max() > 1e3:
         raise ValueError(f"{name} holds values that are not finite or beyond 1 km")
     return values
-
-
-def make_barn(fields: Fields, inputs: SourceInputs) -> BarnSource:
-    """Make the source from the files that --worlds (or ``worlds:``) names."""
-    return BarnSource(data_files(inputs, fields, ".npz", "obs_<i>, path_<i>"), inputs)

@@ -64,8 +64,3 @@ class CircleSource:
             if min(gaps) >= least_m:
                 return np.asarray(point)
         raise ScenarioError(f"so many people do not fit on a circle of {self._circle_m} m; choose fewer")
-
-
-def make_circle(fields: Fields, inputs: SourceInputs) -> CircleSource:
-    """Make the source."""
-    return CircleSource(fields, inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +69,13 @@ class SplineMover:
 class DynabarnSource:
     """Worlds of .json files in a random order."""
 
-    def __init__(self, paths: Sequence[Path], inputs: SourceInputs) -> None:
-        """Check every world; unusable ones are listed in ``skipped``."""
+    def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
+        """Check every world of the files that --worlds names; unusable ones are listed in ``skipped``."""
         self._inputs = inputs
         self.skipped: list[Skipped] = []
         self._worlds: list[tuple[str, list[SplineMover]]] = []
         digest = hashlib.sha256()
-        for path in paths:
+        for path in data_files(inputs, fields, ".json", "DynaBARN"):
             self._load(path, digest)
         if not self._worlds:
             reasons = "; ".join(f"{entry.subject}: {entry.reason}" for entry in self.skipped[:3])
@@ -121,8 +121,3 @@ class DynabarnSource:
             step_s=STEP_S,
         )
         return DrawnWorld(world, f"world {name}, {len(movers)} obstacles", straight_distance_m(START, GOAL))
-
-
-def make_dynabarn(fields: Fields, inputs: SourceInputs) -> DynabarnSource:
-    """Make the source from the files that --worlds (or ``worlds:``) names."""
-    return DynabarnSource(data_files(inputs, fields, ".json", "DynaBARN"), inputs)

@@ -60,8 +60,3 @@ class GustSource:
         world = World(f"gust{index}", 0, bounds, solids, robots=(robot,), step_s=STEP_S, wind=wind)
         label = f"{count} pillars, wind {wind.mean_mps:.1f} m/s, gusts of {wind.gust_mps:.1f} m/s"
         return DrawnWorld(world, label, straight_distance_m(start, goal))
-
-
-def make_gust(fields: Fields, inputs: SourceInputs) -> GustSource:
-    """Make the source."""
-    return GustSource(fields, inputs)

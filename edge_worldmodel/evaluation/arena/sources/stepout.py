@@ -62,8 +62,3 @@ class StepoutSource:
         return Person(
             begin, (end,), None, float(rng.uniform(*self._speeds_mps)), _RADIUS_M, float(rng.uniform(*self._trigger_m))
         )
-
-
-def make_stepout(fields: Fields, inputs: SourceInputs) -> StepoutSource:
-    """Make the source."""
-    return StepoutSource(fields, inputs)

@@ -50,8 +50,11 @@ class RecordedScene:
 class TracksSource:
     """Drives through recorded scenes at random times, between random points where people walked."""
 
-    def __init__(self, folder: Path, fields: Fields, inputs: SourceInputs) -> None:
-        """Read every track file of the folder; unusable ones are listed in ``skipped``."""
+    def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
+        """Read every track file of the folder that --tracks names; unusable ones are listed in ``skipped``."""
+        folder = inputs.tracks or (Path(fields.text("tracks")) if "tracks" in fields else None)
+        if folder is None:
+            raise ScenarioError("scenario tracks needs recordings: give --tracks DIR (ETH/UCY text files)")
         self._distance_m = span(fields, "distance", (8.0, 12.0))
         self._inputs = inputs
         self.skipped: list[Skipped] = []
@@ -145,11 +148,3 @@ def _scene(path: Path) -> RecordedScene:
             f"{path}: no person is seen twice within a second; are the frame numbers those of the video?"
         )
     return RecordedScene(path.stem, positions, tuple(solids))
-
-
-def make_tracks(fields: Fields, inputs: SourceInputs) -> TracksSource:
-    """Make the source from the folder that --tracks (or ``tracks:``) names."""
-    folder = inputs.tracks or (Path(fields.text("tracks")) if "tracks" in fields else None)
-    if folder is None:
-        raise ScenarioError("scenario tracks needs recordings: give --tracks DIR (ETH/UCY text files)")
-    return TracksSource(folder, fields, inputs)

@@ -23,8 +23,9 @@ class WorldFileSource:
 
     skipped: tuple[Skipped, ...] = ()
 
-    def __init__(self, path: Path, inputs: SourceInputs) -> None:
-        """Read the file; the scenario's robot replaces the first robot of the world."""
+    def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
+        """Read the world file that ``file`` names; the scenario's robot replaces the first robot of the world."""
+        path = Path(fields.text("file"))
         self._world = load_world(path)
         self.digest = path.read_text(encoding="utf-8")
         robots = self._world.robots
@@ -37,8 +38,3 @@ class WorldFileSource:
         robot = self._world.robots[0]
         assert robot.goal is not None
         return DrawnWorld(self._world, self._world.name, straight_distance_m(robot.start, robot.goal))
-
-
-def make_world(fields: Fields, inputs: SourceInputs) -> WorldFileSource:
-    """Make the source from the world file that ``file`` names."""
-    return WorldFileSource(Path(fields.text("file")), inputs)

@@ -79,11 +79,6 @@ class ClusterTracks:
         order = np.argsort(away, kind="stable")
         return self.pick(order[away[order] <= within_m][:count])
 
-    def at(self, time_s: float) -> Floats:
-        """Return the positions (n, 2) after ``time_s`` at constant velocity."""
-        predicted: Floats = self.positions + self.velocities * time_s
-        return predicted
-
 
 @dataclass
 class _Track:

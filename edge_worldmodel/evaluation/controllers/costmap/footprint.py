@@ -18,7 +18,6 @@ class FootprintDiscs:
     centres_m: Floats
     radius_m: float
     inscribed_m: float
-    circumscribed_m: float
 
     def discs(self, poses: Floats) -> Floats:
         """Return the disc centres (..., k, 2) at poses (..., 3)."""
@@ -34,9 +33,9 @@ class FootprintDiscs:
 def footprint_discs(robot: RobotSpec) -> FootprintDiscs:
     """Return the discs that cover the footprint of a robot; a Jackal needs three, which reach 2 cm beyond it."""
     if not robot.length_m:
-        return FootprintDiscs(np.zeros(1), robot.radius_m, robot.radius_m, robot.radius_m)
+        return FootprintDiscs(np.zeros(1), robot.radius_m, robot.radius_m)
     length_m, width_m = robot.length_m, robot.width_m
     count = max(math.ceil(length_m / width_m) + 1, 1)
     centres = (np.arange(count) + 0.5) * length_m / count - 0.5 * length_m
     covering_m = math.hypot(0.5 * length_m / count, 0.5 * width_m)
-    return FootprintDiscs(centres, covering_m, 0.5 * min(length_m, width_m), 0.5 * math.hypot(length_m, width_m))
+    return FootprintDiscs(centres, covering_m, 0.5 * min(length_m, width_m))

@@ -20,6 +20,7 @@ from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDi
 
 SPACING_M = 0.05
 """Distance between points of a path."""
+_PERIOD_TICKS = 2
 _SMOOTHING = 9
 _MARGIN_M = 0.07
 _COSTS = CostToGoConfig(near_factor=3.0, near_distance_m=0.3)
@@ -28,15 +29,15 @@ _COSTS = CostToGoConfig(near_factor=3.0, near_distance_m=0.3)
 class Guidance:
     """Finds the cheapest path to the goal and keeps it for some control periods."""
 
-    def __init__(self, footprint: FootprintDiscs, period_ticks: int = 2) -> None:
-        """Find a new path every ``period_ticks`` calls."""
+    def __init__(self, footprint: FootprintDiscs) -> None:
+        """Find a new path every _PERIOD_TICKS calls."""
         self._radius_m = footprint.radius_m + _MARGIN_M
-        self._period_ticks, self._tick = period_ticks, 0
+        self._tick = 0
         self._path = np.zeros((0, 2))
 
     def path(self, costmap: Costmap, position: Floats, goal: Floats) -> Floats:
         """Return the path (n, 2) from a position (2,) to the goal (2,), all in the odom frame."""
-        if self._tick % self._period_ticks == 0:
+        if self._tick % _PERIOD_TICKS == 0:
             centre = costmap.centre
             field = cost_to_go(coarse(costmap), goal - centre, self._radius_m, _COSTS, whole=False)
             self._path = _resampled(_smoothed(_resampled(np.concatenate([position[None], centre + field.route()]))))

@@ -10,7 +10,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -29,17 +29,17 @@ from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.supervisor import Supervisor
-from edge_worldmodel.core.types import Floats, LatentFrame, Plan
-from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput
+from edge_worldmodel.core.types import Floats, Plan
+from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput, configured
 from edge_worldmodel.evaluation.controllers.ours.parameters import (
+    MODEL,
     disturbance_config,
     graph_parameters,
     robot_limits,
     supervisor_config,
 )
-from edge_worldmodel.evaluation.controllers.settings import configured
-from edge_worldmodel.evaluation.controllers.shipped import MODEL, shipped
 from edge_worldmodel.models.manifest import load_model
+from edge_worldmodel.models.shipped import shipped
 from edge_worldmodel.sim.robots import RobotSpec
 
 _SOURCE = "scan"
@@ -135,21 +135,9 @@ class Ours:
             observation = self._perception.observe(look.stamp_ns)
         except RejectedInputError:
             return
-        odom_frame, base_frame = self._frames
         self._sequence += 1
-        frame = LatentFrame(
-            stamp_ns=observation.stamp_ns,
-            frame_id=odom_frame,
-            child_frame_id=base_frame,
-            pose=observation.pose,
-            twist=observation.twist,
-            tensor=self._world_model.encode(observation.history),
-            entropy_bits=observation.entropy_bits,
-            surprise=observation.surprise_bits,
-            model_id=self._world_model.model_id,
-            sequence=self._sequence,
-            obstacles=observation.obstacles,
-        )
+        context = self._world_model.encode(observation.history)
+        frame = observation.latent_frame(context, self._world_model.model_id, self._sequence, self._frames)
         request = PlanningRequest(
             frame=frame,
             goal=look.goal,
@@ -176,9 +164,6 @@ class Ours:
         return Command(float(command[0]), float(command[2]))
 
 
-OursT = TypeVar("OursT", bound=Ours)
-
-
 WorldModelFactory = Callable[[Backend, str], WorldModel]
 """Makes a world model from a loaded backend and the model's id."""
 
@@ -202,16 +187,14 @@ def open_ours(
     robot: RobotSpec,
     max_speed_mps: float,
     settings: Mapping[str, Any],
-    kind: type[OursT] = Ours,  # type: ignore[assignment]
     world: WorldModelFactory = WorldModel,
-) -> OursT:
+) -> Ours:
     """Return the controller.
 
     Args:
         robot: as the simulator knows it.
         max_speed_mps: speed cap.
         settings: values of OursConfig, AttentionConfig, DisturbanceConfig or PlannerConfig, by name.
-        kind: class to build.
         world: makes its world model.
     """
     own, attention, disturbances = (
@@ -223,7 +206,7 @@ def open_ours(
     rest = {name: value for name, value in settings.items() if name not in {*own, *attention, *disturbances}}
     planner = configured(PlannerConfig, rest)
     model = open_world_model(config, world)
-    return kind(robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances)
+    return Ours(robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances)
 
 
 FACTORIES = {"ours": open_ours}

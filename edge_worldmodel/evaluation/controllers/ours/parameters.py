@@ -14,9 +14,12 @@ from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
 from edge_worldmodel.evaluation.controllers.local_planner import command_limits
-from edge_worldmodel.evaluation.controllers.shipped import shipped
+from edge_worldmodel.models.placement_record import DEFAULT_VARIANT
+from edge_worldmodel.models.shipped import shipped
 from edge_worldmodel.sim.robots import RobotSpec
 
+MODEL = f"models/{DEFAULT_VARIANT}"
+"""The default model of the package."""
 PLANNER, SUPERVISOR = "rollout_planner", "safety_supervisor"
 _SLIP_SHARE = 0.9
 _STEERING_SHARE = 0.9
@@ -34,15 +37,14 @@ def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[s
     Raises:
         ControllerError: the file of the robot cannot be read.
     """
-    parameters = _derived(robot)
+    parameters, path = _derived(robot), shipped(f"config/robots/{robot.name}.yaml")
+    # A robot of a scenario file has no parameters but those of the simulator.
+    nodes = (PLANNER, SUPERVISOR) if path.is_file() else ()
     try:
-        tree = yaml.safe_load(shipped(f"config/robots/{robot.name}.yaml").read_text(encoding="utf-8"))
-        for node in (PLANNER, SUPERVISOR):
-            known = tree[f"/**/{node}"]["ros__parameters"]
+        for node in nodes:
+            known = yaml.safe_load(path.read_text(encoding="utf-8"))[f"/**/{node}"]["ros__parameters"]
             for name, value in known.items():
                 parameters[node][name] = {**parameters[node][name], **value} if isinstance(value, dict) else value
-    except ControllerError:
-        pass  # a robot of a scenario file has no parameters but those of the simulator
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ControllerError(f"config/robots/{robot.name}.yaml: expected parameters of our nodes: {error}") from error
     cap = command_limits(robot, max_speed_mps)

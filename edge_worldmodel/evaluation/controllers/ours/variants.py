@@ -20,7 +20,7 @@ from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.evaluation.controllers.ours.ours import Ours, open_ours
 from edge_worldmodel.evaluation.forecast.baselines import Baseline, constant_velocity, persistence
 from edge_worldmodel.sim.robots import RobotSpec
-from edge_worldmodel.training.validation.examples import examples, load_validation
+from edge_worldmodel.training.validation.examples import examples, simulated_clips
 
 _CLIPS = 100
 _RAW = {"ours_frozen": persistence, "ours_cv": constant_velocity}
@@ -61,7 +61,7 @@ _NOWHERE = np.array([tensors.OFF_GRID_M, tensors.OFF_GRID_M, 0.0])
 @lru_cache(maxsize=2)
 def _fitted(name: str) -> Baseline:
     baseline = Baseline(_RAW[name])
-    baseline.fit((each.history, each.truth) for each in examples(load_validation(_CLIPS)))
+    baseline.fit((each.history, each.truth) for each in examples(simulated_clips("val", _CLIPS)))
     return baseline
 
 

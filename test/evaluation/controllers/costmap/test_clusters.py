@@ -49,7 +49,7 @@ def test_measures_the_velocity_of_a_walker_from_a_moving_robot(speed: float, hea
     assert len(moving) == 1
     assert np.hypot(*(moving.positions[0] - place)) < 0.25
     assert np.hypot(*(moving.velocities[0] - velocity)) < 0.3
-    assert np.hypot(*(moving.at(1.0)[0] - (place + velocity))) < 0.5
+    assert np.hypot(*((moving.positions + moving.velocities)[0] - (place + velocity))) < 0.5
 
 
 def test_who_stands_is_tracked_but_does_not_move() -> None:
