@@ -1,20 +1,17 @@
 """Starts the graph of a robot: perception, cache, planner, supervisor and watchdog, one process each."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction
 from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, PythonExpression
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from edge_worldmodel.nodes.launch_environment import enclave_arguments, set_environment
 from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import supervisor_parameters, watchdog_arguments
 
 SHARE = FindPackageShare("edge_worldmodel")
-PROFILE = PathJoinSubstitution([SHARE, "config", "fastdds.xml"])
-MIDDLEWARE = {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILE, "FASTDDS_DEFAULT_PROFILES_FILE": PROFILE}
-"""Variables that are set unless the user has set them. Jazzy reads the first, later distributions the second."""
-
 ARGUMENTS = (
     ("namespace", "", "Namespace of this robot's nodes and topics."),
     ("use_sim_time", "false", "Use the time of /clock instead of the system clock."),
@@ -28,6 +25,9 @@ ARGUMENTS = (
     ("cmd_vel", "cmd_vel", "Topic of the drive base, in the namespace or absolute."),
     ("rviz", "false", "Open rviz with the view of this package."),
     ("without", "", "Name of a node that is not started, to run it elsewhere or in a debugger; empty: none."),
+    ("discovery", "localhost", "Reach of discovery: localhost (a range in the environment stays), or subnet."),
+    ("security", "off", "off, or enforce: only nodes with keys of the keystore take part (docs/security.md)."),
+    ("keystore", EnvironmentVariable("ROS_SECURITY_KEYSTORE", default_value=""), "Folder made by scripts/make-keys."),
     ("record", "", "Folder for run.mcap and statistics.json of this run; empty: nothing is recorded."),
 )
 PARAMETER_FILES = (
@@ -40,12 +40,9 @@ LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")
 def generate_launch_description():
     """Return the launch description."""
     declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
-    middleware = [
-        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
-        for name, value in MIDDLEWARE.items()
-    ]
+    environment = OpaqueFunction(function=set_environment, args=[*LIFECYCLE_NODES, "safety_supervisor", "watchdog"])
     return LaunchDescription(
-        [*declared, *middleware, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), *nodes()])]
+        [*declared, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), environment, *nodes()])]
     )
 
 
@@ -64,7 +61,10 @@ def nodes():
         Node(
             package="rviz2",
             executable="rviz2",
-            arguments=["-d", PathJoinSubstitution([SHARE, "config", "edge_worldmodel.rviz"])],
+            arguments=[
+                *("-d", PathJoinSubstitution([SHARE, "config", "edge_worldmodel.rviz"])),
+                *("--ros-args", *enclave_arguments("operator")),
+            ],
             parameters=[{"use_sim_time": _flag("use_sim_time")}],
             condition=IfCondition(LaunchConfiguration("rviz")),
         ),
@@ -89,7 +89,7 @@ def _watchdog(context):
         respawn=LaunchConfiguration("use_respawn"),
         respawn_delay=1.0,
         sigterm_timeout="3",
-        arguments=arguments,
+        arguments=[*arguments, *enclave_arguments("watchdog")],
     )
     return [node]
 
@@ -110,7 +110,10 @@ def _node(name, parameters, condition=None):
         respawn=LaunchConfiguration("use_respawn"),
         respawn_delay=1.0,
         sigterm_timeout="3",
-        arguments=["--ros-args", "--log-level", [name, ":=", LaunchConfiguration("log_level")]],
+        arguments=[
+            *("--ros-args", "--log-level", [name, ":=", LaunchConfiguration("log_level")]),
+            *enclave_arguments(name),
+        ],
         parameters=[
             *PARAMETER_FILES,
             {"use_sim_time": _flag("use_sim_time"), **backend, **parameters},

@@ -1,12 +1,14 @@
 """Starts the graph of a robot in the MuJoCo simulator."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from edge_worldmodel.nodes.launch_environment import enclave_arguments, set_environment
 
 SHARE = FindPackageShare("edge_worldmodel")
 
@@ -25,21 +27,29 @@ def generate_launch_description():
                 "real_time_factor", default_value="1.0", description="Simulated seconds per second of real time."
             ),
             IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),
-            Node(
-                package="edge_worldmodel",
-                executable="sim",
-                name="sim",
-                namespace=LaunchConfiguration("namespace"),
-                output="screen",
-                sigterm_timeout="3",
-                parameters=[
-                    LaunchConfiguration("params_file"),
-                    {
-                        "world": ParameterValue(LaunchConfiguration("world"), value_type=str),
-                        "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
-                        "real_time_factor": ParameterValue(LaunchConfiguration("real_time_factor"), value_type=float),
-                    },
-                ],
+            GroupAction(
+                [
+                    PushRosNamespace(LaunchConfiguration("namespace")),
+                    OpaqueFunction(function=set_environment, args=["sim"]),
+                    Node(
+                        package="edge_worldmodel",
+                        executable="sim",
+                        name="sim",
+                        arguments=["--ros-args", *enclave_arguments("sim")],
+                        output="screen",
+                        sigterm_timeout="3",
+                        parameters=[
+                            LaunchConfiguration("params_file"),
+                            {
+                                "world": ParameterValue(LaunchConfiguration("world"), value_type=str),
+                                "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                                "real_time_factor": ParameterValue(
+                                    LaunchConfiguration("real_time_factor"), value_type=float
+                                ),
+                            },
+                        ],
+                    ),
+                ]
             ),
         ]
     )

@@ -4,12 +4,14 @@ It is used by `edge-worldmodel evaluate faults`. All arguments of demo.launch.py
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from edge_worldmodel.nodes.launch_environment import set_environment
 
 SHARE = FindPackageShare("edge_worldmodel")
 
@@ -33,12 +35,17 @@ def generate_launch_description():
         [
             DeclareLaunchArgument("control", description="Path of the Unix socket that controls the relay."),
             GroupAction([*remaps, IncludeLaunchDescription(demo)], scoped=False),
-            Node(
-                package="edge_worldmodel",
-                executable="fault_relay",
-                name="fault_relay",
-                output="screen",
-                parameters=[{"control": ParameterValue(LaunchConfiguration("control"), value_type=str)}],
+            GroupAction(
+                [
+                    OpaqueFunction(function=set_environment, args=["fault_relay"]),
+                    Node(
+                        package="edge_worldmodel",
+                        executable="fault_relay",
+                        name="fault_relay",
+                        output="screen",
+                        parameters=[{"control": ParameterValue(LaunchConfiguration("control"), value_type=str)}],
+                    ),
+                ]
             ),
         ]
     )

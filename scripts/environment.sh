@@ -61,7 +61,7 @@ enter_ros() {
     export PYTHONSAFEPATH=1 # the folder edge_worldmodel/ of a working directory would hide the generated messages
 }
 
-# As edge_worldmodel/evaluation/live/local_discovery.py, for what is started by hand.
+# As edge_worldmodel/nodes/discovery.py, for what is started by hand.
 keep_to_this_machine() {
     [ -z "${ROS_AUTOMATIC_DISCOVERY_RANGE:-}${FASTRTPS_DEFAULT_PROFILES_FILE:-}${FASTDDS_DEFAULT_PROFILES_FILE:-}" ] || return 0
     case "$RMW_IMPLEMENTATION" in

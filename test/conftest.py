@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_worldmodel.evaluation.live.local_discovery import PROFILES, RANGE, keep_to_this_machine
+from edge_worldmodel.nodes.discovery import PROFILES, RANGE, discovery_variables
 
 try:
     # Before rclpy: a ROS library folder may carry another OpenSSL.
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["ROS_DOMAIN_ID"] = str(domain)
         for name in (RANGE, *PROFILES):
             os.environ.pop(name, None)
-        keep_to_this_machine(os.environ, REPOSITORY / "config")
+        os.environ.update(discovery_variables(os.environ, REPOSITORY / "config"))
         # Nodes keep scenes on disk; those of tests must not reach a robot's own.
         os.environ["XDG_STATE_HOME"] = _at_end.enter_context(tempfile.TemporaryDirectory(prefix="edge_worldmodel-"))
 

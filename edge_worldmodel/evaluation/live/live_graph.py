@@ -19,7 +19,6 @@ from typing import IO, Any
 import yaml
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
-from edge_worldmodel.evaluation.live.local_discovery import keep_to_this_machine
 
 _END_S = 20.0
 _FIRST_DOMAIN, _DOMAINS = 1, 100
@@ -154,7 +153,6 @@ class LiveGraph:
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **self._additions}
-        keep_to_this_machine(environment, share() / "config")
         # Scenes remembered from an earlier run would make two runs of the same world differ.
         self._state = tempfile.TemporaryDirectory(prefix="edge_worldmodel-", ignore_cleanup_errors=True)
         environment["XDG_STATE_HOME"] = self._state.name

@@ -85,7 +85,6 @@ def test_two_runs_get_two_domains():
 def test_a_simulated_robot_never_talks_in_the_domain_of_a_real_one(monkeypatch, tmp_path):
     monkeypatch.setenv("ROS_DOMAIN_ID", "0")
     monkeypatch.setattr(live_graph, "share", lambda: tmp_path)
-    monkeypatch.setattr(live_graph, "keep_to_this_machine", lambda environment, folder: None)
     for own, expected in ((True, False), (False, True)):
         graph = live_graph.LiveGraph("demo.launch.py", {}, tmp_path, own_domain=own)
         assert (graph._environment()["ROS_DOMAIN_ID"] == "0") is expected
