@@ -1,6 +1,6 @@
 """A program of the security test: one participant of the graph, with the identity that its environment gives it.
 
-    security_probe.py attempt   try to command the robot: {"estop": true, "reset": false, "delete_all": ..., "plan": ...}
+    security_probe.py attempt   try to command the robot: {"estop": true, "reset": false, ...}
     security_probe.py press     press the emergency stop: {"press": true}
     security_probe.py watch S   listen for at most S seconds, until a verdict tells of a plan and of sensors
 

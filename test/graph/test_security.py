@@ -18,7 +18,6 @@ import pytest
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
 from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
-
 from edge_worldmodel.msg import Verdict  # noqa: E402
 
 HERE = Path(__file__).parent
