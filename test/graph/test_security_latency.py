@@ -21,7 +21,7 @@ pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros
 from .test_security import CYCLONE, MAKE_KEYS, end, pytestmark  # noqa: E402, F401
 
 REPOSITORY = Path(__file__).parents[2]
-BLOCKS, PLANS = 5, 250
+BLOCKS, PLANS = 4, 200
 LIMIT_S = 0.002
 SUPERVISOR = ("-r", "__ns:=/r1", "-p", "sensor_pose:=[0.0, 0.0, 0.0]", "-p", "drive_base_timeout_s:=0.2")
 PROBE = """<policy version="0.2.0"><enclaves><enclave path="/probe"><profiles><profile ns="/" node="probe">
