@@ -19,6 +19,7 @@ pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros
 
 from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
 from edge_worldmodel.msg import Verdict  # noqa: E402
+from edge_worldmodel.nodes.security import security_variables  # noqa: E402
 
 HERE = Path(__file__).parent
 MAKE_KEYS = HERE.parents[1] / "scripts" / "make-keys"
@@ -218,6 +219,6 @@ def test_enforce_is_refused_by_a_middleware_without_security(tmp_path: Path, key
     assert "rmw_fastrtps_cpp makes no secure node" in words and "RMW_IMPLEMENTATION=rmw_cyclonedds_cpp" in words
 
 
-def test_enforce_is_refused_by_an_unknown_middleware(tmp_path: Path, keystore: Path):
-    words = refusal(tmp_path, "security:=enforce", f"keystore:={keystore}", RMW_IMPLEMENTATION="rmw_zenoh_cpp")
-    assert "it is not known whether rmw_zenoh_cpp enforces security" in words
+def test_enforce_is_refused_by_an_unknown_middleware(keystore: Path):
+    with pytest.raises(ValueError, match="it is not known whether rmw_zenoh_cpp enforces security"):
+        security_variables({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, str(keystore), [f"/{NAMESPACE}/perception"])
