@@ -19,6 +19,7 @@ pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros
 
 from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
 from edge_worldmodel.msg import Verdict  # noqa: E402
+
 from edge_worldmodel.nodes.security import security_variables  # noqa: E402
 
 HERE = Path(__file__).parent
