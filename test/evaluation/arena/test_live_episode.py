@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,8 +32,7 @@ class Graph:
 
 @pytest.fixture
 def live(monkeypatch):
-    graph = SimpleNamespace(share=lambda: REPOSITORY)
-    monkeypatch.setitem(sys.modules, "edge_worldmodel.evaluation.live.live_graph", graph)
+    monkeypatch.setattr("edge_worldmodel.evaluation.live.live_graph.share", lambda: REPOSITORY)
     monkeypatch.setattr(live_episode.time, "sleep", lambda _s: None)
 
 
