@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -65,6 +65,7 @@ def test_nearest_by_direction(offsets, data, directions):
 
 
 @settings(max_examples=500, deadline=None)
+@example(np.array([[0.875, 0.0], [0.0, 0.0]]), np.array([[1.125, 0.0]]))
 @given(POINTS, POINTS)
 def test_imagined_near_seen(imagined, hits):
     def filtered():

@@ -209,7 +209,7 @@ def _only_imagined(imagined: Points, hits: Points) -> Points:
     order = keys.argsort(kind="stable")
     points, starts = imagined[order], np.searchsorted(keys[order], np.arange(columns * rows + 1))
     x, y = hits.T
-    right, top = low + _ALREADY_SEEN_M * (np.array((columns, rows)) - 1.5)
+    right, top = low + _ALREADY_SEEN_M * (np.array((columns, rows)) - 0.5)
     beside = (x > low[0] + 0.5 * _ALREADY_SEEN_M) & (x < right) & (y > low[1] + 0.5 * _ALREADY_SEEN_M) & (y < top)
     hits = hits.take(np.flatnonzero(beside), axis=0)
     near = mark_near(points, starts, hits, low, columns, _ALREADY_SEEN_M)
