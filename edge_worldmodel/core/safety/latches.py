@@ -101,7 +101,7 @@ class Latches:
 
     Args:
         store: keeps the record.
-        known_sources: sources of the emergency stop that can still release it. What another source pressed stays
+        known_sources: sources of the emergency stop that can still release it. A stop pressed by another source stays
             latched, but a reset is enough.
     """
 

@@ -20,7 +20,7 @@ class State(IntEnum):
 
 
 class Condition(Enum):
-    """What a tick found: the first one that applies. RESET is a reset by a person, between ticks."""
+    """Conditions that a tick can find; the first one that applies counts. RESET is a reset by a person, between ticks."""
 
     ESTOP = "emergency stop pressed"
     LAND = "drone: a fault lasts too long, or does not allow holding"
