@@ -20,7 +20,7 @@ class State(IntEnum):
 
 
 class Condition(Enum):
-    """Conditions that a tick can find; the first one that applies counts. RESET is a reset by a person, between ticks."""
+    """Condition found in a tick: the first that applies. RESET is a reset by a person, between ticks."""
 
     ESTOP = "emergency stop pressed"
     LAND = "drone: a fault lasts too long, or does not allow holding"
