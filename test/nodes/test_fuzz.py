@@ -264,14 +264,17 @@ def test_safety_supervisor(fuzzed):
     supervisor = node.node._supervisor
     survives(node)
     node.node._tick()
-    supervisor.press_estop(False, "topic")
+    for source in set(supervisor.guards.estop.sources):
+        supervisor.press_estop(False, source)
     deadline_s = time.monotonic() + 20.0
     while supervisor.state not in PASSING and time.monotonic() < deadline_s:
-        supervisor.reset(node.node._now())
+        node.node._inputs.read_clocks()
+        now = node.node._inputs.now
+        supervisor.reset(now)
         for kind, make in GOOD.items():
             if (kind, make) != (Bool, GOOD[Bool]):
                 node.send(kind, make)
-        supervisor.guards.receive_deadman(True, node.node._now())
+        supervisor.guards.receive_deadman(True, now)
         node.node._tick()
         time.sleep(0.01)
     assert supervisor.state in PASSING, supervisor.faults
