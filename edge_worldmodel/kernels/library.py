@@ -90,7 +90,7 @@ def sweep_footprint(
     closer_m: float,
     min_hits: int,
 ) -> tuple[int, float] | None:
-    """Find the first blocked pose of a path and its smallest clearance; twin: ``core.safety.braking``.
+    """Find the first blocked pose of a path and its smallest clearance; twin: ``core.safety.motion.braking``.
 
     Args:
         outline: corners (c, 2) of the footprint; empty for a circle.
@@ -126,7 +126,7 @@ def sweep_footprint(
 
 
 def nearest_by_direction(offsets: _Floats, obstacle: _Mask, directions: int) -> tuple[_Rows, int] | None:
-    """Choose one point in each direction; twin: ``core.safety.cloud_slab``.
+    """Choose one point in each direction; twin: ``core.safety.inputs.cloud_slab``.
 
     Args:
         offsets: points (n, 2) as seen from the sensor.
@@ -158,7 +158,7 @@ def nearest_by_direction(offsets: _Floats, obstacle: _Mask, directions: int) -> 
 def mark_near(
     points: _Floats, starts: _Rows, others: _Floats, corner: _Floats, columns: int, radius_m: float
 ) -> _Mask | None:
-    """Mark the points that lie near any of the others; twin: ``core.safety.path_gate``.
+    """Mark the points that lie near any of the others; twin: ``core.safety.motion.path_gate``.
 
     Args:
         points: (k, 2), sorted by cell.

@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_worldmodel.core.safety import braking, cloud_slab, path_gate
-from edge_worldmodel.core.safety.braking import RobotFootprint, check_path
+from edge_worldmodel.core.safety.inputs import cloud_slab
+from edge_worldmodel.core.safety.motion import braking, path_gate
+from edge_worldmodel.core.safety.motion.braking import RobotFootprint, check_path
 from edge_worldmodel.kernels import library
 
 pytestmark = pytest.mark.skipif(library.load().library is None, reason=library.load().text)

@@ -206,7 +206,12 @@ def _counted(fuzzed):
     supervisor = getattr(fuzzed.node, "_supervisor", None)
     intakes = []
     if supervisor is not None:
-        intakes = [supervisor.plan, supervisor.odometry, *supervisor.sensors.values(), *supervisor.guards.intakes]
+        intakes = [
+            supervisor.inputs.plan,
+            supervisor.inputs.odometry,
+            *supervisor.inputs.sensors.values(),
+            *supervisor.guards.intakes,
+        ]
     return len(fuzzed.errors) + sum(intake.rejected.total() for intake in intakes)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
-from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import Instant, Intake, OdometrySample
 from edge_worldmodel.core.safety.latches import EmergencyStop
 
 _SILENT = ", silent"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import LANDING_AT_ONCE, Fault
-from edge_worldmodel.core.safety.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import Instant, OdometrySample
 from edge_worldmodel.core.time_units import to_seconds
 
 _LANDED_AFTER_S = 2.0

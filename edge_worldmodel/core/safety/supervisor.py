@@ -14,42 +14,25 @@ Time is an argument. This module knows neither ROS nor the planner.
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.geometry import compose, points_in_frame
-from edge_worldmodel.core.safety.braking import arc_pose
-from edge_worldmodel.core.safety.cloud_slab import bounded_sweep
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import LATCHING, Fault, FaultKind, Settling, SteadyReason, seriousness
 from edge_worldmodel.core.safety.guards import Guards
-from edge_worldmodel.core.safety.imagined_obstacles import ImaginedObstacles
-from edge_worldmodel.core.safety.intake import (
-    ClockWatch,
+from edge_worldmodel.core.safety.inputs.inputs import Inputs
+from edge_worldmodel.core.safety.inputs.intake import (
     Instant,
-    Intake,
-    OdometrySample,
     TickLength,
-    is_moving,
-    looks_the_same,
-    odometry_problem,
-    plan_problem,
-    repeats_pose,
-    repeats_sweep,
-    sweep_problem,
 )
 from edge_worldmodel.core.safety.landing import Landing
 from edge_worldmodel.core.safety.latches import SERVICE, Latches, LatchStore, MemoryLatchStore
-from edge_worldmodel.core.safety.limits import REST
-from edge_worldmodel.core.safety.path_gate import GateDecision, ObstaclePoints, PathGate
-from edge_worldmodel.core.safety.plan_follower import follow
-from edge_worldmodel.core.safety.sight.coverage import Coverage
+from edge_worldmodel.core.safety.limits import REST, Motion
+from edge_worldmodel.core.safety.motion.path_gate import GateDecision, PathGate
+from edge_worldmodel.core.safety.motion.plan_follower import follow
 from edge_worldmodel.core.safety.states import PASSING, TRANSITIONS, WAITING_FOR_PERSON, Condition, State
-from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
-from edge_worldmodel.core.types import Plan, Pose, Twist, Verdict
+from edge_worldmodel.core.types import Verdict
 
 _AT_REST = np.array([0.03, 0.03, 0.06])
 """A measured twist below this, in m/s and rad/s, is a robot at rest."""
@@ -58,7 +41,7 @@ _AT_REST = np.array([0.03, 0.03, 0.06])
 class Supervisor:
     """Decides in each tick what the robot is commanded.
 
-    Call ``receive_...`` as messages arrive, and ``supervise`` at ``config.rate_hz``.
+    Call ``inputs.receive_...`` as messages arrive, and ``supervise`` at ``config.rate_hz``.
 
     Args:
         config: all limits and timeouts.
@@ -71,65 +54,18 @@ class Supervisor:
         restored = self._latches.restored
         self.state = restored.state
         self.faults: tuple[Fault, ...] = ()
-        tolerance_s = config.future_tolerance_s
-        self.plan: Intake[Plan] = Intake(
-            "plan", FaultKind.PLAN, config.plan_timeout_s, config.plan_max_age_s, tolerance_s, repeats=True
-        )
-        self.sensors: dict[str, Intake[Sweep]] = {
-            topic: Intake(f"sensor {topic}", FaultKind.SENSOR, timeout_s, timeout_s, tolerance_s, repeats=False)
-            for topic, timeout_s in config.timeouts_s.items()
-        }
-        timeout_s = config.odometry_timeout_s
-        self.odometry: Intake[OdometrySample] = Intake(
-            "odometry", FaultKind.ODOMETRY, timeout_s, timeout_s, tolerance_s, repeats=False
-        )
         self.guards = Guards(config, restored.pressed)
-        self.imagined = ImaginedObstacles(config.imagined_min)
-        self._clock_watch = ClockWatch(config.clock_timeout_s)
         self._tick_length = TickLength(1.0 / config.rate_hz)
         self._landing = Landing(config, restored.landing)
         self._gate = PathGate(config)
-        self._coverage = Coverage(self._gate.footprint, config.open_country)
+        self.inputs = Inputs(config, self._gate.footprint)
         self._fence = config.geofence
         self._motion = REST
         self._reason_chooser = SteadyReason()
-        self._frozen: set[str] = set()
         self._last_motion_ns: int | None = None
         self._settling = Settling(config.resume_after_s)
         if not self.save_latches() and self.state not in WAITING_FOR_PERSON:
             self.state = State.LATCHED
-
-    def receive_plan(self, plan: Plan, now: Instant) -> None:
-        """Take a plan. A bad one makes the planner untrusted until its next good one."""
-        self._watch_clock(now)
-        self.plan.offer(plan, plan.stamp_ns, plan_problem(plan, self.config), now)
-
-    def receive_sweep(self, topic: str, sweep: Sweep, rays: int, now: Instant) -> None:
-        """Take a sweep of one sensor.
-
-        Args:
-            topic: topic of the sensor, one of ``config.sources``.
-            sweep: its usable rays.
-            rays: number of rays that it sent, usable or not.
-            now: time of receipt.
-        """
-        self._watch_clock(now)
-        sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self.config)
-        sweep = sweep if problem else bounded_sweep(sweep)
-        if not repeats_sweep(sensor.value, sweep):
-            self._frozen.discard(topic)
-        elif self._must_see_motion(now) and not self._may_repeat(topic, sweep, now):
-            # It stays frozen until its content changes, even if the robot stops in the meantime.
-            self._frozen.add(topic)
-        sensor.offer(sweep, sweep.stamp_ns, problem, now, frozen=topic in self._frozen)
-        if sensor.value is sweep:
-            self._coverage.look(topic, sweep, self._measured_twist(now))
-
-    def receive_odometry(self, odometry: OdometrySample, now: Instant) -> None:
-        """Take the measured pose and twist of the robot."""
-        self._watch_clock(now)
-        problem, frozen = odometry_problem(odometry, self.config), repeats_pose(self.odometry.value, odometry)
-        self.odometry.offer(odometry, odometry.stamp_ns, problem, now, frozen=frozen)
 
     def press_estop(self, pressed: bool, source: str = SERVICE) -> None:
         """Press or release the emergency stop from one of its sources. After a release a reset is needed, too."""
@@ -137,7 +73,7 @@ class Supervisor:
 
     def fail(self, defect: str, now: Instant) -> Verdict:
         """Command zero and latch because of a defect in our own code."""
-        self._motion = REST
+        self._command(REST)
         fault = Fault(FaultKind.INTERNAL, f"defect in the supervisor: {defect}")
         self._latches.add(fault)
         self.faults = (fault,)
@@ -157,7 +93,7 @@ class Supervisor:
         faults.append(Fault(FaultKind.OVERRUN, text))
         self.faults = tuple(self._settling.add(sorted(faults, key=seriousness), now.steady_ns))
         self.state = TRANSITIONS[self.state, self._condition(GateDecision(), now)]
-        self._motion = REST
+        self._command(REST)
         return self._verdict(GateDecision(), now)
 
     def reset(self, now: Instant) -> tuple[bool, str]:
@@ -196,7 +132,7 @@ class Supervisor:
         if present is not None:
             return present
         witnesses = {
-            FaultKind.GEOFENCE: self.odometry.fault(now) if self._fence.size else None,
+            FaultKind.GEOFENCE: self.inputs.odometry.fault(now) if self._fence.size else None,
             FaultKind.BATTERY: self.guards.battery_witness(now),
         }
         for cause in self._latches.causes:
@@ -206,36 +142,38 @@ class Supervisor:
 
     def supervise(self, now: Instant) -> Verdict:
         """Decide the command of this tick. A failed check commands zero in the same tick."""
-        self._watch_clock(now)
+        self.inputs.begin_tick(now)
         self.guards.watch_panels(now)
         dt_s = self._tick_length.take_s(now)
-        self._coverage.move(self._measured_twist(now), now.ros_ns)
         faults = self._input_faults(now)
         decision = GateDecision() if faults else self._gated_command(now, dt_s)
         if decision.fault is not None:
             faults.append(decision.fault)
         self.faults = tuple(self._settling.add(faults, now.steady_ns))
         self.state = TRANSITIONS[self.state, self._condition(decision, now)]
-        self._motion = decision.motion if self.state in PASSING else REST
+        self._command(decision.motion if self.state in PASSING else REST)
         if self._motion.twist.any():
             self._last_motion_ns = now.steady_ns
         return self._verdict(decision, now)
 
+    def _command(self, motion: Motion) -> None:
+        self._motion, self.inputs.commanded = motion, motion.twist
+
     def _input_faults(self, now: Instant) -> list[Fault]:
         """Check all inputs; return their faults, the most serious first."""
-        odometry = self._trusted_odometry(now)
+        odometry = self.inputs.trusted_odometry(now)
         checks = (
             self.guards.estop_fault(),
             *self._defects(),
             self._geofence_fault(now),
             self.guards.battery_fault(),
             self.guards.command_topic_fault(),
-            self._clock_watch.take_fault(now),
-            *(sensor.fault(now) for sensor in self.sensors.values()),
-            None if self.config.unsafe_without_odometry else self.odometry.fault(now),
+            self.inputs.clock_fault(now),
+            *(sensor.fault(now) for sensor in self.inputs.sensors.values()),
+            None if self.config.unsafe_without_odometry else self.inputs.odometry.fault(now),
             self.guards.height_fault(odometry),
             *self.guards.signal_faults(now),
-            self.plan.fault(now) or self._plan_fault(now),
+            self.inputs.plan.fault(now) or self._plan_fault(now),
         )
         return [fault for fault in checks if fault is not None]
 
@@ -244,13 +182,13 @@ class Supervisor:
         return [fault for fault in self._latches.causes if fault.kind in (FaultKind.RECORD, FaultKind.INTERNAL)]
 
     def _geofence_fault(self, now: Instant) -> Fault | None:
-        pose = self._pose(now) if self._fence.size else None
+        pose = self.inputs.pose(now) if self._fence.size else None
         if pose is None or self._gate.footprint.is_inside(self._fence, pose[None]):
             return None
         return Fault(FaultKind.GEOFENCE, f"outside the geofence at x {pose[0]:.2f} m, y {pose[1]:.2f} m")
 
     def _plan_fault(self, now: Instant) -> Fault | None:
-        plan = self.plan.value
+        plan = self.inputs.plan.value
         assert plan is not None
         if now.ros_ns >= plan.valid_until_ns:
             expired_s = to_seconds(now.ros_ns - plan.valid_until_ns)
@@ -261,7 +199,7 @@ class Supervisor:
 
     def _gated_command(self, now: Instant, dt_s: float) -> GateDecision:
         """Turn the plan into the command of this tick. All inputs have passed their checks."""
-        config, plan, pose = self.config, self.plan.value, self._pose(now)
+        config, plan, pose = self.config, self.inputs.plan.value, self.inputs.pose(now)
         assert plan is not None
         planned, distance_m = follow(plan.trajectory, to_seconds(now.ros_ns - plan.stamp_ns), pose, config)
         if not np.isfinite(planned).all():
@@ -270,65 +208,9 @@ class Supervisor:
         if not distance_m <= config.max_tracking_error_m:
             text = f"the robot is {distance_m:.2f} m away from its plan"
             return GateDecision(fault=Fault(FaultKind.TRACKING, text))
-        measured = self._measured_twist(now)
-        obstacles = self._obstacles(measured, now, pose)
+        measured = self.inputs.measured_twist(now)
+        obstacles = self.inputs.obstacles(measured, now, pose)
         return self._gate.decide(planned, measured, self._motion, obstacles, pose if self._fence.size else None, dt_s)
-
-    def _watch_clock(self, now: Instant) -> None:
-        """After a jump back of the ROS clock, drop all inputs from before it."""
-        if self._clock_watch.update(now):
-            intakes: tuple[Intake[Any], ...] = (self.plan, self.odometry, *self.sensors.values())
-            for intake in intakes:
-                intake.forget()
-            self._coverage.forget()
-
-    def _trusted_odometry(self, now: Instant) -> OdometrySample | None:
-        return None if self.odometry.fault(now) else self.odometry.value
-
-    def _pose(self, now: Instant) -> Pose | None:
-        """Return the present pose (3,) in the odom frame, extrapolated from odometry; None without odometry."""
-        odometry = self._trusted_odometry(now)
-        if odometry is None:
-            return None
-        age_s = max(self.odometry.age_s(now), 0.0)
-        return compose(odometry.pose, arc_pose(odometry.twist, age_s))
-
-    def _measured_twist(self, now: Instant) -> Twist:
-        """Return the measured twist (3,), or without odometry the last command."""
-        odometry = self._trusted_odometry(now)
-        return self._motion.twist if odometry is None else odometry.twist
-
-    def _must_see_motion(self, now: Instant) -> bool:
-        """Return whether two sweeps must differ. If required odometry is missing it is unknown, and the robot stops."""
-        known = self.config.unsafe_without_odometry or self._trusted_odometry(now) is not None
-        return known and is_moving(self._measured_twist(now))
-
-    def _may_repeat(self, topic: str, sweep: Sweep, now: Instant) -> bool:
-        """Return whether this sweep can equal the last one of its sensor although the robot has moved."""
-        previous = self.sensors[topic].value
-        assert previous is not None
-        motion = arc_pose(self._measured_twist(now), to_seconds(sweep.stamp_ns - previous.stamp_ns))
-        return looks_the_same(sweep, motion)
-
-    def _obstacles(self, twist: Twist, now: Instant, pose: Pose | None) -> ObstaclePoints:
-        """Return seen and imagined obstacles in the present base frame.
-
-        Args:
-            twist: twist (3,) of the robot since the sweeps.
-            now: present time.
-            pose: present pose (3,) in the odom frame, None if unknown.
-        """
-        hits = [np.empty((0, 2))]
-        for topic, sensor in self.sensors.items():
-            assert sensor.value is not None
-            base_now = arc_pose(twist, max(sensor.age_s(now), 0.0))
-            seen_or_remembered = sensor.value.endpoints[sensor.value.hit], self._coverage.remembered(topic)
-            hits.append(points_in_frame(base_now, np.concatenate(seen_or_remembered)))
-        return ObstaclePoints(
-            hits=np.concatenate(hits),
-            imagined=self.imagined.points(now.ros_ns, pose),
-            has_seen=partial(self._coverage.has_seen, now_ns=now.ros_ns) if self.sensors else None,
-        )
 
     def _condition(self, decision: GateDecision, now: Instant) -> Condition:
         """Return the condition that this tick found."""
@@ -336,7 +218,7 @@ class Supervisor:
             self._landing.all_good(now)
             return Condition.LIMITED if decision.slowed else Condition.CLEAR
         is_drone = self.config.vehicle == "drone"
-        airborne = self._landing.is_airborne(self._trusted_odometry(now))
+        airborne = self._landing.is_airborne(self.inputs.trusted_odometry(now))
         waits_on_ground = is_drone and self.state is State.STARTING and not airborne
         latching = [] if waits_on_ground else [fault for fault in self.faults if fault.kind in LATCHING]
         for fault in latching:
@@ -359,7 +241,7 @@ class Supervisor:
 
     def _still_moves(self, now: Instant) -> bool:
         """Return whether the robot still moves: by odometry, or else by the longest time that braking can take."""
-        odometry = self._trusted_odometry(now)
+        odometry = self.inputs.trusted_odometry(now)
         if odometry is not None:
             return bool((np.abs(odometry.twist) > _AT_REST).any())
         if self._last_motion_ns is None:
@@ -382,9 +264,8 @@ class Supervisor:
         return fault.text
 
     def _verdict(self, decision: GateDecision, now: Instant) -> Verdict:
-        passing, plan = self.state in PASSING, self.plan.value
-        ages_s = [sensor.age_s(now) for sensor in self.sensors.values()]
-        climb_mps = self._landing.climb_mps(self.state is State.LANDING, self._trusted_odometry(now), now)
+        passing, plan = self.state in PASSING, self.inputs.plan.value
+        climb_mps = self._landing.climb_mps(self.state is State.LANDING, self.inputs.trusted_odometry(now), now)
         return Verdict(
             stamp_ns=now.ros_ns,
             frame_id=self.config.base_frame,
@@ -394,7 +275,7 @@ class Supervisor:
             climb_mps=climb_mps,
             limits=decision.limits if passing else (),
             clearance_margin_m=decision.clearance_m,
-            plan_age_s=self.plan.age_s(now),
-            sensor_age_s=max(ages_s, default=math.nan) if not any(map(math.isnan, ages_s)) else math.nan,
+            plan_age_s=self.inputs.plan.age_s(now),
+            sensor_age_s=self.inputs.latest_age_s(now),
             risk=plan.risk if plan is not None else math.nan,
         )

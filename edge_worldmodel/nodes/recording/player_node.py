@@ -27,7 +27,7 @@ from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.core.geometry import quaternion_from_yaw
-from edge_worldmodel.core.safety.intake import OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import OdometrySample
 from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Pose, Twist
 from edge_worldmodel.nodes.ros.convert import goal_to_msg, stamp_to_msg, transform_to_msg

@@ -15,7 +15,7 @@ from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.polygon import is_within
-from edge_worldmodel.core.safety.intake import OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Tensor
 from edge_worldmodel.nodes.ros.convert import (

@@ -19,7 +19,7 @@ from rclpy.node import Node
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import Instant, Intake, OdometrySample
 from edge_worldmodel.core.types import Floats, Twist, Verdict
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATEST

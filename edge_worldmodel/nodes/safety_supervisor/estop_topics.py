@@ -9,7 +9,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool
 
 from edge_worldmodel.core.safety.guards import Guards
-from edge_worldmodel.core.safety.intake import Instant
+from edge_worldmodel.core.safety.inputs.intake import Instant
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.polling import Polled
 from edge_worldmodel.nodes.ros.qos import EVENTS, EVENTS_BEST_EFFORT

@@ -19,7 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import MIN_TICK_S
+from edge_worldmodel.core.safety.inputs.intake import MIN_TICK_S
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Verdict
@@ -165,7 +165,7 @@ class SafetySupervisorNode(Node):
     def _publish(self, verdict: Verdict) -> None:
         self._commands.publish(verdict)
         if self._autopilot is not None:
-            self._autopilot.send(verdict, heading_rad(self._supervisor.odometry, self._inputs.now))
+            self._autopilot.send(verdict, heading_rad(self._supervisor.inputs.odometry, self._inputs.now))
 
     def _count_command_publishers(self) -> None:
         """Count the publishers of the topic that commands the robot, a few times per second."""

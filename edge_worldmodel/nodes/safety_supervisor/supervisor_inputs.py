@@ -16,8 +16,8 @@ from std_msgs.msg import Bool, Empty, Header
 
 from edge_worldmodel import msg
 from edge_worldmodel.core.errors import InputError
-from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
-from edge_worldmodel.core.safety.intake import Instant, Intake
+from edge_worldmodel.core.safety.inputs.cloud_slab import sweep_from_points
+from edge_worldmodel.core.safety.inputs.intake import Instant, Intake
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.sweep import without_self
 from edge_worldmodel.core.types import Floats
@@ -143,8 +143,8 @@ class SupervisorInputs:
     def _on_unreadable(self, topic: str, error: Exception) -> None:
         """Reject the input of a topic whose bytes are not a message."""
         supervisor = self._supervisor
-        intakes: dict[str, Intake[Any]] = {_PLAN_TOPIC: supervisor.plan, "odom": supervisor.odometry}
-        for name, intake in {**intakes, **supervisor.sensors}.items():
+        intakes: dict[str, Intake[Any]] = {_PLAN_TOPIC: supervisor.inputs.plan, "odom": supervisor.inputs.odometry}
+        for name, intake in {**intakes, **supervisor.inputs.sensors}.items():
             if self._node.resolve_topic_name(name) == topic:
                 intake.reject(f"unreadable message: {error}")
         self._health.reject(error)
@@ -152,7 +152,7 @@ class SupervisorInputs:
     def _on_qos_event(self, problem: str) -> None:
         """Reject the plan when the middleware reports it lost, unless one has arrived in the meantime."""
         self.take_all()
-        plan = self._supervisor.plan
+        plan = self._supervisor.inputs.plan
         if plan.value is not None and plan.silence_s(self.now) > 0.5 * self._supervisor.config.plan_timeout_s:
             plan.reject(problem)
             self._on_plan_lost()
@@ -167,7 +167,7 @@ class SupervisorInputs:
 
     def _take_reading(self, topic: str, header: Header, receive: Callable[[Floats], None]) -> None:
         """Take a reading of a sensor once its mount is known."""
-        intake = self._supervisor.sensors[topic]
+        intake = self._supervisor.inputs.sensors[topic]
 
         def refuse(error: InputError) -> None:
             intake.reject(str(error))
@@ -186,15 +186,15 @@ class SupervisorInputs:
             if is_new:
                 self._plan, self._plan_message = convert.plan_from_msg(message), message
                 mark("plan", self._plan.stamp_ns)
-            self._supervisor.receive_plan(self._plan, self.now)
+            self._supervisor.inputs.receive_plan(self._plan, self.now)
 
-        self._take(self._supervisor.plan, receive)
+        self._take(self._supervisor.inputs.plan, receive)
         if is_new and not self._polled.taking:
             self._on_new_plan()
 
     def _on_odometry(self, message: OdometryMsg) -> None:
-        supervisor = self._supervisor
-        self._take(supervisor.odometry, lambda: supervisor.receive_odometry(odometry_from_msg(message), self.now))
+        inputs = self._supervisor.inputs
+        self._take(inputs.odometry, lambda: inputs.receive_odometry(odometry_from_msg(message), self.now))
 
     def _on_scan(self, topic: str, message: LaserScan) -> None:
         config = self._supervisor.config
@@ -203,8 +203,8 @@ class SupervisorInputs:
             slab_m = config.cloud_low_m, config.cloud_high_m
             sweep = sweep_from_scan_msg(message, mount, slab_m, config.below_range_min == "hit")
             sweep = without_self(sweep, self._self_filters[topic])
-            self._frames.release(len(self._supervisor.sensors))
-            self._supervisor.receive_sweep(topic, sweep, len(message.ranges), self.now)
+            self._frames.release(len(self._supervisor.inputs.sensors))
+            self._supervisor.inputs.receive_sweep(topic, sweep, len(message.ranges), self.now)
 
         self._take_reading(topic, message.header, receive)
 
@@ -215,14 +215,14 @@ class SupervisorInputs:
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
             points = points_from_cloud_msg(message, mount, self._self_filters[topic])
             sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], config.cloud_low_m, config.cloud_high_m)
-            self._supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), self.now)
+            self._supervisor.inputs.receive_sweep(topic, sweep, len(sweep.endpoints), self.now)
 
         self._take_reading(topic, message.header, receive)
 
     def _on_imagined(self, message: OccupancyGrid) -> None:
         try:
             probability, pose, stamp_ns = occupancy_from_msg(message)
-            self._supervisor.imagined.receive(stamp_ns, pose, probability)
+            self._supervisor.inputs.imagined.receive(stamp_ns, pose, probability)
         except Exception as error:  # no message may end the supervisor
             self._health.reject(error)
 

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from edge_worldmodel.core.safety.faults import FaultKind
-from edge_worldmodel.core.safety.intake import Intake
+from edge_worldmodel.core.safety.inputs.intake import Intake
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.time_units import to_seconds
@@ -85,8 +85,8 @@ class SupervisorReport:
             self._reported = state_and_fault
             self._report_state(verdict)
         if self._ticks.due():
-            intakes: list[Intake[Any]] = [supervisor.plan, supervisor.odometry]
-            intakes += [*supervisor.sensors.values(), *supervisor.guards.intakes]
+            intakes: list[Intake[Any]] = [supervisor.inputs.plan, supervisor.inputs.odometry]
+            intakes += [*supervisor.inputs.sensors.values(), *supervisor.guards.intakes]
             self._health.figures.update(
                 state=supervisor.state.name,
                 reason=verdict.reason or "none",

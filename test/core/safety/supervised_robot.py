@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose, relative
-from edge_worldmodel.core.safety.braking import arc_pose, arc_poses
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.motion.braking import arc_pose, arc_poses
 from edge_worldmodel.core.safety.states import PASSING
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.sweep import Sweep
@@ -69,12 +69,12 @@ class SupervisedRobot:
         self.steady_ns += TICK_NS
         self.ros_ns = self.before.get("clock", lambda now_ns: now_ns + TICK_NS)(self.ros_ns)
         clock, supervisor = self.clock, self.supervisor
-        self._send("odometry", self.odometry(), lambda value: supervisor.receive_odometry(value, clock))
+        self._send("odometry", self.odometry(), lambda value: supervisor.inputs.receive_odometry(value, clock))
         if self.tick % 5 == 0:
             for topic in self.config.sources:
                 self._send("scan", self.scan(), lambda sweep, t=topic: self._look(t, sweep, clock))
         if self.tick % 2 == 0:
-            self._send("plan", self.plan(), lambda plan: supervisor.receive_plan(plan, clock))
+            self._send("plan", self.plan(), lambda plan: supervisor.inputs.receive_plan(plan, clock))
         verdict = supervisor.supervise(clock)
         self.tick += 1
         if self.drives:
@@ -83,7 +83,7 @@ class SupervisedRobot:
         return verdict
 
     def _look(self, topic: str, sweep: Sweep, clock: Instant) -> None:
-        self.supervisor.receive_sweep(topic, sweep, len(sweep.endpoints), clock)
+        self.supervisor.inputs.receive_sweep(topic, sweep, len(sweep.endpoints), clock)
 
     def run(self, duration_s: float) -> list[Verdict]:
         return [self.step() for _ in range(round(duration_s / 0.02))]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.grid import EGO_GRID
-from edge_worldmodel.core.safety import braking, cloud_slab, path_gate
-from edge_worldmodel.core.safety.cloud_slab import MAX_RAYS, bounded_sweep, sweep_from_points
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
+from edge_worldmodel.core.safety.inputs import cloud_slab
+from edge_worldmodel.core.safety.inputs.cloud_slab import MAX_RAYS, bounded_sweep, sweep_from_points
+from edge_worldmodel.core.safety.motion import braking, path_gate
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.kernels import library
@@ -56,7 +57,7 @@ def imagine_everywhere(robot):
     full = np.ones((EGO_GRID.cells,) * 2, np.float32)
 
     def arrive(odometry):
-        robot.supervisor.imagined.receive(robot.ros_ns, robot.pose, full)
+        robot.supervisor.inputs.imagined.receive(robot.ros_ns, robot.pose, full)
         return odometry
 
     return arrive
@@ -75,9 +76,15 @@ def tick_s(robot, ticks):
 
         return run
 
-    for name in ("receive_sweep", "receive_plan", "receive_odometry", "supervise"):
-        setattr(supervisor, name, timed(getattr(type(supervisor), name).__get__(supervisor)))
-    supervisor.imagined.receive = timed(type(supervisor.imagined).receive.__get__(supervisor.imagined))
+    inputs = supervisor.inputs
+    for owner, name in (
+        (inputs, "receive_sweep"),
+        (inputs, "receive_plan"),
+        (inputs, "receive_odometry"),
+        (inputs.imagined, "receive"),
+        (supervisor, "supervise"),
+    ):
+        setattr(owner, name, timed(getattr(owner, name)))
     for _ in range(ticks):
         verdict = robot.step()
         assert supervisor.state in PASSING, verdict.reason
@@ -137,10 +144,10 @@ def test_the_supervisor_keeps_no_more_rays_than_it_can_check():
     robot = SupervisedRobot()
     robot.before["scan"] = corridor(30_000)
     robot.step()
-    assert len(robot.supervisor.sensors["scan"].value.endpoints) <= MAX_RAYS
+    assert len(robot.supervisor.inputs.sensors["scan"].value.endpoints) <= MAX_RAYS
     robot.before["scan"] = spoil("endpoints", lambda ends: np.full_like(ends, np.nan))
     robot.run(0.2)
-    assert robot.supervisor.sensors["scan"].value is None
+    assert robot.supervisor.inputs.sensors["scan"].value is None
 
 
 def test_a_tick_that_took_too_long_commands_zero_and_says_so():

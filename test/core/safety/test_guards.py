@@ -9,7 +9,7 @@ from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
 from edge_worldmodel.core.safety.guards import Guards
-from edge_worldmodel.core.safety.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.latches import EmergencyStop
 from edge_worldmodel.core.safety.states import PASSING, State
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.landing import Landing
 
 SECOND_NS = 1_000_000_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
-from edge_worldmodel.core.safety.intake import Instant
+from edge_worldmodel.core.safety.inputs.intake import Instant
 from edge_worldmodel.core.safety.limits import MotionLimits
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
@@ -139,7 +139,7 @@ def test_a_sensor_that_repeats_itself_is_frozen():
     robot.before["scan"] = lambda _: frozen
     verdicts = robot.run(0.4)
     assert verdicts[-1].state not in PASSING
-    assert robot.supervisor.sensors["scan"].rejected["duplicate"] > 0
+    assert robot.supervisor.inputs.sensors["scan"].rejected["duplicate"] > 0
 
 
 def test_a_sensor_that_repeats_its_last_look_with_new_stamps_is_frozen_until_it_shows_another():
@@ -151,7 +151,7 @@ def test_a_sensor_that_repeats_its_last_look_with_new_stamps_is_frozen_until_it_
     stopped = [verdict.state not in PASSING for verdict in verdicts]
     assert 0.2 < stopped.index(True) * 0.02 <= 0.34, "the timeout, from the last look that was new"
     assert all(stopped[stopped.index(True) :]), "standing still does not make it trusted again"
-    assert robot.supervisor.sensors["scan"].rejected["frozen"] > 5
+    assert robot.supervisor.inputs.sensors["scan"].rejected["frozen"] > 5
     del robot.before["scan"]
     robot.run(0.5)
     assert robot.supervisor.state in PASSING
@@ -161,7 +161,7 @@ def test_standing_still_the_same_look_again_is_fine():
     robot = SupervisedRobot(obstacles=RING, twist=(0.0, 0.0, 0.0))
     robot.run(1.0)
     assert robot.supervisor.state in PASSING
-    assert not robot.supervisor.sensors["scan"].rejected["frozen"]
+    assert not robot.supervisor.inputs.sensors["scan"].rejected["frozen"]
 
 
 @pytest.mark.parametrize("phase", range(5))
@@ -184,7 +184,7 @@ def test_odometry_that_moves_and_stays_where_it_was_is_frozen():
     stopped = [verdict.state not in PASSING for verdict in robot.run(1.0)]
     assert 0.2 < stopped.index(True) * 0.02 <= 0.26
     assert all(stopped[stopped.index(True) :])
-    assert robot.supervisor.odometry.rejected["frozen"] > 10
+    assert robot.supervisor.inputs.odometry.rejected["frozen"] > 10
 
 
 def test_each_sensor_is_required_and_has_its_own_timeout():
@@ -194,13 +194,13 @@ def test_each_sensor_is_required_and_has_its_own_timeout():
             scan_topics=("front", "rear"), cloud_topics=("points",), sensor_timeouts_s=tuple(silent.values())
         )
     )
-    receive = robot.supervisor.receive_sweep
+    receive = robot.supervisor.inputs.receive_sweep
     for topic, limit_s in silent.items():
-        robot.supervisor.receive_sweep = lambda name, *rest, t=topic: None if name == t else receive(name, *rest)
+        robot.supervisor.inputs.receive_sweep = lambda name, *rest, t=topic: None if name == t else receive(name, *rest)
         verdicts = robot.run(limit_s + 0.2)
         assert topic in verdicts[-1].reason and verdicts[-1].state not in PASSING
         assert verdicts[round(limit_s / 0.02) - 10].state in PASSING
-        robot.supervisor.receive_sweep = receive
+        robot.supervisor.inputs.receive_sweep = receive
         robot.run(1.0)
 
 
@@ -208,14 +208,14 @@ def test_a_blind_scan_stops():
     robot = driving()
     sweep = robot.scan()
     few = Sweep(robot.ros_ns, sweep.origin, sweep.endpoints[:10], sweep.hit[:10])
-    robot.supervisor.receive_sweep("scan", few, RAYS, robot.clock)
+    robot.supervisor.inputs.receive_sweep("scan", few, RAYS, robot.clock)
     verdict = robot.supervisor.supervise(robot.clock)
     assert "blind" in verdict.reason and verdict.state not in PASSING
 
 
 def test_messages_rejected_before_the_core_stop_too():
     robot = driving()
-    robot.supervisor.sensors["scan"].reject("ranges do not fit the angles")
+    robot.supervisor.inputs.sensors["scan"].reject("ranges do not fit the angles")
     assert "ranges do not fit" in robot.supervisor.supervise(robot.clock).reason
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
-from edge_worldmodel.core.safety.intake import Instant
+from edge_worldmodel.core.safety.inputs.intake import Instant
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
 
@@ -48,9 +48,9 @@ def test_slower_than_planned_is_told_with_what_slows():
 def test_sensor_age_is_that_of_the_oldest_and_unknown_while_one_is_missing():
     robot = SupervisedRobot(SupervisorConfig(scan_topics=("front", "rear")))
     supervisor, clock = robot.supervisor, robot.clock
-    supervisor.receive_sweep("front", replace(robot.scan(), stamp_ns=clock.ros_ns - 100 * MS), 180, clock)
+    supervisor.inputs.receive_sweep("front", replace(robot.scan(), stamp_ns=clock.ros_ns - 100 * MS), 180, clock)
     assert math.isnan(supervisor.supervise(clock).sensor_age_s)
-    supervisor.receive_sweep("rear", robot.scan(), 180, clock)
+    supervisor.inputs.receive_sweep("rear", robot.scan(), 180, clock)
     assert supervisor.supervise(clock).sensor_age_s == pytest.approx(0.1)
 
 
@@ -58,8 +58,8 @@ def test_sensor_age_is_that_of_the_oldest_and_unknown_while_one_is_missing():
 def test_a_plan_ends_at_its_valid_until(ms, expired):
     robot = passing(SupervisorConfig(plan_timeout_s=0.5))
     clock = after(robot, ms, 20)
-    robot.supervisor.receive_sweep("scan", replace(robot.scan(), stamp_ns=clock.ros_ns), 180, clock)
-    robot.supervisor.receive_odometry(replace(robot.odometry(), stamp_ns=clock.ros_ns), clock)
+    robot.supervisor.inputs.receive_sweep("scan", replace(robot.scan(), stamp_ns=clock.ros_ns), 180, clock)
+    robot.supervisor.inputs.receive_odometry(replace(robot.odometry(), stamp_ns=clock.ros_ns), clock)
     verdict = robot.supervisor.supervise(clock)
     assert (verdict.state not in PASSING) is expired
     assert not expired or (verdict.reason == "plan: expired 0.00 s ago" and fault_kinds(robot) == [FaultKind.PLAN])
@@ -89,7 +89,7 @@ def test_the_plan_is_read_where_it_is_by_now():
     twists = np.zeros((9, 3))
     twists[1:, 0] = 0.5
     plan = spoil("trajectory.twists", twists)(robot.plan())
-    robot.supervisor.receive_plan(plan, robot.clock)
+    robot.supervisor.inputs.receive_plan(plan, robot.clock)
     for ms in range(20, 180, 20):
         verdict = tick(robot, ms)
     assert verdict.command[0] == pytest.approx(0.5 * 0.16 / 0.4, abs=0.03)
@@ -158,7 +158,7 @@ def test_the_place_is_carried_forward_to_now_and_never_back(age_ms, outside):
         pose=np.array([0.0, 0.62, math.pi / 2]),
         twist=np.array([1.0, 0.0, 0.0]),
     )
-    robot.supervisor.odometry.forget()
+    robot.supervisor.inputs.odometry.forget()
     robot.before["odometry"] = lambda _: moving
     robot.step()
     assert (FaultKind.GEOFENCE in fault_kinds(robot)) is outside
@@ -181,9 +181,9 @@ def resting(obstacles, twist):
     """A robot told to rest, that moves, and whose last scan is 0.1 s old."""
     robot = passing(twist=(0.0, 0.0, 0.0), obstacles=obstacles)
     clock = after(robot, 100)
-    robot.supervisor.receive_plan(replace(robot.plan(), stamp_ns=clock.ros_ns), clock)
+    robot.supervisor.inputs.receive_plan(replace(robot.plan(), stamp_ns=clock.ros_ns), clock)
     odometry = replace(robot.odometry(), stamp_ns=clock.ros_ns, twist=np.array(twist))
-    robot.supervisor.receive_odometry(odometry, clock)
+    robot.supervisor.inputs.receive_odometry(odometry, clock)
     return robot.supervisor.supervise(clock)
 
 
@@ -207,11 +207,11 @@ def test_every_sensor_sees_for_all():
     config = SupervisorConfig(scan_topics=("front", "rear"))
     for blocked in ("front", "rear"):
         robot = SupervisedRobot(config)
-        receive = robot.supervisor.receive_sweep
+        receive = robot.supervisor.inputs.receive_sweep
         wall = replace(
             robot.scan(), stamp_ns=START_NS + TICK_NS, endpoints=np.array([[0.3, 0.0]]), hit=np.array([True])
         )
-        robot.supervisor.receive_sweep = lambda topic, look, rays, clock, b=blocked, r=receive, w=wall: r(
+        robot.supervisor.inputs.receive_sweep = lambda topic, look, rays, clock, b=blocked, r=receive, w=wall: r(
             topic, w if topic == b else look, 1 if topic == b else rays, clock
         )
         robot.step()
@@ -326,11 +326,11 @@ def test_each_input_may_be_silent_for_its_own_timeout(name, silence_ms, stops):
     clock = after(robot, silence_ms)
     fresh = {"stamp_ns": clock.ros_ns}
     if name != "plan":
-        robot.supervisor.receive_plan(replace(robot.plan(), **fresh), clock)
+        robot.supervisor.inputs.receive_plan(replace(robot.plan(), **fresh), clock)
     if name != "scan":
-        robot.supervisor.receive_sweep("scan", replace(robot.scan(), **fresh), 180, clock)
+        robot.supervisor.inputs.receive_sweep("scan", replace(robot.scan(), **fresh), 180, clock)
     if name != "odometry":
-        robot.supervisor.receive_odometry(replace(robot.odometry(), **fresh), clock)
+        robot.supervisor.inputs.receive_odometry(replace(robot.odometry(), **fresh), clock)
     verdict = robot.supervisor.supervise(clock)
     assert (verdict.state not in PASSING) is stops
     expected = {"plan": "plan: silent", "scan": "sensor scan: silent", "odometry": "odometry: silent"}[name]
@@ -360,10 +360,10 @@ def test_a_plan_may_be_as_old_as_its_own_limit(age_ms, stops):
 def test_a_plan_sent_again_is_a_sign_of_life_and_a_scan_or_odometry_is_not():
     robot = passing()
     kept = {"plan": robot.plan(), "scan": robot.scan(), "odometry": robot.odometry()}
-    robot.supervisor.receive_plan(kept["plan"], robot.clock)
+    robot.supervisor.inputs.receive_plan(kept["plan"], robot.clock)
     for name, repeats in (("plan", True), ("scan", False), ("odometry", False)):
-        intakes = {"scan": robot.supervisor.sensors["scan"]}
-        before = intakes.get(name) or getattr(robot.supervisor, name)
+        intakes = {"scan": robot.supervisor.inputs.sensors["scan"]}
+        before = intakes.get(name) or getattr(robot.supervisor.inputs, name)
         now = after(robot, 50)
         before.offer(kept[name], before.value.stamp_ns, "", now)
         assert (before.silence_s(now) == 0.0) is repeats
@@ -378,5 +378,5 @@ def test_a_sweep_that_is_blind_is_judged_by_the_rays_that_were_sent():
     robot = SupervisedRobot()
     clock = robot.clock
     for rays, blind in ((900, False), (901, True)):
-        robot.supervisor.receive_sweep("scan", replace(robot.scan(), stamp_ns=clock.ros_ns + rays), rays, clock)
-        assert (robot.supervisor.sensors["scan"].value is None) is blind
+        robot.supervisor.inputs.receive_sweep("scan", replace(robot.scan(), stamp_ns=clock.ros_ns + rays), rays, clock)
+        assert (robot.supervisor.inputs.sensors["scan"].value is None) is blind

@@ -5,7 +5,7 @@ import pytest
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.intake import Instant
+from edge_worldmodel.core.safety.inputs.intake import Instant
 from edge_worldmodel.core.safety.states import PASSING, State
 from edge_worldmodel.core.safety.supervisor import Supervisor
 

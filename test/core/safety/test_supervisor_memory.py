@@ -22,18 +22,18 @@ RING = [(6.0 * math.cos(a), 6.0 * math.sin(a)) for a in np.linspace(0.1, 6.2, 40
 def looking(robot, look, ms):
     """One more look, with a new stamp."""
     clock = after(robot, ms)
-    robot.supervisor.receive_sweep("scan", replace(look, stamp_ns=clock.ros_ns), len(look.hit), clock)
-    return robot.supervisor.sensors["scan"]
+    robot.supervisor.inputs.receive_sweep("scan", replace(look, stamp_ns=clock.ros_ns), len(look.hit), clock)
+    return robot.supervisor.inputs.sensors["scan"]
 
 
 def test_the_same_look_again_is_frozen_while_the_robot_moves_and_stays_so_when_it_stops():
     robot = SupervisedRobot(obstacles=RING)
     robot.moves = np.array([0.5, 0.0, 0.0])
     robot.step()
-    kept, moves = robot.supervisor.sensors["scan"].value, robot.odometry()
+    kept, moves = robot.supervisor.inputs.sensors["scan"].value, robot.odometry()
     assert looking(robot, kept, 10).rejected == {"frozen": 1}
     clock = after(robot, 15)
-    robot.supervisor.receive_odometry(replace(moves, stamp_ns=clock.ros_ns, twist=np.zeros(3)), clock)
+    robot.supervisor.inputs.receive_odometry(replace(moves, stamp_ns=clock.ros_ns, twist=np.zeros(3)), clock)
     sensor = looking(robot, kept, 20)
     assert sensor.rejected == {"frozen": 2} and sensor.silence_s(after(robot, 20)) == pytest.approx(0.02)
     robot.pose[0] = 0.1
@@ -47,19 +47,19 @@ def test_without_odometry_a_same_look_is_frozen_by_the_command_only_where_odomet
         config = SupervisorConfig(unsafe_without_odometry=unsafe, max_jerk_mps3=500.0, max_acceleration_mps2=20.0)
         robot = passing(config, obstacles=RING, twist=(1.0, 0.0, 0.0))
         assert robot.moves[0] > 0.1
-        robot.supervisor.odometry.forget()
-        assert looking(robot, robot.supervisor.sensors["scan"].value, 10).rejected["frozen"] == frozen
+        robot.supervisor.inputs.odometry.forget()
+        assert looking(robot, robot.supervisor.inputs.sensors["scan"].value, 10).rejected["frozen"] == frozen
 
 
 def test_odometry_that_moves_on_the_spot_is_frozen():
     robot = SupervisedRobot()
     robot.moves = np.array([0.5, 0.0, 0.0])
     robot.step()
-    kept = robot.supervisor.odometry.value
+    kept = robot.supervisor.inputs.odometry.value
     for ms, pose, frozen in ((10, kept.pose, 1), (20, kept.pose + 0.01, 1), (30, kept.pose + 0.01, 2)):
         clock = after(robot, ms)
-        robot.supervisor.receive_odometry(replace(kept, stamp_ns=clock.ros_ns, pose=pose), clock)
-        assert robot.supervisor.odometry.rejected["frozen"] == frozen
+        robot.supervisor.inputs.receive_odometry(replace(kept, stamp_ns=clock.ros_ns, pose=pose), clock)
+        assert robot.supervisor.inputs.odometry.rejected["frozen"] == frozen
 
 
 def test_odometry_with_a_problem_is_not_taken():
@@ -100,11 +100,11 @@ def test_imagined_things_are_where_they_are_by_now():
     cells = np.zeros((64, 64), np.float32)
     cells[32, 36] = 0.9  # 0.9 m ahead of where the robot was
     for x_m, slower in ((0.0, True), (2.0, False)):
-        robot.supervisor.imagined.receive(robot.ros_ns + TICK_NS, np.array([x_m, 0.0, 0.0]), cells)
+        robot.supervisor.inputs.imagined.receive(robot.ros_ns + TICK_NS, np.array([x_m, 0.0, 0.0]), cells)
         robot.before["odometry"] = spoil("pose", np.array([0.0, 0.0, 0.0]))
         robot.pose[:] = 0.0
         assert ("imagined" in robot.step().limits) is slower
-    robot.supervisor.imagined.receive(robot.ros_ns + TICK_NS + 2000 * MS, np.zeros(3), cells)
+    robot.supervisor.inputs.imagined.receive(robot.ros_ns + TICK_NS + 2000 * MS, np.zeros(3), cells)
     assert "imagined" not in robot.step().limits
 
 
@@ -113,7 +113,7 @@ def test_imagined_things_count_from_the_configured_probability():
     cells[32, 36] = 0.5
     for least, slower in ((0.5, True), (0.6, False)):
         robot = SupervisedRobot(SupervisorConfig(imagined_min=least), twist=(1.0, 0.0, 0.0))
-        robot.supervisor.imagined.receive(robot.ros_ns + TICK_NS, np.zeros(3), cells)
+        robot.supervisor.inputs.imagined.receive(robot.ros_ns + TICK_NS, np.zeros(3), cells)
         assert ("imagined" in robot.step().limits) is slower
 
 
@@ -143,7 +143,7 @@ def test_a_place_that_is_no_longer_trusted_is_not_judged():
     robot = passing(FENCED, twist=(0.0, 0.0, 0.0))
     clock = after(robot, 10)
     outside = replace(robot.odometry(), stamp_ns=clock.ros_ns, pose=np.array([5.0, 0.0, 0.0]))
-    robot.supervisor.receive_odometry(outside, clock)
+    robot.supervisor.inputs.receive_odometry(outside, clock)
     tick(robot, 215)
     assert FaultKind.ODOMETRY in fault_kinds(robot) and FaultKind.GEOFENCE not in fault_kinds(robot)
 
@@ -177,7 +177,7 @@ def test_a_drone_that_sank_and_stands_has_landed():
     for ms, climb_mps, reason in ((3120, -0.5, "landing: "), (5000, 0.0, "landing: "), (5121, 0.0, "landed; call")):
         clock = after(robot, ms)
         odometry = replace(robot.odometry(), stamp_ns=clock.ros_ns, climb_mps=climb_mps)
-        robot.supervisor.receive_odometry(odometry, clock)
+        robot.supervisor.inputs.receive_odometry(odometry, clock)
         verdict = robot.supervisor.supervise(clock)
         assert verdict.state == State.LANDING and verdict.reason.startswith(reason)
         assert verdict.climb_mps == (0.0 if reason == "landed; call" else -0.5)

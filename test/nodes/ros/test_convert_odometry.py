@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
 from edge_worldmodel.core.errors import InputError  # noqa: E402
-from edge_worldmodel.core.safety.intake import OdometrySample  # noqa: E402
+from edge_worldmodel.core.safety.inputs.intake import OdometrySample  # noqa: E402
 from edge_worldmodel.nodes.ros.convert_sensors import odometry_from_msg, odometry_to_msg  # noqa: E402
 
 

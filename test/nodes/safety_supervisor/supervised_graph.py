@@ -12,7 +12,7 @@ from sensor_msgs.msg import LaserScan
 
 from edge_worldmodel import msg
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.safety.intake import OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import OdometrySample
 from edge_worldmodel.core.types import Plan, Trajectory
 from edge_worldmodel.nodes.ros.convert import plan_to_msg, stamp_to_msg
 from edge_worldmodel.nodes.ros.convert_sensors import odometry_to_msg

@@ -22,7 +22,7 @@ from edge_worldmodel import msg  # noqa: E402
 from edge_worldmodel.core.errors import ConfigError  # noqa: E402
 from edge_worldmodel.core.safety.config import SupervisorConfig  # noqa: E402
 from edge_worldmodel.core.safety.faults import FaultKind  # noqa: E402
-from edge_worldmodel.core.safety.intake import Instant, Intake, OdometrySample  # noqa: E402
+from edge_worldmodel.core.safety.inputs.intake import Instant, Intake, OdometrySample  # noqa: E402
 from edge_worldmodel.core.safety.states import State  # noqa: E402
 from edge_worldmodel.core.types import Verdict  # noqa: E402
 from edge_worldmodel.nodes.ros.qos import LATEST, SENSOR  # noqa: E402

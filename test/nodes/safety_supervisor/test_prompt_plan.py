@@ -50,12 +50,12 @@ def test_a_damaged_plan_stops_between_two_ticks_and_a_flood_makes_no_more_ticks(
     plan = plan_msg(time.time_ns())
     plan.twists[0].linear.x = float("nan")
     assert ticks_after(node, serialize_message(plan)) == 1
-    assert node._supervisor.plan.rejected.total() == 1
+    assert node._supervisor.inputs.plan.rejected.total() == 1
 
 
 def test_bytes_that_are_no_plan_are_counted_and_end_nothing(node):
     assert ticks_after(node, b"\x00\x01\x00\x00rubbish") == 0
-    assert node._supervisor.plan.rejected.total() == 1
+    assert node._supervisor.inputs.plan.rejected.total() == 1
     node._tick()
 
 

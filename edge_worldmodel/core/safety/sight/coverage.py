@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose, relative, transform_points
-from edge_worldmodel.core.safety.braking import RobotFootprint, arc_pose, points_in_frames
+from edge_worldmodel.core.safety.motion.braking import RobotFootprint, arc_pose, points_in_frames
 from edge_worldmodel.core.safety.sight.bearings import BINS, Rays, bearing_bins, second_longest
 from edge_worldmodel.core.safety.sight.blind_ring import BlindRing
 from edge_worldmodel.core.sweep import Sweep

@@ -27,7 +27,7 @@ from edge_worldmodel.core.planner.planner import Planner
 from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.rejection import RejectedInputError
-from edge_worldmodel.core.safety.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.inputs.intake import Instant, OdometrySample
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.types import Floats, Plan
 from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput, configured
@@ -111,7 +111,7 @@ class Ours:
         """Perceive, plan, and let the supervisor decide."""
         clock = Instant(look.stamp_ns, look.stamp_ns)
         rays = look.sweep.beams or len(look.sweep.endpoints)
-        self._supervisor.receive_sweep(_SOURCE, look.sweep, rays, clock)
+        self._supervisor.inputs.receive_sweep(_SOURCE, look.sweep, rays, clock)
         self._move(look.stamp_ns, look.pose, look.twist)
         self._perception.add_sweep(_SOURCE, look.sweep)
         if self._perception.due(look.stamp_ns):
@@ -127,7 +127,7 @@ class Ours:
         odom_frame, base_frame = self._frames
         self._perception.add_pose(stamp_ns, pose, twist)
         odometry = OdometrySample(stamp_ns, odom_frame, base_frame, pose, twist)
-        self._supervisor.receive_odometry(odometry, Instant(stamp_ns, stamp_ns))
+        self._supervisor.inputs.receive_odometry(odometry, Instant(stamp_ns, stamp_ns))
 
     def _plan_on(self, look: ControllerInput) -> None:
         """Observe, encode, ask the cache and plan; without an observation the last plan is followed to its end."""
@@ -156,10 +156,10 @@ class Ours:
     def _supervise(self, clock: Instant) -> Command:
         if self._pending is not None and clock.ros_ns >= self._pending.stamp_ns + self._latency_ns:
             self._plan, self._pending = self._pending, None
-            self._supervisor.imagined.receive(*self._pending_occupancy)
+            self._supervisor.inputs.imagined.receive(*self._pending_occupancy)
         # In every tick, as the planner node repeats its plan.
         if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
-            self._supervisor.receive_plan(self._plan, clock)
+            self._supervisor.inputs.receive_plan(self._plan, clock)
         command = self._supervisor.supervise(clock).command
         return Command(float(command[0]), float(command[2]))
 

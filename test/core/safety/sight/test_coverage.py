@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.geometry import pose_matrix
-from edge_worldmodel.core.safety.braking import RobotFootprint
 from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.motion.braking import RobotFootprint
 from edge_worldmodel.core.safety.sight.bearings import BINS, Rays, bearing_bins, second_longest
 from edge_worldmodel.core.safety.sight.coverage import Coverage
 from edge_worldmodel.core.safety.states import State

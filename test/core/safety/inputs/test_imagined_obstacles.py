@@ -14,12 +14,12 @@ from hypothesis.extra.numpy import arrays
 from edge_worldmodel.core.geometry import transform_points
 from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.imagined_obstacles import ImaginedObstacles
+from edge_worldmodel.core.safety.inputs.imagined_obstacles import ImaginedObstacles
 from edge_worldmodel.core.safety.limits import REST
-from edge_worldmodel.core.safety.path_gate import ObstaclePoints, PathGate
+from edge_worldmodel.core.safety.motion.path_gate import ObstaclePoints, PathGate
 from edge_worldmodel.core.safety.states import PASSING, State
 
-from .supervised_robot import START_NS, SupervisedRobot, driving
+from ..supervised_robot import START_NS, SupervisedRobot, driving
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))
 NOTHING = np.empty((0, 2))
@@ -40,7 +40,7 @@ def imagining(robot: SupervisedRobot, *where):
     """Let the world model expect something at points before the robot, at every tick."""
 
     def look(odometry):
-        robot.supervisor.imagined.receive(robot.ros_ns + 400_000_000, robot.pose, grid(*where))
+        robot.supervisor.inputs.imagined.receive(robot.ros_ns + 400_000_000, robot.pose, grid(*where))
         return odometry
 
     robot.before["odometry"] = look
@@ -125,7 +125,7 @@ def test_one_means_never():
 def test_it_is_no_condition_for_driving():
     robot = SupervisedRobot()
     robot.run(1.0)
-    assert robot.supervisor.state in PASSING and not robot.supervisor.imagined.rejected
+    assert robot.supervisor.state in PASSING and not robot.supervisor.inputs.imagined.rejected
 
 
 @pytest.mark.parametrize(

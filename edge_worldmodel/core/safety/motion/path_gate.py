@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.safety.braking import (
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.faults import Fault, FaultKind
+from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
+from edge_worldmodel.core.safety.motion.braking import (
     Brakes,
     PathCheck,
     RobotFootprint,
@@ -23,9 +26,6 @@ from edge_worldmodel.core.safety.braking import (
     check_path,
     seen_s,
 )
-from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.faults import Fault, FaultKind
-from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
 from edge_worldmodel.core.types import Mask, Points, Pose, Twist
 from edge_worldmodel.kernels.library import mark_near
 

@@ -5,11 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_worldmodel.core.safety.intake import OdometrySample, is_moving, looks_the_same, repeats_pose, repeats_sweep
+from edge_worldmodel.core.safety.inputs.intake import (
+    OdometrySample,
+    is_moving,
+    looks_the_same,
+    repeats_pose,
+    repeats_sweep,
+)
 from edge_worldmodel.core.safety.states import PASSING
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 
-from .supervised_robot import SupervisedRobot
+from ..supervised_robot import SupervisedRobot
 
 
 def look(hits=20, distance_m=3.0):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose, inverse, points_in_frame, transform_points
-from edge_worldmodel.core.safety.braking import (
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.motion.braking import (
     Brakes,
     RobotFootprint,
     allowed_share,
@@ -18,7 +19,6 @@ from edge_worldmodel.core.safety.braking import (
     check_path,
     seen_s,
 )
-from edge_worldmodel.core.safety.config import SupervisorConfig
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "500"))
 DISC = RobotFootprint(np.empty((0, 2)), 0.25)

@@ -8,7 +8,7 @@ import pytest
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
-from edge_worldmodel.core.safety.intake import (
+from edge_worldmodel.core.safety.inputs.intake import (
     Instant,
     Intake,
     OdometrySample,

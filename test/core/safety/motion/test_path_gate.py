@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from edge_worldmodel.core.safety.braking import Brakes, RobotFootprint, allowed_share, check_path
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import FaultKind
 from edge_worldmodel.core.safety.limits import REST, Motion
-from edge_worldmodel.core.safety.path_gate import ObstaclePoints, PathGate
+from edge_worldmodel.core.safety.motion.braking import Brakes, RobotFootprint, allowed_share, check_path
+from edge_worldmodel.core.safety.motion.path_gate import ObstaclePoints, PathGate
 
 NOTHING = np.empty((0, 2))
 AGILE = {

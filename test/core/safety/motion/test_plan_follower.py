@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose
-from edge_worldmodel.core.safety.braking import arc_poses
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.plan_follower import follow
+from edge_worldmodel.core.safety.motion.braking import arc_poses
+from edge_worldmodel.core.safety.motion.plan_follower import follow
 from edge_worldmodel.core.types import Trajectory
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))

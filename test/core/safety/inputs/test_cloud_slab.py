@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.core.safety.cloud_slab import sweep_from_points
+from edge_worldmodel.core.safety.inputs.cloud_slab import sweep_from_points
 
 SENSOR = np.array([0.2, 0.0, 0.5])
 COORDINATE = st.floats(-5.0, 5.0)

@@ -1,0 +1,1 @@
+"""Inputs of the supervisor: the newest value of each, and whether it can be trusted."""

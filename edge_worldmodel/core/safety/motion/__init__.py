@@ -1,0 +1,1 @@
+"""Motion that may be commanded: from the plan to the twist that passes."""
