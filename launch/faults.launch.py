@@ -22,6 +22,7 @@ RELAYED = (
     ("sim", "/clock"),
     ("rollout_planner", "planner/plan"),
     ("rollout_planner", "planner/solution"),
+    ("rollout_planner", "planner/imagined_occupancy"),
     ("perception", "perception/latent"),
     ("latent_cache", "latent_cache/warm_start"),
 )

@@ -54,6 +54,8 @@ class Supervisor:
         restored = self._latches.restored
         self.state = restored.state
         self.faults: tuple[Fault, ...] = ()
+        self.reported: Fault | None = None
+        """Fault that the newest verdict gives as its reason."""
         self.guards = Guards(config, restored.pressed)
         self._tick_length = TickLength(1.0 / config.rate_hz)
         self._landing = Landing(config, restored.landing)
@@ -251,7 +253,7 @@ class Supervisor:
 
     def _reason(self, decision: GateDecision, now: Instant) -> str:
         """Return the reason for the state, for people. It does not change faster than a person can read."""
-        fault = self._reason_chooser.choose(self.faults, now.steady_ns)
+        self.reported = fault = self._reason_chooser.choose(self.faults, now.steady_ns)
         if self.state is State.ACTIVE:
             return ""
         if self.state is State.LIMITING:
@@ -259,7 +261,8 @@ class Supervisor:
         if self.state is State.LANDING:
             return self._landing.reason()
         if self.state is State.LATCHED:
-            return f"{self._latches.causes[0].text}; call supervisor/reset to go on"
+            self.reported = self._latches.causes[0]
+            return f"{self.reported.text}; call supervisor/reset to go on"
         assert fault is not None
         return fault.text
 

@@ -53,7 +53,7 @@ def summary(results: Sequence[InjectionResult]) -> dict[str, Any]:
         "false_stops": sum(o.false_stop for o in results),
         "not_recovered": sum(not o.recovered for o in results),
     }
-    for name in ("resumed_s", "recovery_s", "base_standing_s"):
+    for name in ("resumed_s", "recovery_s", "base_standing_s", "longest_gap_s"):
         if values := pick(name):
             figures[name] = percentiles(values)
     return figures
@@ -76,15 +76,18 @@ LINKS = {
     "perception": ("perception/latent", "perception"),
 }
 """Places whose loss the supervisor observes directly, and those one link before the planner."""
-_NO_LOSS = ("frozen_planner", "reorder")
-"""Faults that are no loss: a repeated plan expires by itself; among reordered plans the newest may be good."""
+_LOSSES = (
+    *("drop", "delay", "corrupt", "nan", "wrong_frame", "frozen_sensor", "clock_step"),
+    *("simulation_pause", "sigkill", "sigstop"),
+)
+"""Faults that are a loss. A repeated plan expires by itself; among reordered plans the newest may be good."""
 
 
 def by_link(results: Sequence[InjectionResult]) -> dict[str, Any]:
     """Return for each link the number of losses that led to a stop, and the times to it."""
     found: dict[str, Any] = {}
     for link, places in LINKS.items():
-        lost = [o for o in results if o.where.split()[0] in places and o.fault not in _NO_LOSS]
+        lost = [o for o in results if o.where.split()[0] in places and o.fault in _LOSSES]
         stopped = [o.stopped_s for o in lost if o.stopped_s is not None]
         found[link] = {"injections": len(stopped), **percentiles(stopped)}
     return found

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_worldmodel.evaluation.live.live_graph import LiveGraph, LiveGraphError
+from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.evaluation.live.live_graph import LiveGraph, LiveGraphError, share
 
 GOALS = ((3.2, 0.0), (3.2, 6.4), (-3.2, 6.4), (-3.2, 0.0))
 """Corners of the course in worlds/fault_course.yaml, (x, y) in metres in odom, driven in turn."""
@@ -27,27 +28,43 @@ _REPEAT_GOAL_S = 1.0
 _POLL_S = 0.03
 _CONNECT_S = 30.0
 _DRIVING_MPS = 0.15
-_FORGET_NS = 5_000_000_000
+_FOOTPRINT_M = SupervisorConfig().footprint_radius_m
+_LANDING = 6
+"""Verdict.LANDING."""
+_PRESS_S = 0.3
+_FORGET_NS = 8_000_000_000
 """Age at which commands and speeds are dropped."""
 
 
 class ObservedCommand(NamedTuple):
-    """One message on cmd_vel: received (steady clock), published (system clock), and whether it is not zero."""
+    """One message on cmd_vel: received (steady clock), published (system clock), and its twist (vx, vy, yaw rate)."""
 
     at_ns: int
     published_ns: int
-    is_moving: bool
+    twist: tuple[float, float, float]
+
+    @property
+    def tip_mps(self) -> float:
+        """Speed of the fastest point of the footprint; NaN if the command is not finite."""
+        vx, vy, rate = self.twist
+        return math.hypot(vx, vy) + abs(rate) * _FOOTPRINT_M
+
+    @property
+    def is_moving(self) -> bool:
+        """Return whether the command is not zero."""
+        return self.tip_mps != 0.0  # true for NaN
 
 
 class FaultGraph:
     """The live graph with a fault relay in it.
 
     Attributes:
-        commands: of the last 5 s.
+        commands: of the last 8 s.
         verdicts: the last 100, as (received_ns, state, reason).
-        speeds: odometry of the last 5 s, as (received_ns, m/s).
+        speeds: odometry of the last 8 s, as (received_ns, m/s).
         contacts: number so far.
         routes: times of each topic that passes the relay, by topic.
+        air_state: state of the drone's supervisor; -1 before its first verdict.
         now_ns: steady clock of the relay at the last poll.
         on_commands: called with the new commands of each poll.
     """
@@ -62,6 +79,7 @@ class FaultGraph:
         self.contacts = 0
         self.routes: dict[str, dict[str, int]] = {}
         self.now_ns = 0
+        self.air_state = -1
         self.on_commands: Callable[[list[ObservedCommand]], None] = lambda commands: None
         self._goal = 0
         self._goal_sent_s = 0.0
@@ -114,7 +132,7 @@ class FaultGraph:
         self.commands += new
         self.verdicts += [tuple(verdict) for verdict in report["verdicts"]]
         self.speeds.append((self.now_ns, report["speed_mps"]))
-        self.contacts, self.routes = report["contacts"], report["routes"]
+        self.contacts, self.routes, self.air_state = report["contacts"], report["routes"], report["air_state"]
         self._forget()
         if report["pose"] is not None:
             self._steer(report["pose"])
@@ -137,6 +155,10 @@ class FaultGraph:
         since_ns = self.now_ns - round(for_s * 1e9)
         recent = [command for command in self.commands if command.at_ns >= since_ns]
         return len(recent) > 25 * for_s and all(command.is_moving for command in recent)
+
+    def is_landing(self) -> bool:
+        """Return whether the drone's supervisor lands it."""
+        return self.air_state == _LANDING
 
     def _forget(self) -> None:
         keep_ns = self.now_ns - _FORGET_NS
@@ -176,6 +198,48 @@ def all_cores_busy() -> Any:
         for process in busy:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def asked(graph: FaultGraph, request: str, **arguments: Any) -> Any:
+    """Ask the relay for a fault, and to end it afterwards."""
+    graph.ask(request, **arguments)
+    try:
+        yield
+    finally:
+        graph.ask("mend")
+
+
+@contextlib.contextmanager
+def respawned_under_estop(graph: FaultGraph, pid: int) -> Any:
+    """Press the emergency stop and kill the supervisor; release and reset after it came back."""
+    graph.ask("estop", pressed=True)
+    graph.wait(lambda: False, _PRESS_S)
+    os.kill(pid, signal.SIGKILL)
+    yield
+    graph.ask("estop", pressed=False)
+    graph.wait(lambda: False, _PRESS_S)
+    graph.ask("reset")
+
+
+@contextlib.contextmanager
+def started_in_the_air(graph: FaultGraph) -> Any:
+    """Start the supervisor of a drone that hovers and has no plan."""
+    graph.ask("hover")
+    program = share().parents[1] / "lib" / "edge_worldmodel" / "safety_supervisor"
+    settings = ("vehicle:=drone", "hold_before_land_s:=0.5", "scan_topics:=[/scan]", "output:=twist")
+    remaps = [argument for setting in settings for argument in ("-p", setting)]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "ROS_DOMAIN_ID": graph.graph.domain, "XDG_STATE_HOME": folder}
+        drone = subprocess.Popen(
+            [program, "--ros-args", "-r", "__ns:=/air", *remaps], env=environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield
+        finally:
+            drone.kill()
+            drone.wait()
+            graph.ask("mend")
 
 
 @contextlib.contextmanager

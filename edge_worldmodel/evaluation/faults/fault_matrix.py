@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,10 +11,17 @@ from typing import Any
 import numpy as np
 
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.core.safety.config import SupervisorConfig
 
-SCAN, ODOM, CLOCK = "scan", "odom", "clock"
+SCAN, ODOM, CLOCK, IMAGINED = "scan", "odom", "clock", "planner/imagined_occupancy"
 PLAN, LATENT, WARM_START = "planner/plan", "perception/latent", "latent_cache/warm_start"
 STOP_LIMIT_S = 0.25
+MOTION_LIMIT_S = 0.35
+"""Motion that contradicts the commands is a fault within 0.3 s; one period of odometry is added."""
+CREEP_MPS = 1.1 * SupervisorConfig().unseen_speed_mps
+"""The command follows the limit no faster than its jerk allows, so it may be a little over it in a turn."""
+LONGEST_GAP_S = 0.06
+"""Longest time between two commands while a node is flooded or the imagination is hostile."""
 PLAN_VALIDITY_S = 0.6
 """A plan may be followed for this long after its stamp while its planner is alive and repeats it."""
 
@@ -23,6 +31,10 @@ class ExpectedEffect(Enum):
 
     STOP = "stop"
     GO_ON = "go on"
+    CREEP = "creep"
+    """No point of the robot is commanded to be faster than ``unseen_speed_mps``."""
+    LAND = "land"
+    """A drone lands."""
     EITHER = "either"
     BASE_STOPS = "base stops"
     """The watchdog itself is gone: no more commands come, and the drive base stops by its own timeout."""
@@ -44,12 +56,13 @@ class FaultCase:
         fault: its name in the report.
         where: topic or node, and the variant.
         target: topic or node.
-        how: a spoiler of the relay (nodes/faults/spoilers.py), or "kill", "pause", "load", "fill disk".
+        how: a spoiler of the relay (nodes/faults/spoilers.py), or a key of ``fault_trial.ACTIONS``.
         expected: required reaction.
         begin: event from which the stop is timed.
         limit_s: longest allowed time from there to the stop.
         lasts_s: duration of the fault; if a stop is required, it lasts at least until the stop.
         every: injected in every n-th round only.
+        longest_gap_s: longest allowed time between two commands while the fault lasts.
         settings: arguments of the spoiler.
     """
 
@@ -62,7 +75,13 @@ class FaultCase:
     limit_s: float = STOP_LIMIT_S
     lasts_s: float = 0.35
     every: int = 1
+    longest_gap_s: float = math.inf
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def allowed_mps(self) -> float:
+        """Return the speed up to which a command counts as the required reaction."""
+        return CREEP_MPS if self.expected is ExpectedEffect.CREEP else 0.0
 
     @property
     def name(self) -> str:
@@ -102,6 +121,51 @@ def _content() -> list[FaultCase]:
     ]
 
 
+def _sight() -> list[FaultCase]:
+    """Scans that are right but unusual, and scans that prove nothing."""
+    bad, creep, goes_on = EffectStart.FIRST_BAD, ExpectedEffect.CREEP, ExpectedEffect.GO_ON
+    return [
+        *_spoil("upside_down_mount", (SCAN,), "upside_down", expected=goes_on, lasts_s=1.0),
+        *_spoil("too_close", (SCAN,), "too_close", begin=bad),
+        *_spoil("tied_points", (SCAN,), "tied", begin=bad, longest_gap_s=LONGEST_GAP_S),
+        # Slowing down from the highest speed takes its time.
+        *_spoil("all_inf", (SCAN,), "all_inf", begin=bad, expected=creep, limit_s=1.2, lasts_s=1.4),
+        *_spoil("blind_stripe", (SCAN,), "blind_stripe", begin=bad, expected=creep, limit_s=1.2, lasts_s=1.4),
+        *_spoil("hostile_imagination", (IMAGINED,), "full", expected=goes_on, longest_gap_s=LONGEST_GAP_S),
+    ]
+
+
+def _motion() -> list[FaultCase]:
+    """Measured motion that contradicts the commands."""
+    more: dict[str, Any] = {"begin": EffectStart.FIRST_BAD, "limit_s": MOTION_LIMIT_S, "lasts_s": MOTION_LIMIT_S}
+    return [
+        *_spoil("dead_encoder", (ODOM,), "dead_encoder", **more),
+        *_spoil("inverse_motion", (ODOM,), "reverse", **more),
+        *_spoil("overspeed", (ODOM,), "exaggerate", **more),
+        *_spoil("slope", (ODOM,), "pitch", "8 degrees", expected=ExpectedEffect.GO_ON, settings={"degrees": 8.0}),
+    ]
+
+
+def _others() -> list[FaultCase]:
+    """What other programs and people do."""
+    action, either = EffectStart.ACTION, ExpectedEffect.EITHER
+    flood: dict[str, Any] = {"longest_gap_s": LONGEST_GAP_S, "lasts_s": 1.0}
+    return [
+        FaultCase("second_publisher", "cmd_vel", "cmd_vel", "rival", begin=action, limit_s=0.6, lasts_s=0.6),
+        FaultCase(
+            "respawn_under_estop", "safety_supervisor", "safety_supervisor", "estop and kill",
+            begin=action, lasts_s=5.0, every=3,
+        ),
+        FaultCase("start_in_the_air", "drone", "drone", "start in the air", ExpectedEffect.LAND, limit_s=8.0, every=3),
+        # The repeated message is soon older than the newest one, which is a reason to stop.
+        *_spoil("flood", (PLAN, ODOM), "flood", "1 kHz", expected=either, settings={"rate_hz": 1e3}, **flood),
+        *_spoil(
+            "flood", (SCAN,), "flood", "garbage, 50 Hz", expected=either,
+            settings={"rate_hz": 50.0, "garbage_bytes": 1_600_000}, **flood,
+        ),
+    ]  # fmt: skip
+
+
 def _timing() -> list[FaultCase]:
     """Good messages that are lost, late or doubled."""
     goes_on = ExpectedEffect.GO_ON
@@ -134,7 +198,7 @@ def _processes() -> list[FaultCase]:
     ]
 
 
-MATRIX: tuple[FaultCase, ...] = (*_timing(), *_content(), *_processes())
+MATRIX: tuple[FaultCase, ...] = (*_timing(), *_content(), *_sight(), *_motion(), *_others(), *_processes())
 FAULTS: tuple[str, ...] = tuple(dict.fromkeys(case.fault for case in MATRIX))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edge_worldmodel.evaluation.faults.fault_graph import ObservedCommand
 from edge_worldmodel.evaluation.faults.fault_matrix import EffectStart, ExpectedEffect, FaultCase
@@ -35,6 +36,7 @@ class Observations:
         speeds: odometry of the same time, as (received_ns, m/s).
         contacts: number of contacts that began.
         recovered: whether the robot drove again in time.
+        landed: whether the drone's supervisor landed it.
     """
 
     action_ns: int
@@ -47,6 +49,7 @@ class Observations:
     speeds: Sequence[tuple[int, float]]
     contacts: int
     recovered: bool = True
+    landed: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class InjectionResult:
     Attributes:
         fault: name of the fault.
         where: topic or node, and the variant.
-        stopped_s: time from the start of the effect to the first zero command after which only zeros came.
+        stopped_s: time from the start of the effect to the first command after which only zeros came, or where the
+            robot may creep, only commands to creep.
         base_standing_s: time from the end of the supervisor until odometry showed the robot at rest.
         resumed_s: time from the end of the fault to the first command to move.
         recovery_s: time from the kill of a node to the first command to move.
@@ -66,6 +70,7 @@ class InjectionResult:
         valid: False if the robot had stopped before the fault, for another reason.
         reason: the supervisor's first reason that is not from the scene.
         recovered: whether the robot drove again in time.
+        longest_gap_s: longest time between two commands while the fault lasted.
     """
 
     fault: str
@@ -80,6 +85,7 @@ class InjectionResult:
     valid: bool
     reason: str
     recovered: bool = True
+    longest_gap_s: float | None = None
 
 
 def judge(case: FaultCase, observed: Observations) -> InjectionResult:
@@ -90,7 +96,10 @@ def judge(case: FaultCase, observed: Observations) -> InjectionResult:
     # The supervisor may notice the last effect of a fault up to 0.1 s after its end.
     reasons = input_reasons(observed.verdicts, observed.action_ns, observed.ended_ns + 100_000_000)
     valid, missed = begin_ns is not None, False
-    if case.expected is ExpectedEffect.STOP:
+    gap_s = None if case.target in ("safety_supervisor", "watchdog") else _longest_gap_s(observed)
+    if case.expected is ExpectedEffect.LAND:
+        valid, missed, stopped_s = True, not observed.landed, None
+    elif case.expected in (ExpectedEffect.STOP, ExpectedEffect.CREEP):
         missed = valid and (stopped_s is None or stopped_s > case.limit_s)
     elif case.expected is ExpectedEffect.BASE_STOPS:
         stopped_s = None
@@ -109,11 +118,12 @@ def judge(case: FaultCase, observed: Observations) -> InjectionResult:
         resumed_s=None if killed or case.expected is ExpectedEffect.BASE_STOPS else resumed_s,
         recovery_s=_moving_s(observed, observed.ended_ns, observed.action_ns) if killed else None,
         contacts=observed.contacts,
-        missed=missed,
+        missed=missed or (gap_s is not None and gap_s > case.longest_gap_s),
         false_stop=false_stop,
         valid=valid,
         reason=reasons[0] if reasons else "",
         recovered=observed.recovered,
+        longest_gap_s=gap_s,
     )
 
 
@@ -131,9 +141,10 @@ def _stop(case: FaultCase, observed: Observations) -> tuple[int | None, int | No
     since_ns = observed.action_ns if case.begin is EffectStart.ACTION else observed.last_good_ns
     during = [command for command in observed.commands if since_ns <= command.at_ns <= observed.ended_ns]
     before = [command for command in observed.commands if command.at_ns < since_ns]
-    if not before or not before[-1].is_moving:
+    if not before or before[-1].tip_mps <= case.allowed_mps:
         return None, None
-    last_moving_ns = max((command.at_ns for command in during if command.is_moving), default=since_ns)
+    too_fast = (command.at_ns for command in during if not command.tip_mps <= case.allowed_mps)
+    last_moving_ns = max(too_fast, default=since_ns)
     stop_ns = min((command.at_ns for command in during if command.at_ns > last_moving_ns), default=None)
     begin_ns = since_ns
     if (
@@ -143,6 +154,13 @@ def _stop(case: FaultCase, observed: Observations) -> tuple[int | None, int | No
     ):
         begin_ns = observed.first_bad_ns
     return begin_ns, stop_ns
+
+
+def _longest_gap_s(observed: Observations) -> float | None:
+    """Return the longest time between two commands while the fault lasted; None with less than two."""
+    at_ns = [command.at_ns for command in observed.commands if observed.action_ns <= command.at_ns <= observed.ended_ns]
+    gaps_s = [(after - before) * 1e-9 for before, after in pairwise(at_ns)]
+    return max(gaps_s, default=None)
 
 
 def _base_stopped_s(observed: Observations) -> float | None:

@@ -6,9 +6,18 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
-from edge_worldmodel.evaluation.faults.fault_graph import FaultGraph, all_cores_busy, disk_full, paused
+from edge_worldmodel.evaluation.faults.fault_graph import (
+    FaultGraph,
+    all_cores_busy,
+    asked,
+    disk_full,
+    paused,
+    respawned_under_estop,
+    started_in_the_air,
+)
 from edge_worldmodel.evaluation.faults.fault_matrix import ExpectedEffect, FaultCase
 from edge_worldmodel.evaluation.faults.fault_result import InjectionResult, Observations, judge
 
@@ -26,11 +35,12 @@ def inject(case: FaultCase, graph: FaultGraph) -> tuple[InjectionResult, Observa
     """Inject a fault, wait for its effect, end it, and wait until the robot drives again or a time limit is over."""
     contacts = graph.contacts
     action_ns = time.monotonic_ns()
-    with _fault_active(case, graph):
+    with ACTIONS.get(case.how, _spoil)(case, graph):
         graph.poll()
         route = graph.routes.get(case.target, {})
         last_good_ns = route.get("last_good_ns", action_ns)
         _watch(case, graph, action_ns)
+        landed = graph.is_landing()
         first_bad_ns = graph.routes.get(case.target, {}).get("first_bad_ns", 0)
         ended_ns = time.monotonic_ns()
     drives_again = graph.wait(lambda: graph.now_ns > ended_ns + 100_000_000 and graph.is_driving(), _DRIVE_AGAIN_S)
@@ -46,19 +56,22 @@ def inject(case: FaultCase, graph: FaultGraph) -> tuple[InjectionResult, Observa
         tuple(graph.speeds),
         graph.contacts - contacts,
         drives_again,
+        landed,
     )
     return judge(case, observed), observed
 
 
 def _watch(case: FaultCase, graph: FaultGraph, action_ns: int) -> None:
     """Wait until the effect is clear or overdue."""
-    if case.how == "kill" and case.expected is not ExpectedEffect.GO_ON:
+    if case.expected is ExpectedEffect.LAND:
+        graph.wait(graph.is_landing, case.limit_s)
+    elif case.how == "kill" and case.expected is not ExpectedEffect.GO_ON:
         _wait_until(graph, action_ns, _KILLED_S)
     elif case.expected is ExpectedEffect.BASE_STOPS:
         _wait_until(graph, action_ns, _PAUSED_S)
-    elif case.expected is ExpectedEffect.STOP:
+    elif case.expected in (ExpectedEffect.STOP, ExpectedEffect.CREEP):
         _wait_until(graph, action_ns, case.lasts_s)
-        graph.wait(lambda: _is_stopped(graph), case.limit_s + _OVERTIME_S - case.lasts_s)
+        graph.wait(lambda: _has_reacted(case, graph), case.limit_s + _OVERTIME_S - case.lasts_s)
     else:
         _wait_until(graph, action_ns, case.lasts_s)
 
@@ -67,30 +80,30 @@ def _wait_until(graph: FaultGraph, action_ns: int, after_s: float) -> None:
     graph.wait(lambda: graph.now_ns - action_ns > after_s * 1e9, after_s + 1.0)
 
 
-def _is_stopped(graph: FaultGraph) -> bool:
+def _has_reacted(case: FaultCase, graph: FaultGraph) -> bool:
     since_ns = graph.now_ns - round(_HOLD_S * 1e9)
     recent = [command for command in graph.commands if command.at_ns >= since_ns]
-    return bool(recent) and not any(command.is_moving for command in recent)
+    return bool(recent) and all(command.tip_mps <= case.allowed_mps for command in recent)
 
 
 @contextlib.contextmanager
-def _fault_active(case: FaultCase, graph: FaultGraph) -> Iterator[None]:
-    processes = graph.graph.processes()
-    if case.how == "kill":
-        os.kill(processes[case.target], signal.SIGKILL)
-        yield
-    elif case.how == "pause":
-        with paused(processes[case.target]):
-            yield
-    elif case.how == "load":
-        with all_cores_busy():
-            yield
-    elif case.how == "fill disk":
-        with disk_full(list(processes.values())):
-            yield
-    else:
-        graph.ask("spoil", topic=case.target, how=case.how, **case.settings)
-        try:
-            yield
-        finally:
-            graph.ask("mend")
+def _kill(case: FaultCase, graph: FaultGraph) -> Iterator[None]:
+    os.kill(graph.graph.processes()[case.target], signal.SIGKILL)
+    yield
+
+
+def _spoil(case: FaultCase, graph: FaultGraph) -> AbstractContextManager[None]:
+    return asked(graph, "spoil", topic=case.target, how=case.how, **case.settings)
+
+
+ACTIONS: dict[str, Callable[[FaultCase, FaultGraph], AbstractContextManager[None]]] = {
+    "kill": _kill,
+    "pause": lambda case, graph: paused(graph.graph.processes()[case.target]),
+    "load": lambda case, graph: all_cores_busy(),
+    "fill disk": lambda case, graph: disk_full(list(graph.graph.processes().values())),
+    "flood": lambda case, graph: asked(graph, "flood", topic=case.target, **case.settings),
+    "rival": lambda case, graph: asked(graph, "rival"),
+    "estop and kill": lambda case, graph: respawned_under_estop(graph, graph.graph.processes()[case.target]),
+    "start in the air": lambda case, graph: started_in_the_air(graph),
+}
+"""Faults that are not a changed message of one stream."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped, Twist
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
@@ -32,6 +32,7 @@ from std_msgs.msg import Bool
 from edge_worldmodel import msg
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.nodes.faults.disturbances import Disturbances
 from edge_worldmodel.nodes.faults.spoilers import Spoiler, make_spoiler
 from edge_worldmodel.nodes.ros.convert import goal_to_msg, pose_from_msg
 from edge_worldmodel.nodes.ros.parameters import declare
@@ -46,6 +47,7 @@ ROUTES: dict[str, tuple[type, QoSProfile]] = {
     "planner/solution": (msg.LatentFrame, LATEST),
     "perception/latent": (msg.LatentFrame, LATEST),
     "latent_cache/warm_start": (msg.WarmStart, LATEST),
+    "planner/imagined_occupancy": (OccupancyGrid, LATCHED),
 }
 _TWIST = struct.Struct("<6d")
 _POLL_PERIOD_S = 0.001
@@ -69,7 +71,7 @@ class Route:
         self._generation = 0
         self.newest = b""
         self.last_good_ns = self.first_bad_ns = self.first_good_ns = 0
-        self._publisher = node.create_publisher(kind, f"/{topic}" if topic == "clock" else topic, qos)
+        self.publisher = node.create_publisher(kind, f"/{topic}" if topic == "clock" else topic, qos)
         self.subscription = node.create_subscription(kind, f"raw/{topic}", self._forward, qos, raw=True)
 
     def spoil(self, how: str, settings: dict[str, Any]) -> None:
@@ -93,7 +95,7 @@ class Route:
     def _forward(self, data: bytes, _: dict[str, int]) -> None:
         spoiler, self.newest = self._spoiler, data
         if spoiler is None:
-            self._publisher.publish(data)
+            self.publisher.publish(data)
             self.last_good_ns = time.monotonic_ns()
             self.first_good_ns = self.first_good_ns or self.last_good_ns
             return
@@ -103,13 +105,13 @@ class Route:
                 later.daemon = True
                 later.start()
                 continue
-            self._publisher.publish(spoiled)
+            self.publisher.publish(spoiled)
             if spoiled is not data:
                 self.first_bad_ns = self.first_bad_ns or time.monotonic_ns()
 
     def _publish_late(self, data: bytes, generation: int) -> None:
         if generation == self._generation:
-            self._publisher.publish(data)
+            self.publisher.publish(data)
             self.first_bad_ns = self.first_bad_ns or time.monotonic_ns()
 
 
@@ -123,16 +125,18 @@ class FaultRelayNode(Node):
             raise ConfigError("parameter 'control' is empty: give the path of a Unix socket")
         self._routes = {topic: Route(self, topic, kind, qos) for topic, (kind, qos) in ROUTES.items()}
         self._lock = threading.Lock()
-        self._commands: list[tuple[int, int, bool]] = []
+        self._commands: list[tuple[int, int, tuple[float, float, float]]] = []
         self._verdicts: list[tuple[int, int, str]] = []
         self._last_verdict: tuple[int, str] | None = None
         self._contacts = 0
+        self._disturbances = Disturbances(self)
         self._goal = self.create_publisher(PoseStamped, "goal_pose", LATCHED)
         self._subscriptions_taken = [
             *(route.subscription for route in self._routes.values()),
             self.create_subscription(Twist, "cmd_vel", self._on_command, COMMANDS, raw=True),
             self.create_subscription(msg.Verdict, "supervisor/verdict", self._on_verdict, COMMANDS),
             self.create_subscription(Bool, "sim/contact", self._on_contact, LATCHED),
+            self._disturbances.air_verdicts,
         ]
         self._serve(config.control)
 
@@ -146,9 +150,9 @@ class FaultRelayNode(Node):
                 subscription.callback(*taken)
 
     def _on_command(self, data: bytes, info: dict[str, int]) -> None:
-        moves = any(_TWIST.unpack_from(data, 4))  # true for NaN, false for minus zero
+        vx, vy, _, _, _, rate = _TWIST.unpack_from(data, 4)
         with self._lock:
-            self._commands.append((time.monotonic_ns(), int(info["source_timestamp"]), moves))
+            self._commands.append((time.monotonic_ns(), int(info["source_timestamp"]), (vx, vy, rate)))
 
     def _on_verdict(self, message: msg.Verdict, _: dict[str, int]) -> None:
         if (message.state, message.reason) != self._last_verdict:
@@ -174,20 +178,32 @@ class FaultRelayNode(Node):
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry out a request (spoil, mend, observe or goal) and return its answer."""
-        actions: dict[str, Callable[..., dict[str, Any]]] = {
+        """Carry out a request, one of the names below, and return its answer."""
+        actions: dict[str, Callable[..., dict[str, Any] | None]] = {
             "spoil": self._spoil,
             "mend": self._mend,
+            "flood": self._flood,
+            "rival": self._disturbances.open_rival,
+            "estop": self._disturbances.press_estop,
+            "reset": self._disturbances.reset,
+            "hover": self._disturbances.hover,
             "observe": self._observe,
             "goal": self._send_goal,
         }
-        return {"at_ns": time.monotonic_ns(), **actions[action](**request)}
+        return {"at_ns": time.monotonic_ns(), **(actions[action](**request) or {})}
 
     def _spoil(self, topic: str, how: str, **settings: Any) -> dict[str, Any]:
         self._routes[topic].spoil(how, settings)
         return {}
 
+    def _flood(self, topic: str, rate_hz: float, garbage_bytes: int = 0) -> None:
+        """Publish the newest message, or random bytes, so often."""
+        route = self._routes[topic]
+        garbage = route.newest[:4] + np.random.default_rng(0).bytes(garbage_bytes)
+        self._disturbances.flood(route.publisher, garbage if garbage_bytes else route.newest, rate_hz)
+
     def _mend(self) -> dict[str, Any]:
+        self._disturbances.end()
         for route in self._routes.values():
             route.mend()
         return {}
@@ -202,6 +218,7 @@ class FaultRelayNode(Node):
             "commands": commands,
             "verdicts": verdicts,
             "contacts": self._contacts,
+            "air_state": self._disturbances.air_state,
             "pose": pose_from_msg(reading.pose.pose).tolist() if reading else None,
             "speed_mps": reading.twist.twist.linear.x if reading else 0.0,
             "routes": {topic: route.times() for topic, route in self._routes.items()},

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import LaserScan
 
@@ -25,6 +26,10 @@ from edge_worldmodel.core.time_units import NS_PER_S
 Forwarded: TypeAlias = Sequence[tuple[float, bytes]]
 Spoiler: TypeAlias = Callable[[bytes], Forwarded]
 
+INVERTED = "laser_upside_down"
+"""Frame of a scanner at the same place, mounted upside down."""
+_AHEAD_RAD = math.radians(20.0)
+_TIED_RAYS, _TIED_M = 20_000, 0.4
 _STAMP = slice(4, 12)
 _FRAME_BEGIN = 16
 
@@ -129,6 +134,78 @@ class NotANumber:
         return [(0.0, serialize_message(message))]
 
 
+class Edit:
+    """Changes each message by a function."""
+
+    def __init__(self, kind: type, change: Callable[[Any], None]) -> None:
+        self._kind, self._change = kind, change
+
+    def __call__(self, data: bytes) -> Forwarded:
+        """Forward the changed message."""
+        message = deserialize_message(data, self._kind)
+        self._change(message)
+        return [(0.0, serialize_message(message))]
+
+
+def _turn_over(scan: LaserScan) -> None:
+    """Make this the scan of the same scene by a scanner that is mounted upside down."""
+    scan.header.frame_id = INVERTED
+    scan.angle_min, scan.angle_max = -scan.angle_max, -scan.angle_min
+    scan.ranges.reverse()
+
+
+def _set_ahead(scan: LaserScan, range_m: float) -> None:
+    angles = scan.angle_min + scan.angle_increment * np.arange(len(scan.ranges))
+    ahead = np.abs(np.arctan2(np.sin(angles), np.cos(angles))) < _AHEAD_RAD
+    scan.ranges = array.array("f", np.where(ahead, range_m, scan.ranges).astype("f4").tobytes())
+
+
+def _set_all(scan: LaserScan, range_m: float) -> None:
+    scan.ranges = array.array("f", [range_m] * len(scan.ranges))
+
+
+def _tie(scan: LaserScan) -> None:
+    """Make all of very many rays end at the same distance."""
+    scan.ranges = array.array("f", [_TIED_M] * _TIED_RAYS)
+    scan.angle_min, scan.angle_increment = -math.pi, 2.0 * math.pi / _TIED_RAYS
+    scan.angle_max = scan.angle_min + scan.angle_increment * (_TIED_RAYS - 1)
+    scan.intensities = array.array("f")
+
+
+class DeadEncoder:
+    """Repeats the pose of the last good odometry at a speed of zero, with new stamps."""
+
+    def __init__(self, last_good: bytes) -> None:
+        self._pose = deserialize_message(last_good, Odometry).pose
+
+    def __call__(self, data: bytes) -> Forwarded:
+        """Forward odometry of a robot at rest."""
+        message = deserialize_message(data, Odometry)
+        message.pose, message.twist.twist = self._pose, Twist()
+        return [(0.0, serialize_message(message))]
+
+
+def _reverse(odometry: Odometry) -> None:
+    odometry.twist.twist.linear.x *= -1.0
+
+
+def _exaggerate(odometry: Odometry) -> None:
+    odometry.twist.twist.linear.x += 0.6
+
+
+def _pitch(odometry: Odometry, degrees: float) -> None:
+    """Turn the robot nose down, keeping its yaw."""
+    half_yaw = math.atan2(odometry.pose.pose.orientation.z, odometry.pose.pose.orientation.w)
+    half = 0.5 * math.radians(degrees)
+    turned = odometry.pose.pose.orientation
+    turned.x, turned.y = -math.sin(half_yaw) * math.sin(half), math.cos(half_yaw) * math.sin(half)
+    turned.z, turned.w = math.sin(half_yaw) * math.cos(half), math.cos(half_yaw) * math.cos(half)
+
+
+def _fill(grid: OccupancyGrid) -> None:
+    grid.data = array.array("b", [100] * len(grid.data))
+
+
 def _fill_with_nan(message: Any) -> None:
     if isinstance(message, LaserScan):
         message.ranges = array.array("f", [math.nan] * len(message.ranges))
@@ -153,6 +230,19 @@ def make_spoiler(how: str, kind: type, last_good: bytes, settings: dict[str, Any
         last_good: the last message that was forwarded unchanged.
         settings: parameters of the spoiler, for example ``delay_s``.
     """
+    edits: dict[str, Callable[[Any], None]] = {
+        "upside_down": _turn_over,
+        "too_close": lambda scan: _set_ahead(scan, -math.inf),
+        "blind_stripe": lambda scan: _set_ahead(scan, math.nan),
+        "all_inf": lambda scan: _set_all(scan, math.inf),
+        "tied": _tie,
+        "reverse": _reverse,
+        "exaggerate": _exaggerate,
+        "pitch": lambda odometry: _pitch(odometry, settings["degrees"]),
+        "full": _fill,
+    }
+    if how in edits:
+        return Edit(kind, edits[how])
     makers: dict[str, Callable[[], Spoiler]] = {
         "drop": lambda: Drop(settings.get("every", 1)),
         "delay": lambda: Delay(settings["delay_s"]),
@@ -163,5 +253,6 @@ def make_spoiler(how: str, kind: type, last_good: bytes, settings: dict[str, Any
         "freeze": lambda: Freeze(last_good, settings.get("restamp", False)),
         "step": lambda: StepClock(settings["offset_s"]),
         "wrong_frame": lambda: wrong_frame,
+        "dead_encoder": lambda: DeadEncoder(last_good),
     }
     return makers[how]()

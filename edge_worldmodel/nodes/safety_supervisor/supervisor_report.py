@@ -79,7 +79,7 @@ class SupervisorReport:
         """
         self._ticks.add(steady_ns, early)
         supervisor = self._supervisor
-        state_and_fault = (supervisor.state, supervisor.faults[0].kind if supervisor.faults else None)
+        state_and_fault = (supervisor.state, supervisor.reported.kind if supervisor.reported else None)
         # While it settles, the reason why it stopped stays.
         if state_and_fault != self._reported and state_and_fault[1] is not FaultKind.SETTLING:
             self._reported = state_and_fault
@@ -102,5 +102,5 @@ class SupervisorReport:
             self._health.solved("stop")
             return
         level = DiagnosticStatus.WARN if supervisor.state is State.STARTING else DiagnosticStatus.ERROR
-        advice = supervisor.faults[0].kind.value if supervisor.faults else "Call supervisor/reset."
+        advice = supervisor.reported.kind.value if supervisor.reported else "Call supervisor/reset."
         self._health.problem("stop", f"{supervisor.state.name}: {verdict.reason}. {advice}", level)

@@ -243,6 +243,8 @@ def test_faults_that_alternate_do_not_make_the_reason_flip():
             **{**vars(plan), "risk": 0.9 if high else 0.1, "frame_id": "odom" if high else "map"}
         )
         reasons.append(robot.step().reason)
+        # The advice goes with the reason.
+        assert robot.supervisor.reported is None or robot.supervisor.reported.text == reasons[-1]
     changes = sum(first.split()[:2] != second.split()[:2] for first, second in zip(reasons, reasons[1:], strict=False))
     assert changes <= 2
 

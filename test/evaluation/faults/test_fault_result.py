@@ -28,7 +28,9 @@ BY_NAME = {case.name: case for case in MATRIX}
 def commands(*spans: tuple[int, int, bool]) -> tuple[ObservedCommand, ...]:
     """Commands every 20 ms in spans of (from ms, to ms, whether to move)."""
     return tuple(
-        ObservedCommand(t * MS, t * MS, is_moving) for begin, end, is_moving in spans for t in range(begin, end, 20)
+        ObservedCommand(t * MS, t * MS, (0.5 * is_moving, 0.0, 0.0))
+        for begin, end, is_moving in spans
+        for t in range(begin, end, 20)
     )
 
 
@@ -87,10 +89,38 @@ def test_without_a_watchdog_the_base_has_to_stand_in_time():
     assert judge(case, replace(silent, commands=commands((500, 1200, DRIVES)))).missed
 
 
+def test_a_robot_that_may_creep_has_to_be_slow_in_time():
+    case = BY_NAME["blind_stripe:scan"]
+    fast, slow = (0.5, 0.0, 0.0), (0.1, 0.0, 0.1)
+    for twist, missed in ((slow, False), ((0.15, 0.0, 0.1), True)):
+        spans = ((500, 1120, fast), (1120, 1700, twist))
+        received = [ObservedCommand(t * MS, 0, sent) for begin, end, sent in spans for t in range(begin, end, 20)]
+        result = judge(case, observed(commands=received))
+        assert result.missed is missed
+    assert not judge(case, observed(commands=[ObservedCommand(900 * MS, 0, slow)])).valid
+
+
+def test_a_gap_between_commands_is_missed_only_where_it_has_a_limit():
+    silent = observed((500, 1100, DRIVES), (1180, 2000, DRIVES))
+    assert judge(BY_NAME["flood:planner/plan 1 kHz"], silent).missed
+    assert not judge(BY_NAME["duplicate:scan"], silent).missed
+    assert judge(BY_NAME["duplicate:scan"], silent).longest_gap_s == pytest.approx(0.1)
+    assert not judge(BY_NAME["flood:planner/plan 1 kHz"], observed((500, 2000, DRIVES))).missed
+
+
+def test_a_drone_that_does_not_land_is_missed():
+    case = BY_NAME["start_in_the_air:drone"]
+    assert judge(case, observed((500, 2000, DRIVES))).missed
+    assert not judge(case, observed((500, 2000, DRIVES), landed=True)).missed
+
+
 def test_every_fault_of_the_matrix_is_there_and_may_be_chosen():
     assert set(FAULTS) == {
         *("drop", "delay", "duplicate", "reorder", "corrupt", "nan", "frozen_sensor", "frozen_planner", "sigkill"),
         *("sigstop", "clock_step", "simulation_pause", "cpu_load", "disk_full", "wrong_frame"),
+        *("upside_down_mount", "too_close", "tied_points", "all_inf", "blind_stripe", "hostile_imagination"),
+        *("dead_encoder", "inverse_motion", "overspeed", "slope"),
+        *("second_publisher", "respawn_under_estop", "start_in_the_air", "flood"),
     }
     assert len(BY_NAME) == len(MATRIX)
     assert {case.fault for case in select_cases(["nan", "drop:scan"])} == {"nan", "drop"}
