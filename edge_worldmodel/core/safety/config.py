@@ -123,6 +123,12 @@ class SupervisorConfig(Config):
         0.0, "Highest sideways speed; 0 for robots that cannot move sideways.", minimum=0.0, maximum=20.0
     )
     max_yaw_rate_radps: float = param(2.0, "Highest yaw rate.", minimum=0.05, maximum=10.0)
+    max_curvature_radpm: float = param(
+        0.0,
+        "Highest curvature, 1 / turning radius, of a robot that steers like a car; 0: it can turn on the spot.",
+        minimum=0.0,
+        maximum=100.0,
+    )
     max_acceleration_mps2: float = param(2.0, "Greatest acceleration of a command.", minimum=0.1, maximum=20.0)
     max_jerk_mps3: float = param(20.0, "Greatest jerk of a command.", minimum=1.0, maximum=500.0)
     max_yaw_acceleration_radps2: float = param(

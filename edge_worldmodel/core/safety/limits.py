@@ -1,4 +1,4 @@
-"""Velocity, acceleration and jerk limits of every command that is passed on."""
+"""Velocity, curvature, acceleration and jerk limits of every command that is passed on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _NOTICEABLE = (0.05, 0.05, 0.1)
 
 @dataclass(frozen=True)
 class MotionLimits:
-    """Limits of each axis (vx, vy, yaw rate); every array is (3,)."""
+    """Limits of each axis (vx, vy, yaw rate); every array is (3,). Curvature 0: the robot can turn on the spot."""
 
     lower: Twist
     upper: Twist
     acceleration: Floats
     jerk: Floats
+    curvature_radpm: float = 0.0
 
     @classmethod
     def from_config(cls, config: SupervisorConfig) -> MotionLimits:
@@ -32,6 +33,7 @@ class MotionLimits:
             upper=np.array([config.max_forward_mps, lateral_mps, yaw_rate_radps]),
             acceleration=np.array([config.max_acceleration_mps2] * 2 + [config.max_yaw_acceleration_radps2]),
             jerk=np.array([config.max_jerk_mps3] * 2 + [config.max_yaw_jerk_radps3]),
+            curvature_radpm=config.max_curvature_radpm,
         )
 
 
@@ -46,10 +48,19 @@ class Motion:
 REST = Motion(np.zeros(3), np.zeros(3))
 
 
+def limit_curvature(twist: Twist, max_curvature_radpm: float) -> Twist:
+    """Reduce the yaw rate of a twist (3,) to what the steering allows at its speed; 0: the robot turns on the spot."""
+    if max_curvature_radpm == 0.0:
+        return twist
+    most_radps = max_curvature_radpm * math.hypot(twist[0], twist[1])
+    return np.array([twist[0], twist[1], min(max(float(twist[2]), -most_radps), most_radps)])
+
+
 def limit_velocity(twist: Twist, limits: MotionLimits) -> Twist:
     """Scale a twist (3,) into the velocity limits, so that the curvature of its path stays the same.
 
-    An axis with a limit of zero is set to zero instead; scaling for it would stop the other axes.
+    The curvature changes only where it exceeds its limit. An axis with a limit of zero is set to zero instead; scaling
+    for it would stop the other axes.
     """
     divisor, movable = 1.0, [0.0, 0.0, 0.0]
     for axis, (speed, low, high) in enumerate(zip(twist.tolist(), limits.lower, limits.upper, strict=True)):
@@ -57,15 +68,16 @@ def limit_velocity(twist: Twist, limits: MotionLimits) -> Twist:
         if limit > 0.0:
             movable[axis] = speed
             divisor = max(divisor, abs(speed) / limit)
-    return np.array(movable) / divisor
+    return limit_curvature(np.array(movable) / divisor, limits.curvature_radpm)
 
 
 def limit_change(target: Twist, previous: Motion, limits: MotionLimits, dt_s: float) -> tuple[Motion, tuple[str, ...]]:
     """Approach a target twist as fast as the acceleration and jerk limits allow.
 
     If every command comes from this function, beginning at rest, all commands keep all three limits for any targets
-    and time steps. Each step leaves enough velocity for the acceleration to return to zero at the jerk limit before
-    the target is passed: v + a dt + a^2 / 2j <= target.
+    and time steps; the curvature limit goes before those of yaw acceleration and yaw jerk, because wheels cannot turn
+    faster than they steer. Each step leaves enough velocity for the acceleration to return to zero at the jerk limit
+    before the target is passed: v + a dt + a^2 / 2j <= target.
 
     Args:
         target: wanted twist (3,).
@@ -76,7 +88,7 @@ def limit_change(target: Twist, previous: Motion, limits: MotionLimits, dt_s: fl
     Returns:
         The new command, and the names of the limits that changed it noticeably.
     """
-    target = np.clip(target, limits.lower, limits.upper)
+    target = limit_curvature(np.clip(target, limits.lower, limits.upper), limits.curvature_radpm)
     twist, acceleration, names = np.empty(3), np.empty(3), set()
     for axis in range(3):
         max_jerk, max_acceleration = float(limits.jerk[axis]), float(limits.acceleration[axis])
@@ -90,7 +102,12 @@ def limit_change(target: Twist, previous: Motion, limits: MotionLimits, dt_s: fl
         acceleration[axis] = allowed
         if abs(twist[axis] - target[axis]) > _NOTICEABLE[axis]:
             names.add("acceleration" if abs(allowed) >= max_acceleration else "jerk")
-    return Motion(twist, acceleration), tuple(sorted(names))
+    steered = limit_curvature(twist, limits.curvature_radpm)
+    if steered[2] != twist[2]:
+        most = float(limits.acceleration[2])
+        acceleration[2] = min(max((float(steered[2]) - float(previous.twist[2])) / dt_s, -most), most)
+        names |= {"curvature"} if abs(steered[2] - target[2]) > _NOTICEABLE[2] else set()
+    return Motion(steered, acceleration), tuple(sorted(names))
 
 
 def _approach(gap: float, max_jerk: float, dt_s: float) -> float:

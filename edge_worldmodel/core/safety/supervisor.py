@@ -203,7 +203,8 @@ class Supervisor:
         """Turn the plan into the command of this tick. All inputs have passed their checks."""
         config, plan, pose = self.config, self.inputs.plan.value, self.inputs.pose(now)
         assert plan is not None
-        planned, distance_m = follow(plan.trajectory, to_seconds(now.ros_ns - plan.stamp_ns), pose, config)
+        validity_s = to_seconds(plan.valid_until_ns - plan.stamp_ns)
+        planned, distance_m = follow(plan.trajectory, to_seconds(now.ros_ns - plan.stamp_ns), pose, config, validity_s)
         if not np.isfinite(planned).all():
             return GateDecision(fault=Fault(FaultKind.INTERNAL, "the command is not finite"))
         # Written so that a NaN fails, too.

@@ -30,6 +30,39 @@ def test_all_three_limits_hold_for_any_targets_and_time_steps(steps):
             np.testing.assert_allclose(change, motion.acceleration, atol=1e-6)  # no hidden clipping
 
 
+CAR = MotionLimits.from_config(SupervisorConfig(max_curvature_radpm=2.5))
+
+
+@settings(max_examples=CASES // 10, deadline=None)
+@given(st.lists(STEP, min_size=1, max_size=12))
+def test_a_car_keeps_its_turning_radius_in_every_command(steps):
+    motion = REST
+    for vx, _, rate, dt_s, times in steps:
+        for _ in range(times):
+            before, (motion, _) = motion, limit_change(np.array([vx, 0.0, rate]), motion, CAR, dt_s)
+            assert abs(motion.twist[2]) <= 2.5 * abs(motion.twist[0]) + TOLERANCE
+            free, _ = limit_change(np.array([vx, 0.0, rate]), before, LIMITS, dt_s)
+            np.testing.assert_array_equal(motion.twist[:2], free.twist[:2])
+            assert abs(motion.acceleration[2]) <= CAR.acceleration[2]
+
+
+def test_a_car_that_brakes_steers_no_tighter():
+    motion = Motion(np.array([1.5, 0.0, 2.0]), np.zeros(3))
+    names: set[str] = set()
+    while motion.twist[0] > 0.01:
+        motion, limits = limit_change(np.array([0.0, 0.0, 2.0]), motion, CAR, 0.02)
+        names.update(limits)
+        assert abs(motion.twist[2]) <= 2.5 * motion.twist[0] + TOLERANCE
+    assert "curvature" not in names, "what is asked for is within the limit already"
+    assert limit_change(np.array([1.0, 0.0, 2.0]), REST, CAR, 0.02)[1] == ("jerk",)
+
+
+def test_a_car_cannot_turn_on_the_spot():
+    assert not limit_velocity(np.array([0.0, 0.0, 1.0]), CAR).any()
+    np.testing.assert_allclose(limit_velocity(np.array([-0.2, 0.0, 1.0]), CAR), [-0.2, 0.0, 0.5])
+    np.testing.assert_allclose(limit_velocity(np.array([0.5, 0.0, -1.0]), CAR), [0.5, 0.0, -1.0])
+
+
 @settings(max_examples=CASES, deadline=None)
 @given(SPEED, SPEED, SPEED)
 def test_velocity_limit_keeps_the_path(vx, vy, rate):

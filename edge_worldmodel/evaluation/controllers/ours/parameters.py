@@ -89,8 +89,6 @@ def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
     }
     if robot.length_m:
         planner |= {"length_m": robot.length_m, "width_m": robot.width_m}
-    if robot.kind == "ackermann":
-        planner["max_curvature_radpm"] = _STEERING_SHARE * math.tan(robot.max_steering_rad) / robot.wheelbase_m
     supervisor: dict[str, Any] = {
         "footprint_radius_m": robot.radius_m,
         "max_forward_mps": robot.max_speed_mps,
@@ -100,6 +98,10 @@ def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
         "max_yaw_acceleration_radps2": _ABOVE_PLANNER * robot.max_yaw_acceleration_radps2,
         "braking_deceleration_mps2": _SLIP_SHARE * robot.max_deceleration_mps2,
     }
+    if robot.kind == "ackermann":
+        curvature_radpm = math.tan(robot.max_steering_rad) / robot.wheelbase_m
+        planner["max_curvature_radpm"] = _STEERING_SHARE * curvature_radpm
+        supervisor["max_curvature_radpm"] = curvature_radpm
     if robot.length_m:
         x, y = 0.5 * robot.length_m, 0.5 * robot.width_m
         supervisor["footprint_m"] = [x, y, -x, y, -x, -y, x, -y]

@@ -59,6 +59,12 @@ def test_an_arc_is_kept_when_it_is_slowed():
     assert decision.motion.twist[0] < 0.9
 
 
+@pytest.mark.parametrize("speed_mps", [0.02, -0.3, 0.5])
+def test_a_car_is_not_steered_tighter_than_its_wheels_allow(speed_mps):
+    decision = decide((speed_mps, 0.0, 1.5), max_curvature_radpm=1.0)
+    np.testing.assert_allclose(decision.motion.twist, [speed_mps, 0.0, abs(speed_mps)], rtol=5e-3)
+
+
 def test_slower_than_a_twentieth_is_a_stop():
     decision = decide((1.0, 0.0, 0.0), (0.34, 0.0))
     assert decision.fault is not None and decision.fault.kind is FaultKind.OBSTACLE

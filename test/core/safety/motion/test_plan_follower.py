@@ -1,17 +1,22 @@
 """Following a plan: the plan's own twist, a bounded correction, and rest where the plan rests."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.core.geometry import compose
+from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.limits import Motion
 from edge_worldmodel.core.safety.motion.braking import arc_poses
 from edge_worldmodel.core.safety.motion.plan_follower import follow
+from edge_worldmodel.core.safety.states import PASSING
 from edge_worldmodel.core.types import Trajectory
+
+from ..supervised_robot import SupervisedRobot
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "300"))
 CONFIG = SupervisorConfig(actuation_delay_s=0.0)
@@ -115,3 +120,46 @@ def test_a_plan_that_only_turns_is_no_plan_that_rests():
     assert standing_off((0.1, 0.0, 0.0), (0.0, 0.0, 0.01))[0] == pytest.approx(0.1)
     assert standing_off((0.1, 0.0, 0.0), (0.0, 0.0, -0.01))[0] == pytest.approx(0.1)
     assert standing_off((0.1, 0.0, 0.0), (0.0, 0.0, 0.0)).shape == (3,)
+
+
+@pytest.mark.parametrize("twist", [(0.5, 0.0, 0.0), (1.5, 0.0, 0.3), (-0.4, 0.0, 0.0), (0.0, 0.0, 0.8)])
+@pytest.mark.parametrize("start", [(0.0, 0.0, 0.0), (-0.1, 0.02, 0.0)])
+@pytest.mark.parametrize("steps", [3, 5])
+def test_a_trajectory_shorter_than_its_validity_ends_at_its_last_pose(twist, start, steps):
+    robot = SupervisedRobot(SupervisorConfig(plan_max_age_s=3.0), twist=twist)
+    whole = circle(twist, steps)
+    plan = replace(robot.plan(), trajectory=whole, valid_until_ns=robot.ros_ns + 3_000_000_000)
+    robot.before["plan"] = lambda _: plan
+    robot.pose, robot.moves = np.array(start), np.array(twist)
+    robot.supervisor._motion = Motion(np.array(twist), np.zeros(3))
+    verdicts = robot.run(2.9)
+    left = relative(robot.pose, whole.poses[-1])
+    assert robot.supervisor.state in PASSING
+    assert np.abs(verdicts[-1].command).max() < 0.05
+    assert np.hypot(*left[:2]) < 0.1 and abs(left[2]) < 0.1
+
+
+def test_without_a_pose_a_short_trajectory_ends_by_its_time():
+    plan = circle([0.5, 0.0, 0.0], 3)
+    assert follow(plan, 0.1, None, CONFIG, 3.0)[0][0] == pytest.approx(0.5)
+    assert follow(plan, 0.79, None, CONFIG, 3.0)[0][0] < 0.1
+    assert not follow(plan, 0.81, None, CONFIG, 3.0)[0].any()
+    assert follow(plan, 0.79, None, CONFIG, 0.6)[0][0] == pytest.approx(0.5)
+
+
+CAR = SupervisorConfig(actuation_delay_s=0.0, max_curvature_radpm=1.0)
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(*[st.floats(-3.0, 3.0)] * 3, st.floats(-1.0, 1.0))
+def test_a_car_keeps_its_turning_radius_while_it_catches_up(x_m, y_m, yaw_rad, speed_mps):
+    twist, _ = follow(circle([speed_mps, 0.0, 0.5 * speed_mps]), 0.5, np.array([x_m, y_m, yaw_rad]), CAR)
+    assert abs(twist[2]) <= 1.0 * abs(twist[0]) + 1e-9
+
+
+def test_a_car_gets_back_to_its_plan():
+    plan, pose = circle([0.8, 0.0, 0.3], steps=20), np.array([0.0, 0.2, 0.2])
+    for tick in range(300):
+        twist, distance_m = follow(plan, 0.02 * tick, pose, CAR)
+        pose = compose(pose, arc_poses(twist, np.array([0.02]))[0])
+    assert distance_m < 0.05
