@@ -94,6 +94,9 @@ class SupervisorConfig(Config):
     deadman_timeout_s: float = param(0.3, "Longest silence of supervisor/deadman.", minimum=0.05, maximum=2.0)
     operator_link: bool = param(False, "Move only while operator_heartbeat arrives.")
     operator_link_timeout_s: float = param(1.0, "Longest silence of operator_heartbeat.", minimum=0.1, maximum=10.0)
+    autopilot_timeout_s: float = param(
+        2.5, "Outputs mavros and px4: longest silence of the autopilot's status.", minimum=0.2, maximum=10.0
+    )
     battery_min: float = param(
         0.0,
         "Charge (0..1) below which the robot stops or lands; 0: not watched.",

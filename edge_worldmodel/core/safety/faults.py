@@ -32,6 +32,10 @@ class FaultKind(Enum):
     ESTOP_SIGNAL = "Check that the emergency stop panel is on and publishes at least every estop_heartbeat_s."
     LINK = "Check the operator's station and its radio: no operator_heartbeat arrives."
     DEADMAN = "Hold the deadman switch, and check that supervisor/deadman is being published."
+    AUTOPILOT = (
+        "Arm the autopilot and switch it to its offboard or guided mode when the robot may move; if it is silent, check"
+        " the topic of its status (see docs/safety.md)."
+    )
     PLAN = "Check that rollout_planner is active and gets its inputs: ros2 lifecycle get, ros2 topic hz planner/plan."
     TRACKING = "The robot is not where its plan says. Check for slip, a jump in odometry or a blocked wheel."
     RISK = "The planner found no maneuver with an acceptable risk. The robot resumes when it finds one."

@@ -1,7 +1,7 @@
-"""Signals of the operator and the vehicle: emergency stop, deadman switch, operator link, battery and height.
+"""Signals of the operator and the vehicle: emergency stop, deadman switch, operator link, autopilot, battery, height.
 
-The emergency stop and the topic of the drive base are always watched. The others are watched only if configured;
-``SupervisorConfig.unwatched`` lists those that are not.
+The emergency stop and the topic of the drive base are always watched, and the autopilot where one is commanded. The
+others are watched only if configured; ``SupervisorConfig.unwatched`` lists those that are not.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Guards:
         self._command_publishers = config.command_publishers
         self.deadman: Intake[bool] = _intake("deadman", FaultKind.DEADMAN, config.deadman_timeout_s)
         self.link: Intake[bool] = _intake("operator link", FaultKind.LINK, config.operator_link_timeout_s)
+        self.autopilot: Intake[bool] = _intake("autopilot", FaultKind.AUTOPILOT, config.autopilot_timeout_s)
+        self._has_autopilot = False
         self.battery: Intake[float] = _intake("battery", FaultKind.BATTERY_SIGNAL, config.battery_timeout_s)
 
     @property
@@ -46,6 +48,7 @@ class Guards:
             (config.battery_min, self.battery),
             (config.operator_link, self.link),
             (config.deadman, self.deadman),
+            (self._has_autopilot, self.autopilot),
             *((config.estop_heartbeat_s, panel) for panel in self.panels.values()),
         )
         return tuple(intake for watched, intake in watched_intakes if watched)
@@ -82,6 +85,24 @@ class Guards:
     def receive_heartbeat(self, now: Instant) -> None:
         """Take a heartbeat of the operator's station."""
         self.link.offer(True, now.steady_ns, "", _steady(now))
+
+    def watch_autopilot(self) -> None:
+        """Pass commands on only while an autopilot follows them; it does not until its status says so."""
+        self._has_autopilot = True
+
+    def receive_autopilot(self, waiting_for: str, now: Instant) -> None:
+        """Take the status of the autopilot.
+
+        Args:
+            waiting_for: condition under which it would follow commands, for people; empty if it follows them.
+            now: time of receipt.
+        """
+        self.autopilot.offer(True, now.steady_ns, waiting_for and f"waiting for {waiting_for}", _steady(now))
+
+    @property
+    def is_flown_by_pilot(self) -> bool:
+        """Whether, by its newest status, the autopilot does not follow commands; also if there was no status yet."""
+        return self._has_autopilot and self.autopilot.value is None
 
     def receive_battery(self, charge: float, now: Instant) -> None:
         """Take the charge of the battery, from 0 to 1."""

@@ -39,7 +39,7 @@ class Landing:
         return odometry is not None and odometry.height_m > self._airborne_m
 
     def all_good(self, now: Instant) -> None:
-        """Note a tick without any fault."""
+        """Note a tick without any fault, or one in which a pilot flies."""
         self._last_good_ns = now.steady_ns
 
     def is_due(self, faults: Sequence[Fault], now: Instant) -> bool:

@@ -223,14 +223,19 @@ class Supervisor:
         is_drone = self.config.vehicle == "drone"
         airborne = self._landing.is_airborne(self.inputs.trusted_odometry(now))
         waits_on_ground = is_drone and self.state is State.STARTING and not airborne
-        latching = [] if waits_on_ground else [fault for fault in self.faults if fault.kind in LATCHING]
+        flown_by_pilot = is_drone and self.guards.is_flown_by_pilot
+        not_ours = waits_on_ground or flown_by_pilot
+        latching = [] if not_ours else [fault for fault in self.faults if fault.kind in LATCHING]
         for fault in latching:
             self._latches.add(fault)
         if self.guards.estop.pressed:
             self._latches.add(Fault(FaultKind.ESTOP, "emergency stop was pressed"))
             self.guards.estop.acknowledge()
             return Condition.ESTOP
-        if waits_on_ground:
+        if flown_by_pilot:
+            # The time to hold before landing begins when the pilot hands over.
+            self._landing.all_good(now)
+        if not_ours:
             return Condition.HOVER
         if is_drone and self._landing.is_due(self.faults, now):
             if self.state is not State.LANDING:
@@ -260,7 +265,8 @@ class Supervisor:
         if self.state is State.LIMITING:
             return f"slower than planned: {', '.join(decision.limits)}"
         if self.state is State.LANDING:
-            return self._landing.reason()
+            waits = [same.text for same in self.faults if same.kind is FaultKind.AUTOPILOT]
+            return "; ".join((self._landing.reason(), *waits))
         if self.state is State.LATCHED:
             self.reported = self._latches.causes[0]
             return f"{self.reported.text}; call supervisor/reset to go on"
@@ -269,7 +275,8 @@ class Supervisor:
 
     def _verdict(self, decision: GateDecision, now: Instant) -> Verdict:
         passing, plan = self.state in PASSING, self.inputs.plan.value
-        climb_mps = self._landing.climb_mps(self.state is State.LANDING, self.inputs.trusted_odometry(now), now)
+        lands = self.state is State.LANDING and (self._landing.landed or not self.guards.is_flown_by_pilot)
+        climb_mps = self._landing.climb_mps(lands, self.inputs.trusted_odometry(now), now)
         return Verdict(
             stamp_ns=now.ros_ns,
             frame_id=self.config.base_frame,

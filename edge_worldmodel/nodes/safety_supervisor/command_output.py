@@ -1,8 +1,9 @@
 """Publishes the supervisor's command to MAVROS or to PX4: once per tick, in every state.
 
 An autopilot takes the stream of messages as the sign that this process lives, so it must not stop before the process
-does: a drone that holds gets zero velocity, one that lands gets its descent. Setpoints are arrays (4,): velocity along
-three axes in m/s, then the yaw rate about the third axis in rad/s. Drive bases are commanded by the watchdog
+does: a drone that holds gets zero velocity, one that lands gets its descent. PX4 also wants the stream before it
+changes to offboard mode; until then all setpoints are zero (``autopilot_status``). Setpoints are arrays (4,): velocity
+along three axes in m/s, then the yaw rate about the third axis in rad/s. Drive bases are commanded by the watchdog
 (docs/adr/0020).
 """
 
@@ -23,6 +24,7 @@ from edge_worldmodel.core.safety.inputs.intake import Instant, Intake, OdometryS
 from edge_worldmodel.core.types import Floats, Twist, Verdict
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.qos import LATEST
+from edge_worldmodel.nodes.safety_supervisor.autopilot_status import AutopilotStatus, mavros_status, px4_status
 
 DRIVE_BASES = ("twist", "twist_stamped")
 """Outputs that the watchdog publishes, as ``DRIVE_TOPIC``."""
@@ -44,9 +46,11 @@ class AutopilotOutput(Protocol):
 
     Attributes:
         topic: topic that nothing else may publish.
+        status: tells whether the autopilot follows the commands.
     """
 
     topic: str
+    status: AutopilotStatus
 
     def send(self, verdict: Verdict, heading_rad: float | None) -> None:
         """Publish the command of one tick; ``heading_rad`` is the yaw in the odom frame, None if unknown."""
@@ -59,11 +63,15 @@ class MavrosOutput:
         node: node that publishes.
         mav_frame: with LOCAL_NED MAVROS expects east, north, up; with BODY_NED forward, left, up.
         odom_frame: name of the odom frame.
+
+    Raises:
+        ConfigError: MAVROS' message package is not installed.
     """
 
     topic = "mavros/setpoint_velocity/cmd_vel"
 
     def __init__(self, node: Node, mav_frame: str, odom_frame: str) -> None:
+        self.status = mavros_status()
         self._publisher = node.create_publisher(TwistStamped, self.topic, LATEST)
         self._in_body_frame = mav_frame == "BODY_NED"
         self._odom_frame = odom_frame
@@ -89,6 +97,7 @@ class Px4Output:
 
     def __init__(self, node: Node) -> None:
         messages = _px4_messages()
+        self.status = px4_status(messages)
         self._modes = node.create_publisher(messages.OffboardControlMode, "fmu/in/offboard_control_mode", LATEST)
         self._setpoints = node.create_publisher(messages.TrajectorySetpoint, self.topic, LATEST)
         self._mode = messages.OffboardControlMode(velocity=True)

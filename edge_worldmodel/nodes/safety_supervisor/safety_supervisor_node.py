@@ -99,6 +99,8 @@ class SafetySupervisorNode(Node):
         self._inputs = SupervisorInputs(
             self, self._supervisor, frames, self.health, on_new_plan=self._on_new_plan, on_plan_lost=self._tick_now
         )
+        if self._autopilot is not None:
+            self._inputs.watch_autopilot(self._autopilot.status)
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
         self.create_service(SetBool, "supervisor/estop", self._on_estop)
 

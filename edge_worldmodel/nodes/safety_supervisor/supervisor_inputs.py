@@ -34,6 +34,7 @@ from edge_worldmodel.nodes.ros.polling import Polled
 from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR, WATCHED
 from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly
 from edge_worldmodel.nodes.ros.spans import mark
+from edge_worldmodel.nodes.safety_supervisor.autopilot_status import AutopilotStatus
 from edge_worldmodel.nodes.safety_supervisor.estop_topics import EstopTopics
 
 _PLAN_TOPIC = "planner/plan"
@@ -111,6 +112,16 @@ class SupervisorInputs:
     def read_clocks(self) -> None:
         """Read both clocks; ``now`` is the time of receipt of the messages that follow."""
         self.now = Instant(self._node.get_clock().now().nanoseconds, time.monotonic_ns())
+
+    def watch_autopilot(self, status: AutopilotStatus) -> None:
+        """Pass commands on only while an autopilot follows them."""
+        guards = self._supervisor.guards
+        guards.watch_autopilot()
+
+        def receive(message: Any) -> None:
+            guards.receive_autopilot(status.waiting_for(message), self.now)
+
+        self._polled.subscribe(status.message_type, status.topic, receive, SENSOR)
 
     def take_all(self) -> None:
         """Read the clocks and take all messages that wait."""

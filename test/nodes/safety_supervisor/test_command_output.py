@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
+from diagnostic_msgs.msg import KeyValue  # noqa: E402
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
@@ -25,7 +27,7 @@ from edge_worldmodel.core.safety.faults import FaultKind  # noqa: E402
 from edge_worldmodel.core.safety.inputs.intake import Instant, Intake, OdometrySample  # noqa: E402
 from edge_worldmodel.core.safety.states import State  # noqa: E402
 from edge_worldmodel.core.types import Verdict  # noqa: E402
-from edge_worldmodel.nodes.ros.qos import LATEST, SENSOR  # noqa: E402
+from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR  # noqa: E402
 from edge_worldmodel.nodes.safety_supervisor.command_output import (  # noqa: E402
     CommandOutputConfig,
     Px4Output,
@@ -40,6 +42,20 @@ NODE = "safety_supervisor"
 STANDING_STILL = {"sensor_pose": "[0.0, 0.0, 0.0]", "drive_base_timeout_s": 0.2}
 NORTH_RAD = math.pi / 2
 MAVROS = "mavros/setpoint_velocity/cmd_vel"
+
+
+STAND_IN = str(Path(__file__).with_name("stand_in"))
+
+
+@pytest.fixture
+def mavros(monkeypatch, probe):
+    """MAVROS with an autopilot that is armed and in guided mode, until ``mavros.mode`` and ``mavros.flags`` change."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (STAND_IN, os.environ.get("PYTHONPATH")))))
+    publisher = probe.node.create_publisher(KeyValue, "mavros/state", LATCHED)
+    status = types.SimpleNamespace(mode="GUIDED", flags="armed connected")
+    send = lambda: status.mode and publisher.publish(KeyValue(key=status.flags, value=status.mode))  # noqa: E731
+    status.timer = probe.node.create_timer(0.2, send)
+    return status
 
 
 class Setpoints:
@@ -79,7 +95,7 @@ def test_twist_stamped_is_in_the_base_frame_and_has_the_time(probe):
     assert abs(header.stamp.sec - probe.node.get_clock().now().nanoseconds // 10**9) < 30
 
 
-def test_a_drone_flies_holds_lands_and_its_autopilot_hears_every_tick(probe):
+def test_a_drone_flies_holds_lands_and_its_autopilot_hears_every_tick(probe, mavros):
     source = source_heading_north(probe)
     # MAVROS listens best effort
     setpoints = Setpoints(probe, MAVROS, SENSOR)
@@ -103,7 +119,7 @@ def test_a_drone_flies_holds_lands_and_its_autopilot_hears_every_tick(probe):
         assert len(setpoints.heard) == count, "the proof of life outlived the supervisor"
 
 
-def test_an_emergency_stop_keeps_the_drone_hovering_under_control(probe):
+def test_an_emergency_stop_keeps_the_drone_hovering_under_control(probe, mavros):
     source_heading_north(probe)
     setpoints = Setpoints(probe, MAVROS, SENSOR)
     with running(NODE, output="mavros", vehicle="drone", **STANDING_STILL):
@@ -118,7 +134,7 @@ def test_an_emergency_stop_keeps_the_drone_hovering_under_control(probe):
         assert not any(m.twist.linear.x or m.twist.linear.y or m.twist.linear.z for _, m in late)
 
 
-def test_a_rover_behind_mavros_is_commanded_in_its_body_frame(probe):
+def test_a_rover_behind_mavros_is_commanded_in_its_body_frame(probe, mavros):
     source_heading_north(probe)
     setpoints = Setpoints(probe, MAVROS, SENSOR)
     with running(NODE, output="mavros", mav_frame="BODY_NED", **STANDING_STILL):
@@ -126,10 +142,34 @@ def test_a_rover_behind_mavros_is_commanded_in_its_body_frame(probe):
     assert setpoints.heard[-1][1].header.frame_id == "base_link"
 
 
+def test_a_switch_to_offboard_or_guided_mode_meets_no_motion(probe, mavros):
+    source_heading_north(probe)
+    setpoints, mavros.mode = Setpoints(probe, MAVROS, SENSOR), "LOITER"
+    drone = {"output": "mavros", "vehicle": "drone", "autopilot_timeout_s": 0.6, "hold_before_land_s": 0.5}
+    with running(NODE, **drone, **STANDING_STILL):
+        assert probe.wait(lambda: len(setpoints.heard) > 100, 20.0), "PX4 wants the stream before the mode"
+        assert "waiting for offboard or guided mode, the mode is LOITER" in setpoints.verdicts[-1][1].reason
+        mavros.flags, mavros.mode = "connected", "OFFBOARD"
+        assert probe.wait(lambda: "to be armed" in setpoints.verdicts[-1][1].reason, 2.0)
+        assert not any(m.twist.linear.x or m.twist.linear.y or m.twist.linear.z for _, m in setpoints.heard)
+        mavros.flags = "armed connected"
+        assert setpoints.become([0.0, 0.4, 0.0, 0.0])
+        mavros.mode = "POSCTL"
+        assert setpoints.become([0.0, 0.0, 0.0, 0.0], 1.0)
+        count = len(setpoints.heard)
+        probe.spin(1.5)
+        assert not any(m.twist.linear.y or m.twist.linear.z for _, m in setpoints.heard[count:]), "nor does it land"
+        mavros.mode = "OFFBOARD"
+        assert setpoints.become([0.0, 0.4, 0.0, 0.0])
+        mavros.mode = ""
+        assert setpoints.reach(State.HOLD) and "autopilot: silent" in setpoints.verdicts[-1][1].reason
+
+
 REFUSED = {
     "reverse or turn round": ({"output": "mavros"}, "BODY_NED"),
     "no heading": ({"output": "mavros", "vehicle": "drone", "unsafe_without_odometry": True}, "odometry"),
     "unknown output": ({"output": "sbus"}, "mavros"),
+    "no mavros_msgs": ({"output": "mavros", "vehicle": "drone"}, "mavros_msgs"),
     "no px4_msgs": ({"output": "px4", "vehicle": "drone"}, "px4_msgs"),
 }
 
@@ -137,8 +177,8 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_commanded_is_refused_with_one_line(what):
     parameters, hint = REFUSED[what]
-    if "px4" in parameters.values() and importlib.util.find_spec("px4_msgs"):
-        pytest.skip("px4_msgs is installed")
+    if hint.endswith("_msgs") and importlib.util.find_spec(hint):
+        pytest.skip(f"{hint} is installed")
     with running(NODE, **parameters) as process:
         output, _ = process.communicate(timeout=20.0)
     assert process.returncode == 1
@@ -188,6 +228,15 @@ class TrajectorySetpoint:
         assert not fields
 
 
+class VehicleStatus:
+    """Stands in for px4_msgs' class: the fields and constants of PX4's VehicleStatus.msg that say who flies."""
+
+    MESSAGE_VERSION, NAVIGATION_STATE_OFFBOARD, ARMING_STATE_ARMED = 1, 14, 2
+
+    def __init__(self, nav_state, arming_state):
+        self.nav_state, self.arming_state = nav_state, arming_state
+
+
 class Recorded:
     """Stands in for the node, as rclpy would refuse the classes above: keeps what is published under each topic."""
 
@@ -208,7 +257,8 @@ class Recorded:
 def px4(monkeypatch):
     package, messages = types.ModuleType("px4_msgs"), types.ModuleType("px4_msgs.msg")
     package.msg = messages
-    messages.OffboardControlMode, messages.TrajectorySetpoint = OffboardControlMode, TrajectorySetpoint
+    for kind in (OffboardControlMode, TrajectorySetpoint, VehicleStatus):
+        setattr(messages, kind.__name__, kind)
     monkeypatch.setitem(sys.modules, "px4_msgs", package)
     monkeypatch.setitem(sys.modules, "px4_msgs.msg", messages)
 
@@ -234,6 +284,20 @@ def test_px4_hears_its_proof_of_life_and_a_velocity_in_ned_every_tick(px4):
         assert all(type(value) is float for value in setpoint["velocity"])
         free = [*setpoint["position"], *setpoint["acceleration"], *setpoint["jerk"], setpoint["yaw"]]
         assert len(free) == 10 and all(map(math.isnan, free))
+
+
+def test_px4_is_followed_when_it_is_armed_and_in_offboard_mode(px4):
+    output = open_autopilot(Recorded(), CommandOutputConfig(output="px4"), SupervisorConfig(vehicle="drone"))
+    status = output.status
+    assert status.message_type is VehicleStatus and status.topic == "fmu/out/vehicle_status_v1"
+    assert status.waiting_for(VehicleStatus(2, 2)) == "offboard mode, nav_state is 2"
+    assert status.waiting_for(VehicleStatus(14, 1)) == "the autopilot to be armed"
+    assert status.waiting_for(VehicleStatus(14, 2)) == ""
+
+
+def test_px4_of_a_version_whose_topics_have_no_number(px4, monkeypatch):
+    monkeypatch.delattr(VehicleStatus, "MESSAGE_VERSION")
+    assert Px4Output(Recorded()).status.topic == "fmu/out/vehicle_status"
 
 
 def test_px4_is_for_drones(px4):

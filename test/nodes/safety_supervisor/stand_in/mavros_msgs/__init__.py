@@ -1,0 +1,1 @@
+"""Stands in for MAVROS' messages, which cannot be had here."""
