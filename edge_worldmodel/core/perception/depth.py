@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge_worldmodel.core.perception.camera import Intrinsics, pixel_rays
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
@@ -21,6 +22,7 @@ def sweep_from_depth(
     cy: float,
     camera_pose: ArrayLike,
     config: PerceptionConfig,
+    distortion: tuple[float, ...] = (),
 ) -> Sweep:
     """Turn a depth image into a sweep.
 
@@ -34,6 +36,7 @@ def sweep_from_depth(
         cy: principal point, row.
         camera_pose: (4, 4) of the optical frame (x right, y down, z forward) in the base frame.
         config: heights of obstacles, floor tolerance, largest range, and ``depth_stride`` between the pixels used.
+        distortion: coefficients of the plumb_bob or rational_polynomial model; empty for a rectified image.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
@@ -54,18 +57,17 @@ def sweep_from_depth(
         )
     if depth.size == 0:
         raise RejectedInputError(RejectionKind.EMPTY, f"depth image of shape {depth.shape} has no pixels")
-    points = _points(depth, (fx, fy, cx, cy), config)
+    points = _points(depth, Intrinsics(fx, fy, cx, cy, distortion), config)
     return sweep_from_cloud(stamp_ns, points @ pose[:3, :3].T + pose[:3, 3], pose[:3, 3], config)
 
 
-def _points(
-    depth: NDArray[np.generic], intrinsics: tuple[float, float, float, float], config: PerceptionConfig
-) -> Floats:
-    fx, fy, cx, cy = intrinsics
+def _points(depth: NDArray[np.generic], intrinsics: Intrinsics, config: PerceptionConfig) -> Floats:
+    """Return the measured points (n, 3) of the used pixels in the optical frame."""
     unit_m = config.depth_unit_m if np.issubdtype(depth.dtype, np.integer) else 1.0
     z = depth[:: config.depth_stride, :: config.depth_stride].astype(np.float64) * unit_m
-    rows, columns = np.nonzero(np.isfinite(z) & (z > 0.0))
-    z_m = z[rows, columns]
-    x_m = (columns * config.depth_stride - cx) / fx * z_m
-    y_m = (rows * config.depth_stride - cy) / fy * z_m
+    right, down = pixel_rays(intrinsics, (depth.shape[1], depth.shape[0]), config.depth_stride)
+    measured = np.isfinite(z) & (z > 0.0)
+    z_m = z[measured]
+    x_m = np.broadcast_to(right, z.shape)[measured] * z_m
+    y_m = np.broadcast_to(down, z.shape)[measured] * z_m
     return np.stack((x_m, y_m, z_m), axis=-1)

@@ -10,11 +10,13 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid, Odometry
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, InputError
+from edge_worldmodel.core.geometry import pose_matrix
+from edge_worldmodel.core.perception.camera import Calibration, intrinsics_of_image, optical_pose_problem
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
@@ -25,6 +27,7 @@ from edge_worldmodel.core.sweep import Sweep, without_self
 from edge_worldmodel.core.types import Floats, Points, Tensor
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
+from edge_worldmodel.nodes.ros.convert_depth import calibration_from_msg, depth_from_msg
 from edge_worldmodel.nodes.ros.frames import Frames, sensor_pose_problem
 from edge_worldmodel.nodes.ros.health import guarded
 from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
@@ -32,6 +35,8 @@ from edge_worldmodel.nodes.ros.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR
 from edge_worldmodel.nodes.ros.spans import mark
+
+_COMPRESSED = ("compressedDepth", "compressed")
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class PerceptionTopics(Config):
     pose_topic: str = param("pose", "PoseStamped topic, used when ego_motion is 'pose'.", read_only=True)
     sensor_pose: tuple[float, ...] = param(
         (),
-        "x, y, yaw or x, y, z, roll, pitch, yaw of every sensor in the base frame [m, rad]; empty: from tf.",
+        "x, y, yaw or x, y, z, roll, pitch, yaw of every sensor in the base frame [m, rad], for a depth camera of its"
+        " optical frame; empty: from tf.",
         read_only=True,
     )
 
@@ -66,6 +72,18 @@ class PerceptionTopics(Config):
             raise ConfigError(problem)
         if not any((*self.scan_topics, *self.cloud_topics, *self.depth_topics)):
             raise ConfigError("perception has no sensor: name a topic in scan_topics, cloud_topics or depth_topics")
+        if self.sensor_pose and any(self.depth_topics) and (problem := self._depth_pose_problem()):
+            raise ConfigError(
+                f"sensor_pose = {self.sensor_pose!r} with depth_topics = {self.depth_topics!r}: {problem}"
+            )
+
+    def _depth_pose_problem(self) -> str:
+        """Return what is wrong with the pose of a depth camera; empty if nothing is."""
+        if len(self.sources) > 1:
+            return "one pose is not that of several sensors; leave it empty and publish the poses on tf"
+        if len(self.sensor_pose) != 6:
+            return "a camera needs x, y, z, roll, pitch, yaw of its optical frame"
+        return optical_pose_problem(pose_matrix(self.sensor_pose))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -80,11 +98,7 @@ class PerceptionTopics(Config):
     @property
     def camera_infos(self) -> dict[str, str]:
         """The camera_info topic of each depth image topic."""
-        return {
-            topic: f"{topic.rsplit('/', 1)[0]}/camera_info" if "/" in topic else "camera_info"
-            for topic in self.depth_topics
-            if topic
-        }
+        return {topic: _camera_info(topic) for topic in self.depth_topics if topic}
 
 
 class PerceptionNode(ManagedNode):
@@ -102,7 +116,7 @@ class PerceptionNode(ManagedNode):
         self._perception.reset()
         self._frames = Frames(self, self.common.base_frame, self._topics.sensor_pose)
         self.on_teardown(self._frames.close)
-        self._intrinsics: dict[str, tuple[float, float, float, float]] = {}
+        self._calibrations: dict[str, Calibration] = {}
         self._sequence = 0
         self._latents = self.open_publisher(msg.LatentFrame, "perception/latent", LATEST)
         self._grids = self.open_publisher(OccupancyGrid, "perception/grid", LATCHED)
@@ -119,11 +133,13 @@ class PerceptionNode(ManagedNode):
         kinds: tuple[tuple[Any, tuple[str, ...], Callable[..., None]], ...] = (
             (LaserScan, topics.scan_topics, self._on_scan),
             (PointCloud2, topics.cloud_topics, self._on_cloud),
-            (Image, topics.depth_topics, self._on_depth),
         )
         # Before the images, because a depth image cannot be used without its camera_info.
         for source, info_topic in topics.camera_infos.items():
             self.open_subscription(CameraInfo, info_topic, partial(self._on_camera_info, source), SENSOR)
+        for topic in filter(None, topics.depth_topics):
+            image = CompressedImage if topic.rsplit("/", 1)[-1] in _COMPRESSED else Image
+            self.open_subscription(image, topic, partial(self._on_depth, topic), SENSOR)
         for kind, names, callback in kinds:
             for topic in filter(None, names):
                 self.open_subscription(kind, topic, partial(callback, topic), SENSOR)
@@ -156,20 +172,28 @@ class PerceptionNode(ManagedNode):
         self._take(source, message, to_sweep)
 
     @guarded
-    def _on_depth(self, source: str, message: Image) -> None:
-        if source not in self._intrinsics:
+    def _on_depth(self, source: str, message: Image | CompressedImage) -> None:
+        if source not in self._calibrations:
             raise InputError(f"depth image on '{source}' before its camera_info: publish both topics")
 
         def to_sweep(mount: Floats) -> Sweep:
-            stamp_ns, depth = convert.stamp_from_msg(message.header.stamp), sensors.depth_from_msg(message)
-            sweep = sweep_from_depth(stamp_ns, depth, *self._intrinsics[source], mount, self._perception.config)
+            if problem := optical_pose_problem(mount):
+                raise InputError(f"depth image in frame '{message.header.frame_id}': {problem}")
+            stamp_ns, depth = convert.stamp_from_msg(message.header.stamp), depth_from_msg(message)
+            rows, columns = depth.shape
+            camera = intrinsics_of_image(
+                self._calibrations[source], message.header.frame_id, (columns, rows), rectified=_is_rectified(source)
+            )
+            pinhole = camera.fx, camera.fy, camera.cx, camera.cy
+            sweep = sweep_from_depth(stamp_ns, depth, *pinhole, mount, self._perception.config, camera.distortion)
             return without_self(sweep, self._topics.self_filters[source])
 
         self._take(source, message, to_sweep)
 
     @guarded
     def _on_camera_info(self, source: str, message: CameraInfo) -> None:
-        self._intrinsics[source] = sensors.intrinsics_from_msg(message)
+        # Checked with each image, so that the errors say what does not fit to it.
+        self._calibrations[source] = calibration_from_msg(message)
 
     @guarded
     def _on_odometry(self, message: Odometry) -> None:
@@ -239,6 +263,18 @@ class PerceptionNode(ManagedNode):
     def _note(self, kinds: tuple[RejectionKind, ...]) -> None:
         for kind in kinds:
             self.health.note(kind.name)
+
+
+def _camera_info(topic: str) -> str:
+    """Return the camera_info topic beside an image topic; a compressed image lies one level below its image."""
+    image, _, transport = topic.rpartition("/")
+    image = image if transport in _COMPRESSED else topic
+    return f"{image.rpartition('/')[0]}/camera_info" if "/" in image else "camera_info"
+
+
+def _is_rectified(topic: str) -> bool:
+    """Return whether images are rectified, by the convention of image_proc: "image_rect", "image_rect_raw"."""
+    return any("rect" in part.split("_") for part in topic.split("/"))
 
 
 def main() -> None:

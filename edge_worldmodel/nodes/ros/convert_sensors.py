@@ -1,4 +1,4 @@
-"""Sensor messages to arrays and sweeps: LaserScan, PointCloud2, Odometry, depth Image, CameraInfo, OccupancyGrid."""
+"""Sensor messages to arrays and sweeps: LaserScan, PointCloud2, Odometry, OccupancyGrid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Odometry as OdometryMsg
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
+from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
@@ -27,7 +27,6 @@ from edge_worldmodel.nodes.ros.convert import (
     twist_to_msg,
 )
 
-_DEPTH_ENCODINGS = {"16UC1": np.uint16, "mono16": np.uint16, "32FC1": np.float32}
 _POINT_FORMATS = {
     PointField.INT8: "i1",
     PointField.UINT8: "u1",
@@ -155,31 +154,6 @@ def _point_type(message: PointCloud2) -> np.dtype[np.void]:
     if any(at + np.dtype(kind).itemsize > message.point_step for at, kind in zip(offsets, formats, strict=True)):
         raise InputError(f"cloud with fields at {offsets} in points of {message.point_step} bytes is malformed")
     return np.dtype({"names": list("xyz"), "formats": formats, "offsets": offsets, "itemsize": message.point_step})
-
-
-def depth_from_msg(message: Image) -> NDArray[np.generic]:
-    """Return a depth image (rows, columns) as sent: floats in metres, or integers of the camera's depth unit.
-
-    Raises:
-        InputError: an encoding other than 16UC1, mono16 or 32FC1, or sizes that do not match.
-    """
-    if message.encoding not in _DEPTH_ENCODINGS:
-        raise InputError(f"depth encoding '{message.encoding}': expected one of {', '.join(_DEPTH_ENCODINGS)}")
-    dtype = np.dtype(_DEPTH_ENCODINGS[message.encoding])
-    pixel_type = dtype.newbyteorder(">" if message.is_bigendian else "<")
-    width_bytes = message.width * pixel_type.itemsize
-    if message.step < width_bytes or len(message.data) < message.step * message.height or not width_bytes:
-        raise InputError(f"depth image {message.height} x {message.width}: {len(message.data)} bytes do not match")
-    rows = np.frombuffer(message.data, np.uint8)[: message.step * message.height].reshape(message.height, message.step)
-    return np.ascontiguousarray(rows[:, :width_bytes]).view(pixel_type).astype(dtype)
-
-
-def intrinsics_from_msg(message: CameraInfo) -> tuple[float, float, float, float]:
-    """Return (fx, fy, cx, cy) in pixels; raises InputError when the focal lengths are not positive."""
-    fx, fy, cx, cy = (float(message.k[i]) for i in (0, 4, 2, 5))
-    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0.0 and fy > 0.0):
-        raise InputError(f"camera_info with focal lengths ({fx}, {fy}) px is not calibrated")
-    return fx, fy, cx, cy
 
 
 def occupancy_to_msg(
