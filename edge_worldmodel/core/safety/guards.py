@@ -54,12 +54,12 @@ class Guards:
         return tuple(intake for watched, intake in watched_intakes if watched)
 
     def receive_panel(self, topic: str, now: Instant) -> None:
-        """Take a sign of life of a topic of the emergency stop; what it says goes to ``estop``."""
+        """Note that a topic of the emergency stop is alive. Its content goes to ``estop``."""
         self.panels[topic].offer(True, now.steady_ns, "", _steady(now))
         self.estop.press(False, f"{topic}{_SILENT}")
 
     def watch_panels(self, now: Instant) -> None:
-        """Press the emergency stop for each topic that has fallen silent. One that never spoke is only a fault."""
+        """Press the emergency stop for each topic that has fallen silent; before its first message that is only a fault."""
         if not self._config.estop_heartbeat_s:
             return
         for topic, panel in self.panels.items():

@@ -30,7 +30,7 @@ _TILE_INCH = 1.35
 def draw_strips(path: Path, clips: list[Example], method: Method) -> None:
     """Draw past, truth, mean forecast and single futures of each clip, one row each.
 
-    Past: black occupied, white free, grey not observed. Others: from white over orange to black with probability.
+    Past: black occupied, white free, grey unknown. Others: from white over orange to black with probability.
     Red outline: cells that movers really occupy. Blue cross: the robot, which looks to the right.
 
     Args:

@@ -131,7 +131,7 @@ def _draw_candidates(figure: Figure, axes: Axes, moment: Moment) -> None:
     axes.plot(plan[:, 0], plan[:, 1], color="white", lw=8.5, zorder=8, solid_capstyle="round")
     axes.plot(plan[:, 0], plan[:, 1], color=_CHOSEN, lw=5.0, zorder=8, solid_capstyle="round")
     bar = figure.colorbar(colours, cax=figure.add_axes((0.455, 0.2, 0.011, 0.62)))
-    bar.set_label("risk: imagined collision probability, mean of the worst futures")
+    bar.set_label("risk: CVaR of the imagined collision probability")
 
 
 def _draw_goal(axes: Axes, goal: Floats) -> None:
@@ -166,7 +166,7 @@ def _legend(moment: Moment) -> list[Line2D | Patch]:
         ),
         Patch(facecolor=_OCCUPIED, label="occupied now"),
         Patch(facecolor=_IMAGINED, alpha=0.8, label=f"imagined to be occupied in {moment.imagined_after_s:.1f} s"),
-        Patch(facecolor=_UNKNOWN, edgecolor="#aaaaaa", label="not observed"),
+        Patch(facecolor=_UNKNOWN, edgecolor="#aaaaaa", label="unknown"),
         Patch(facecolor=_FREE, edgecolor="#aaaaaa", label="observed free"),
         Line2D([], [], color=_SCAN, marker=".", ls="", label="scan"),
         Line2D([], [], color="#ffd54a", marker="o", markeredgecolor="black", markersize=9, ls="", label="robot"),

@@ -1,4 +1,4 @@
-"""The emergency stop on topics: heard from any publisher, and released by nobody but the one that pressed it."""
+"""The emergency stop on topics. It hears publishers of any reliability; only the topic that pressed it releases it."""
 
 from __future__ import annotations
 
