@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,17 +159,30 @@ INTRUDERS = {
 }
 
 
-@pytest.mark.parametrize("intruder", INTRUDERS)
-def test_an_unknown_node_gets_nowhere(intruder, stopped, operator, keystore, other_keystore, forged_keystore):
-    store, enclave = INTRUDERS[intruder]
+@pytest.fixture(scope="module")
+def attempts(stopped, operator, keystore, other_keystore, forged_keystore) -> dict[str, dict]:
+    """What the intruders reached, all at once, and what the operator saw after that."""
     keystores = {"": None, "ours": keystore, "other": other_keystore, "forged": forged_keystore}
-    found = probe(Identity(keystores[store], enclave), "attempt")
-    assert {name: found[name] for name in NOTHING} == NOTHING, found["stderr"]
-    if store == "forged":
-        assert "refused" not in found["stderr"], "its own middleware would let it"
+    with ThreadPoolExecutor() as pool:
+        started = {
+            intruder: pool.submit(probe, Identity(keystores[store], enclave), "attempt")
+            for intruder, (store, enclave) in INTRUDERS.items()
+        }
     seen = probe(operator, "watch", "10")
-    assert seen["states"] == [Verdict.ESTOP], "nobody released or reset it"
-    assert "intruder" not in seen["models"]
+    return {"seen": seen, **{intruder: attempt.result() for intruder, attempt in started.items()}}
+
+
+@pytest.mark.parametrize("intruder", INTRUDERS)
+def test_an_unknown_node_gets_nowhere(intruder, attempts):
+    found = attempts[intruder]
+    assert {name: found[name] for name in NOTHING} == NOTHING, found["stderr"]
+    if INTRUDERS[intruder][0] == "forged":
+        assert "refused" not in found["stderr"], "its own middleware would let it"
+
+
+def test_the_graph_does_not_notice_intruders(attempts):
+    assert attempts["seen"]["states"] == [Verdict.ESTOP], "nobody released or reset it"
+    assert "intruder" not in attempts["seen"]["models"]
 
 
 def test_those_with_permission_succeed_by_the_same_means(stopped: dict, operator: Identity, keystore: Path):
@@ -178,48 +192,58 @@ def test_those_with_permission_succeed_by_the_same_means(stopped: dict, operator
     assert {name: found[name] for name in NOTHING} == {**NOTHING, "plan": True}
 
 
-def refusal(tmp_path: Path, *arguments: str, **environment: str) -> str:
-    """Return what bringup says when it does not start."""
+def test_bringup_does_not_start_without_a_keystore(tmp_path: Path):
     log = tmp_path / "launch.txt"
-    process = launch(log, *arguments, file="bringup.launch.py", **environment)
+    process = launch(log, "security:=enforce", f"keystore:={tmp_path / 'none'}", file="bringup.launch.py")
     try:
         assert process.wait(90.0) != 0
     finally:
         end(process)
-    assert "process started" not in log.read_text()
-    return log.read_text()
-
-
-def test_enforce_is_refused_without_a_keystore(tmp_path: Path):
-    words = refusal(tmp_path, "security:=enforce", f"keystore:={tmp_path / 'none'}")
+    words = log.read_text()
+    assert "process started" not in words
     assert "there is no keystore" in words and "make the keys: scripts/make-keys" in words
 
 
-def test_enforce_is_refused_for_a_namespace_without_keys(tmp_path: Path, keystore: Path):
-    words = refusal(tmp_path, "security:=enforce", f"keystore:={keystore}", "namespace:=r2")
+ENCLAVES = [f"/{NAMESPACE}/{name}" for name in ("safety_supervisor", "watchdog")]
+
+
+def refusal(keystore: Path, enclaves: list[str] = ENCLAVES, **environment: str) -> str:
+    """Return why security cannot be enforced."""
+    with pytest.raises(ValueError, match="security:=enforce") as refused:
+        security_variables({**os.environ, **CYCLONE, **environment}, str(keystore), enclaves)
+    return str(refused.value)
+
+
+def test_good_keys_are_accepted(keystore: Path):
+    assert security_variables({**os.environ, **CYCLONE}, str(keystore), ENCLAVES)["ROS_SECURITY_STRATEGY"] == "Enforce"
+
+
+def test_enforce_is_refused_for_a_namespace_without_keys(keystore: Path):
+    words = refusal(keystore, ["/r2/perception"])
     assert "has no key for '/r2/perception'" in words and "--namespace 'r2'" in words
 
 
 def test_enforce_is_refused_when_every_user_may_read_the_keys(tmp_path: Path, other_keystore: Path):
     open_to_all = shutil.copytree(other_keystore, tmp_path / "open")
     open_to_all.chmod(0o755)
-    assert f"chmod go= {open_to_all}" in refusal(tmp_path, "security:=enforce", f"keystore:={open_to_all}")
+    assert f"chmod go= {open_to_all}" in refusal(open_to_all)
 
 
 def test_enforce_is_refused_with_damaged_keys(tmp_path: Path, keystore: Path):
     damaged = shutil.copytree(keystore, tmp_path / "damaged")
     permissions = damaged / "enclaves" / NAMESPACE / "safety_supervisor" / "permissions.p7s"
     permissions.write_text(permissions.read_text().replace("supervisor/reset", "supervisor/other"))
-    words = refusal(tmp_path, "security:=enforce", f"keystore:={damaged}")
+    words = refusal(damaged)
     assert "rmw_cyclonedds_cpp makes no secure node" in words and "permissions" in words
 
 
 @pytest.mark.skipif("EDGE_WORLDMODEL_WHEELS" not in os.environ, reason="an installed Fast DDS has security")
-def test_enforce_is_refused_by_a_middleware_without_security(tmp_path: Path, keystore: Path):
-    words = refusal(tmp_path, "security:=enforce", f"keystore:={keystore}", RMW_IMPLEMENTATION="rmw_fastrtps_cpp")
+def test_enforce_is_refused_by_a_middleware_without_security(keystore: Path):
+    words = refusal(keystore, RMW_IMPLEMENTATION="rmw_fastrtps_cpp")
     assert "rmw_fastrtps_cpp makes no secure node" in words and "RMW_IMPLEMENTATION=rmw_cyclonedds_cpp" in words
 
 
 def test_enforce_is_refused_by_an_unknown_middleware(keystore: Path):
-    with pytest.raises(ValueError, match="it is not known whether rmw_zenoh_cpp enforces security"):
-        security_variables({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, str(keystore), [f"/{NAMESPACE}/perception"])
+    assert "it is not known whether rmw_zenoh_cpp enforces security" in refusal(
+        keystore, RMW_IMPLEMENTATION="rmw_zenoh_cpp"
+    )

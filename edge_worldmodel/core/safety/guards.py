@@ -59,7 +59,7 @@ class Guards:
         self.estop.press(False, f"{topic}{_SILENT}")
 
     def watch_panels(self, now: Instant) -> None:
-        """Press the emergency stop for each topic that has fallen silent; before its first message that is only a fault."""
+        """Press the emergency stop for each topic that has fallen silent; never heard, it is only a fault."""
         if not self._config.estop_heartbeat_s:
             return
         for topic, panel in self.panels.items():
