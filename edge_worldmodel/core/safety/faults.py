@@ -39,6 +39,9 @@ class FaultKind(Enum):
     PLAN = "Check that rollout_planner is active and gets its inputs: ros2 lifecycle get, ros2 topic hz planner/plan."
     TRACKING = "The robot is not where its plan says. Check for slip, a jump in odometry or a blocked wheel."
     RISK = "The planner found no maneuver with an acceptable risk. The robot resumes when it finds one."
+    SLOPE = (
+        "Drive the robot off the slope by hand. If it can brake there, raise braking_deceleration_mps2 to what it does."
+    )
     OBSTACLE = "Clear the braking path, or wait for a plan around the obstacle."
     GEOFENCE_AHEAD = "The plan leaves the geofence. Choose another goal or enlarge geofence_m."
     SETTLING = "Nothing to do: the robot resumes when all checks have passed for resume_after_s."

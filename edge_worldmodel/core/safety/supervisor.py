@@ -213,7 +213,8 @@ class Supervisor:
             return GateDecision(fault=Fault(FaultKind.TRACKING, text))
         measured = self.inputs.measured_twist(now)
         obstacles = self.inputs.obstacles(measured, now, pose)
-        return self._gate.decide(planned, measured, self._motion, obstacles, pose if self._fence.size else None, dt_s)
+        fence_pose, downhill = pose if self._fence.size else None, self.inputs.downhill
+        return self._gate.decide(planned, measured, self._motion, obstacles, fence_pose, dt_s, downhill)
 
     def _condition(self, decision: GateDecision, now: Instant) -> Condition:
         """Return the condition that this tick found."""

@@ -6,6 +6,7 @@ import array
 import math
 
 import numpy as np
+from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Odometry as OdometryMsg
 from numpy.typing import NDArray
@@ -98,7 +99,14 @@ def odometry_from_msg(message: OdometryMsg) -> OdometrySample:
         twist=twist_from_msg(message.twist.twist),
         height_m=message.pose.pose.position.z,
         climb_mps=message.twist.twist.linear.z,
+        downhill=_downhill(message.pose.pose.orientation),
     )
+
+
+def _downhill(turn: Quaternion) -> tuple[float, float]:
+    """Return how steeply the x and y axis of the base point downwards, as sines."""
+    scale = 2.0 / (turn.x**2 + turn.y**2 + turn.z**2 + turn.w**2)
+    return scale * (turn.w * turn.y - turn.x * turn.z), -scale * (turn.y * turn.z + turn.w * turn.x)
 
 
 def odometry_to_msg(odometry: OdometrySample) -> OdometryMsg:

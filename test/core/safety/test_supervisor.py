@@ -283,7 +283,7 @@ def test_a_robot_faster_than_commanded_has_its_real_braking_path_checked():
     assert robot.supervisor.state in PASSING
     runaway = np.array([1.5, 0.0, 0.0])
     robot.before["odometry"] = lambda o: replace(o, twist=runaway, pose=o.pose + [0.01 * (robot.tick % 2), 0.0, 0.0])
-    assert "faster than commanded" in robot.step().reason
+    assert "braking path of the measured motion" in robot.step().reason
     robot.obstacles = robot.obstacles[:0]
     robot.run(0.6)
     assert robot.supervisor.state in PASSING

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from transforms3d.euler import euler2quat
 
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
@@ -29,3 +30,16 @@ def test_round_trip():
 def test_numbers_that_are_none_are_refused(field):
     with pytest.raises(InputError):
         odometry_from_msg(odometry_to_msg(odometry(**{field: np.array([math.nan, 0.0, 0.0])})))
+
+
+@pytest.mark.parametrize("yaw", [0.0, 1.3, -2.8])
+@pytest.mark.parametrize(("roll", "pitch"), [(0.0, 0.1), (0.2, 0.0), (-0.1, 0.15)])
+def test_the_slope_comes_from_the_whole_orientation(yaw, roll, pitch):
+    message = odometry_to_msg(odometry())
+    w, x, y, z = euler2quat(yaw, pitch, roll, "rzyx")
+    for name, value in (("w", w), ("x", x), ("y", y), ("z", z)):
+        setattr(message.pose.pose.orientation, name, 1.01 * value)
+    back = odometry_from_msg(message)
+    assert back.downhill == pytest.approx((math.sin(pitch), -math.sin(roll) * math.cos(pitch)))
+    assert back.pose[2] == pytest.approx(yaw)
+    assert odometry_from_msg(odometry_to_msg(odometry())).downhill == (0.0, 0.0)

@@ -34,6 +34,9 @@ from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Plan, Pose, Twist
 
+_SLOPE_SETTLING_S = 0.3
+"""A slope is averaged over so long, because a bump is none."""
+
 
 class Inputs:
     """Keeps the newest value of each input.
@@ -62,6 +65,8 @@ class Inputs:
         self.imagined = ImaginedObstacles(config.imagined_min)
         self.commanded: Twist = REST.twist
         """Last command (3,); stands in for the measured twist where there is no odometry."""
+        self.downhill = (0.0, 0.0)
+        """Sine of the slope along the base's x and y axis, averaged; a drone tilts to accelerate, so it has none."""
         self._clock_watch = ClockWatch(config.clock_timeout_s)
         self._coverage = Coverage(footprint, config.open_country)
         self._frozen: set[str] = set()
@@ -95,8 +100,14 @@ class Inputs:
     def receive_odometry(self, odometry: OdometrySample, now: Instant) -> None:
         """Take the measured pose and twist of the robot."""
         self._watch_clock(now)
-        problem, frozen = odometry_problem(odometry, self._config), repeats_pose(self.odometry.value, odometry)
+        previous = self.odometry.value
+        problem, frozen = odometry_problem(odometry, self._config), repeats_pose(previous, odometry)
         self.odometry.offer(odometry, odometry.stamp_ns, problem, now, frozen=frozen)
+        if self.odometry.value is odometry and self._config.vehicle == "ground":
+            passed_s = to_seconds(odometry.stamp_ns - previous.stamp_ns) if previous else _SLOPE_SETTLING_S
+            share = min(max(passed_s, 0.0) / _SLOPE_SETTLING_S, 1.0)
+            x, y = (old + share * (new - old) for old, new in zip(self.downhill, odometry.downhill, strict=True))
+            self.downhill = (x, y)
 
     def begin_tick(self, now: Instant) -> None:
         """Note that the time has passed."""

@@ -48,6 +48,7 @@ class OdometrySample:
     Attributes:
         pose: (3,) in ``frame_id``.
         twist: (3,) in ``child_frame_id``, the base frame.
+        downhill: sine of the slope along the base's x and y axis; positive where the ground falls that way.
     """
 
     stamp_ns: int
@@ -57,6 +58,7 @@ class OdometrySample:
     twist: Twist
     height_m: float = 0.0
     climb_mps: float = 0.0
+    downhill: tuple[float, float] = (0.0, 0.0)
 
 
 class Intake(Generic[ValueT]):
@@ -253,6 +255,8 @@ def odometry_problem(odometry: OdometrySample, config: SupervisorConfig) -> str:
         return "pose or twist is not finite or too large"
     if not (abs(odometry.height_m) <= _MAX_COORDINATE_M and abs(odometry.climb_mps) <= _MAX_TWIST):
         return "height or vertical speed is not finite or too large"
+    if not max(abs(odometry.downhill[0]), abs(odometry.downhill[1])) <= 1.0:
+        return "the slope is not finite"
     return ""
 
 

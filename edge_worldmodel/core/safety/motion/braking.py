@@ -22,8 +22,11 @@ from edge_worldmodel.kernels.library import sweep_footprint
 
 _STEP_M = 0.04
 _MAX_STEPS = 64
-_CLOSER_M = 1e-6
+CLOSER_M = 1e-6
 """A point blocks only motions that come closer to it by more than this, so the robot can always move away."""
+_GRAVITY_MPS2 = 9.81
+_LEAST_DECELERATION = 0.2
+"""Share of the level deceleration that must remain downhill; with less the robot may not drive there."""
 _ROUNDING_M = 1e-9
 """Rounding moves a distance by less than this."""
 _SAMPLE_M, _LOOK_STEP_M, _MAX_SAMPLES, _MAX_LOOK_STEPS = 0.1, 0.1, 48, 8
@@ -77,11 +80,16 @@ class RobotFootprint:
 
 @dataclass(frozen=True)
 class Brakes:
-    """How the drive base stops: ``reaction_s`` at unchanged speed, then the decelerations (without the slip)."""
+    """How the drive base stops: ``reaction_s`` at unchanged speed, then the decelerations (without the slip).
+
+    Attributes:
+        downhill: sine of the slope along the base's x and y axis; positive where the ground falls that way.
+    """
 
     reaction_s: float
     deceleration_mps2: float
     yaw_deceleration_radps2: float
+    downhill: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def from_config(cls, config: SupervisorConfig) -> Brakes:
@@ -93,10 +101,30 @@ class Brakes:
             yaw_deceleration_radps2=config.braking_yaw_deceleration_radps2 * share,
         )
 
+    def deceleration(self, twist: Twist) -> float:
+        """Return the deceleration of a twist (3,) on this slope, at least a share of that on level ground."""
+        return max(self.deceleration_mps2 - self._pull_mps2(twist), _LEAST_DECELERATION * self.deceleration_mps2)
+
+    def slope_problem(self, twist: Twist) -> str:
+        """Return why a twist (3,) cannot be braked on this slope; empty if it can."""
+        left_mps2 = self.deceleration_mps2 - self._pull_mps2(twist)
+        if left_mps2 >= _LEAST_DECELERATION * self.deceleration_mps2:
+            return ""
+        slope = math.degrees(math.asin(min(self._pull_mps2(twist) / _GRAVITY_MPS2, 1.0)))
+        return (
+            f"the robot cannot brake downhill here: {slope:.1f} degrees take {self._pull_mps2(twist):.2f} of"
+            f" {self.deceleration_mps2:.2f} m/s^2"
+        )
+
     def braking_s(self, twist: Twist) -> float:
         """Return the path time of braking from a twist (3,): v / 2a, half of the duration."""
-        straight_s = math.hypot(twist[0], twist[1]) / (2.0 * self.deceleration_mps2)
+        straight_s = math.hypot(twist[0], twist[1]) / (2.0 * self.deceleration(twist))
         return max(straight_s, abs(float(twist[2])) / (2.0 * self.yaw_deceleration_radps2))
+
+    def _pull_mps2(self, twist: Twist) -> float:
+        """Return how much gravity accelerates the robot along a twist (3,); zero uphill."""
+        along = self.downhill[0] * float(twist[0]) + self.downhill[1] * float(twist[1])
+        return max(_GRAVITY_MPS2 * along / max(math.hypot(twist[0], twist[1]), 1e-9), 0.0)
 
 
 @dataclass(frozen=True)
@@ -138,7 +166,15 @@ def arc_pose(twist: Twist, time_s: float) -> Pose:
 
 
 def check_path(
-    twist: Twist, duration_s: float, points: Points, footprint: RobotFootprint, margin_m: float, min_hits: int = 1
+    twist: Twist,
+    duration_s: float,
+    points: Points,
+    footprint: RobotFootprint,
+    margin_m: float,
+    min_hits: int = 1,
+    *,
+    beside: tuple[Pose, Floats] | None = None,
+    closer_m: float = CLOSER_M,
 ) -> PathCheck:
     """Sweep the footprint along the arc of a twist and find the first obstacle.
 
@@ -149,6 +185,8 @@ def check_path(
         footprint: footprint of the robot.
         margin_m: distance to keep.
         min_hits: number of points within the margin that count as an obstacle.
+        beside: poses (k, 3) beside the arc that are checked, too, and their path times (k,).
+        closer_m: a point blocks only if the robot comes closer to it by more than this.
     """
     length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * footprint.reach_m) * duration_s
     steps = min(max(math.ceil(length_m / _STEP_M), 1), _MAX_STEPS)
@@ -161,7 +199,10 @@ def check_path(
         nearest_m = math.sqrt(distance2.min(initial=math.inf))
         return PathCheck(math.inf, nearest_m - footprint.reach_m - length_m)
     times_s: Floats = np.arange(steps + 1, dtype=np.float64) * (duration_s / steps)
-    poses, near_points = _turned(arc_poses(twist, times_s)), points.take(near, axis=0)
+    arc, near_points = arc_poses(twist, times_s), points.take(near, axis=0)
+    if beside is not None:
+        arc, times_s = np.concatenate((arc, beside[0])), np.concatenate((times_s, beside[1]))
+    poses = _turned(arc)
     compiled = sweep_footprint(
         footprint.outline,
         footprint.radius_m,
@@ -169,15 +210,15 @@ def check_path(
         step_m,
         near_points,
         kept_m,
-        _CLOSER_M,
+        closer_m,
         min_hits,
     )
-    blocked, clearance_m = compiled or _sweep_footprint(footprint, poses, near_points, kept_m, min_hits)
-    return PathCheck(float(times_s[blocked - 1]) if blocked >= 0 else math.inf, clearance_m)
+    blocked, clearance_m = compiled or _sweep_footprint(footprint, poses, near_points, kept_m, closer_m, min_hits)
+    return PathCheck(float(times_s[max(blocked - 1, 0)]) if blocked >= 0 else math.inf, clearance_m)
 
 
 def _sweep_footprint(
-    footprint: RobotFootprint, poses: Floats, points: Points, kept_m: float, min_hits: int
+    footprint: RobotFootprint, poses: Floats, points: Points, kept_m: float, closer_m: float, min_hits: int
 ) -> tuple[int, float]:
     """Return the first blocked pose or -1, and the smallest clearance; the twin of the kernel, with the same results.
 
@@ -188,6 +229,7 @@ def _sweep_footprint(
         poses: (t, 4) as x, y, cos(yaw), sin(yaw).
         points: obstacles (n, 2), at least one.
         kept_m: distance nearer than which a point blocks.
+        closer_m: a point blocks only if it is nearer by more than this than at the first pose.
         min_hits: number of points that block together.
     """
     local = _points_in_frames(poses, points)
@@ -199,7 +241,7 @@ def _sweep_footprint(
     smallest_m = min(smallest_m, float(clearance.min(initial=smallest_m)))
     pose, point = np.nonzero(candidate)
     at_start = footprint.clearance(local[0])
-    closer = (clearance < kept_m) & (clearance < at_start[point] - _CLOSER_M)
+    closer = (clearance < kept_m) & (clearance < at_start[point] - closer_m)
     blocked = np.flatnonzero(np.bincount(pose[closer], minlength=1) >= min_hits)
     return (int(blocked[0]) if blocked.size else -1), smallest_m
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
+from edge_worldmodel.core.safety.motion.axis_braking import axis_braking_poses, leaves_arc
 from edge_worldmodel.core.safety.motion.braking import (
+    CLOSER_M,
     Brakes,
     PathCheck,
     RobotFootprint,
@@ -26,7 +28,7 @@ from edge_worldmodel.core.safety.motion.braking import (
     check_path,
     seen_s,
 )
-from edge_worldmodel.core.types import Mask, Points, Pose, Twist
+from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
 from edge_worldmodel.kernels.library import mark_near
 
 _Rows = NDArray[np.int64]
@@ -37,8 +39,10 @@ _IMAGINED_SHARE = 0.3
 """Smallest share of the planned speed to which imagined obstacles slow the robot down."""
 _ALREADY_SEEN_M = 0.3
 """An imagined obstacle this close to a seen one is the seen one."""
-_FASTER = np.array([0.1, 0.1, 0.3])
-"""The measured braking path is checked, too, if the robot is faster than commanded by this (m/s, rad/s)."""
+_NOISE_CLOSER_M = 0.02
+"""A point blocks the measured braking path only if that comes closer to it by more than the noise of odometry does."""
+_DRIVES = np.array([0.1, 0.1, 0.2])
+"""A measured twist above this, in m/s and rad/s, is more than noise."""
 
 _FENCE_SAMPLES = 9
 """Number of poses of the braking path at which the footprint must be inside the geofence."""
@@ -84,7 +88,7 @@ class PathGate:
     def __init__(self, config: SupervisorConfig) -> None:
         self._config = config
         self.limits = MotionLimits.from_config(config)
-        self.brakes = Brakes.from_config(config)
+        self._level_brakes = self.brakes = Brakes.from_config(config)
         self.footprint = RobotFootprint(config.footprint, config.footprint_radius_m)
         self._fence = config.geofence
         correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
@@ -98,6 +102,7 @@ class PathGate:
         obstacles: ObstaclePoints,
         pose: Pose | None,
         dt_s: float,
+        downhill: tuple[float, float] = (0.0, 0.0),
     ) -> GateDecision:
         """Decide what may pass in this tick.
 
@@ -108,7 +113,11 @@ class PathGate:
             obstacles: points around the robot.
             pose: (3,) in the frame of the geofence; None without a geofence.
             dt_s: time since the last tick.
+            downhill: sine of the slope along the base's x and y axis; positive where the ground falls that way.
         """
+        self.brakes = replace(self._level_brakes, downhill=downhill)
+        if problem := self._slope_problem(planned, measured):
+            return GateDecision(fault=Fault(FaultKind.SLOPE, problem))
         allowed, names, fault = self._slow_down(planned, obstacles)
         if fault is not None:
             return GateDecision(fault=fault)
@@ -118,6 +127,11 @@ class PathGate:
         if fault is not None:
             return GateDecision(fault=fault, clearance_m=check.clearance_m)
         return GateDecision(motion=motion, slowed=bool(names), limits=(*names, *shaping), clearance_m=check.clearance_m)
+
+    def _slope_problem(self, planned: Twist, measured: Twist) -> str:
+        """Return why the robot may not drive on this slope; empty if it may."""
+        drives = bool((np.abs(measured) > _DRIVES).any())
+        return self.brakes.slope_problem(planned) or (self.brakes.slope_problem(measured) if drives else "")
 
     def _slow_down(self, planned: Twist, obstacles: ObstaclePoints) -> tuple[Twist, tuple[str, ...], Fault | None]:
         """Reduce the planned twist on its arc until the robot can stop gently before any obstacle it sees."""
@@ -175,10 +189,26 @@ class PathGate:
         free_s = self._check(twist, reaction_s, points).free_s
         return allowed_share(free_s, reaction_s, self.brakes.braking_s(twist))
 
-    def _check(self, twist: Twist, reaction_s: float, points: Points) -> PathCheck:
+    def _check(self, twist: Twist, reaction_s: float, points: Points, closer_m: float = CLOSER_M) -> PathCheck:
+        """Check the braking paths of a twist (3,): its arc, and where the base comes if it brakes its axes apart."""
         margin_m = self._config.safety_margin_m + self._config.sensor_noise_m
         duration_s = reaction_s + self.brakes.braking_s(twist)
-        return check_path(twist, duration_s, points, self.footprint, margin_m, self._config.min_hits)
+        return check_path(
+            twist,
+            duration_s,
+            points,
+            self.footprint,
+            margin_m,
+            self._config.min_hits,
+            beside=self._beside(twist, reaction_s),
+            closer_m=closer_m,
+        )
+
+    def _beside(self, twist: Twist, reaction_s: float) -> tuple[Pose, Floats] | None:
+        """Return where the base may come beside its arc; None if that is where the arc leads, as for a car."""
+        if self.limits.curvature_radpm > 0.0 or not leaves_arc(twist, self.brakes, self.footprint):
+            return None
+        return axis_braking_poses(twist, reaction_s, self.brakes, self.footprint)
 
     def _final_fault(
         self, twist: Twist, measured: Twist, check: PathCheck, hits: Points, pose: Pose | None
@@ -187,15 +217,20 @@ class PathGate:
         if check.free_s < math.inf:
             text = "an obstacle appeared in the braking path, too close to slow down gently"
             return Fault(FaultKind.OBSTACLE, text)
-        faster = bool((np.abs(measured) > np.abs(twist) + _FASTER).any())
-        if faster and self._check(measured, self.brakes.reaction_s, hits).free_s < math.inf:
-            text = "the robot is faster than commanded, and an obstacle is in its braking path"
-            return Fault(FaultKind.OBSTACLE, text)
-        if pose is not None:
-            times_s = np.linspace(0.0, self.brakes.reaction_s + self.brakes.braking_s(twist), _FENCE_SAMPLES)
-            if not self.footprint.is_inside(self._fence, compose(pose, arc_poses(twist, times_s))):
-                return Fault(FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
+        if self._check(measured, self.brakes.reaction_s, hits, _NOISE_CLOSER_M).free_s < math.inf:
+            return Fault(FaultKind.OBSTACLE, "an obstacle is in the braking path of the measured motion")
+        drives = bool((np.abs(measured) > _DRIVES).any())
+        if pose is not None and not all(self._stays_inside(pose, way) for way in (twist, measured)[: 1 + drives]):
+            return Fault(FaultKind.GEOFENCE_AHEAD, "the braking path leaves the geofence")
         return None
+
+    def _stays_inside(self, pose: Pose, twist: Twist) -> bool:
+        """Return whether the footprint stays inside the geofence until a twist (3,) is braked."""
+        reaction_s = self.brakes.reaction_s
+        times_s = np.linspace(0.0, reaction_s + self.brakes.braking_s(twist), _FENCE_SAMPLES)
+        beside = self._beside(twist, reaction_s)
+        poses = [arc_poses(twist, times_s)] + ([] if beside is None else [beside[0]])
+        return self.footprint.is_inside(self._fence, compose(pose, np.concatenate(poses)))
 
 
 def _only_imagined(imagined: Points, hits: Points) -> Points:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose, inverse, points_in_frame, transform_points
 from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.core.safety.motion.axis_braking import axis_braking_poses, leaves_arc
 from edge_worldmodel.core.safety.motion.braking import (
     Brakes,
     RobotFootprint,
@@ -254,3 +255,47 @@ def test_both_forms_of_the_arc_are_the_curve_that_a_thousand_small_steps_make(tw
         pose += 1e-3 * np.array([twist[0] * cos - twist[1] * sin, twist[0] * sin + twist[1] * cos, twist[2]])
     np.testing.assert_allclose(arc_poses(np.array(twist), np.array([1.0]))[0], pose, atol=1e-6)
     np.testing.assert_allclose(arc_pose(np.array(twist), 1.0), pose, atol=1e-6)
+
+
+def test_gravity_takes_from_the_deceleration_downhill_and_gives_nothing_uphill():
+    brakes = Brakes(0.2, 2.0, 4.0, downhill=(0.1, 0.05))
+    assert brakes.deceleration(FORWARD) == pytest.approx(2.0 - 0.981)
+    assert brakes.deceleration(-FORWARD) == 2.0 and brakes.deceleration(np.zeros(3)) == 2.0
+    assert brakes.deceleration(np.array([0.0, 3.0, 0.0])) == pytest.approx(2.0 - 0.4905)
+    assert brakes.braking_s(FORWARD) == pytest.approx(0.5 / (2.0 - 0.981))
+    steep = Brakes(0.2, 2.0, 4.0, downhill=(0.17, 0.0))
+    assert steep.deceleration(FORWARD) == pytest.approx(0.4), "bounded"
+    assert "9.8 degrees take 1.67 of 2.00" in steep.slope_problem(FORWARD)
+    assert not brakes.slope_problem(FORWARD) and not steep.slope_problem(-FORWARD)
+
+
+@pytest.mark.parametrize(
+    ("twist", "leaves"),
+    [
+        ((1.5, 0.0, 0.0), False),
+        ((0.5, 0.0, 0.05), False),
+        ((1.5, 0.0, 1.0), True),
+        ((0.0, 0.0, 2.0), False),
+        ((0.6, 0.6, 0.0), True),
+    ],
+)
+def test_only_a_turn_that_leads_away_from_the_arc_has_neighbours(twist, leaves):
+    brakes = Brakes.from_config(SupervisorConfig())
+    assert leaves_arc(np.array(twist), brakes, DISC) is leaves
+    assert leaves_arc(np.array((0.0, 0.0, 2.0)), brakes, BOX), "a box sweeps another place"
+
+
+@pytest.mark.parametrize("footprint", [DISC, BOX])
+@pytest.mark.parametrize("twist", [(1.5, 0.0, 1.0), (-0.5, 0.0, 1.5), (0.8, 0.5, -1.0)])
+def test_axes_that_brake_by_themselves_end_where_small_steps_lead(twist, footprint):
+    brakes = Brakes.from_config(SupervisorConfig())
+    poses, times_s = axis_braking_poses(np.array(twist), 0.2, brakes, footprint)
+    assert len(poses) == len(times_s) and times_s[-1] == pytest.approx(0.2 + brakes.braking_s(np.array(twist)))
+    each = len(poses) // (3 if len(footprint.outline) else 2)
+    for path, factors in enumerate(((1, 1, 1), (1, 1, 999), (999, 999, 1))[: len(poses) // each]):
+        pose, now, slowing = arc_pose(np.array(twist), 0.2), np.array(twist), np.array(factors) * (0.9, 0.9, 2.7)
+        np.testing.assert_allclose(poses[path * each], pose, atol=1e-9)
+        while now.any():
+            now = np.sign(now) * np.maximum(np.abs(now) - 0.001 * slowing, 0.0)
+            pose = compose(pose, arc_pose(now, 0.001))
+        np.testing.assert_allclose(poses[(path + 1) * each - 1], pose, atol=5e-3)
