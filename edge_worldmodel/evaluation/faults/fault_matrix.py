@@ -142,7 +142,9 @@ def _motion() -> list[FaultCase]:
         *_spoil("dead_encoder", (ODOM,), "dead_encoder", **more),
         *_spoil("inverse_motion", (ODOM,), "reverse", **more),
         *_spoil("overspeed", (ODOM,), "exaggerate", **more),
-        *_spoil("slope", (ODOM,), "pitch", "8 degrees", expected=ExpectedEffect.GO_ON, settings={"degrees": 8.0}),
+        *_spoil("slope", (ODOM,), "pitch", "3 degrees", expected=ExpectedEffect.GO_ON, settings={"degrees": 3.0}),
+        # The slope is averaged over 0.3 s.
+        *_spoil("slope", (ODOM,), "pitch", "20 degrees", settings={"degrees": 20.0}, **more),
     ]
 
 
