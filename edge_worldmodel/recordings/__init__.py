@@ -5,45 +5,42 @@ The player node publishes them; training and evaluation read them directly.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 from pathlib import Path
 
 from edge_worldmodel.core.errors import RecordingError
-from edge_worldmodel.recordings.bags import BagRecording
+from edge_worldmodel.recordings.bags import BagRecording, bag_files
 from edge_worldmodel.recordings.carmen import CarmenRecording, looks_like_carmen
 from edge_worldmodel.recordings.records import Recording
-
-_BAG_MAGIC = (b"#ROSBAG", b"\x89MCAP0\r\n", b"SQLite format 3\0")
-_OPENERS = {b"BZh": bz2.open, b"\x1f\x8b": gzip.open}
 
 
 def open_recording(path: Path | str) -> Recording:
     """Return the reader of a recording; its format is recognised by the content of the file, not by its name.
 
     Args:
-        path: a ROS 1 bag, a ROS 2 bag folder, a bare .mcap or .db3 file, or a CARMEN log (plain, bz2 or gz).
+        path: a ROS 1 bag, a ROS 2 bag folder, a bare .mcap or .db3 file, or a CARMEN log; files may be compressed
+            (zstd, gzip, bzip2, xz, lz4).
 
     Raises:
         RecordingError: there is no such file, it is empty, or it has another format.
     """
+    # imported here, so that the package can be imported without the libraries of the compressions
+    from edge_worldmodel.recordings.storage import compression
+
     path = Path(path).expanduser()
     if path.is_dir():
-        if not (path / "metadata.yaml").is_file():
-            raise RecordingError(
-                f"'{path}' has no metadata.yaml, so it is no ROS 2 bag folder: give the bag file itself"
-            )
+        bag_files(path)
         return BagRecording(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise RecordingError(f"'{path}' cannot be opened: {error.strerror}") from error
+    head = compression.read_head(path)
     if not head:
-        raise RecordingError(f"'{path}' is empty")
-    if head.startswith(_BAG_MAGIC):
+        raise RecordingError(f"'{path}' is empty: nothing was written to it")
+    opener = compression.opener_of(head)
+    if opener is not open:
+        head = compression.read_head(path, opener)
+    if head.startswith((compression.ROS1, compression.MCAP, compression.SQLITE)):
         return BagRecording(path)
-    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), open)
     if looks_like_carmen(path, opener):
         return CarmenRecording(path, opener)
+    reason = compression.remedy(head)
+    if reason:
+        raise RecordingError(f"'{path}' {reason}")
     raise RecordingError(f"'{path}' is neither a ROS 1 bag nor a ROS 2 bag (sqlite3 or MCAP) nor a CARMEN log")

@@ -67,13 +67,13 @@ class InstalledMessages:
             raise LookupError(f"no usable definition of message type '{type_name}': {error}") from error
         self._store.register(found)
         for _, description in found[type_name][1]:
-            if (contained := _contained(description)) is not None:
+            if (contained := contained_type(description)) is not None:
                 self._load(contained)
 
 
-def _contained(description: Any) -> str | None:
-    """Return the message type that a field holds, one or many of; None for numbers and strings."""
+def contained_type(description: Any) -> str | None:
+    """Return the message type that a field holds, by rosbags' description; None for numbers and strings."""
     kind, detail = description
     if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
-        return _contained(detail[0])
+        return contained_type(detail[0])
     return str(detail) if kind == Nodetype.NAME else None

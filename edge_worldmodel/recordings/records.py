@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -120,15 +120,32 @@ class Record:
     value: Value
 
 
+WantedTopic = Callable[[str], bool]
+
+
+def every_topic(name: str) -> bool:
+    """Return True."""
+    return True
+
+
 class Recording(Protocol):
-    """A file of records; each call of ``records`` reads it from its beginning."""
+    """A file of records; each call of ``records`` reads it from its beginning.
+
+    Attributes:
+        path: of the file.
+        unread: topics whose messages are not read, with the reason; complete once ``records`` has ended.
+        remarks: for people, on how it is read.
+    """
 
     path: Path
+    unread: dict[str, str]
+    remarks: list[str]
 
-    def records(self) -> Iterator[Record]:
-        """Yield the records in the order of recording.
+    def records(self, wanted: WantedTopic = ...) -> Iterator[Record]:
+        """Yield the records of the wanted topics in the order of recording.
 
         Raises:
-            RecordingError: the file is damaged; the message gives the number of messages read before.
+            RecordingError: when all that can be read was yielded: the file is damaged. The text gives the number of
+                messages that could be read and of those that are lost.
         """
         ...

@@ -1,0 +1,180 @@
+"""MCAP files (mcap.dev/spec), also without a summary, cut in a chunk, or with damaged chunks."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
+from mcap.opcode import Opcode
+from mcap.reader import make_reader
+from mcap.records import Channel as McapChannel
+from mcap.records import Message, Schema
+from rosbags.typesys.msg import normalize_msgtype
+
+from edge_worldmodel.recordings.storage.stored import Channel, Damage, StoredMessage, Wanted, decompressed, read_on
+
+_MAGIC_BYTES = 8
+_PREFIX = struct.Struct("<BQ")
+_CHUNK = struct.Struct("<QQQII")
+_ERRORS = (McapError, struct.error, ValueError, KeyError)
+
+
+class McapStorage:
+    """An MCAP file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.damage = Damage()
+
+    def messages(self, wanted: Wanted) -> Iterator[StoredMessage]:
+        """Yield the messages of the wanted channels (see ``Storage``)."""
+        return read_on(self._by_index(wanted), lambda: self._by_position(wanted))
+
+    def _by_index(self, wanted: Wanted) -> Iterator[StoredMessage]:
+        with self._path.open("rb") as file:
+            reader = make_reader(file, validate_crcs=True)
+            summary = reader.get_summary()
+            if summary is None or not summary.channels or not summary.chunk_indexes:
+                raise McapError("no summary")
+            channels = {
+                number: channel_of(channel, summary.schemas.get(channel.schema_id))
+                for number, channel in summary.channels.items()
+            }
+            chosen = {number for number, channel in channels.items() if wanted(channel)}
+            topics = {channels[number].topic for number in chosen}
+            if not topics:
+                return
+            read: Counter[int] = Counter()
+            for _, channel, message in reader.iter_messages(topics):
+                if channel.id in chosen:
+                    read[channel.id] += 1
+                    yield StoredMessage(channels[channel.id], message.log_time, message.data)
+            expected = summary.statistics.channel_message_counts if summary.statistics else {}
+            if any(expected.get(number, 0) > read[number] for number in chosen):
+                raise McapError("a chunk whose own header is damaged looks empty")
+
+    def _by_position(self, wanted: Wanted) -> Iterator[StoredMessage]:
+        with self._path.open("rb") as file:
+            yield from _Scan(wanted, self.damage, _chunk_starts(file)).read(file)
+
+
+def _chunk_starts(file: IO[bytes]) -> list[int]:
+    """Return where the chunks begin, so that reading goes on behind a damaged record; empty without a summary."""
+    try:
+        summary = make_reader(file).get_summary()
+    except Exception:  # a damaged summary raises any class of error
+        return []
+    return sorted(chunk.chunk_start_offset for chunk in summary.chunk_indexes) if summary else []
+
+
+def channel_of(channel: McapChannel, schema: Schema | None) -> Channel:
+    """Return a channel in our form; a type without a package stays as it is."""
+    name = schema.name if schema else ""
+    definition = schema.data.decode(errors="replace") if schema and schema.encoding in _TEXTS else ""
+    type_name = normalize_msgtype(name) if name.count("/") == 1 else name
+    return Channel(channel.topic, type_name, channel.message_encoding, definition, schema.encoding if schema else "")
+
+
+_TEXTS = ("ros1msg", "ros2msg", "ros2idl", "omgidl")
+
+
+class _Scan:
+    """Reads the records one after the other and counts what is missing."""
+
+    def __init__(self, wanted: Wanted, damage: Damage, chunk_starts: list[int]) -> None:
+        self._wanted, self._damage, self._chunk_starts = wanted, damage, chunk_starts
+        self._schemas: dict[int, Schema] = {}
+        self._channels: dict[int, Channel | None] = {}
+        self._in_chunk: Counter[int] = Counter()
+
+    def read(self, file: IO[bytes]) -> Iterator[StoredMessage]:
+        """Yield the messages of a file from its first record on."""
+        end = file.seek(0, 2)
+        file.seek(_MAGIC_BYTES)
+        while prefix := file.read(_PREFIX.size):
+            at = file.tell() - len(prefix)
+            opcode, size = _PREFIX.unpack(prefix) if len(prefix) == _PREFIX.size else (0, 1)
+            if opcode in (Opcode.DATA_END, Opcode.FOOTER):
+                return
+            # a damaged size may be larger than the memory
+            data = file.read(min(size, end - file.tell()))
+            whole = len(data) == size
+            if not whole or not _is_opcode(opcode):
+                following = next((start for start in self._chunk_starts if start > at), None)
+                if following is not None:
+                    self._damage.add(f"the record at byte {at} is damaged", 1, exact=False)
+                    file.seek(following)
+                    continue
+            if opcode == Opcode.CHUNK:
+                self._in_chunk.clear()
+                yield from self._chunk(at, data, whole)
+            elif opcode == Opcode.MESSAGE_INDEX and whole:
+                self._compare(data)
+            elif whole:
+                yield from self._records(_PREFIX.pack(opcode, size) + data)
+            if not whole or not _is_opcode(opcode):
+                self._damage.add("the file ends in the middle of a record", 1, exact=False)
+                return
+        self._damage.add("the file has no end, its recording was not ended properly", exact=False)
+
+    def _chunk(self, at: int, data: bytes, whole: bool) -> Iterator[StoredMessage]:
+        try:
+            _, _, size, crc, length = _CHUNK.unpack_from(data)
+            end = _CHUNK.size + length
+            compression = data[_CHUNK.size : end].decode()
+            content, complete = decompressed(data[end + 8 :], compression)
+        except _ERRORS:
+            content, complete, size, crc = b"", False, -1, 0
+        if whole and not (complete and len(content) == size and (not crc or zlib.crc32(content) == crc)):
+            self._damage.add(f"the chunk at byte {at} is damaged", exact=False)
+        yield from sorted(self._records(content), key=lambda message: message.log_ns)
+
+    def _records(self, content: bytes) -> Iterator[StoredMessage]:
+        position = 0
+        while position + _PREFIX.size <= len(content):
+            opcode, size = _PREFIX.unpack_from(content, position)
+            begin = position + _PREFIX.size
+            position = begin + size
+            if position > len(content):
+                return
+            stream = ReadDataStream(BytesIO(content[begin:position]))
+            try:
+                if opcode == Opcode.SCHEMA:
+                    schema = Schema.read(stream)
+                    self._schemas[schema.id] = schema
+                elif opcode == Opcode.CHANNEL:
+                    self._channel(McapChannel.read(stream))
+                elif opcode == Opcode.MESSAGE:
+                    message = Message.read(stream, size)
+                    self._in_chunk[message.channel_id] += 1
+                    channel = self._channels.get(message.channel_id)
+                    if channel is not None:
+                        yield StoredMessage(channel, message.log_time, message.data)
+            except _ERRORS:
+                self._damage.add("a record is damaged", 1, exact=False)
+
+    def _channel(self, channel: McapChannel) -> None:
+        if channel.id not in self._channels:
+            ours = channel_of(channel, self._schemas.get(channel.schema_id))
+            self._channels[channel.id] = ours if self._wanted(ours) else None
+
+    def _compare(self, data: bytes) -> None:
+        """Count the messages of a chunk that its index names and that were not found in it."""
+        if len(data) < 6:
+            return
+        number, size = struct.unpack_from("<HI", data)
+        missing = size // 16 - self._in_chunk[number]
+        if missing > 0 and self._channels.get(number) is not None:
+            self._damage.add("messages of the index are not in their chunk", missing)
+
+
+def _is_opcode(opcode: int) -> bool:
+    """Return whether records of this kind exist; those of 0x80 and above are private ones."""
+    return 0x01 <= opcode <= 0x0F or opcode >= 0x80
