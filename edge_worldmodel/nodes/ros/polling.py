@@ -1,15 +1,16 @@
-"""Subscriptions that a periodic task reads itself, in addition to handing over each message as it arrives.
+"""Subscriptions that a periodic task reads itself, in addition to taking each message as it arrives.
 
 EventsExecutor calls back for every message when it arrives; an executor with a wait set would rebuild it for each of
 them. A task that also takes the waiting messages itself works with both and always sees the newest. Messages come as
-bytes: most of their cost is turning them into Python objects, which an equal message does not need, and damaged bytes
-must not end the executor.
+bytes: most of their cost is turning them into Python objects, which an older or an equal message does not need, and
+damaged bytes must not end the executor.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,14 +24,17 @@ from edge_worldmodel.nodes.ros.rclpy_internals import NeverExecuted, take
 
 @dataclass
 class _Input:
-    """One subscription, and for a repeating one the bytes and message that came last."""
+    """One subscription; its newest message that waits, with the time of receipt, and for a repeating one the last."""
 
     kind: type
     callback: Callable[[Any], None]
     repeats: bool
+    every: bool
+    on_arrival: Callable[[], None] | None
     subscription: Subscription = field(init=False)
     last_bytes: bytes = b""
     last_message: Any = None
+    waiting: tuple[int, bytes] | None = None
 
     def read(self, data: bytes) -> Any:
         """Return the message; on a repeating input equal bytes give the same object again."""
@@ -64,41 +68,53 @@ class Polled:
         self._limit = limit
         self._group = NeverExecuted()
         self._inputs: list[_Input] = []
-        self.taking = False
-        """True while ``take_all`` runs; a callback then need not ask its caller to look at the inputs."""
+        self.received_ns = 0
+        """Time of receipt of the message that is handed over now, on the steady clock."""
 
     def subscribe(
-        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, repeats: bool = False
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        *,
+        repeats: bool = False,
+        every: bool = False,
+        on_arrival: Callable[[], None] | None = None,
     ) -> None:
-        """Subscribe.
+        """Subscribe. Without ``every``, only the newest message is handed over, and only by ``take_all``.
 
         Args:
             kind: message class.
             topic: its name.
-            callback: receives each message, in order.
+            callback: receives the messages, in order.
             qos: quality of service.
             repeats: the publisher repeats itself; an equal message then arrives as the same object.
+            every: hand over each message, and at once when it arrives.
+            on_arrival: called when a message waits that differs from the one handed over last.
         """
-        source = _Input(kind, callback, repeats)
+        source = _Input(kind, callback, repeats, every, on_arrival)
         source.subscription = self._node.create_subscription(
             kind, topic, functools.partial(self._arrived, source), qos, callback_group=self._group, raw=True
         )
         self._inputs.append(source)
 
     def take_all(self) -> None:
-        """Take every waiting message, then hand each to its callback."""
-        self.taking = True
-        try:
-            taken = [(source, data) for source in self._inputs for data in self._waiting(source)]
-            self._before_callbacks()
-            for source, data in taken:
-                self._hand_over(source, data)
-        finally:
-            self.taking = False
+        """Take the waiting messages, then hand them to their callbacks."""
+        taken = [(source, receipt) for source in self._inputs for receipt in self._waiting(source)]
+        self._before_callbacks()
+        for source, (self.received_ns, data) in taken:
+            self._hand_over(source, data)
 
     def _arrived(self, source: _Input, data: bytes) -> None:
-        self._before_callbacks()
-        self._hand_over(source, data)
+        if source.every:
+            self._before_callbacks()
+            self.received_ns = time.monotonic_ns()
+            self._hand_over(source, data)
+            return
+        source.waiting = time.monotonic_ns(), data
+        if source.on_arrival is not None and data != source.last_bytes:
+            source.on_arrival()
 
     def _hand_over(self, source: _Input, data: bytes) -> None:
         try:
@@ -108,9 +124,13 @@ class Polled:
             return
         source.callback(message)
 
-    def _waiting(self, source: _Input) -> Iterator[bytes]:
+    def _waiting(self, source: _Input) -> list[tuple[int, bytes]]:
+        """Return the messages of an input to hand over now, with their times of receipt."""
+        receipts = [source.waiting] if source.waiting is not None else []
+        source.waiting = None
         for _ in range(self._limit):
             taken = take(source.subscription)
             if taken is None:
-                return
-            yield taken[0]
+                break
+            receipts.append((time.monotonic_ns(), taken[0]))
+        return receipts if source.every else receipts[-1:]

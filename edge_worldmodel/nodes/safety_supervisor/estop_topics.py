@@ -44,8 +44,8 @@ class EstopTopics:
     ) -> None:
         self._node, self._guards, self._health, self._inputs = node, guards, health, inputs
         for topic in topics:
-            polled.subscribe(Bool, topic, functools.partial(self._on_message, topic, _BEST_EFFORT), EVENTS_BEST_EFFORT)
-            polled.subscribe(Bool, topic, functools.partial(self._on_message, topic, ""), EVENTS)
+            for name, qos in ((_BEST_EFFORT, EVENTS_BEST_EFFORT), ("", EVENTS)):
+                polled.subscribe(Bool, topic, functools.partial(self._on_message, topic, name), qos, every=True)
 
     def _on_message(self, topic: str, subscription: str, message: Bool) -> None:
         self._guards.receive_panel(topic, self._inputs.now)

@@ -23,6 +23,7 @@ from edge_worldmodel.core.safety.inputs.intake import MIN_TICK_S
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Verdict
+from edge_worldmodel.kernels.library import load
 from edge_worldmodel.nodes.ros.frames import Frames
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.managed_node import run
@@ -42,6 +43,8 @@ from edge_worldmodel.nodes.safety_supervisor.supervisor_report import Supervisor
 
 _DELIVERY_S = 0.05
 """Time for the middleware to deliver the last command before its publisher is destroyed."""
+_TICK_SHARE = 0.75
+"""Share of a period that a tick may take in processor time; a longer one commands zero."""
 _EARLY_SHARE = 0.9
 """Share of a period that must pass between two ticks for new plans."""
 _COUNT_EVERY_NS = 200_000_000
@@ -73,6 +76,7 @@ class SafetySupervisorNode(Node):
         self._config = declare(self, SupervisorConfig)
         self._setup = declare(self, SupervisorNodeConfig)
         self._supervisor = Supervisor(self._config, self._latch_file())
+        self._limit_s = _TICK_SHARE / self._config.rate_hz
         self.health = Health(self)
         self._report = SupervisorReport(self.health, self._supervisor)
         self._last_tick_ns, self._last_early_tick_ns, self._last_count_ns, self._ended = 0, 0, 0, False
@@ -106,6 +110,7 @@ class SafetySupervisorNode(Node):
 
     def _report_setup(self) -> None:
         """Report settings that the supervisor itself cannot make safe."""
+        self.health.figures["kernels"] = load().text
         for name in self._config.unsafe:
             text = f"{name} is set: a safety check is off. Remove the parameter before people come near the robot."
             self.health.problem(name, text, DiagnosticStatus.WARN)
@@ -128,6 +133,7 @@ class SafetySupervisorNode(Node):
 
     def _on_new_plan(self) -> None:
         """Tick for a new plan, at most once per period however many plans arrive."""
+        self._inputs.read_clocks()
         now_ns = self._inputs.now.steady_ns
         since_early_s, since_tick_s = (
             to_seconds(now_ns - self._last_early_tick_ns),
@@ -148,10 +154,13 @@ class SafetySupervisorNode(Node):
         # A plan that arrives during shutdown must not move the robot again.
         if self._ended:
             return
+        start_s = time.thread_time()
         try:
             self._inputs.take_all()
             self._count_command_publishers()
             verdict = self._supervisor.supervise(self._inputs.now)
+            if (spent_s := time.thread_time() - start_s) > self._limit_s:
+                verdict = self._supervisor.overrun(spent_s, self._limit_s, self._inputs.now)
         except Exception as error:  # the robot must stop whatever is wrong in the supervisor
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
             self._inputs.read_clocks()

@@ -38,6 +38,8 @@ from edge_worldmodel.nodes.safety_supervisor.autopilot_status import AutopilotSt
 from edge_worldmodel.nodes.safety_supervisor.estop_topics import EstopTopics
 
 _PLAN_TOPIC = "planner/plan"
+_MAX_CLOUD_POINTS = 1 << 18
+"""More points are refused before any work is done for each."""
 
 
 class QosWatch:
@@ -113,13 +115,18 @@ class SupervisorInputs:
         """Read both clocks; ``now`` is the time of receipt of the messages that follow."""
         self.now = Instant(self._node.get_clock().now().nanoseconds, time.monotonic_ns())
 
+    @property
+    def received(self) -> Instant:
+        """Time of receipt of the message that is handled now; its ROS time is that of the tick."""
+        return Instant(self.now.ros_ns, min(self._polled.received_ns, self.now.steady_ns))
+
     def watch_autopilot(self, status: AutopilotStatus) -> None:
         """Pass commands on only while an autopilot follows them."""
         guards = self._supervisor.guards
         guards.watch_autopilot()
 
         def receive(message: Any) -> None:
-            guards.receive_autopilot(status.waiting_for(message), self.now)
+            guards.receive_autopilot(status.waiting_for(message), self.received)
 
         self._polled.subscribe(status.message_type, status.topic, receive, SENSOR)
 
@@ -129,7 +136,7 @@ class SupervisorInputs:
 
     def _subscribe_required(self) -> None:
         config = self._supervisor.config
-        self._polled.subscribe(msg.Plan, _PLAN_TOPIC, self._on_plan, LATEST, repeats=True)
+        self._polled.subscribe(msg.Plan, _PLAN_TOPIC, self._on_plan, LATEST, repeats=True, on_arrival=self._on_new_plan)
         self._polled.subscribe(OdometryMsg, "odom", self._on_odometry, SENSOR)
         for topics, message_type, callback in (
             (config.scan_topics, LaserScan, self._on_scan),
@@ -197,15 +204,13 @@ class SupervisorInputs:
             if is_new:
                 self._plan, self._plan_message = convert.plan_from_msg(message), message
                 mark("plan", self._plan.stamp_ns)
-            self._supervisor.inputs.receive_plan(self._plan, self.now)
+            self._supervisor.inputs.receive_plan(self._plan, self.received)
 
         self._take(self._supervisor.inputs.plan, receive)
-        if is_new and not self._polled.taking:
-            self._on_new_plan()
 
     def _on_odometry(self, message: OdometryMsg) -> None:
         inputs = self._supervisor.inputs
-        self._take(inputs.odometry, lambda: inputs.receive_odometry(odometry_from_msg(message), self.now))
+        self._take(inputs.odometry, lambda: inputs.receive_odometry(odometry_from_msg(message), self.received))
 
     def _on_scan(self, topic: str, message: LaserScan) -> None:
         config = self._supervisor.config
@@ -215,7 +220,7 @@ class SupervisorInputs:
             sweep = sweep_from_scan_msg(message, mount, slab_m, config.below_range_min == "hit")
             sweep = without_self(sweep, self._self_filters[topic])
             self._frames.release(len(self._supervisor.inputs.sensors))
-            self._supervisor.inputs.receive_sweep(topic, sweep, len(message.ranges), self.now)
+            self._supervisor.inputs.receive_sweep(topic, sweep, len(message.ranges), self.received)
 
         self._take_reading(topic, message.header, receive)
 
@@ -223,10 +228,14 @@ class SupervisorInputs:
         config = self._supervisor.config
 
         def receive(mount: Floats) -> None:
+            if (count := message.width * message.height) > _MAX_CLOUD_POINTS:
+                raise InputError(
+                    f"cloud of {count} points: at most {_MAX_CLOUD_POINTS} are taken; put a voxel filter before it"
+                )
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
             points = points_from_cloud_msg(message, mount, self._self_filters[topic])
             sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], config.cloud_low_m, config.cloud_high_m)
-            self._supervisor.inputs.receive_sweep(topic, sweep, len(sweep.endpoints), self.now)
+            self._supervisor.inputs.receive_sweep(topic, sweep, len(sweep.endpoints), self.received)
 
         self._take_reading(topic, message.header, receive)
 
@@ -238,10 +247,10 @@ class SupervisorInputs:
             self._health.reject(error)
 
     def _on_deadman(self, message: Bool) -> None:
-        self._supervisor.guards.receive_deadman(message.data, self.now)
+        self._supervisor.guards.receive_deadman(message.data, self.received)
 
     def _on_heartbeat(self, _: Empty) -> None:
-        self._supervisor.guards.receive_heartbeat(self.now)
+        self._supervisor.guards.receive_heartbeat(self.received)
 
     def _on_battery(self, message: BatteryState) -> None:
-        self._supervisor.guards.receive_battery(message.percentage, self.now)
+        self._supervisor.guards.receive_battery(message.percentage, self.received)
