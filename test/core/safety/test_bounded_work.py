@@ -108,6 +108,22 @@ def test_imagined_obstacles_everywhere(limit_s):
     assert "imagined" in robot.step().limits
 
 
+@pytest.mark.benchmark
+def test_a_full_tick_takes_five_milliseconds_at_most(capsys):
+    if library.load().library is None:
+        pytest.skip(library.load().text)
+    robot = SupervisedRobot(
+        SupervisorConfig(footprint_m=SIXTEEN_CORNERS, scan_topics=("a", "b", "c", "d"), max_forward_mps=1.5)
+    )
+    robot.before["scan"] = corridor(2048)
+    robot.before["odometry"] = imagine_everywhere(robot)
+    tick_s(robot, 50)
+    p50, p99, p999 = 1e3 * np.percentile(tick_s(robot, 3000), [50.0, 99.0, 99.9])
+    with capsys.disabled():
+        print(f"\nfull tick: p50 {p50:.2f} ms, p99 {p99:.2f} ms, p99.9 {p999:.2f} ms")
+    assert p999 <= 5.0
+
+
 def wall(count):
     """Points of a wall without noise, each row of which lies in one direction."""
     y, z = np.meshgrid(np.linspace(-3.0, 3.0, 100), np.linspace(0.2, 1.2, count // 100))
