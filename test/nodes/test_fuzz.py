@@ -103,9 +103,11 @@ FIXED = {"sensor_pose": "[0.0, 0.0, 0.0]"}
 MODEL = {"backend": "deterministic", "autostart": "false"}
 
 
-def deliver(subscription, message):
-    """Do what an executor does with a message."""
+def deliver(node, subscription, message):
+    """Do what an executor does with a message, and then what the supervisor's tick does."""
     subscription.callback(serialize_message(message) if subscription.raw else message)
+    if hasattr(node, "_inputs"):
+        node._inputs.take_all()
 
 
 class Fuzzed:
@@ -134,7 +136,7 @@ class Fuzzed:
         for subscription in self.subscriptions():
             if subscription.msg_type is kind:
                 for _ in range(count):
-                    deliver(subscription, make(time.time_ns()))
+                    deliver(self.node, subscription, make(time.time_ns()))
 
     def storm(self):
         """Send every subscription its share of hostile messages."""
@@ -148,7 +150,7 @@ class Fuzzed:
                 self.prepare(kind)
                 begin_s = time.process_time()
                 try:
-                    deliver(subscription, message)
+                    deliver(self.node, subscription, message)
                 except Exception as error:
                     raise AssertionError(f"{subscription.topic_name}, case {case}: {message}"[:3000]) from error
                 took_s = time.process_time() - begin_s
@@ -193,7 +195,7 @@ def survives(fuzzed):
     for subscription in fuzzed.subscriptions():
         fuzzed.prepare(subscription.msg_type)
         before = _counted(fuzzed)
-        deliver(subscription, with_every_float(GOOD[subscription.msg_type](time.time_ns()), math.nan))
+        deliver(fuzzed.node, subscription, with_every_float(GOOD[subscription.msg_type](time.time_ns()), math.nan))
         counted = _counted(fuzzed) - before
         assert counted or subscription.msg_type in (*HARMLESS, *UNNUMBERED), subscription.topic_name
 

@@ -53,8 +53,8 @@ def test_a_damaged_plan_stops_between_two_ticks_and_a_flood_makes_no_more_ticks(
     assert node._supervisor.inputs.plan.rejected.total() == 1
 
 
-def test_bytes_that_are_no_plan_are_counted_and_end_nothing(node):
-    assert ticks_after(node, b"\x00\x01\x00\x00rubbish") == 0
+def test_bytes_that_are_no_plan_stop_between_two_ticks_and_end_nothing(node):
+    assert ticks_after(node, b"\x00\x01\x00\x00rubbish") == 1
     assert node._supervisor.inputs.plan.rejected.total() == 1
     node._tick()
 
