@@ -136,6 +136,18 @@ def _inside(start: Points, edge: Points, points: Points) -> Mask:
     return odd
 
 
+def diamond_angle(offsets: Points) -> Floats:
+    """Return the diamond angle (...) of offsets (..., 2), from 0 along +x up to 4.
+
+    It grows with the angle, as atan2 does, but needs only one division, so compiled code computes exactly the same.
+    """
+    x, y = offsets[..., 0], offsets[..., 1]
+    size = np.abs(x) + np.abs(y)
+    part = y / np.where(size > 0.0, size, 1.0)
+    angle: Floats = np.where(x < 0.0, 2.0 - part, np.where(y < 0.0, 4.0 + part, part))
+    return angle
+
+
 def pose_matrix(numbers: ArrayLike) -> Floats:
     """Return a pose as a (4, 4) matrix.
 

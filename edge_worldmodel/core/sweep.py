@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,6 +44,12 @@ class Sweep:
     beams: int = 0
     echo: Mask | None = None
     range_min_m: float = 0.0
+
+    @cached_property
+    def hits(self) -> Points:
+        """Ends (k, 2) of the rays that end at an obstacle."""
+        hits: Points = self.endpoints[self.hit]
+        return hits
 
 
 def sweep_from_scan(

@@ -84,70 +84,98 @@ struct Frame {
     }
 };
 
-// Sweeps the footprint along a path past points in small blocks, in which the bounds are computed without branches. Only
-// a point whose bound is low enough to change the result is looked at on its own.
+// Sweeps the footprint along a path past points. Points that follow each other mostly lie together: a group of them is
+// passed over where even the circle around it is too far away to change the result, and so is each point of the others.
 class Sweep {
 public:
     Sweep(const EdgeFootprint& footprint, const EdgePath& path, const EdgeRule& rule, const double* points, int64_t count)
-        : outline_(footprint), path_(path), rule_(rule), points_(points), count_(count) {}
+        : outline_(footprint), path_(path), rule_(rule), points_(points), count_(count),
+          size_(std::max(kSmallestGroup, (count + kMaxGroups - 1) / kMaxGroups)), groups_((count + size_ - 1) / size_) {
+        for (int64_t i = 0; i < groups_; ++i) {
+            surround(i);
+        }
+    }
 
     void run() {
-        // The first and the last pose tell early how near the points come; all others then need less work.
-        pass(path_.count - 1, false);
-        for (int64_t pose = 0; pose < path_.count; ++pose) {
+        if (rule_.wants_clearance != 0) {
+            // The first and the last pose tell early how near the points come; all others then need less work.
+            pass(path_.count - 1, false);
+        }
+        for (int64_t pose = 0; pose < path_.count && (first_blocked_ < 0 || rule_.wants_clearance != 0); ++pose) {
             pass(pose, first_blocked_ < 0);
         }
     }
 
     int64_t first_blocked() const { return first_blocked_; }
-    double smallest_m() const { return smallest_; }
+    double smallest_m() const {
+        return rule_.wants_clearance != 0 ? smallest_ : std::numeric_limits<double>::quiet_NaN();
+    }
 
 private:
-    static constexpr int64_t kBlock = 64;
+    static constexpr int64_t kMaxGroups = 512, kSmallestGroup = 16;
+
+    int64_t end(int64_t group) const { return std::min((group + 1) * size_, count_); }
+    Vec point(int64_t i) const { return {points_[2 * i], points_[2 * i + 1]}; }
 
     Frame frame(int64_t pose) const {
         const double* p = path_.poses + 4 * pose;
         return {p[0], p[1], p[2], p[3]};
     }
 
+    void surround(int64_t group) {
+        Vec low{kInfinity, kInfinity}, high{-kInfinity, -kInfinity};
+        for (int64_t i = group * size_; i < end(group); ++i) {
+            low = {std::min(low.x, point(i).x), std::min(low.y, point(i).y)};
+            high = {std::max(high.x, point(i).x), std::max(high.y, point(i).y)};
+        }
+        const Vec half{0.5 * (high.x - low.x), 0.5 * (high.y - low.y)};
+        centre_[group] = {low.x + half.x, low.y + half.y};
+        around_m_[group] = std::sqrt(half.x * half.x + half.y * half.y) + kSlackM;
+    }
+
     void pass(int64_t pose, bool counts) {
         const Frame here = frame(pose);
         int64_t hits = 0;
-        for (int64_t first = 0; first < count_; first += kBlock) {
-            const int64_t size = std::min(kBlock, count_ - first);
-            hits += pass_block(here, points_ + 2 * first, size, counts);
+        for (int64_t group = 0; group < groups_; ++group) {
+            if (is_near(outline_.bound2(here.local(centre_[group])), around_m_[group], counts)) {
+                hits += pass_group(here, group, counts);
+            }
         }
         if (counts && hits >= rule_.min_hits) {
             first_blocked_ = pose;
         }
     }
 
-    // Returns the number of points of a block that block the path here.
-    int64_t pass_block(const Frame& here, const double* points, int64_t size, bool counts) {
-        double bound2[kBlock];
-        double lowest2 = kInfinity;
-        for (int64_t i = 0; i < size; ++i) {
-            bound2[i] = outline_.bound2(here.local({points[2 * i], points[2 * i + 1]}));
-        }
-        for (int64_t i = 0; i < size; ++i) {
-            lowest2 = std::min(lowest2, bound2[i]);
-        }
-        if (!matters(lowest2, counts)) {
-            return 0;
-        }
+    // Returns the number of points of a group that block the path here.
+    int64_t pass_group(const Frame& here, int64_t group, bool counts) {
         int64_t hits = 0;
-        for (int64_t i = 0; i < size; ++i) {
-            if (matters(bound2[i], counts)) {
-                hits += blocks(here, {points[2 * i], points[2 * i + 1]}, counts) ? 1 : 0;
+        for (int64_t i = group * size_; i < end(group); ++i) {
+            if (matters(outline_.bound2(here.local(point(i))), counts)) {
+                hits += blocks(here, point(i), counts) ? 1 : 0;
             }
         }
         return hits;
     }
 
+    // Whether a point of a group can change the result, if the centre of the group has this bound.
+    bool is_near(double bound2, double around_m, bool counts) const {
+        const double near_m = std::max(below(counts), 0.0) + around_m;
+        return bound2 < near_m * near_m;
+    }
+
     // Whether a point with this bound can change the result.
     bool matters(double bound2, bool counts) const {
-        const double below = counts ? std::max(rule_.kept_m + kSlackM, smallest_) : smallest_;
-        return bound2 == 0.0 || (below > 0.0 && bound2 < below * below);
+        const double below_m = below(counts);
+        return bound2 == 0.0 || (below_m > 0.0 && bound2 < below_m * below_m);
+    }
+
+    // Only clearances below this can change the result.
+    double below(bool counts) const {
+        const double blocking_m = rule_.kept_m + kSlackM;
+        if (rule_.wants_clearance == 0) {
+            return blocking_m;
+        }
+        return counts ? std::max(blocking_m, smallest_) : smallest_;
     }
 
     bool blocks(const Frame& here, Vec point, bool counts) {
@@ -161,17 +189,63 @@ private:
     EdgePath path_;
     EdgeRule rule_;
     const double* points_;
-    int64_t count_;
+    int64_t count_, size_, groups_;
+    Vec centre_[kMaxGroups];
+    double around_m_[kMaxGroups];
     int64_t first_blocked_ = -1;
     double smallest_ = kInfinity;
 };
 
-// Direction of an offset, in steps of the "diamond angle": monotonic in the angle like atan2, but exact in any language.
-int64_t direction_of(Vec offset, int64_t directions) {
+// Diamond angle of an offset, 0 to 4 from +x: it grows with the angle like atan2, but is exact in any language.
+double diamond_angle(Vec offset) {
     const double size = std::fabs(offset.x) + std::fabs(offset.y);
     const double part = size > 0.0 ? offset.y / size : 0.0;
-    const double turn = offset.x < 0.0 ? 2.0 - part : (offset.y < 0.0 ? 4.0 + part : part);
-    return std::min(static_cast<int64_t>(turn * (static_cast<double>(directions) / 4.0)), directions - 1);
+    return offset.x < 0.0 ? 2.0 - part : (offset.y < 0.0 ? 4.0 + part : part);
+}
+
+int64_t direction_of(Vec offset, int64_t directions) {
+    return std::min(static_cast<int64_t>(diamond_angle(offset) * (static_cast<double>(directions) / 4.0)), directions - 1);
+}
+
+// Bin of the direction of an offset. Bins are nearly even in the diamond angle, so the search begins close to the bin.
+int64_t bin_of(const EdgeBins& bins, Vec offset) {
+    const double angle = diamond_angle({-offset.x, -offset.y});
+    const double guess = angle * (static_cast<double>(bins.count) / 4.0);
+    int64_t bin = guess < static_cast<double>(bins.count) ? static_cast<int64_t>(guess) : bins.count - 1;
+    while (bin > 0 && angle < bins.starts[bin]) {
+        --bin;
+    }
+    while (bin + 1 < bins.count && angle >= bins.starts[bin + 1]) {
+        ++bin;
+    }
+    return bin;
+}
+
+bool fits(const EdgeBins& bins) {
+    return bins.count >= 1 && bins.count <= EDGE_MAX_BINS;
+}
+
+// The two longest rays of some.
+struct TwoLongest {
+    double first = 0.0, second = 0.0;
+
+    void add(double length_m) {
+        second = std::max(second, std::min(first, length_m));
+        first = std::max(first, length_m);
+    }
+
+    void add(const TwoLongest& other) {
+        second = std::max(second, other.second);
+        add(other.first);
+    }
+};
+
+// Whether a place lies within the reach of a look, by a tolerance.
+bool reaches(const EdgeBins& bins, const double* look, double tolerance_m, Vec place) {
+    const Vec local = Frame{look[0], look[1], look[2], look[3]}.local(place);
+    const Vec offset{local.x - look[4], local.y - look[5]};
+    const double length_m = std::sqrt(offset.x * offset.x + offset.y * offset.y);
+    return length_m <= look[6] + tolerance_m && length_m <= look[7 + bin_of(bins, offset)] + tolerance_m;
 }
 
 } // namespace
@@ -253,6 +327,51 @@ int32_t edge_mark_near(const double* points, const int64_t* starts, int64_t cell
                 }
             }
         }
+    }
+    return 0;
+}
+
+int32_t edge_rays(const EdgeBins* bins, const double* origin, const double* ends, int64_t count, double* lengths_m,
+                  int64_t* bin, double* reach_m) {
+    if (count < 0 || !fits(*bins)) {
+        return 1;
+    }
+    TwoLongest longest[EDGE_MAX_BINS];
+    for (int64_t i = 0; i < count; ++i) {
+        const Vec offset{ends[2 * i] - origin[0], ends[2 * i + 1] - origin[1]};
+        lengths_m[i] = std::sqrt(offset.x * offset.x + offset.y * offset.y);
+        bin[i] = bin_of(*bins, offset);
+        longest[bin[i]].add(lengths_m[i]);
+    }
+    for (int64_t i = 0; i < bins->count; ++i) {
+        TwoLongest around = longest[i];
+        around.add(longest[i > 0 ? i - 1 : bins->count - 1]);
+        around.add(longest[i + 1 < bins->count ? i + 1 : 0]);
+        reach_m[i] = around.second;
+    }
+    return 0;
+}
+
+int32_t edge_looked_at(const EdgeFootprint* footprint, const EdgeBins* bins, const EdgeLooks* looks,
+                       const double* places, int64_t count, uint8_t* seen) {
+    if (footprint->corners < 0 || footprint->corners > EDGE_MAX_CORNERS || looks->count < 0 || looks->body_count < 0 ||
+        count < 0 || !fits(*bins)) {
+        return 1;
+    }
+    const Outline outline(*footprint);
+    const double beside_m = looks->body_tolerance_m + kSlackM;
+    for (int64_t i = 0; i < count; ++i) {
+        const Vec place{places[2 * i], places[2 * i + 1]};
+        bool found = false;
+        for (int64_t j = 0; !found && j < looks->count; ++j) {
+            found = reaches(*bins, looks->looks + j * (7 + bins->count), looks->tolerance_m, place);
+        }
+        for (int64_t j = 0; !found && j < looks->body_count; ++j) {
+            const double* body = looks->bodies + 4 * j;
+            const Vec local = Frame{body[0], body[1], body[2], body[3]}.local(place);
+            found = outline.bound2(local) <= beside_m * beside_m && outline.clearance(local) <= looks->body_tolerance_m;
+        }
+        seen[i] = found ? 1 : 0;
     }
     return 0;
 }

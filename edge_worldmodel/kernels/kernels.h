@@ -10,9 +10,9 @@ extern "C" {
 #endif
 
 // Changes with every change of this interface, so that an old library is never called.
-#define EDGE_WORLDMODEL_KERNELS_VERSION 1
+#define EDGE_WORLDMODEL_KERNELS_VERSION 2
 
-enum { EDGE_MAX_CORNERS = 64, EDGE_MAX_POSES = 256, EDGE_MAX_DIRECTIONS = 4096 };
+enum { EDGE_MAX_CORNERS = 64, EDGE_MAX_POSES = 256, EDGE_MAX_DIRECTIONS = 4096, EDGE_MAX_BINS = 360 };
 
 int64_t edge_kernels_version(void);
 
@@ -31,11 +31,12 @@ typedef struct {
 } EdgePath;
 
 // Rule by which points block: at least min_hits of them nearer than kept_m, each nearer than at the first pose by
-// more than closer_m.
+// more than closer_m. Without wants_clearance the clearance is NaN, and points that cannot block cost next to nothing.
 typedef struct {
     double kept_m;
     double closer_m;
     int64_t min_hits;
+    int64_t wants_clearance;
 } EdgeRule;
 
 // Find the first blocked pose (-1: none) and the smallest clearance along a path among points (count, 2).
@@ -54,6 +55,33 @@ int32_t edge_nearest_by_direction(const double* offsets, const uint8_t* obstacle
 // Others beyond the cells, or in one at their border, are left out. Returns 0, or 1 if a size is out of range.
 int32_t edge_mark_near(const double* points, const int64_t* starts, int64_t cells, const double* others, int64_t count,
                        const double* corner, int64_t columns, double radius_m, uint8_t* near);
+
+// Bins of direction: bin i begins at the diamond angle starts[i], the first one with the direction -x; growing.
+typedef struct {
+    const double* starts;
+    int64_t count;
+} EdgeBins;
+
+// Lengths (count) of the rays from origin (2) to ends (count, 2), bins (count) of their directions, and for each bin the
+// second longest ray in it and its two neighbours (0 without two). Returns 0, or 1 if a size is out of range.
+int32_t edge_rays(const EdgeBins* bins, const double* origin, const double* ends, int64_t count, double* lengths_m,
+                  int64_t* bin, double* reach_m);
+
+// Looks (count, 7 + bins): x, y, cos(yaw), sin(yaw) of the base, position x, y of the sensor in it, the largest reach
+// and the reach in each bin; bodies (bodies, 4): poses of the footprint.
+typedef struct {
+    const double* looks;
+    int64_t count;
+    double tolerance_m;
+    const double* bodies;
+    int64_t body_count;
+    double body_tolerance_m;
+} EdgeLooks;
+
+// Mark the places (count, 2) that lie within the reach of one of the looks, or in one of the bodies, by the tolerances.
+// Returns 0, or 1 if a size is out of range.
+int32_t edge_looked_at(const EdgeFootprint* footprint, const EdgeBins* bins, const EdgeLooks* looks,
+                       const double* places, int64_t count, uint8_t* seen);
 
 #ifdef __cplusplus
 }

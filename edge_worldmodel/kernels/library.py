@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.kernels.build import LIBRARY, NoKernelsError, checkout_library
 
-VERSION = 1
+VERSION = 2
 """EDGE_WORLDMODEL_KERNELS_VERSION of kernels.h."""
 _Floats = NDArray[np.float64]
 _Rows = NDArray[np.int64]
@@ -37,7 +37,27 @@ class _Path(ctypes.Structure):
 
 
 class _Rule(ctypes.Structure):
-    _fields_ = (("kept_m", ctypes.c_double), ("closer_m", ctypes.c_double), ("min_hits", ctypes.c_int64))
+    _fields_ = (
+        ("kept_m", ctypes.c_double),
+        ("closer_m", ctypes.c_double),
+        ("min_hits", ctypes.c_int64),
+        ("wants_clearance", ctypes.c_int64),
+    )
+
+
+class _Bins(ctypes.Structure):
+    _fields_ = (("starts", ctypes.c_void_p), ("count", ctypes.c_int64))
+
+
+class _Looks(ctypes.Structure):
+    _fields_ = (
+        ("looks", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("tolerance_m", ctypes.c_double),
+        ("bodies", ctypes.c_void_p),
+        ("body_count", ctypes.c_int64),
+        ("body_tolerance_m", ctypes.c_double),
+    )
 
 
 class Loaded(NamedTuple):
@@ -77,6 +97,8 @@ def _open(path: Path) -> ctypes.CDLL:
     library.edge_mark_near.argtypes = (
         pointer, pointer, integer, pointer, integer, pointer, integer, real, pointer,
     )  # fmt: skip
+    library.edge_rays.argtypes = (pointer, pointer, pointer, integer, pointer, pointer, pointer)
+    library.edge_looked_at.argtypes = (pointer, pointer, pointer, pointer, integer, pointer)
     return library
 
 
@@ -89,6 +111,7 @@ def sweep_footprint(
     kept_m: float,
     closer_m: float,
     min_hits: int,
+    wants_clearance: bool,
 ) -> tuple[int, float] | None:
     """Find the first blocked pose of a path and its smallest clearance; twin: ``core.safety.motion.braking``.
 
@@ -101,16 +124,17 @@ def sweep_footprint(
         kept_m: distance nearer than which a point blocks.
         closer_m: a point blocks only if it is nearer by more than this than at the first pose.
         min_hits: number of points that block together.
+        wants_clearance: whether to find the clearance, too.
 
     Returns:
-        Index of the first blocked pose or -1, and the smallest clearance in metres.
+        Index of the first blocked pose or -1, and the smallest clearance in metres or NaN.
     """
     library = load().library
     if library is None:
         return None
     outline, poses, points = _contiguous(outline), _contiguous(poses), _contiguous(points)
     footprint = _Footprint(outline.ctypes.data, len(outline), radius_m)
-    path, rule = _Path(poses.ctypes.data, len(poses), step_m), _Rule(kept_m, closer_m, min_hits)
+    path, rule = _Path(poses.ctypes.data, len(poses), step_m), _Rule(kept_m, closer_m, min_hits, wants_clearance)
     blocked, clearance_m = ctypes.c_int64(), ctypes.c_double()
     if library.edge_sweep_footprint(
         ctypes.byref(footprint),
@@ -190,6 +214,82 @@ def mark_near(
     ):
         return None
     return near
+
+
+def rays(origin: _Floats, ends: _Floats, bin_starts: _Floats) -> tuple[_Floats, _Rows, _Floats] | None:
+    """Measure the rays of a sweep by their directions; twin: ``core.safety.sight.bearings``.
+
+    Args:
+        origin: (2,) where the rays begin.
+        ends: (n, 2) where they end.
+        bin_starts: (bins,) diamond angle from the direction -x at which each bin of direction begins.
+
+    Returns:
+        Lengths (n,), bins (n,), and the second longest ray (bins,) in each bin and its neighbours.
+    """
+    library = load().library
+    if library is None:
+        return None
+    origin, ends, bin_starts = _contiguous(origin), _contiguous(ends), _contiguous(bin_starts)
+    lengths_m, bins = np.empty(len(ends)), np.empty(len(ends), dtype=np.int64)
+    reach_m = np.empty(len(bin_starts))
+    if library.edge_rays(
+        ctypes.byref(_Bins(bin_starts.ctypes.data, len(bin_starts))),
+        origin.ctypes.data,
+        ends.ctypes.data,
+        len(ends),
+        lengths_m.ctypes.data,
+        bins.ctypes.data,
+        reach_m.ctypes.data,
+    ):
+        return None
+    return lengths_m, bins, reach_m
+
+
+def looked_at(
+    outline: _Floats,
+    radius_m: float,
+    bin_starts: _Floats,
+    looks: _Floats,
+    tolerance_m: float,
+    bodies: _Floats,
+    body_tolerance_m: float,
+    places: _Floats,
+) -> _Mask | None:
+    """Mark the places within the reach of a look or beside a body; twin: ``core.safety.sight.coverage``.
+
+    Args:
+        outline: corners (c, 2) of the footprint; empty for a circle.
+        radius_m: radius of the circle.
+        bin_starts: (bins,) as for ``rays``.
+        looks: (k, 7 + bins) as x, y, cos(yaw), sin(yaw) of the base, position x, y of the sensor in it, the largest
+            reach and the reach in each bin.
+        tolerance_m: a look goes so far beyond its reach.
+        bodies: (b, 4) poses of the footprint as x, y, cos(yaw), sin(yaw).
+        body_tolerance_m: a place is beside a body up to this distance.
+        places: (n, 2).
+
+    Returns:
+        (n,) whether a place was looked at.
+    """
+    library = load().library
+    if library is None:
+        return None
+    outline, bin_starts, looks = _contiguous(outline), _contiguous(bin_starts), _contiguous(looks)
+    bodies, places = _contiguous(bodies), _contiguous(places)
+    seen = np.zeros(len(places), dtype=np.bool_)
+    if library.edge_looked_at(
+        ctypes.byref(_Footprint(outline.ctypes.data, len(outline), radius_m)),
+        ctypes.byref(_Bins(bin_starts.ctypes.data, len(bin_starts))),
+        ctypes.byref(
+            _Looks(looks.ctypes.data, len(looks), tolerance_m, bodies.ctypes.data, len(bodies), body_tolerance_m)
+        ),
+        places.ctypes.data,
+        len(places),
+        seen.ctypes.data,
+    ):
+        return None
+    return seen
 
 
 def _contiguous(values: _Floats) -> _Floats:

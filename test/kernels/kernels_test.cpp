@@ -37,7 +37,7 @@ void sweep(std::mt19937& random, int64_t corners, int64_t poses, int64_t count, 
     }
     const EdgeFootprint footprint{outline.data(), corners, 0.3};
     const EdgePath edge_path{path.data(), poses, kind == 0 ? 0.0 : 0.04};
-    const EdgeRule rule{0.1, 1e-6, 1 + kind};
+    const EdgeRule rule{0.1, 1e-6, 1 + kind, count % 2};
     int64_t blocked = -2;
     double clearance_m = 0.0;
     const bool fits = corners <= EDGE_MAX_CORNERS && poses >= 1 && poses <= EDGE_MAX_POSES;
@@ -76,6 +76,37 @@ void mark(std::mt19937& random, int64_t count, int kind) {
     expect(edge_mark_near(points.data(), starts, 49, others.data(), count, corner, 8, 0.3, &near) == 1, "rectangle");
 }
 
+void look(std::mt19937& random, int64_t count, int64_t bin_count, int64_t corners, int kind) {
+    std::vector<double> starts(static_cast<size_t>(bin_count));
+    for (size_t i = 0; i < starts.size(); ++i) {
+        starts[i] = 4.0 * static_cast<double>(i) / static_cast<double>(bin_count);
+    }
+    const EdgeBins bins{starts.data(), bin_count};
+    const bool fits = bin_count >= 1 && bin_count <= EDGE_MAX_BINS;
+    std::vector<double> ends = draw_points(random, count, kind);
+    if (count > 0 && kind == 2) {
+        ends[0] = std::numeric_limits<double>::quiet_NaN();
+    }
+    const double origin[2] = {0.0, 0.0};
+    std::vector<double> lengths(static_cast<size_t>(count)), reach(static_cast<size_t>(bin_count));
+    std::vector<int64_t> bin(static_cast<size_t>(count));
+    const int32_t result = edge_rays(&bins, origin, ends.data(), count, lengths.data(), bin.data(), reach.data());
+    expect(result == (fits ? 0 : 1), "bins are checked");
+    for (const int64_t at : bin) {
+        expect(!fits || (0 <= at && at < bin_count), "each ray has a bin");
+    }
+    std::vector<double> looks(static_cast<size_t>(3 * (7 + bin_count)), 1.0);
+    const std::vector<double> outline = draw_points(random, corners, 2), bodies(8, 0.5);
+    const EdgeFootprint footprint{outline.data(), corners, 0.3};
+    const EdgeLooks seen_from{looks.data(), 3, 0.1, bodies.data(), 2, 0.05};
+    std::vector<uint8_t> seen(static_cast<size_t>(count), 2);
+    const int32_t looked = edge_looked_at(&footprint, &bins, &seen_from, ends.data(), count, seen.data());
+    expect(looked == (fits && corners <= EDGE_MAX_CORNERS ? 0 : 1), "corners are checked");
+    for (const uint8_t flag : seen) {
+        expect(looked == 1 || flag < 2, "each place is told");
+    }
+}
+
 } // namespace
 
 int main() {
@@ -85,6 +116,7 @@ int main() {
         sweep(random, static_cast<int64_t>(random() % 70), static_cast<int64_t>(random() % 260), count, round % 3);
         choose(random, static_cast<int64_t>(random() % 5000), count, round % 3);
         mark(random, count, round % 3);
+        look(random, count, static_cast<int64_t>(random() % 365), static_cast<int64_t>(random() % 70), round % 3);
     }
     expect(edge_kernels_version() == EDGE_WORLDMODEL_KERNELS_VERSION, "version");
     return failures == 0 ? 0 : 1;

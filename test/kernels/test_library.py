@@ -43,9 +43,11 @@ def test_without_it_every_function_leaves_the_work_to_numpy(monkeypatch):
     monkeypatch.setenv("EDGE_WORLDMODEL_KERNELS", "numpy")
     point = np.zeros((1, 2))
     assert library.load().text == "numpy (EDGE_WORLDMODEL_KERNELS is set)"
-    assert library.sweep_footprint(point, 0.3, np.zeros((1, 4)), 0.0, point, 0.1, 1e-6, 1) is None
+    assert library.sweep_footprint(point, 0.3, np.zeros((1, 4)), 0.0, point, 0.1, 1e-6, 1, True) is None
     assert library.nearest_by_direction(point, np.array([True]), 8) is None
     assert library.mark_near(point, np.arange(10), point, np.zeros(2), 3, 0.3) is None
+    assert library.rays(np.zeros(2), point, np.zeros(1)) is None
+    assert library.looked_at(point, 0.3, np.zeros(1), np.zeros((0, 8)), 0.1, np.zeros((1, 4)), 0.05, point) is None
 
 
 def test_no_compiler_is_said_in_words(monkeypatch, tmp_path):

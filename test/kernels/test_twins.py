@@ -10,7 +10,10 @@ from hypothesis.extra.numpy import arrays
 
 from edge_worldmodel.core.safety.inputs import cloud_slab
 from edge_worldmodel.core.safety.motion import braking, path_gate
-from edge_worldmodel.core.safety.motion.braking import RobotFootprint, check_path
+from edge_worldmodel.core.safety.motion.braking import RobotFootprint, check_path, turned
+from edge_worldmodel.core.safety.sight import bearings, coverage
+from edge_worldmodel.core.safety.sight.bearings import BIN_STARTS, BINS, Rays
+from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.kernels import library
 
 pytestmark = pytest.mark.skipif(library.load().library is None, reason=library.load().text)
@@ -51,6 +54,8 @@ def test_swept_footprint(twist, duration_s, points, footprint, margin_m, min_hit
     compiled, twin = check(), with_twin(braking, "sweep_footprint", check)
     assert compiled.free_s == twin.free_s
     assert compiled.clearance_m == pytest.approx(twin.clearance_m, abs=1e-12)
+    only_free = check_path(twist, duration_s, points, footprint, margin_m, min_hits, wants_clearance=False)
+    assert only_free.free_s == twin.free_s
 
 
 @settings(max_examples=500, deadline=None)
@@ -81,15 +86,44 @@ def test_imagined_near_seen(imagined, hits):
         assert sorted(compiled.tolist()) == sorted(far.tolist())
 
 
+@settings(max_examples=500, deadline=None)
+@example(np.array([[-1.0, 0.0], [-1.0, -0.0], [0.0, 1.0], [0.0, -0.0], [1.0, 1.0]]), np.zeros(2))
+@given(POINTS, st.tuples(COORDINATE, COORDINATE).map(np.array))
+def test_rays_by_direction(ends, origin):
+    def measure():
+        return Rays.of(Sweep(0, origin, ends, np.ones(len(ends), bool)))
+
+    compiled, twin = measure(), with_twin(bearings, "rays", measure)
+    np.testing.assert_array_equal(compiled.lengths_m, twin.lengths_m)
+    np.testing.assert_array_equal(compiled.bins, twin.bins)
+    np.testing.assert_array_equal(compiled.reach_m, twin.reach_m)
+
+
+@settings(max_examples=500, deadline=None)
+@given(POINTS, FOOTPRINT, st.integers(0, 2**32 - 1), st.integers(0, 6), st.integers(1, 4))
+def test_places_looked_at(places, footprint, seed, looks, bodies):
+    draw = np.random.default_rng(seed)
+    reach_m = draw.uniform(0.0, 3.0, (looks, BINS)) * (draw.random((looks, BINS)) < 0.5)
+    place, sensor_m = turned(draw.normal(0.0, 1.0, (looks, 3))), draw.normal(0.0, 0.3, (looks, 2))
+    rows = np.concatenate((place, sensor_m, reach_m.max(axis=1, keepdims=True), reach_m), axis=1)
+    places_of_body = turned(draw.normal(0.0, 1.0, (bodies, 3)))
+    compiled = library.looked_at(
+        footprint.outline, footprint.radius_m, BIN_STARTS, rows, 0.1, places_of_body, 0.05, places
+    )
+    np.testing.assert_array_equal(compiled, coverage._looked_at(footprint, rows, places_of_body, places))
+
+
 def test_sizes_beyond_the_bounds_go_to_the_twin():
     outline = polygon(65, 0.5, 1.0)
     point = np.array([[1.0, 0.0]])
     poses = np.array([[0.0, 0.0, 1.0, 0.0]])
-    assert library.sweep_footprint(outline, 0.3, poses, 0.0, point, 0.1, 1e-6, 1) is None
+    assert library.sweep_footprint(outline, 0.3, poses, 0.0, point, 0.1, 1e-6, 1, True) is None
     many = np.repeat(poses, 257, axis=0)
-    assert library.sweep_footprint(outline[:64], 0.3, many, 0.0, point, 0.1, 1e-6, 1) is None
+    assert library.sweep_footprint(outline[:64], 0.3, many, 0.0, point, 0.1, 1e-6, 1, True) is None
     assert library.nearest_by_direction(point, np.array([True]), 4097) is None
     assert library.mark_near(point, np.array([0, 1]), point, np.zeros(2), 1, 0.3) is None
+    assert library.rays(np.zeros(2), point, np.zeros(361)) is None
+    assert library.looked_at(outline, 0.3, BIN_STARTS, np.zeros((0, 187)), 0.1, poses, 0.05, point) is None
     check = check_path(np.array([1.0, 0.0, 0.0]), 1.0, point, RobotFootprint(outline, 0.25), 0.05)
     assert check.free_s < 1.0
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_worldmodel.core.geometry import diamond_angle
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, Mask, Points
 from edge_worldmodel.kernels.library import nearest_by_direction
@@ -73,22 +74,11 @@ def _choose(offsets: Points, obstacle: Mask, directions: int) -> tuple[_Rows, in
 def _nearest_by_direction(offsets: Points, obstacle: Mask, directions: int) -> tuple[_Rows, int]:
     """Do the same as the kernel, its twin."""
     range2 = offsets[:, 0] * offsets[:, 0] + offsets[:, 1] * offsets[:, 1]
-    direction = _direction(offsets, directions)
+    direction = np.minimum((diamond_angle(offsets) * (directions / 4.0)).astype(np.int64), directions - 1)
     nearest = _first_lowest(np.flatnonzero(obstacle), direction, range2, directions)
     farthest = _first_lowest(np.flatnonzero(~obstacle), direction, -range2, directions)
     hits = nearest[nearest >= 0]
     return np.concatenate((hits, farthest[(nearest < 0) & (farthest >= 0)])), len(hits)
-
-
-def _direction(offsets: Points, directions: int) -> _Rows:
-    """Return the direction (n,) of each offset, in steps of the diamond angle.
-
-    It grows with the angle, as atan2 does, but needs only one division, so the kernel computes exactly the same.
-    """
-    size = np.abs(offsets[:, 0]) + np.abs(offsets[:, 1])
-    part = offsets[:, 1] / np.where(size > 0.0, size, 1.0)
-    turn = np.where(offsets[:, 0] < 0.0, 2.0 - part, np.where(offsets[:, 1] < 0.0, 4.0 + part, part))
-    return np.minimum((turn * (directions / 4.0)).astype(np.int64), directions - 1)
 
 
 def _first_lowest(rows: _Rows, direction: _Rows, order: Floats, directions: int) -> _Rows:

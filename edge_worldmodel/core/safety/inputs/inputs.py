@@ -152,8 +152,8 @@ class Inputs:
         for topic, sensor in self.sensors.items():
             assert sensor.value is not None
             base_now = arc_pose(twist, max(sensor.age_s(now), 0.0))
-            seen_or_remembered = sensor.value.endpoints[sensor.value.hit], self._coverage.remembered(topic)
-            hits.append(points_in_frame(base_now, np.concatenate(seen_or_remembered)))
+            seen_and_remembered = sensor.value.hits, self._coverage.remembered(topic)
+            hits += [points_in_frame(base_now, points) for points in seen_and_remembered if len(points)]
         return ObstaclePoints(
             hits=np.concatenate(hits),
             imagined=self.imagined.points(now.ros_ns, pose),

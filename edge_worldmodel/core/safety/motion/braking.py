@@ -31,7 +31,6 @@ _ROUNDING_M = 1e-9
 """Rounding moves a distance by less than this."""
 _SAMPLE_M, _LOOK_STEP_M, _MAX_SAMPLES, _MAX_LOOK_STEPS = 0.1, 0.1, 48, 8
 """Spacing and greatest number of the places at which the swept area must have been looked at."""
-_LOOKS_AT_ONCE = 8
 _BESIDE_M = 0.05
 """Places this close to the present footprint need not have been looked at."""
 
@@ -133,7 +132,8 @@ class PathCheck:
 
     Attributes:
         free_s: path time until an obstacle is too close; inf if none is.
-        clearance_m: smallest distance between swept footprint and obstacles; inf without obstacles.
+        clearance_m: smallest distance between swept footprint and obstacles; inf without obstacles. NaN where it was not
+            wanted.
     """
 
     free_s: float
@@ -175,6 +175,7 @@ def check_path(
     *,
     beside: tuple[Pose, Floats] | None = None,
     closer_m: float = CLOSER_M,
+    wants_clearance: bool = True,
 ) -> PathCheck:
     """Sweep the footprint along the arc of a twist and find the first obstacle.
 
@@ -187,6 +188,7 @@ def check_path(
         min_hits: number of points within the margin that count as an obstacle.
         beside: poses (k, 3) beside the arc that are checked, too, and their path times (k,).
         closer_m: a point blocks only if the robot comes closer to it by more than this.
+        wants_clearance: whether the clearance is wanted, too, which takes several times as long.
     """
     length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * footprint.reach_m) * duration_s
     steps = min(max(math.ceil(length_m / _STEP_M), 1), _MAX_STEPS)
@@ -202,7 +204,7 @@ def check_path(
     arc, near_points = arc_poses(twist, times_s), points.take(near, axis=0)
     if beside is not None:
         arc, times_s = np.concatenate((arc, beside[0])), np.concatenate((times_s, beside[1]))
-    poses = _turned(arc)
+    poses = turned(arc)
     compiled = sweep_footprint(
         footprint.outline,
         footprint.radius_m,
@@ -212,6 +214,7 @@ def check_path(
         kept_m,
         closer_m,
         min_hits,
+        wants_clearance,
     )
     blocked, clearance_m = compiled or _sweep_footprint(footprint, poses, near_points, kept_m, closer_m, min_hits)
     return PathCheck(float(times_s[max(blocked - 1, 0)]) if blocked >= 0 else math.inf, clearance_m)
@@ -232,7 +235,7 @@ def _sweep_footprint(
         closer_m: a point blocks only if it is nearer by more than this than at the first pose.
         min_hits: number of points that block together.
     """
-    local = _points_in_frames(poses, points)
+    local = points_in_frames(poses, points)
     beyond_m = np.sqrt((local * local).sum(axis=-1)) - footprint.reach_m
     nearest = np.unravel_index(beyond_m.argmin(), beyond_m.shape)
     smallest_m = float(footprint.clearance(local[nearest]))
@@ -269,29 +272,21 @@ def seen_s(twist: Twist, duration_s: float, footprint: RobotFootprint, has_seen:
     steps = min(max(math.ceil(length_m / _LOOK_STEP_M), 1), _MAX_LOOK_STEPS)
     times_s = np.linspace(0.0, duration_s, steps + 1)
     places = transform_points(arc_poses(twist, times_s), footprint.samples)
-    count = len(footprint.samples)
-    for first in range(1, steps + 1, _LOOKS_AT_ONCE):
-        near = places[first : first + _LOOKS_AT_ONCE].reshape(-1, 2)
-        unseen = np.flatnonzero(~has_seen(near))
-        reached = unseen[footprint.clearance(near[unseen]) > _BESIDE_M]
-        if reached.size:
-            return float(times_s[first - 1 + reached[0] // count])
+    unseen = ~has_seen(places[1:].reshape(-1, 2)).reshape(steps, -1)
+    for step in np.flatnonzero(unseen.any(axis=1)):
+        if (footprint.clearance(places[step + 1][unseen[step]]) > _BESIDE_M).any():
+            return float(times_s[step])
     return math.inf
 
 
-def points_in_frames(poses: Pose, points: Points) -> Points:
-    """Return points (n, 2) in the frame of each pose (t, 3), as (t, n, 2)."""
-    return _points_in_frames(_turned(poses), points)
-
-
-def _turned(poses: Pose) -> Floats:
+def turned(poses: Pose) -> Floats:
     """Return poses (t, 3) as (t, 4): x, y, cos(yaw), sin(yaw)."""
-    turned = np.empty((len(poses), 4))
-    turned[:, :2], turned[:, 2], turned[:, 3] = poses[:, :2], np.cos(poses[:, 2]), np.sin(poses[:, 2])
-    return turned
+    rows = np.empty((len(poses), 4))
+    rows[:, :2], rows[:, 2], rows[:, 3] = poses[:, :2], np.cos(poses[:, 2]), np.sin(poses[:, 2])
+    return rows
 
 
-def _points_in_frames(poses: Floats, points: Points) -> Points:
+def points_in_frames(poses: Floats, points: Points) -> Points:
     """Return points (n, 2) in the frame of each pose (t, 4), as (t, n, 2)."""
     cos, sin = poses[:, 2:3], poses[:, 3:]
     dx, dy = points[:, 0] - poses[:, :1], points[:, 1] - poses[:, 1:2]

@@ -186,10 +186,18 @@ class PathGate:
         if not len(points):
             return 1.0
         reaction_s = self.brakes.reaction_s + self._config.slowing_lead_s
-        free_s = self._check(twist, reaction_s, points).free_s
+        free_s = self._check(twist, reaction_s, points, wants_clearance=False).free_s
         return allowed_share(free_s, reaction_s, self.brakes.braking_s(twist))
 
-    def _check(self, twist: Twist, reaction_s: float, points: Points, closer_m: float = CLOSER_M) -> PathCheck:
+    def _check(
+        self,
+        twist: Twist,
+        reaction_s: float,
+        points: Points,
+        closer_m: float = CLOSER_M,
+        *,
+        wants_clearance: bool = True,
+    ) -> PathCheck:
         """Check the braking paths of a twist (3,): its arc, and where the base comes if it brakes its axes apart."""
         margin_m = self._config.safety_margin_m + self._config.sensor_noise_m
         duration_s = reaction_s + self.brakes.braking_s(twist)
@@ -202,6 +210,7 @@ class PathGate:
             self._config.min_hits,
             beside=self._beside(twist, reaction_s),
             closer_m=closer_m,
+            wants_clearance=wants_clearance,
         )
 
     def _beside(self, twist: Twist, reaction_s: float) -> tuple[Pose, Floats] | None:
@@ -217,7 +226,8 @@ class PathGate:
         if check.free_s < math.inf:
             text = "an obstacle appeared in the braking path, too close to slow down gently"
             return Fault(FaultKind.OBSTACLE, text)
-        if self._check(measured, self.brakes.reaction_s, hits, _NOISE_CLOSER_M).free_s < math.inf:
+        reaction_s = self.brakes.reaction_s
+        if self._check(measured, reaction_s, hits, _NOISE_CLOSER_M, wants_clearance=False).free_s < math.inf:
             return Fault(FaultKind.OBSTACLE, "an obstacle is in the braking path of the measured motion")
         drives = bool((np.abs(measured) > _DRIVES).any())
         if pose is not None and not all(self._stays_inside(pose, way) for way in (twist, measured)[: 1 + drives]):

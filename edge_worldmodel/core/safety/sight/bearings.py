@@ -7,40 +7,55 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_worldmodel.core.geometry import diamond_angle
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, Points
+from edge_worldmodel.kernels.library import rays
 
 BINS = 180
+_ANGLES = np.arange(BINS) * (2.0 * np.pi / BINS)
+BIN_STARTS = diamond_angle(np.stack((np.cos(_ANGLES), np.sin(_ANGLES)), axis=-1))
+"""Diamond angle (BINS,), counted from the direction -x, at which each bin begins."""
 
 
 @dataclass(frozen=True)
 class Rays:
-    """Horizontal length (n,) in metres and bin (n,) of the direction of each ray of a sweep."""
+    """Rays of a sweep.
+
+    Attributes:
+        lengths_m: (n,) horizontal lengths.
+        bins: (n,) bin of each direction.
+        reach_m: (BINS,) second longest ray in each bin and its neighbours; 0 without two.
+    """
 
     lengths_m: Floats
-    bins: NDArray[np.intp]
+    bins: NDArray[np.int64]
+    reach_m: Floats
 
     @classmethod
     def of(cls, sweep: Sweep) -> Rays:
         """Return the rays of a sweep."""
-        offsets = sweep.endpoints - sweep.origin
-        return cls(np.hypot(offsets[:, 0], offsets[:, 1]), bearing_bins(offsets))
+        return cls(*(rays(sweep.origin, sweep.endpoints, BIN_STARTS) or _rays(sweep.endpoints - sweep.origin)))
 
 
-def bearing_bins(offsets: Points) -> NDArray[np.intp]:
+def bearing_bins(offsets: Points) -> NDArray[np.int64]:
     """Return the bin (...) of the direction of each offset (..., 2)."""
-    turns = np.arctan2(offsets[..., 1], offsets[..., 0]) * (BINS / (2.0 * np.pi)) + 0.5 * BINS
-    bins: NDArray[np.intp] = np.minimum(turns.astype(np.intp), BINS - 1)
-    return bins
+    return np.searchsorted(BIN_STARTS, diamond_angle(-offsets), side="right") - 1
 
 
-def second_longest(rays: Rays) -> Floats:
-    """Return for each direction (BINS,) the second longest ray in it and its neighbours in metres; 0 without two."""
+def _rays(offsets: Points) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """Do the same as the kernel, its twin."""
+    lengths_m, bins = np.sqrt((offsets * offsets).sum(axis=-1)), bearing_bins(offsets)
+    return lengths_m, bins, second_longest(lengths_m, bins)
+
+
+def second_longest(lengths_m: Floats, bins: NDArray[np.int64]) -> Floats:
+    """Return for each bin (BINS,) the second longest ray in it and its neighbours in metres; 0 without two."""
     longest, second = np.zeros(BINS), np.zeros(BINS)
-    np.maximum.at(longest, rays.bins, rays.lengths_m)
-    shorter = rays.lengths_m < longest[rays.bins]
-    np.maximum.at(second, rays.bins[shorter], rays.lengths_m[shorter])
-    shared = np.bincount(rays.bins[~shorter], minlength=BINS) > 1
+    np.maximum.at(longest, bins, lengths_m)
+    shorter = lengths_m < longest[bins]
+    np.maximum.at(second, bins[shorter], lengths_m[shorter])
+    shared = np.bincount(bins[~shorter], minlength=BINS) > 1
     second[shared] = longest[shared]
     around_longest, around_second = longest, second
     for beside in (1, -1):

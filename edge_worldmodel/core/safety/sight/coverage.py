@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose, relative, transform_points
-from edge_worldmodel.core.safety.motion.braking import RobotFootprint, arc_pose, points_in_frames
-from edge_worldmodel.core.safety.sight.bearings import BINS, Rays, bearing_bins, second_longest
+from edge_worldmodel.core.safety.motion.braking import RobotFootprint, arc_pose, points_in_frames, turned
+from edge_worldmodel.core.safety.sight.bearings import BIN_STARTS, BINS, Rays, bearing_bins
 from edge_worldmodel.core.safety.sight.blind_ring import BlindRing
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
+from edge_worldmodel.kernels.library import looked_at
 
 _LOOKED_AT_S, _LOOKED_AT_PERIODS = 0.3, 2.5
 _LONGEST_PERIOD_S = 1.0
@@ -32,12 +33,17 @@ _MIN_ECHOES = 3
 
 @dataclass(frozen=True)
 class _View:
-    """One sweep: place (3,) of the base and position (2,) of the sensor, and how far two rays reach in each bin."""
+    """One sweep.
+
+    Attributes:
+        place: (3,) of the base.
+        look: (7 + BINS,) as x, y, cos(yaw), sin(yaw) of the base, position x, y of the sensor in it, the largest reach
+            of two rays, and their reach in each bin.
+    """
 
     stamp_ns: int
     place: Pose
-    origin: Points
-    reach_m: Floats
+    look: Floats
 
 
 class _Sensor:
@@ -90,44 +96,52 @@ class Coverage:
         place = compose(self._place, arc_pose(twist, since_s))
         rays = Rays.of(sweep)
         sensor.ring.look(sweep, rays, relative(sensor.views[-1].place, place) if sensor.views else np.zeros(3))
-        sensor.views.append(_View(sweep.stamp_ns, place, sweep.origin, self._reach_m(sweep, rays)))
+        reach_m = self._reach_m(sweep, rays)
+        look = np.concatenate((turned(place[None])[0], sweep.origin, (reach_m.max(),), reach_m))
+        sensor.views.append(_View(sweep.stamp_ns, place, look))
 
     def remembered(self, topic: str) -> Points:
         """Return the obstacles (k, 2) in the blind ring of a sensor, in the base frame at its newest sweep."""
         return self._sensors[topic].ring.points if topic in self._sensors else np.empty((0, 2))
 
     def has_seen(self, points: Points, now_ns: int) -> Mask:
-        """Return whether each of some places (n, 2) in the present base frame has been looked at."""
-        places = transform_points(self._place, points)
-        views = [sensor.recent(now_ns) for sensor in self._sensors.values()]
-        seen = _pass(places, [recent[0] for recent in views if recent])
-        if not seen.all():
-            seen[~seen] = _pass(places[~seen], [view for recent in views for view in recent[1:]])
-        if not seen.all():
-            seen[~seen] = self._was_there(places[~seen])
-        return seen
-
-    def _was_there(self, places: Points) -> Mask:
-        """Return at which places (n, 2) the body was in the last two seconds."""
-        if not self._body:
-            return np.zeros(len(places), dtype=np.bool_)
-        in_body = points_in_frames(np.array([place for _, place in self._body]), places)
-        there: Mask = (self._footprint.clearance(in_body) <= _BODY_TOLERANCE_M).any(axis=0)
-        return there
+        """Return whether each of some places (n, 2) in the present base frame was looked at, or is beside the body."""
+        recent = [view.look for sensor in self._sensors.values() for view in sensor.recent(now_ns)]
+        looks = np.array(recent).reshape(-1, 7 + BINS)
+        bodies = turned(np.array([*(place for _, place in self._body), self._place]))
+        places, footprint = transform_points(self._place, points), self._footprint
+        seen = looked_at(
+            footprint.outline,
+            footprint.radius_m,
+            BIN_STARTS,
+            looks,
+            _TOLERANCE_M,
+            bodies,
+            _BODY_TOLERANCE_M,
+            places,
+        )
+        return _looked_at(footprint, looks, bodies, places) if seen is None else seen
 
     def _reach_m(self, sweep: Sweep, rays: Rays) -> Floats:
         """Return how far the second longest ray reaches in each bin; nothing for a sweep that is not believed."""
         if sweep.echo is not None and sweep.echo.sum() < _MIN_ECHOES and not self._open_country:
             return np.zeros(BINS) - 2.0 * _TOLERANCE_M
-        return second_longest(rays)
+        return rays.reach_m
 
 
-def _pass(places: Points, views: list[_View]) -> Mask:
-    """Return which of the places (n, 2) two rays of one of the views passed."""
-    if not views:
-        return np.zeros(len(places), dtype=np.bool_)
-    offsets = points_in_frames(np.array([view.place for view in views]), places)
-    offsets -= np.array([view.origin for view in views])[:, None]
-    reach_m = np.take_along_axis(np.array([view.reach_m for view in views]), bearing_bins(offsets), axis=1)
-    passed: Mask = (np.hypot(offsets[..., 0], offsets[..., 1]) <= reach_m + _TOLERANCE_M).any(axis=0)
-    return passed
+def _looked_at(footprint: RobotFootprint, looks: Floats, bodies: Floats, places: Points) -> Mask:
+    """Do the same as the kernel, its twin.
+
+    Args:
+        footprint: footprint of the robot.
+        looks: (k, 7 + BINS) as in ``_View``.
+        bodies: (b, 4) where the body was, as x, y, cos(yaw), sin(yaw).
+        places: (n, 2).
+    """
+    offsets = points_in_frames(looks[:, :4], places) - looks[:, None, 4:6]
+    reach_m = np.take_along_axis(looks[:, 7:], bearing_bins(offsets), axis=1)
+    seen: Mask = (np.sqrt((offsets * offsets).sum(axis=-1)) <= reach_m + _TOLERANCE_M).any(axis=0)
+    unseen = np.flatnonzero(~seen)
+    beside_m = footprint.clearance(points_in_frames(bodies, places[unseen]))
+    seen[unseen] = (beside_m <= _BODY_TOLERANCE_M).any(axis=0)
+    return seen

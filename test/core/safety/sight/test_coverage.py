@@ -9,7 +9,7 @@ import pytest
 from edge_worldmodel.core.geometry import pose_matrix
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.motion.braking import RobotFootprint
-from edge_worldmodel.core.safety.sight.bearings import BINS, Rays, bearing_bins, second_longest
+from edge_worldmodel.core.safety.sight.bearings import BINS, bearing_bins, second_longest
 from edge_worldmodel.core.safety.sight.coverage import Coverage
 from edge_worldmodel.core.safety.states import State
 from edge_worldmodel.core.sweep import sweep_from_scan
@@ -40,11 +40,11 @@ def coverage(*sweeps, open_country=False, footprint=DISC):
 def test_rays_are_counted_in_their_direction_and_its_neighbours():
     bins = bearing_bins(np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1e-12], [-1.0, 1e-12]]))
     assert bins.tolist() == [BINS // 2, 3 * BINS // 4, 0, BINS - 1]
-    second = second_longest(Rays(np.array([1.0, 4.0, 2.0, 3.0, 9.0]), np.array([5, 5, 5, 6, 20])))
+    second = second_longest(np.array([1.0, 4.0, 2.0, 3.0, 9.0]), np.array([5, 5, 5, 6, 20]))
     assert second[[4, 5, 6, 7]].tolist() == [2.0, 3.0, 3.0, 0.0]
     assert second[[19, 20, 21]].tolist() == [0.0, 0.0, 0.0]
-    assert second_longest(Rays(np.array([2.0, 2.0]), np.array([7, 7])))[[6, 7, 8]].tolist() == [2.0, 2.0, 2.0]
-    assert second_longest(Rays(np.array([2.0, 3.0]), np.array([0, BINS - 1])))[[0, BINS - 1]].tolist() == [2.0, 2.0]
+    assert second_longest(np.array([2.0, 2.0]), np.array([7, 7]))[[6, 7, 8]].tolist() == [2.0, 2.0, 2.0]
+    assert second_longest(np.array([2.0, 3.0]), np.array([0, BINS - 1]))[[0, BINS - 1]].tolist() == [2.0, 2.0]
 
 
 def test_a_place_is_seen_up_to_where_the_rays_end():
