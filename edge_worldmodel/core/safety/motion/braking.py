@@ -132,8 +132,7 @@ class PathCheck:
 
     Attributes:
         free_s: path time until an obstacle is too close; inf if none is.
-        clearance_m: smallest distance between swept footprint and obstacles; inf without obstacles. NaN where it was not
-            wanted.
+        clearance_m: smallest distance between swept footprint and obstacles; inf without obstacles, NaN if not wanted.
     """
 
     free_s: float

@@ -44,6 +44,8 @@ _NOISE_CLOSER_M = 0.02
 _DRIVES = np.array([0.1, 0.1, 0.2])
 """A measured twist above this, in m/s and rad/s, is more than noise."""
 
+_REACH_SAMPLES, _REACH_SLACK_M = 9, 0.02
+"""Number of places of a path whose surroundings hold all points that matter, and half of a step of ``check_path``."""
 _FENCE_SAMPLES = 9
 """Number of poses of the braking path at which the footprint must be inside the geofence."""
 
@@ -167,19 +169,24 @@ class PathGate:
 
     def _imagined_share(self, twist: Twist, obstacles: ObstaclePoints) -> float:
         """Return the share of a twist that suits the obstacles that are only imagined."""
-        reached_m = self._reached_m(twist)
-        imagined = obstacles.imagined[(np.abs(obstacles.imagined) < reached_m).all(axis=1)]
+        imagined = self._in_reach(twist, obstacles.imagined)
         # The cheap check of all imagined points first: mostly none is in the way.
         if self._share(twist, imagined) >= 1.0:
             return 1.0
         return max(self._share(twist, _only_imagined(imagined, obstacles.hits)), _IMAGINED_SHARE)
 
-    def _reached_m(self, twist: Twist) -> float:
-        """Return a distance from the base beyond which no point matters for slowing down a twist."""
+    def _in_reach(self, twist: Twist, points: Points) -> Points:
+        """Return those of the points (n, 2) that lie near the path of a twist; no other matters for slowing it down."""
         duration_s = self.brakes.reaction_s + self._config.slowing_lead_s + self.brakes.braking_s(twist)
         reach_m = self.footprint.reach_m
         length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * reach_m) * duration_s
-        return reach_m + 2.0 * length_m + self._config.safety_margin_m + self._config.sensor_noise_m
+        places = arc_poses(twist, np.linspace(0.0, duration_s, _REACH_SAMPLES))[:, :2]
+        # Between two places the path lies less than half of their distance outside of the box around them.
+        beside_m = reach_m + self._config.safety_margin_m + self._config.sensor_noise_m + _REACH_SLACK_M
+        beside_m += length_m / (_REACH_SAMPLES - 1)
+        low, high = places.min(axis=0) - beside_m, places.max(axis=0) + beside_m
+        near: Points = points[((points > low) & (points < high)).all(axis=1)]
+        return near
 
     def _share(self, twist: Twist, points: Points) -> float:
         """Return the share of a twist at which the robot can stop gently before any of the points (n, 2)."""
