@@ -177,10 +177,11 @@ class PathGate:
 
     def _in_reach(self, twist: Twist, points: Points) -> Points:
         """Return those of the points (n, 2) that lie near the path of a twist; no other matters for slowing it down."""
-        duration_s = self.brakes.reaction_s + self._config.slowing_lead_s + self.brakes.braking_s(twist)
-        reach_m = self.footprint.reach_m
+        reaction_s = self.brakes.reaction_s + self._config.slowing_lead_s
+        duration_s, reach_m = reaction_s + self.brakes.braking_s(twist), self.footprint.reach_m
         length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * reach_m) * duration_s
-        places = arc_poses(twist, np.linspace(0.0, duration_s, _REACH_SAMPLES))[:, :2]
+        places, beside = arc_poses(twist, np.linspace(0.0, duration_s, _REACH_SAMPLES)), self._beside(twist, reaction_s)
+        places = (places if beside is None else np.concatenate((places, beside[0])))[:, :2]
         # Between two places the path lies less than half of their distance outside of the box around them.
         beside_m = reach_m + self._config.safety_margin_m + self._config.sensor_noise_m + _REACH_SLACK_M
         beside_m += length_m / (_REACH_SAMPLES - 1)
