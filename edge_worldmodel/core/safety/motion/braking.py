@@ -234,7 +234,7 @@ def _sweep_footprint(
         closer_m: a point blocks only if it is nearer by more than this than at the first pose.
         min_hits: number of points that block together.
     """
-    local = points_in_frames(poses, points)
+    local = points_in_turned(poses, points)
     beyond_m = np.sqrt((local * local).sum(axis=-1)) - footprint.reach_m
     nearest = np.unravel_index(beyond_m.argmin(), beyond_m.shape)
     smallest_m = float(footprint.clearance(local[nearest]))
@@ -278,6 +278,11 @@ def seen_s(twist: Twist, duration_s: float, footprint: RobotFootprint, has_seen:
     return math.inf
 
 
+def points_in_frames(poses: Pose, points: Points) -> Points:
+    """Return points (n, 2) in the frame of each pose (t, 3), as (t, n, 2)."""
+    return points_in_turned(turned(poses), points)
+
+
 def turned(poses: Pose) -> Floats:
     """Return poses (t, 3) as (t, 4): x, y, cos(yaw), sin(yaw)."""
     rows = np.empty((len(poses), 4))
@@ -285,7 +290,7 @@ def turned(poses: Pose) -> Floats:
     return rows
 
 
-def points_in_frames(poses: Floats, points: Points) -> Points:
+def points_in_turned(poses: Floats, points: Points) -> Points:
     """Return points (n, 2) in the frame of each pose (t, 4), as (t, n, 2)."""
     cos, sin = poses[:, 2:3], poses[:, 3:]
     dx, dy = points[:, 0] - poses[:, :1], points[:, 1] - poses[:, 1:2]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose, relative, transform_points
-from edge_worldmodel.core.safety.motion.braking import RobotFootprint, arc_pose, points_in_frames, turned
+from edge_worldmodel.core.safety.motion.braking import RobotFootprint, arc_pose, points_in_turned, turned
 from edge_worldmodel.core.safety.sight.bearings import BIN_STARTS, BINS, Rays, bearing_bins
 from edge_worldmodel.core.safety.sight.blind_ring import BlindRing
 from edge_worldmodel.core.sweep import Sweep
@@ -138,10 +138,10 @@ def _looked_at(footprint: RobotFootprint, looks: Floats, bodies: Floats, places:
         bodies: (b, 4) where the body was, as x, y, cos(yaw), sin(yaw).
         places: (n, 2).
     """
-    offsets = points_in_frames(looks[:, :4], places) - looks[:, None, 4:6]
+    offsets = points_in_turned(looks[:, :4], places) - looks[:, None, 4:6]
     reach_m = np.take_along_axis(looks[:, 7:], bearing_bins(offsets), axis=1)
     seen: Mask = (np.sqrt((offsets * offsets).sum(axis=-1)) <= reach_m + _TOLERANCE_M).any(axis=0)
     unseen = np.flatnonzero(~seen)
-    beside_m = footprint.clearance(points_in_frames(bodies, places[unseen]))
+    beside_m = footprint.clearance(points_in_turned(bodies, places[unseen]))
     seen[unseen] = (beside_m <= _BODY_TOLERANCE_M).any(axis=0)
     return seen
