@@ -13,9 +13,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edge_worldmodel.core.geometry import transform_points
 from edge_worldmodel.core.polygon import is_within
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
-from edge_worldmodel.core.types import Floats, Mask, Points
+from edge_worldmodel.core.types import Floats, Mask, Points, Twist
 
 _FAR_M = 100.0
 _MAX_BEAMS = 100_000
@@ -35,6 +36,8 @@ class Sweep:
         echo: (n,) whether something came back, an obstacle or the floor; None if it did for every ray. The sensor
             says no more than "nothing within range" for the others.
         range_min_m: shortest range of the sensor; it is blind to what is nearer.
+        delays_s: (n,) time of measurement of each ray after ``stamp_ns``; None if all were measured at the stamp, or
+            if it is not known. The endpoints are then in the base frame at these times; see ``deskewed``.
     """
 
     stamp_ns: int
@@ -44,6 +47,7 @@ class Sweep:
     beams: int = 0
     echo: Mask | None = None
     range_min_m: float = 0.0
+    delays_s: Floats | None = None
 
     @cached_property
     def hits(self) -> Points:
@@ -63,6 +67,7 @@ def sweep_from_scan(
     slab_m: tuple[float, float] = (-math.inf, math.inf),
     *,
     hit_below_range_min: bool = True,
+    time_increment_s: float = 0.0,
 ) -> Sweep:
     """Convert a planar laser scan to a sweep, with ranges as in REP-117.
 
@@ -80,6 +85,7 @@ def sweep_from_scan(
             dropped then.
         slab_m: lowest and highest z in the base frame at which a reading is an obstacle. A ray is free only as far as
             it stays between them. A scanner outside extends the slab to its own height.
+        time_increment_s: time from one ray to the next, the first one being measured at the stamp.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
@@ -108,7 +114,34 @@ def sweep_from_scan(
         beams=len(distances),
         echo=seen_m < far_m,
         range_min_m=range_min_m,
+        delays_s=time_increment_s * np.flatnonzero(usable).astype(np.float64) if time_increment_s else None,
     )
+
+
+def clear_sweep(stamp_ns: int, origin: Points) -> Sweep:
+    """Return a sweep without rays: the sensor at ``origin`` (2,) has looked, and reports no obstacle."""
+    return Sweep(stamp_ns, origin.copy(), np.empty((0, 2)), np.empty(0, dtype=np.bool_))
+
+
+def deskewed(sweep: Sweep, twist: Twist) -> Sweep:
+    """Place each ray's endpoint where it is seen from the base frame at the stamp.
+
+    Args:
+        sweep: sweep whose rays were measured one after the other.
+        twist: (3,) of the robot during the sweep, taken as constant.
+    """
+    if sweep.delays_s is None:
+        return sweep
+    if not np.any(twist):
+        return replace(sweep, delays_s=None)
+    turn = twist[2] * sweep.delays_s
+    # sin(turn) / turn and (1 - cos(turn)) / turn: the way along an arc, also for a turn of zero
+    along, across = np.sinc(turn / np.pi), 0.5 * turn * np.sinc(0.5 * turn / np.pi) ** 2
+    x = (along * twist[0] - across * twist[1]) * sweep.delays_s
+    y = (across * twist[0] + along * twist[1]) * sweep.delays_s
+    places = np.stack((x, y, turn), axis=-1)
+    endpoints = transform_points(places, sweep.endpoints[:, None])[:, 0]
+    return replace(sweep, endpoints=endpoints, delays_s=None)
 
 
 def without_self(sweep: Sweep, outline: Points) -> Sweep:
@@ -121,11 +154,18 @@ def without_self(sweep: Sweep, outline: Points) -> Sweep:
     if not own.any():
         return sweep
     kept = ~own
+    if not kept.any():
+        raise RejectedInputError(
+            RejectionKind.EMPTY,
+            f"all {len(own)} returns lie on the robot itself, inside the outline of self_filters_m: is the sensor"
+            " covered, or is its pose or the outline wrong?",
+        )
     return replace(
         sweep,
-        endpoints=_not_empty(sweep.endpoints[kept], "sweep"),
+        endpoints=sweep.endpoints[kept],
         hit=sweep.hit[kept],
         echo=None if sweep.echo is None else sweep.echo[kept],
+        delays_s=None if sweep.delays_s is None else sweep.delays_s[kept],
     )
 
 
@@ -144,7 +184,7 @@ def check_sweep(sweep: Sweep) -> None:
     """Check the shapes and numbers of a sweep.
 
     Raises:
-        RejectedInputError: EMPTY or MALFORMED.
+        RejectedInputError: MALFORMED, or EMPTY where the sensor measures a fixed number of rays.
     """
     count = len(sweep.endpoints)
     if sweep.origin.shape != (2,) or sweep.endpoints.shape != (count, 2) or sweep.hit.shape != (count,):
@@ -152,7 +192,8 @@ def check_sweep(sweep: Sweep) -> None:
         raise RejectedInputError(RejectionKind.MALFORMED, f"sweep with shapes {shapes}: expected (2,), (n, 2), (n,)")
     if not (np.isfinite(sweep.origin).all() and np.isfinite(sweep.endpoints).all()):
         raise RejectedInputError(RejectionKind.MALFORMED, "sweep with an endpoint that is not finite")
-    _not_empty(sweep.endpoints, "sweep")
+    if sweep.beams:
+        _not_empty(sweep.endpoints, "sweep")
 
 
 @lru_cache(maxsize=16)

@@ -152,6 +152,7 @@ def _scan(message: Any, topic: str) -> _Values:
             range_min_m=float(message.range_min),
             range_max_m=float(message.range_max),
             ranges_m=np.array(message.ranges, dtype=np.float32),
+            time_increment_s=float(message.time_increment),
         ),
         _stamp_ns(message.header),
     )

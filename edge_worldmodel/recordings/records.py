@@ -52,6 +52,7 @@ class Scan:
     range_min_m: float
     range_max_m: float
     ranges_m: NDArray[np.float32]
+    time_increment_s: float = 0.0
 
 
 @dataclass(frozen=True)

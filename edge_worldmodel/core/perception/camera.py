@@ -118,8 +118,8 @@ def pixel_rays(intrinsics: Intrinsics, size: tuple[int, int], stride: int) -> tu
     """
     if any(intrinsics.distortion):
         return _undistorted_rays(intrinsics, size, stride)
-    x: Floats = (np.arange(0, size[0], stride) - intrinsics.cx) / intrinsics.fx
-    y: Floats = (np.arange(0, size[1], stride) - intrinsics.cy) / intrinsics.fy
+    x = (np.arange(0, size[0], stride, dtype=np.float64) - intrinsics.cx) / intrinsics.fx
+    y = (np.arange(0, size[1], stride, dtype=np.float64) - intrinsics.cy) / intrinsics.fy
     return x[None, :], y[:, None]
 
 

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
-from edge_worldmodel.core.sweep import Sweep
-from edge_worldmodel.core.types import Floats, Mask, Points
+from edge_worldmodel.core.sweep import Sweep, clear_sweep
+from edge_worldmodel.core.types import Floats, Mask
 
 _MAX_POINTS = 5_000_000
 # Polar raster around the sensor; the floor is fitted through the lowest point of each of its patches.
@@ -22,7 +22,13 @@ _REFINED_PLANES = 8
 _REFINEMENTS = 3
 
 
-def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config: PerceptionConfig) -> Sweep:
+def sweep_from_cloud(
+    stamp_ns: int,
+    points: ArrayLike,
+    origin: ArrayLike,
+    config: PerceptionConfig,
+    delays_s: Floats | None = None,
+) -> Sweep:
     """Turn a point cloud into a sweep.
 
     Args:
@@ -31,10 +37,12 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
             dropped.
         origin: (3,) position of the sensor in the base frame, metres.
         config: obstacle heights, floor tolerance, range, number of directions.
+        delays_s: (n,) time of measurement of each point after the stamp; None if it is not known.
 
     Returns:
         For each direction one ray to the nearest obstacle; without an obstacle, a free ray up to the farthest floor
-        point. Directions with neither stay unknown.
+        point. Directions with neither stay unknown: all of them in a cloud without points, as filters send it that
+        let obstacles pass only.
 
     Raises:
         RejectedInputError: EMPTY, TOO_LARGE, MALFORMED or POSE_NOT_FINITE.
@@ -50,16 +58,26 @@ def sweep_from_cloud(stamp_ns: int, points: ArrayLike, origin: ArrayLike, config
         raise RejectedInputError(RejectionKind.POSE_NOT_FINITE, f"sensor at {sensor.tolist()}: expected finite x, y, z")
     offsets = cloud[:, :2] - sensor[:2]
     ranges_m = np.hypot(offsets[:, 0], offsets[:, 1])
+    if len(cloud) and not np.isfinite(cloud).all(axis=1).any():
+        raise RejectedInputError(
+            RejectionKind.EMPTY, f"cloud of {len(cloud)} points without a single measurement: is the sensor covered?"
+        )
     near = (ranges_m < config.max_range_m) & np.isfinite(cloud[:, 2])  # false for NaN
+    if not near.any():
+        return clear_sweep(stamp_ns, sensor[:2])
     cloud, offsets, ranges_m = cloud[near], offsets[near], ranges_m[near]
     azimuths = np.arctan2(offsets[:, 1], offsets[:, 0])
     plane = fit_floor(cloud, azimuths, ranges_m, config)
     heights_m = cloud[:, 2] - (cloud[:, :2] @ plane[:2] + plane[2])
     bins = np.minimum((azimuths + np.pi) * (config.azimuth_bins / (2.0 * np.pi)), config.azimuth_bins - 1).astype(int)
-    endpoints, hit = _nearest(cloud[:, :2], heights_m, bins, ranges_m, config)
-    if len(endpoints) == 0:
-        raise RejectedInputError(RejectionKind.EMPTY, "cloud with neither an obstacle nor floor within range")
-    return Sweep(stamp_ns, sensor[:2].copy(), endpoints, hit)
+    chosen, hits = _nearest(heights_m, bins, ranges_m, config)
+    return Sweep(
+        stamp_ns=stamp_ns,
+        origin=sensor[:2].copy(),
+        endpoints=cloud[chosen, :2],
+        hit=np.arange(len(chosen)) < hits,
+        delays_s=None if delays_s is None else delays_s[near][chosen],
+    )
 
 
 def fit_floor(cloud: Floats, azimuths: Floats, ranges_m: Floats, config: PerceptionConfig) -> Floats:
@@ -130,8 +148,9 @@ def _plane_z(plane: Floats, points: Floats) -> Floats:
 
 
 def _nearest(
-    xy: Points, heights_m: Floats, bins: NDArray[np.int_], ranges_m: Floats, config: PerceptionConfig
-) -> tuple[Points, Mask]:
+    heights_m: Floats, bins: NDArray[np.int_], ranges_m: Floats, config: PerceptionConfig
+) -> tuple[NDArray[np.int_], int]:
+    """Return the rows of the points that end a ray, obstacles first, and the number of obstacles."""
     obstacle = (heights_m >= config.obstacle_height_min_m) & (heights_m <= config.obstacle_height_max_m)
     nearest = np.full(config.azimuth_bins, np.inf)
     np.minimum.at(nearest, bins[obstacle], ranges_m[obstacle])
@@ -140,8 +159,7 @@ def _nearest(
     np.maximum.at(farthest, bins[floor], ranges_m[floor])
     at_obstacle = _one_each(bins, obstacle & (ranges_m == nearest[bins]), config.azimuth_bins)
     on_floor = _one_each(bins, floor & (ranges_m == farthest[bins]), config.azimuth_bins)
-    endpoints = np.concatenate((xy[at_obstacle], xy[on_floor]))
-    return endpoints, np.arange(len(endpoints)) < len(at_obstacle)
+    return np.concatenate((at_obstacle, on_floor)), len(at_obstacle)
 
 
 def _one_each(bins: NDArray[np.int_], chosen: Mask, count: int) -> NDArray[np.int_]:

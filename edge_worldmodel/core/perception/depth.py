@@ -58,6 +58,10 @@ def sweep_from_depth(
     if depth.size == 0:
         raise RejectedInputError(RejectionKind.EMPTY, f"depth image of shape {depth.shape} has no pixels")
     points = _points(depth, Intrinsics(fx, fy, cx, cy, distortion), config)
+    if len(points) == 0:
+        raise RejectedInputError(
+            RejectionKind.EMPTY, f"depth image of shape {depth.shape} without a measurement: is the camera covered?"
+        )
     return sweep_from_cloud(stamp_ns, points @ pose[:3, :3].T + pose[:3, 3], pose[:3, 3], config)
 
 

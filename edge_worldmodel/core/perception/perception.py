@@ -20,7 +20,7 @@ from edge_worldmodel.core.perception.pose_buffer import PoseBuffer
 from edge_worldmodel.core.perception.stamps import StampGate
 from edge_worldmodel.core.perception.uncertainty import entropy_bits, surprise_bits
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
-from edge_worldmodel.core.sweep import Sweep, check_sweep, limit_range
+from edge_worldmodel.core.sweep import Sweep, check_sweep, deskewed, limit_range
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY, HISTORY_FRAMES, HISTORY_INTERVAL_S
 from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import LatentFrame, Pose, Tensor, Twist
@@ -82,7 +82,10 @@ class Observation:
 
 @dataclass
 class _PosedSweep:
-    """A kept sweep and the base pose (3,) in the fixed frame at its stamp; None until the pose is final."""
+    """A kept sweep and the base pose (3,) in the fixed frame at its stamp; None until the pose is final.
+
+    Its rays are as measured until the pose is final; then they are placed as seen from that pose.
+    """
 
     sweep: Sweep
     pose: Pose | None = None
@@ -262,26 +265,28 @@ class Perception:
         return {name: posed for name, posed in found.items() if posed is not None}
 
     def _placed(self, near: Sequence[_PosedSweep]) -> tuple[list[Sweep], list[Pose]]:
-        """Return the sweeps whose pose is known, and their poses."""
+        """Return the sweeps whose pose is known, each as seen from one place, and their poses."""
         sweeps, poses = [], []
         for posed in near:
-            pose = self._pose_of(posed)
-            if pose is not None:
-                sweeps.append(posed.sweep)
-                poses.append(pose)
+            placed = self._place(posed)
+            if placed is not None:
+                sweeps.append(placed[0])
+                poses.append(placed[1])
         return sweeps, poses
 
-    def _pose_of(self, posed: _PosedSweep) -> Pose | None:
-        if posed.pose is not None:
-            return posed.pose
+    def _place(self, posed: _PosedSweep) -> tuple[Sweep, Pose] | None:
+        if posed.pose is not None and posed.sweep.delays_s is None:
+            return posed.sweep, posed.pose
         try:
-            pose, _ = self._pose_at(posed.sweep.stamp_ns)
+            pose, twist = self._pose_at(posed.sweep.stamp_ns)
         except RejectedInputError:
-            return None
+            return None if posed.pose is None else (posed.sweep, posed.pose)
+        pose = pose if posed.pose is None else posed.pose
+        sweep = deskewed(posed.sweep, twist)
         # an extrapolated pose is not kept: a later call may interpolate it
         if (self.poses.newest_ns or 0) >= posed.sweep.stamp_ns:
-            posed.pose = pose
-        return pose
+            posed.sweep, posed.pose = sweep, pose
+        return sweep, pose
 
     def _pose_at(self, stamp_ns: int) -> tuple[Pose, Twist]:
         if self.config.ego_motion == "fixed":

@@ -158,6 +158,7 @@ class PerceptionNode(ManagedNode):
 
         def to_sweep(mount: Floats) -> Sweep:
             sweep = sensors.sweep_from_scan_msg(message, mount, slab_m, config.below_range_min == "hit")
+            self._note_times(message, sweep)
             return without_self(sweep, self._topics.self_filters[source])
 
         self._take(source, message, to_sweep)
@@ -165,11 +166,17 @@ class PerceptionNode(ManagedNode):
     @guarded
     def _on_cloud(self, source: str, message: PointCloud2) -> None:
         def to_sweep(mount: Floats) -> Sweep:
-            points = sensors.points_from_cloud_msg(message, mount, self._topics.self_filters[source])
+            points, delays_s = sensors.points_from_cloud_msg(message, mount, self._topics.self_filters[source])
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
-            return sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config)
+            sweep = sweep_from_cloud(stamp_ns, points, mount[:3, 3], self._perception.config, delays_s)
+            self._note_times(message, sweep)
+            return sweep
 
         self._take(source, message, to_sweep)
+
+    def _note_times(self, message: LaserScan | PointCloud2, sweep: Sweep) -> None:
+        if sensors.ignored_times(message, sweep):
+            self.health.note("ignored_beam_times")
 
     @guarded
     def _on_depth(self, source: str, message: Image | CompressedImage) -> None:

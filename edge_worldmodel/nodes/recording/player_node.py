@@ -184,7 +184,9 @@ class PlayerNode(Node):
         if isinstance(record.value, Scan):
             scan = record.value
             angles_rad, limits_m = (scan.angle_min_rad, scan.angle_increment_rad), (scan.range_min_m, scan.range_max_m)
-            publisher.publish(scan_to_msg(record.stamp_ns, scan.frame_id, scan.ranges_m, angles_rad, limits_m))
+            publisher.publish(
+                scan_to_msg(record.stamp_ns, scan.frame_id, scan.ranges_m, angles_rad, limits_m, scan.time_increment_s)
+            )
         elif isinstance(record.value, Cloud):
             publisher.publish(cloud_to_msg(record.stamp_ns, record.value))
         self._played += 1

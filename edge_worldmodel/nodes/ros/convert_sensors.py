@@ -15,7 +15,9 @@ from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.grid import EGO_GRID
+from edge_worldmodel.core.packed_rows import packed_rows
 from edge_worldmodel.core.polygon import is_within
+from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.safety.inputs.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Tensor
@@ -38,6 +40,9 @@ _POINT_FORMATS = {
     PointField.FLOAT32: "f4",
     PointField.FLOAT64: "f8",
 }
+_TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "timeStamp", "offset_time")
+"""Names that drivers give to the time of a point: Ouster, Velodyne, Hesai, RoboSense, Livox."""
+_LONGEST_SCAN_S = 1.0
 _UNKNOWN = -1
 _OWN_PLACE_M = 0.01
 _NO_BODY = np.empty((0, 2))
@@ -60,7 +65,21 @@ def sweep_from_scan_msg(
         mount,
         slab_m,
         hit_below_range_min=hit_below_range_min,
+        time_increment_s=_time_increment_s(message),
     )
+
+
+def ignored_times(message: LaserScan | PointCloud2, sweep: Sweep) -> bool:
+    """Return whether a message has times of its beams or points that cannot be right, and that were not used."""
+    has_times = message.time_increment != 0.0 if isinstance(message, LaserScan) else _time_field(message) is not None
+    return has_times and sweep.delays_s is None and len(sweep.endpoints) > 0
+
+
+def _time_increment_s(message: LaserScan) -> float:
+    """Return the time from beam to beam; 0 where the scan would last longer than a scanner can take."""
+    lasts_s = abs(message.time_increment) * max(len(message.ranges) - 1, 1)
+    longest_s = min(_LONGEST_SCAN_S, 2.0 * message.scan_time) if message.scan_time > 0.0 else _LONGEST_SCAN_S
+    return float(message.time_increment) if lasts_s <= longest_s else 0.0  # false for NaN
 
 
 def scan_to_msg(
@@ -69,6 +88,7 @@ def scan_to_msg(
     ranges_m: Tensor,
     angles_rad: tuple[float, float],
     limits_m: tuple[float, float],
+    time_increment_s: float = 0.0,
 ) -> LaserScan:
     """Return a scan message with the ranges (n,) as they are, including NaN and inf.
 
@@ -78,8 +98,9 @@ def scan_to_msg(
         ranges_m: one range per beam.
         angles_rad: angle of the first beam, and angle between beams.
         limits_m: shortest and longest range.
+        time_increment_s: time from beam to beam.
     """
-    message = LaserScan()
+    message = LaserScan(time_increment=time_increment_s)
     message.header.stamp = stamp_to_msg(stamp_ns)
     message.header.frame_id = frame_id
     message.angle_min, message.angle_increment = angles_rad
@@ -121,10 +142,13 @@ def odometry_to_msg(odometry: OdometrySample) -> OdometryMsg:
     return message
 
 
-def points_from_cloud_msg(message: PointCloud2, mount: Floats, own_body: Points = _NO_BODY) -> Floats:
-    """Return the points (n, 3) of a cloud in the base frame, finite and away from the sensor's own place.
+def points_from_cloud_msg(
+    message: PointCloud2, mount: Floats, own_body: Points = _NO_BODY
+) -> tuple[Floats, Floats | None]:
+    """Return the points (n, 3) of a cloud in the base frame, and the time (n,) of each after the stamp, if known.
 
-    Organised clouds have points at the sensor's place where there is no measurement.
+    Points that are not finite or at the sensor's own place are no measurements and left out; organised clouds have
+    them. A cloud without any point is a look that found nothing, as filters send it that let obstacles pass only.
 
     sensor_msgs_py is not used: it loops over as many elements of a field as the message claims to have.
 
@@ -134,38 +158,83 @@ def points_from_cloud_msg(message: PointCloud2, mount: Floats, own_body: Points 
         own_body: outline (m, 2) in the base frame; points inside are the robot itself and left out.
 
     Raises:
-        InputError: no x, y, z fields, or sizes that do not match.
+        InputError: no x, y, z fields, sizes that do not match, no measurement among the points, or none beside the
+            robot's own body.
     """
-    height, width_bytes = message.height, message.width * message.point_step
-    row_bytes = message.row_step or width_bytes
-    if not 0 < width_bytes <= row_bytes or height == 0 or len(message.data) < row_bytes * height:
-        raise InputError(f"cloud of {height} x {message.width} points: {len(message.data)} bytes do not match")
-    rows = np.frombuffer(message.data, np.uint8)[: row_bytes * height].reshape(height, row_bytes)
-    records = np.ascontiguousarray(rows[:, :width_bytes]).view(_point_type(message)).ravel()
+    if message.width * message.height == 0 and len(message.data) == 0:
+        return np.empty((0, 3)), None
+    content = f"cloud of {message.height} x {message.width} points of {message.point_step} bytes"
+    rows = packed_rows(message.data, message.height, message.width * message.point_step, message.row_step, content)
+    records = np.ascontiguousarray(rows).view(_point_type(message)).ravel()
     x, y, z = (records[axis].astype(np.float64) for axis in "xyz")
     # A sum is finite only if all its parts are; asking for each point costs several times as much.
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.isfinite(x + y + z)
-    kept = finite & (np.maximum(np.maximum(np.abs(x), np.abs(y)), np.abs(z)) > _OWN_PLACE_M)
+    measured = finite & (np.maximum(np.maximum(np.abs(x), np.abs(y)), np.abs(z)) > _OWN_PLACE_M)
     points = np.stack((x, y, z), axis=-1)
-    points = (points if kept.all() else points[kept]) @ mount[:3, :3].T + mount[:3, 3]
-    outside: Floats = points[~is_within(own_body, points[:, :2])] if len(own_body) else points
-    return outside
+    if not measured.any():
+        raise RejectedInputError(
+            RejectionKind.EMPTY,
+            f"cloud of {len(records)} points without a measurement: is the sensor covered? A filter must leave points"
+            " out, not set them to NaN",
+        )
+    if not measured.all():
+        points, records = points[measured], records[measured]
+    points = points @ mount[:3, :3].T + mount[:3, 3]
+    if len(own_body):
+        outside = ~is_within(own_body, points[:, :2])
+        if not outside.any():
+            raise RejectedInputError(
+                RejectionKind.EMPTY,
+                f"all {len(points)} points lie on the robot itself, inside the outline of self_filters_m: is the sensor"
+                " covered, or is its pose or the outline wrong?",
+            )
+        points, records = points[outside], records[outside]
+    return points, _delays_s(message, records)
+
+
+def _time_field(message: PointCloud2) -> PointField | None:
+    """Return the field with the time of a point, if there is one."""
+    return next((field for field in message.fields if field.name in _TIME_FIELDS), None)
+
+
+def _delays_s(message: PointCloud2, records: NDArray[np.void]) -> Floats | None:
+    """Return the time (n,) of each point after the stamp; None without a time, or if no unit makes sense of it.
+
+    Drivers give integers in nanoseconds after the stamp, or numbers in seconds after it, or the time of the point
+    itself in seconds, microseconds or nanoseconds.
+    """
+    if "time" not in (records.dtype.names or ()):
+        return None
+    times = records["time"].astype(np.float64)
+    stamp_s = stamp_from_msg(message.header.stamp) * 1e-9
+    if np.issubdtype(records["time"].dtype, np.integer):
+        candidates = [(1e-9, 0.0)]
+    else:
+        candidates = [(1.0, 0.0), (1.0, stamp_s), (1e-6, stamp_s), (1e-9, stamp_s)]
+    for unit_s, origin_s in candidates:
+        delays_s: Floats = times * unit_s - origin_s
+        if (np.abs(delays_s) <= _LONGEST_SCAN_S).all():  # false for NaN
+            return delays_s
+    return None
 
 
 def _point_type(message: PointCloud2) -> np.dtype[np.void]:
-    """Return the dtype of one point of a cloud with its fields x, y and z."""
+    """Return the dtype of one point of a cloud: its fields x, y and z, and "time" if it has one."""
     order = ">" if message.is_bigendian else "<"
     fields = {field.name: field for field in message.fields if field.name in ("x", "y", "z")}
     if len(fields) < 3 or not all(field.datatype in _POINT_FORMATS for field in fields.values()):
         raise InputError(
             f"cloud with fields {[field.name for field in message.fields][:12]}: x, y and z are needed as numbers"
         )
-    formats = [order + _POINT_FORMATS[fields[axis].datatype] for axis in "xyz"]
-    offsets = [int(fields[axis].offset) for axis in "xyz"]
+    time = _time_field(message)
+    if time is not None and time.datatype in _POINT_FORMATS:
+        fields["time"] = time
+    formats = [order + _POINT_FORMATS[field.datatype] for field in fields.values()]
+    offsets = [int(field.offset) for field in fields.values()]
     if any(at + np.dtype(kind).itemsize > message.point_step for at, kind in zip(offsets, formats, strict=True)):
         raise InputError(f"cloud with fields at {offsets} in points of {message.point_step} bytes is malformed")
-    return np.dtype({"names": list("xyz"), "formats": formats, "offsets": offsets, "itemsize": message.point_step})
+    return np.dtype({"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": message.point_step})
 
 
 def occupancy_to_msg(

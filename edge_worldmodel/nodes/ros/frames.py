@@ -23,6 +23,8 @@ _LONGEST_CHAIN = 50
 """Longest way from a sensor to the base frame; also ends the search when the frames form a loop."""
 _WAIT_NS = 100_000_000
 """A reading waits for the transform of a moving mount until a reading with a stamp this much later arrives."""
+_FRAME_KEPT_NS = 2_000_000_000
+"""A topic may change its frame after this time without a reading of the old one, as after a restart of the driver."""
 _PARENT = re.compile(r"^(\S[^\n]*): *\n +parent: '(.*)'", re.MULTILINE)
 
 
@@ -40,6 +42,12 @@ class NotOnRobotError(InputError):
     """A sensor frame that does not belong to the robot."""
 
     kind = "frame_not_on_robot"
+
+
+class TwoSensorsError(InputError):
+    """Readings of two sensors on one topic."""
+
+    kind = "two_sensors_on_topic"
 
 
 class _Listener(TransformListener):
@@ -77,6 +85,7 @@ class Frames:
         self._fixed = pose_matrix(sensor_pose) if sensor_pose else None
         self._mounts: dict[str, Floats] = {}
         self._moving: set[str] = set()
+        self._last_used: dict[str, tuple[str, int]] = {}
         self._waiting: dict[str, tuple[int, Callable[[], None]]] = {}
         self._buffer = Buffer(node=node)
         self._listener: _Listener | None = _Listener(self._buffer, node, self._resume)
@@ -113,7 +122,8 @@ class Frames:
     ) -> None:
         """Call ``receive`` with the mount of a reading, at once or when tf has reached its stamp.
 
-        Only one reading of a sensor waits; readings that arrive up to 0.1 s after it are left out.
+        Only one reading of a sensor waits; readings that arrive up to 0.1 s after it are left out. Of a topic on which
+        the readings of two sensors alternate, one is used and the other refused: they would replace each other.
 
         Args:
             sensor: name of the sensor.
@@ -126,6 +136,7 @@ class Frames:
             return
         try:
             mount = self.mount(header.frame_id, stamp_ns)
+            self._check_same_sensor(sensor, header.frame_id, stamp_ns)
         except LateTransformError as error:
             self._waiting[sensor] = stamp_ns, lambda: self.with_mount(sensor, header, receive, refuse)
             if waiting is not None:
@@ -135,6 +146,16 @@ class Frames:
         else:
             self._waiting.pop(sensor, None)
             receive(mount)
+
+    def _check_same_sensor(self, sensor: str, frame: str, stamp_ns: int) -> None:
+        """Check that a topic has readings of one sensor only, by their frame."""
+        used_frame, used_ns = self._last_used.get(sensor, (frame, stamp_ns))
+        if frame != used_frame and abs(stamp_ns - used_ns) < _FRAME_KEPT_NS:
+            raise TwoSensorsError(
+                f"'{sensor}' carries readings of two sensors, '{used_frame}' and '{frame}'; only those of"
+                f" '{used_frame}' are used: give each sensor a topic of its own and name both topics"
+            )
+        self._last_used[sensor] = frame, stamp_ns
 
     def _resume(self) -> None:
         """Try again all readings that wait for a transform."""

@@ -19,10 +19,11 @@ from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.safety.inputs.cloud_slab import sweep_from_points
 from edge_worldmodel.core.safety.inputs.intake import Instant, Intake
 from edge_worldmodel.core.safety.supervisor import Supervisor
-from edge_worldmodel.core.sweep import without_self
+from edge_worldmodel.core.sweep import Sweep, without_self
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.convert_sensors import (
+    ignored_times,
     occupancy_from_msg,
     odometry_from_msg,
     points_from_cloud_msg,
@@ -218,6 +219,7 @@ class SupervisorInputs:
         def receive(mount: Floats) -> None:
             slab_m = config.cloud_low_m, config.cloud_high_m
             sweep = sweep_from_scan_msg(message, mount, slab_m, config.below_range_min == "hit")
+            self._note_times(message, sweep)
             sweep = without_self(sweep, self._self_filters[topic])
             self._frames.release(len(self._supervisor.inputs.sensors))
             self._supervisor.inputs.receive_sweep(topic, sweep, len(message.ranges), self.received)
@@ -233,11 +235,17 @@ class SupervisorInputs:
                     f"cloud of {count} points: at most {_MAX_CLOUD_POINTS} are taken; put a voxel filter before it"
                 )
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
-            points = points_from_cloud_msg(message, mount, self._self_filters[topic])
-            sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], config.cloud_low_m, config.cloud_high_m)
+            points, delays_s = points_from_cloud_msg(message, mount, self._self_filters[topic])
+            slab_m = config.cloud_low_m, config.cloud_high_m
+            sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], *slab_m, delays_s)
+            self._note_times(message, sweep)
             self._supervisor.inputs.receive_sweep(topic, sweep, len(sweep.endpoints), self.received)
 
         self._take_reading(topic, message.header, receive)
+
+    def _note_times(self, message: LaserScan | PointCloud2, sweep: Sweep) -> None:
+        if ignored_times(message, sweep):
+            self._health.note("ignored_beam_times")
 
     def _on_imagined(self, message: OccupancyGrid) -> None:
         try:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
-from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.sweep import Sweep, check_sweep
 
 CONFIG = PerceptionConfig()
 SENSOR = np.array([0.0, 0.0, 0.6])
@@ -96,11 +96,25 @@ def test_nearest_obstacle_of_each_direction_and_range() -> None:
 
 
 @pytest.mark.parametrize(
+    "points", [np.zeros((0, 3)), np.full((10, 3), 1e30), np.full((10, 3), 5.0), np.array([[3.0, 0.0, -2.0]])]
+)
+def test_a_cloud_without_obstacles_is_a_clear_look(points: np.ndarray) -> None:
+    sweep = sweep_from_cloud(7, points, SENSOR, CONFIG, np.zeros(len(points)))
+    check_sweep(sweep)
+    assert sweep.stamp_ns == 7 and sweep.endpoints.shape == (0, 2) and sweep.hit.shape == (0,)
+
+
+def test_each_ray_keeps_the_time_of_its_point() -> None:
+    points = wall(3.0, 0.3, 1.5)
+    sweep = sweep_from_cloud(0, points, SENSOR, CONFIG, points[:, 0] * 0.1)
+    assert sweep.delays_s is not None
+    np.testing.assert_allclose(sweep.delays_s, sweep.endpoints[:, 0] * 0.1)
+
+
+@pytest.mark.parametrize(
     ("points", "origin", "cause"),
     [
-        (np.zeros((0, 3)), SENSOR, RejectionKind.EMPTY),
         (np.full((10, 3), np.nan), SENSOR, RejectionKind.EMPTY),
-        (np.full((10, 3), 1e30), SENSOR, RejectionKind.EMPTY),
         (np.zeros((10, 2)), SENSOR, RejectionKind.MALFORMED),
         (np.zeros(3), SENSOR, RejectionKind.MALFORMED),
         (np.ones((10, 3)), np.array([0.0, np.nan, 0.0]), RejectionKind.POSE_NOT_FINITE),

@@ -227,7 +227,7 @@ def test_unsound_sweeps_and_poses_are_refused_and_nothing_is_lost() -> None:
     perception.add_sweep("a", look_at(POSTS, np.zeros(3), START))
     sound = look_at(POSTS, np.zeros(3), START + 100 * MS)
     broken = look_at(np.full((3, 2), np.nan), np.zeros(3), START + 100 * MS)
-    empty = look_at(np.zeros((0, 2)), np.zeros(3), START + 100 * MS)
+    empty = look_at(np.zeros((0, 2)), np.zeros(3), START + 100 * MS, beams=360)
     for sweep, pose, cause in (
         (broken, None, RejectionKind.MALFORMED),
         (empty, None, RejectionKind.EMPTY),

@@ -16,7 +16,7 @@ from transforms3d.euler import euler2quat  # noqa: E402
 
 from edge_worldmodel.core.errors import ConfigError  # noqa: E402
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg  # noqa: E402
-from edge_worldmodel.nodes.ros.convert_sensors import sweep_from_scan_msg  # noqa: E402
+from edge_worldmodel.nodes.ros.convert_sensors import ignored_times, sweep_from_scan_msg  # noqa: E402
 from edge_worldmodel.nodes.ros.frames import Frames, MissingTransformError, NotOnRobotError  # noqa: E402
 
 from ..safety_supervisor.supervised_graph import scan_msg  # noqa: E402
@@ -89,6 +89,40 @@ def test_a_reading_waits_for_the_transform_of_its_moving_mount(frames):
     offer(60)
     offer(170)
     assert len(refused) == 1 and "at this time" in str(refused[0])
+
+
+def test_two_sensors_that_alternate_on_one_topic_are_told_apart_by_their_frames(frames):
+    frames, send = frames
+    frames._listener.static_callback(TFMessage(transforms=[transform("base_link", "rear", 0, -0.2)]))
+    taken, refused = [], []
+
+    def offer(after_ms, frame):
+        header = Header(stamp=stamp_to_msg(T0_NS + after_ms * MS), frame_id=frame)
+        frames.with_mount("scan", header, lambda mount: taken.append(mount[0, 3]), refused.append)
+
+    for step in range(4):
+        offer(100 * step, "inverted")
+        offer(100 * step + 50, "rear")
+    assert taken == [0.2] * 4 and len(refused) == 4
+    assert "two sensors, 'inverted' and 'rear'" in str(refused[0]) and refused[0].kind == "two_sensors_on_topic"
+    offer(2400, "rear")
+    offer(2500, "rear")
+    assert taken[4:] == [-0.2] * 2, "a driver was restarted with another frame"
+
+
+def test_times_of_beams_are_read_and_left_out_where_they_cannot_be_right():
+    message = scan_msg(T0_NS, [1.0] * 100)
+    for increment_s, scan_time_s in ((0.001, 0.1), (0.001, 0.0), (-0.001, 0.1)):
+        message.time_increment, message.scan_time = increment_s, scan_time_s
+        sweep = sweep_from_scan_msg(message, np.eye(4))
+        np.testing.assert_allclose(sweep.delays_s, increment_s * np.arange(100), atol=1e-6)
+        assert not ignored_times(message, sweep)
+    for increment_s, scan_time_s in ((0.1, 0.1), (0.1, 0.0), (0.005, 0.1), (math.nan, 0.1), (math.inf, 0.0)):
+        message.time_increment, message.scan_time = increment_s, scan_time_s
+        sweep = sweep_from_scan_msg(message, np.eye(4))
+        assert sweep.delays_s is None and ignored_times(message, sweep)
+    message.time_increment = 0.0
+    assert not ignored_times(message, sweep_from_scan_msg(message, np.eye(4)))
 
 
 @pytest.mark.parametrize("frame", ["odom", "map", "beside"])

@@ -25,7 +25,9 @@ MAX_RAYS = 2048
 _Rows = NDArray[np.int64]
 
 
-def sweep_from_points(stamp_ns: int, points: Floats, origin: Floats, low_m: float, high_m: float) -> Sweep:
+def sweep_from_points(
+    stamp_ns: int, points: Floats, origin: Floats, low_m: float, high_m: float, delays_s: Floats | None = None
+) -> Sweep:
     """Find the nearest obstacle in each of 1024 directions.
 
     Args:
@@ -34,6 +36,7 @@ def sweep_from_points(stamp_ns: int, points: Floats, origin: Floats, low_m: floa
         origin: (3,) position of the sensor in the base frame.
         low_m: z in the base frame from which a point is an obstacle.
         high_m: z up to which a point is an obstacle, usually the robot's height.
+        delays_s: (n,) time of measurement of each point after the stamp; None if it is not known.
 
     Returns:
         One ray in each direction that has points: to the nearest obstacle, or else a free ray to the farthest point
@@ -46,6 +49,7 @@ def sweep_from_points(stamp_ns: int, points: Floats, origin: Floats, low_m: floa
         origin=origin[:2].copy(),
         endpoints=points[chosen, :2],
         hit=np.arange(len(chosen)) < hits,
+        delays_s=None if delays_s is None else delays_s[chosen],
     )
 
 
@@ -54,7 +58,12 @@ def bounded_sweep(sweep: Sweep) -> Sweep:
     if len(sweep.endpoints) <= MAX_RAYS:
         return sweep
     chosen, hits = _choose(sweep.endpoints - sweep.origin, sweep.hit, MAX_RAYS)
-    return replace(sweep, endpoints=sweep.endpoints[chosen], hit=np.arange(len(chosen)) < hits)
+    return replace(
+        sweep,
+        endpoints=sweep.endpoints[chosen],
+        hit=np.arange(len(chosen)) < hits,
+        delays_s=None if sweep.delays_s is None else sweep.delays_s[chosen],
+    )
 
 
 def _choose(offsets: Points, obstacle: Mask, directions: int) -> tuple[_Rows, int]:

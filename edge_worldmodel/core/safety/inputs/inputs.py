@@ -21,6 +21,7 @@ from edge_worldmodel.core.safety.inputs.intake import (
     is_moving,
     looks_the_same,
     odometry_problem,
+    own_body_problem,
     plan_problem,
     repeats_pose,
     repeats_sweep,
@@ -30,7 +31,7 @@ from edge_worldmodel.core.safety.limits import REST
 from edge_worldmodel.core.safety.motion.braking import RobotFootprint, arc_pose
 from edge_worldmodel.core.safety.motion.path_gate import ObstaclePoints
 from edge_worldmodel.core.safety.sight.coverage import Coverage
-from edge_worldmodel.core.sweep import Sweep
+from edge_worldmodel.core.sweep import Sweep, deskewed
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Plan, Pose, Twist
 
@@ -68,8 +69,11 @@ class Inputs:
         self.downhill = (0.0, 0.0)
         """Sine of the slope along the base's x and y axis, averaged; a drone tilts to accelerate, so it has none."""
         self._clock_watch = ClockWatch(config.clock_timeout_s)
+        self._footprint = footprint
         self._coverage = Coverage(footprint, config.open_country)
         self._frozen: set[str] = set()
+        # The newest sweeps as seen from one place each; the intakes keep them as measured, to notice repetitions.
+        self._seen: dict[str, Sweep] = {}
 
     def receive_plan(self, plan: Plan, now: Instant) -> None:
         """Take a plan. A bad one makes the planner untrusted until its next good one."""
@@ -82,11 +86,11 @@ class Inputs:
         Args:
             topic: topic of the sensor, one of ``config.sources``.
             sweep: its usable rays.
-            rays: number of rays that it sent, usable or not.
+            rays: number of rays that it sent, usable or not; 0 for a cloud without points.
             now: time of receipt.
         """
         self._watch_clock(now)
-        sensor, problem = self.sensors[topic], sweep_problem(sweep, rays, self._config)
+        sensor, problem = self.sensors[topic], self._sweep_problem(topic, sweep, rays)
         sweep = sweep if problem else bounded_sweep(sweep)
         if not repeats_sweep(sensor.value, sweep):
             self._frozen.discard(topic)
@@ -95,7 +99,9 @@ class Inputs:
             self._frozen.add(topic)
         sensor.offer(sweep, sweep.stamp_ns, problem, now, frozen=topic in self._frozen)
         if sensor.value is sweep:
-            self._coverage.look(topic, sweep, self.measured_twist(now))
+            twist = self.measured_twist(now)
+            self._seen[topic] = deskewed(sweep, twist)
+            self._coverage.look(topic, self._seen[topic], twist)
 
     def receive_odometry(self, odometry: OdometrySample, now: Instant) -> None:
         """Take the measured pose and twist of the robot."""
@@ -150,9 +156,9 @@ class Inputs:
         """
         hits = [np.empty((0, 2))]
         for topic, sensor in self.sensors.items():
-            assert sensor.value is not None
+            seen = self._seen[topic]
             base_now = arc_pose(twist, max(sensor.age_s(now), 0.0))
-            seen_and_remembered = sensor.value.hits, self._coverage.remembered(topic)
+            seen_and_remembered = seen.hits, self._coverage.remembered(topic)
             hits += [points_in_frame(base_now, points) for points in seen_and_remembered if len(points)]
         return ObstaclePoints(
             hits=np.concatenate(hits),
@@ -167,6 +173,11 @@ class Inputs:
             for intake in intakes:
                 intake.forget()
             self._coverage.forget()
+
+    def _sweep_problem(self, topic: str, sweep: Sweep, rays: int) -> str:
+        if rays == 0 and topic in self._config.cloud_topics:
+            return ""  # filters that let obstacles pass only send clouds without points
+        return sweep_problem(sweep, rays, self._config) or own_body_problem(sweep, self._footprint)
 
     def _must_see_motion(self, now: Instant) -> bool:
         """Return whether two sweeps must differ. If required odometry is missing it is unknown, and the robot stops."""

@@ -11,6 +11,7 @@ import numpy as np
 from edge_worldmodel.core.geometry import points_in_frame
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
+from edge_worldmodel.core.safety.motion.braking import RobotFootprint
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Floats, Plan, Pose, Twist
@@ -243,6 +244,19 @@ def sweep_problem(sweep: Sweep, rays: int, config: SupervisorConfig) -> str:
     if usable < config.min_usable_fraction * rays:
         return f"blind: only {usable} of {rays} rays are usable"
     return ""
+
+
+def own_body_problem(sweep: Sweep, footprint: RobotFootprint) -> str:
+    """Return a description of a sweep that sees nothing but the robot's own body; empty if it sees more."""
+    count = len(sweep.hit)
+    if not count or not sweep.hit.all() or (footprint.clearance(sweep.endpoints[:: max(count // 8, 1)]) > 0.0).any():
+        return ""
+    if (footprint.clearance(sweep.endpoints) > 0.0).any():
+        return ""
+    return (
+        f"all {count} returns lie inside the robot's own footprint: is the sensor covered, or are its pose or the"
+        " footprint wrong? Parts of the robot that it sees belong into self_filters_m"
+    )
 
 
 def odometry_problem(odometry: OdometrySample, config: SupervisorConfig) -> str:
