@@ -70,6 +70,18 @@ def relative(reference: ArrayLike, pose: ArrayLike) -> Pose:
     return compose(inverse(reference), pose)
 
 
+def twist_at(twist: Twist, offset: Pose) -> Twist:
+    """Return the twist (3,) of another frame of the same body.
+
+    Args:
+        twist: (3,) of a frame, in that frame.
+        offset: pose (3,) of the other frame in it.
+    """
+    (vx, vy, rate), (x, y, yaw) = twist.tolist(), offset.tolist()
+    along, across = _rotate(np.float64(-yaw), np.array((vx - rate * y, vy + rate * x)))
+    return np.array((along, across, rate))
+
+
 def transform_points(pose: ArrayLike, points: ArrayLike) -> Points:
     """Transform points from a frame to its parent frame.
 

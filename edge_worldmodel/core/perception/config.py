@@ -47,6 +47,13 @@ class PerceptionConfig(Config):
         maximum=1.0,
         read_only=True,
     )
+    pose_wait_s: float = param(
+        0.2,
+        "Longest time for which a frame waits for the pose of its time, where extrapolation does not reach; then it is"
+        " dropped",
+        minimum=0.0,
+        maximum=1.0,
+    )
     obstacle_height_min_m: float = param(
         0.12, "Lowest height of obstacles; lower points are ignored", minimum=0.0, maximum=2.0
     )

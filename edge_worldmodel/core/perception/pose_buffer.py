@@ -53,6 +53,10 @@ class PoseBuffer:
         """Stamp of the newest pose, None while there is none."""
         return self._stamps_ns[-1] if self._stamps_ns else None
 
+    def reaches(self, stamp_ns: int) -> bool:
+        """Return whether the poses reach a time, by extrapolation at most."""
+        return bool(self._stamps_ns) and stamp_ns <= self._stamps_ns[-1] + self._max_ahead_ns
+
     def add(self, stamp_ns: int, pose: ArrayLike, twist: ArrayLike | None = None) -> RejectionKind | None:
         """Keep a pose.
 
@@ -93,12 +97,16 @@ class PoseBuffer:
         Raises:
             RejectedInputError: NO_POSE, the time is outside of the buffer or in a gap.
         """
+        if not self._stamps_ns:
+            raise RejectedInputError(
+                RejectionKind.NO_POSE, "no pose of the robot has come yet: is the source of ego_motion running?"
+            )
         after = bisect_left(self._stamps_ns, stamp_ns)
         if after < len(self._stamps_ns) and self._stamps_ns[after] == stamp_ns:
             return self._poses[after].copy(), self._twist_near(stamp_ns, after)
         if after == 0:
             raise RejectedInputError(
-                RejectionKind.NO_POSE, f"no pose as old as {stamp_ns} ns: oldest {self._stamps_ns[:1]}"
+                RejectionKind.NO_POSE, f"no pose as old as {stamp_ns} ns: the oldest is of {self._stamps_ns[0]} ns"
             )
         if after == len(self._stamps_ns):
             return self._ahead(stamp_ns)
@@ -115,7 +123,9 @@ class PoseBuffer:
         ahead_ns = stamp_ns - self._stamps_ns[-1]
         if ahead_ns > self._max_ahead_ns:
             raise RejectedInputError(
-                RejectionKind.NO_POSE, f"stamp {stamp_ns} ns is {ahead_ns / NS_PER_S:.3f} s past the newest pose"
+                RejectionKind.NO_POSE,
+                f"stamp {stamp_ns} ns is {ahead_ns / NS_PER_S:.3f} s past the newest pose: the source of ego_motion is"
+                " late, has stopped, or has another clock than the sensor",
             )
         twist = self._twist_near(self._stamps_ns[-1], len(self._stamps_ns) - 1)
         return extrapolate(self._poses[-1], twist, ahead_ns / NS_PER_S), twist

@@ -24,7 +24,8 @@ from edge_worldmodel.core.perception.perception import Observation, Perception
 from edge_worldmodel.core.polygon import self_filters, self_filters_problem
 from edge_worldmodel.core.rejection import RejectionKind
 from edge_worldmodel.core.sweep import Sweep, without_self
-from edge_worldmodel.core.types import Floats, Points, Tensor
+from edge_worldmodel.core.time_units import NS_PER_S
+from edge_worldmodel.core.types import Floats, Points, Pose, Tensor, Twist
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.convert_depth import calibration_from_msg, depth_from_msg
@@ -118,6 +119,9 @@ class PerceptionNode(ManagedNode):
         self.on_teardown(self._frames.close)
         self._calibrations: dict[str, Calibration] = {}
         self._sequence = 0
+        self._static_pose: Pose | None = None
+        self._waiting_ns: int | None = None
+        """Stamp of the frame that waits for a pose."""
         self._latents = self.open_publisher(msg.LatentFrame, "perception/latent", LATEST)
         self._grids = self.open_publisher(OccupancyGrid, "perception/grid", LATCHED)
         self._subscribe_to_sensors()
@@ -148,6 +152,8 @@ class PerceptionNode(ManagedNode):
         ego_motion = self._perception.config.ego_motion
         if ego_motion == "odom":
             self.open_subscription(Odometry, "odom", self._on_odometry, SENSOR)
+        elif ego_motion == "tf":
+            self._frames.watch_base(self.common.odom_frame, self._on_tf_pose)
         elif ego_motion == "pose":
             self.open_subscription(PoseStamped, self._topics.pose_topic, self._on_pose, SENSOR)
 
@@ -208,14 +214,27 @@ class PerceptionNode(ManagedNode):
             raise InputError(
                 f"odometry in frame '{message.header.frame_id}': expected odom_frame, '{self.common.odom_frame}'"
             )
-        pose = convert.pose_from_msg(message.pose.pose)
-        stamp_ns = convert.stamp_from_msg(message.header.stamp)
-        self._note(self._perception.add_pose(stamp_ns, pose, convert.twist_from_msg(message.twist.twist)))
+        odometry = self._frames.odometry_of_base(sensors.odometry_from_msg(message))
+        self._add_pose(odometry.stamp_ns, odometry.pose, odometry.twist)
 
     @guarded
     def _on_pose(self, message: PoseStamped) -> None:
         stamp_ns = convert.stamp_from_msg(message.header.stamp)
-        self._note(self._perception.add_pose(stamp_ns, convert.pose_from_msg(message.pose)))
+        self._add_pose(stamp_ns, convert.pose_from_msg(message.pose))
+
+    @guarded
+    def _on_tf_pose(self, stamp_ns: int, pose: Pose) -> None:
+        # A stamp of 0 means that all transforms up to the base are static: the robot stands still.
+        self._static_pose = None if stamp_ns else pose
+        if stamp_ns:
+            self._add_pose(stamp_ns, pose)
+
+    def _add_pose(self, stamp_ns: int, pose: Pose, twist: Twist | None = None) -> None:
+        self._note(self._perception.add_pose(stamp_ns, pose, twist))
+        waiting_ns = self._waiting_ns
+        if self.active and waiting_ns is not None and self._perception.poses.reaches(waiting_ns):
+            self._waiting_ns = None
+            self._publish_frame(waiting_ns)
 
     @guarded
     def _on_imagined(self, message: OccupancyGrid) -> None:
@@ -235,14 +254,34 @@ class PerceptionNode(ManagedNode):
             self._add_sweep(source, to_sweep(mount))
 
     def _add_sweep(self, source: str, sweep: Sweep) -> None:
-        """Add a sweep and, when a frame is due, observe, encode and publish."""
-        begin_s = time.perf_counter()
-        from_tf = self._perception.config.ego_motion == "tf"
-        pose = self._frames.base_pose(self.common.odom_frame, sweep.stamp_ns) if from_tf else None
-        self._note(self._perception.add_sweep(source, sweep, pose))
+        """Add a sweep and, when a frame is due, publish it."""
+        self._note(self._perception.add_sweep(source, sweep, self._static_pose))
         if not self._perception.due(sweep.stamp_ns):
             return
-        observation = self._perception.observe(sweep.stamp_ns)
+        stamp_ns, waiting_ns = sweep.stamp_ns, self._waiting_ns
+        if waiting_ns is not None and 0 <= stamp_ns - waiting_ns <= self._perception.config.pose_wait_s * NS_PER_S:
+            return
+        self._waiting_ns = None
+        if waiting_ns is not None:
+            self._refuse_late_pose(waiting_ns)
+        if self._perception.config.ego_motion == "fixed" or self._perception.poses.reaches(stamp_ns):
+            self._publish_frame(stamp_ns)
+        else:
+            self._waiting_ns = stamp_ns
+
+    def _refuse_late_pose(self, stamp_ns: int) -> None:
+        """Count a frame for which no pose has come, and say why."""
+        try:
+            if self._perception.config.ego_motion == "tf":
+                self._frames.newest_base_pose(self.common.odom_frame)
+            self._perception.poses.at(stamp_ns)
+        except InputError as error:
+            self.health.reject(error)
+
+    def _publish_frame(self, stamp_ns: int) -> None:
+        """Observe, encode and publish the frame of a time."""
+        begin_s = time.perf_counter()
+        observation = self._perception.observe(stamp_ns)
         observed_s = time.perf_counter()
         context = self._model.encode(observation.history)
         self._publish(observation, context)
@@ -252,7 +291,7 @@ class PerceptionNode(ManagedNode):
             encode_s=time.perf_counter() - observed_s,
             entropy_bits=observation.entropy_bits,
             surprise=observation.surprise_bits,
-            stale_sensors=", ".join(self._perception.stale_sources(sweep.stamp_ns)) or "none",
+            stale_sensors=", ".join(self._perception.stale_sources(stamp_ns)) or "none",
         )
 
     def _publish(self, observation: Observation, context: Tensor) -> None:
@@ -270,6 +309,11 @@ class PerceptionNode(ManagedNode):
     def _note(self, kinds: tuple[RejectionKind, ...]) -> None:
         for kind in kinds:
             self.health.note(kind.name)
+            if kind is not RejectionKind.BEAMS_CHANGED:
+                self._waiting_ns = None
+                self.get_logger().warning(
+                    f"{kind.value}: a driver or clock was restarted, or the robot was moved", throttle_duration_sec=5.0
+                )
 
 
 def _camera_info(topic: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from geometry_msgs.msg import Transform, TransformStamped
@@ -15,7 +16,10 @@ from tf2_ros import Buffer, ExtrapolationException, TransformException, Transfor
 from transforms3d.quaternions import quat2mat
 
 from edge_worldmodel.core.errors import ConfigError, InputError
-from edge_worldmodel.core.geometry import pose_matrix, yaw_from_quaternion
+from edge_worldmodel.core.geometry import compose, pose_matrix, twist_at, yaw_from_quaternion
+from edge_worldmodel.core.perception.stamps import StampGate
+from edge_worldmodel.core.rejection import RejectedInputError
+from edge_worldmodel.core.safety.inputs.intake import OdometrySample
 from edge_worldmodel.core.types import Floats, Pose
 from edge_worldmodel.nodes.ros.convert import stamp_from_msg
 
@@ -51,16 +55,41 @@ class TwoSensorsError(InputError):
 
 
 class _Listener(TransformListener):
-    """Listens to tf and calls ``on_tf`` after each message."""
+    """Listens to tf and calls ``on_tf`` after each message.
+
+    tf2 keeps the newest stamp of each frame and ignores what is older. After a restart of a driver whose clock begins
+    anew, the buffer is emptied, so that the new transforms count.
+    """
 
     def __init__(self, buffer: Buffer, node: Node, on_tf: Callable[[], None]) -> None:
-        self._on_tf = on_tf
+        self._on_tf, self._logger = on_tf, node.get_logger()
+        self._gates: dict[str, StampGate] = {}
+        self._static: dict[str, TransformStamped] = {}
         super().__init__(buffer, node, spin_thread=False)
 
     def callback(self, data: TFMessage) -> None:
         """Take transforms that change."""
+        restarted = [transform.child_frame_id for transform in data.transforms if self._jumped_back(transform)]
+        if restarted:
+            self._logger.warning(f"the stamps of tf frames {restarted} jumped back: older transforms are dropped")
+            self.buffer.clear()
+            super().static_callback(TFMessage(transforms=list(self._static.values())))
         super().callback(data)
         self._on_tf()
+
+    def static_callback(self, data: TFMessage) -> None:
+        """Take static transforms."""
+        self._static.update({transform.child_frame_id: transform for transform in data.transforms})
+        super().static_callback(data)
+        self._on_tf()
+
+    def _jumped_back(self, transform: TransformStamped) -> bool:
+        gate = self._gates.setdefault(transform.child_frame_id, StampGate())
+        before_ns, stamp_ns = gate.last_ns, stamp_from_msg(transform.header.stamp)
+        try:
+            return gate.admit(stamp_ns, transform.child_frame_id) and stamp_ns < (before_ns or 0)
+        except RejectedInputError:
+            return False  # one wrong stamp, or two publishers
 
 
 class Frames:
@@ -87,8 +116,10 @@ class Frames:
         self._moving: set[str] = set()
         self._last_used: dict[str, tuple[str, int]] = {}
         self._waiting: dict[str, tuple[int, Callable[[], None]]] = {}
+        self._offsets: dict[str, Pose] = {}
+        self._watch: Callable[[], None] = lambda: None
         self._buffer = Buffer(node=node)
-        self._listener: _Listener | None = _Listener(self._buffer, node, self._resume)
+        self._listener: _Listener | None = _Listener(self._buffer, node, self._on_tf)
 
     def mount(self, sensor_frame: str, stamp_ns: int) -> Floats:
         """Return the 4 x 4 pose of a sensor in the base frame at a time.
@@ -96,7 +127,7 @@ class Frames:
         Raises:
             MissingTransformError: tf has no path between the two frames.
             LateTransformError: the mount moves, and tf does not reach this time.
-            NotOnRobotError: the frame is not a child of the base frame.
+            NotOnRobotError: the frame is neither a child of the base frame nor of a frame that is fixed to it.
         """
         if self._fixed is not None:
             return self._fixed
@@ -157,6 +188,10 @@ class Frames:
             )
         self._last_used[sensor] = frame, stamp_ns
 
+    def _on_tf(self) -> None:
+        self._watch()
+        self._resume()
+
     def _resume(self) -> None:
         """Try again all readings that wait for a transform."""
         # Emptied first, because a reading may have to wait again.
@@ -175,9 +210,72 @@ class Frames:
             self._listener.unregister()
             self._listener = None
 
-    def base_pose(self, fixed_frame: str, stamp_ns: int) -> Pose:
-        """Return the base pose (x_m, y_m, yaw_rad) in ``fixed_frame`` at a time; raises like ``mount``."""
-        return _planar(self._lookup(fixed_frame, self._base_frame, Time(nanoseconds=stamp_ns)).transform)
+    def newest_base_pose(self, fixed_frame: str) -> tuple[int, Pose]:
+        """Return stamp and base pose (x_m, y_m, yaw_rad) in ``fixed_frame``, the newest that tf knows.
+
+        The stamp is 0 if all transforms between the two are static.
+
+        Raises:
+            MissingTransformError: tf has no path between the two frames.
+        """
+        newest = self._lookup(fixed_frame, self._base_frame, Time())
+        return stamp_from_msg(newest.header.stamp), _planar(newest.transform)
+
+    def watch_base(self, fixed_frame: str, on_pose: Callable[[int, Pose], None]) -> None:
+        """Call ``on_pose`` with stamp and pose of the base in ``fixed_frame`` whenever tf has a newer one."""
+        last_ns = -1
+
+        def watch() -> None:
+            nonlocal last_ns
+            try:
+                stamp_ns, pose = self.newest_base_pose(fixed_frame)
+            except MissingTransformError:
+                return  # said when a pose is needed
+            if stamp_ns != last_ns:
+                last_ns = stamp_ns
+                on_pose(stamp_ns, pose)
+
+        self._watch = watch
+
+    def odometry_of_base(self, odometry: OdometrySample) -> OdometrySample:
+        """Return odometry of the base from that of another frame that is fixed to it, as "base_footprint" is.
+
+        Odometry without a child frame is that of the base.
+
+        Raises:
+            MissingTransformError: tf has no path between the two frames.
+            NotOnRobotError: the frame moves against the base.
+        """
+        child = odometry.child_frame_id.lstrip("/")
+        if child == self._base_frame:
+            return odometry
+        offset = self._base_in(child)
+        return replace(
+            odometry,
+            child_frame_id=self._base_frame,
+            pose=compose(odometry.pose, offset),
+            twist=twist_at(odometry.twist, offset),
+        )
+
+    def _base_in(self, frame: str) -> Pose:
+        """Return the pose (3,) of the base in a frame that is fixed to it."""
+        if not frame:
+            return np.zeros(3)
+        if frame not in self._offsets:
+            try:
+                found = self._lookup(frame, self._base_frame, Time())
+            except MissingTransformError as error:
+                raise MissingTransformError(
+                    f"odometry is of '{frame}', base_frame is '{self._base_frame}', and tf has no transform between"
+                    f" them: set base_frame to '{frame}', or publish the static transforms of the robot"
+                ) from error
+            if stamp_from_msg(found.header.stamp):
+                raise NotOnRobotError(
+                    f"odometry is of '{frame}', which is not fixed to base_frame, '{self._base_frame}': choose the"
+                    " topic with the odometry of the robot's base"
+                )
+            self._offsets[frame] = _planar(found.transform)
+        return self._offsets[frame]
 
     def planar_transform(self, target_frame: str, source_frame: str) -> Pose:
         """Return the newest pose of ``source_frame`` in ``target_frame``, planar; raises like ``mount``."""
@@ -186,19 +284,28 @@ class Frames:
         return _planar(self._lookup(target_frame, source_frame, Time()).transform)
 
     def _check_on_robot(self, sensor_frame: str) -> None:
-        """Check that the way up from a sensor frame leads to the base frame, not past it as from "odom" or "map"."""
+        """Check that the way up from a sensor frame leads to the base frame, not past it as from "odom" or "map".
+
+        A frame that is fixed to the base counts as the base: "base_footprint" is often the parent of "base_link".
+        """
         if sensor_frame in self._moving:
             return
         parents = dict(_PARENT.findall(self._buffer.all_frames_as_yaml()))
         frame = sensor_frame
         for _ in range(_LONGEST_CHAIN):
-            if frame == self._base_frame:
+            if frame == self._base_frame or (frame and self._is_fixed_to_base(frame)):
                 return
             frame = parents.get(frame, "")
         raise NotOnRobotError(
             f"sensor frame '{sensor_frame}' is no child of '{self._base_frame}': "
             "set the driver's frame_id to the frame of the sensor on the robot"
         )
+
+    def _is_fixed_to_base(self, frame: str) -> bool:
+        try:
+            return stamp_from_msg(self._lookup(self._base_frame, frame, Time()).header.stamp) == 0
+        except MissingTransformError:
+            return False
 
     def _lookup(self, target: str, source: str, time: Time) -> TransformStamped:
         try:

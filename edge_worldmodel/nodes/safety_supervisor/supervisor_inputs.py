@@ -211,7 +211,10 @@ class SupervisorInputs:
 
     def _on_odometry(self, message: OdometryMsg) -> None:
         inputs = self._supervisor.inputs
-        self._take(inputs.odometry, lambda: inputs.receive_odometry(odometry_from_msg(message), self.received))
+        self._take(
+            inputs.odometry,
+            lambda: inputs.receive_odometry(self._frames.odometry_of_base(odometry_from_msg(message)), self.received),
+        )
 
     def _on_scan(self, topic: str, message: LaserScan) -> None:
         config = self._supervisor.config

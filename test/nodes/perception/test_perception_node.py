@@ -12,7 +12,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
-from tf2_ros import StaticTransformBroadcaster
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from edge_worldmodel import msg
 from edge_worldmodel.core import tensors
@@ -130,6 +130,30 @@ def test_odometry_moves_the_frame_and_a_foreign_frame_is_refused(probe):
         counts = rejected(probe, diagnostics)
     assert convert.latent_frame_from_msg(frames[-1][1]).pose[0] > 0.3
     assert counts["rejected_inputs"] == 1
+
+
+def test_frames_come_although_tf_is_always_older_than_the_scan(probe):
+    """tf of a driver that is 60, then 180 ms late: extrapolated, then waited for."""
+    frames = probe.listen(msg.LatentFrame, "perception/latent")
+    scans = probe.node.create_publisher(LaserScan, "scan", qos_profile_sensor_data)
+    broadcaster = TransformBroadcaster(probe.node)
+    with running("perception", backend="deterministic", ego_motion="tf", sensor_pose="[0.0, 0.0, 0.0]"):
+        connected(probe, scans)
+        begin_ns = probe.node.get_clock().now().nanoseconds
+        for late_ms in (60, 180):
+            before = len(frames)
+            for step in range(100):
+                now_ns = probe.node.get_clock().now().nanoseconds
+                stamp_ns = now_ns - late_ms * 1_000_000
+                place = 1e-9 * (stamp_ns - begin_ns) * 0.5, 0.0, 0.0
+                pose = convert.transform_to_msg(stamp_ns, "odom", "base_link", place, (0.0, 0.0, 0.0, 1.0))
+                broadcaster.sendTransform(pose)
+                if step % 5 == 0:
+                    scans.publish(scan(now_ns, np.full(360, 3.0)))
+                probe.spin(0.02)
+            assert len(frames) - before >= 8, f"tf {late_ms} ms late"
+            newest = convert.latent_frame_from_msg(frames[-1][1])
+            assert abs(newest.pose[0] - 1e-9 * (newest.stamp_ns - begin_ns) * 0.5) < 0.02
 
 
 def test_a_cloud_becomes_a_frame(probe):

@@ -15,6 +15,7 @@ from tf2_msgs.msg import TFMessage  # noqa: E402
 from transforms3d.euler import euler2quat  # noqa: E402
 
 from edge_worldmodel.core.errors import ConfigError  # noqa: E402
+from edge_worldmodel.core.safety.inputs.intake import OdometrySample  # noqa: E402
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg  # noqa: E402
 from edge_worldmodel.nodes.ros.convert_sensors import ignored_times, sweep_from_scan_msg  # noqa: E402
 from edge_worldmodel.nodes.ros.frames import Frames, MissingTransformError, NotOnRobotError  # noqa: E402
@@ -25,10 +26,10 @@ T0_NS = 1_000_000_000_000
 MS = 1_000_000
 
 
-def transform(parent, child, stamp_ns, x_m=0.0, roll=0.0, yaw=0.0):
+def transform(parent, child, stamp_ns, x_m=0.0, roll=0.0, yaw=0.0, y_m=0.0):
     message = TransformStamped(child_frame_id=child)
     message.header = Header(stamp=stamp_to_msg(stamp_ns), frame_id=parent)
-    message.transform.translation.x = x_m
+    message.transform.translation.x, message.transform.translation.y = x_m, y_m
     w, x, y, z = euler2quat(roll, 0.0, yaw)
     rotation = message.transform.rotation
     rotation.w, rotation.x, rotation.y, rotation.z = w, x, y, z
@@ -153,3 +154,73 @@ def test_a_sensor_pose_of_another_length_is_refused(frames, numbers):
         Frames(rclpy.create_node("other"), "base_link", numbers)
     whole = Frames(rclpy.create_node("another"), "base_link", (0.1, 0.0, 0.3, math.pi, 0.0, 0.0))
     np.testing.assert_allclose(whole.mount("any", 0) @ [0.0, 1.0, 0.0, 1.0], [0.1, -1.0, 0.3, 1.0], atol=1e-9)
+
+
+def test_the_base_pose_is_passed_on_as_often_as_tf_has_a_newer_one(frames):
+    frames, send = frames
+    poses = []
+    frames.watch_base("odom", lambda stamp_ns, pose: poses.append((stamp_ns - T0_NS, pose[0])))
+    send(transform("odom", "elsewhere", T0_NS))
+    send(transform("odom", "base_link", T0_NS, 1.0))
+    send(transform("odom", "elsewhere", T0_NS + 10 * MS))
+    send(transform("odom", "base_link", T0_NS + 20 * MS, 2.0), transform("elsewhere", "camera", T0_NS + 90 * MS))
+    assert poses == [(0, 1.0), (20 * MS, 2.0)]
+    with pytest.raises(MissingTransformError, match="from 'base_link' to 'world'"):
+        frames.newest_base_pose("world")
+
+
+def test_a_base_that_is_bolted_to_the_floor_has_stamp_zero(frames):
+    frames, _ = frames
+    poses = []
+    frames.watch_base("odom", lambda stamp_ns, pose: poses.append((stamp_ns, pose[0])))
+    frames._listener.static_callback(TFMessage(transforms=[transform("odom", "base_link", 0, 3.0)]))
+    assert poses == [(0, 3.0)]
+
+
+@pytest.mark.parametrize("back_s", [3, 500])
+def test_a_restarted_driver_whose_stamps_jump_back_counts_again(frames, back_s):
+    frames, send = frames
+    poses = []
+    frames.watch_base("odom", lambda stamp_ns, pose: poses.append(pose[0]))
+    send(transform("odom", "base_link", T0_NS, 1.0))
+    restart_ns = T0_NS - back_s * 1000 * MS
+    send(transform("odom", "base_link", restart_ns, 2.0))
+    assert poses == [1.0], "one wrong stamp is no restart"
+    for step in (1, 2):
+        send(transform("odom", "base_link", restart_ns + 20 * step * MS, 2.0 + step))
+    assert poses == [1.0, 3.0, 4.0]
+    np.testing.assert_allclose(frames.mount("inverted", restart_ns)[:3, 3], [0.2, 0.0, 0.0])
+
+
+def sample(child, pose=(1.0, 2.0, math.pi / 2), twist=(0.5, 0.0, 1.0)):
+    return OdometrySample(T0_NS, "odom", child, np.array(pose), np.array(twist))
+
+
+def test_odometry_of_another_frame_of_the_base_becomes_that_of_the_base(frames):
+    frames, send = frames
+    fixed = [transform("base_footprint", "base_link", 0), transform("base_footprint", "wheels", 0, -0.3, yaw=math.pi)]
+    frames._listener.static_callback(TFMessage(transforms=fixed))
+    send(transform("odom", "base_footprint", T0_NS), transform("odom", "camera_pose", T0_NS))
+    for child in ("base_link", "base_footprint", "/base_footprint", ""):
+        same = frames.odometry_of_base(sample(child))
+        assert same.child_frame_id == "base_link" or child == "base_link"
+        np.testing.assert_allclose([same.pose, same.twist], [sample("").pose, sample("").twist], atol=1e-12)
+    moved = frames.odometry_of_base(sample("wheels"))
+    # The base is 0.3 m behind the wheels' frame, which looks backwards: a turn moves it sideways.
+    np.testing.assert_allclose(moved.pose, [1.0, 2.0 - 0.3, -math.pi / 2], atol=1e-12)
+    np.testing.assert_allclose(moved.twist, [-0.5, 0.3, 1.0], atol=1e-12)
+    with pytest.raises(NotOnRobotError, match="'camera_pose', which is not fixed to base_frame, 'base_link'"):
+        frames.odometry_of_base(sample("camera_pose"))
+    with pytest.raises(MissingTransformError, match="set base_frame to 'nowhere'"):
+        frames.odometry_of_base(sample("nowhere"))
+
+
+def test_sensors_on_a_parent_that_is_fixed_to_the_base_are_on_the_robot(frames):
+    frames, send = frames
+    fixed = [transform("base_footprint", "base_link", 0, 0.1), transform("base_footprint", "laser", 0, 0.3)]
+    frames._listener.static_callback(TFMessage(transforms=fixed))
+    send(transform("odom", "base_footprint", T0_NS), transform("base_footprint", "head", T0_NS, 0.5))
+    np.testing.assert_allclose(frames.mount("laser", T0_NS)[:3, 3], [0.2, 0.0, 0.0])
+    np.testing.assert_allclose(frames.mount("head", T0_NS)[:3, 3], [0.4, 0.0, 0.0])
+    with pytest.raises(NotOnRobotError):
+        frames.mount("odom", T0_NS)
