@@ -78,7 +78,7 @@ def twist_at(twist: Twist, offset: Pose) -> Twist:
         offset: pose (3,) of the other frame in it.
     """
     (vx, vy, rate), (x, y, yaw) = twist.tolist(), offset.tolist()
-    along, across = _rotate(np.float64(-yaw), np.array((vx - rate * y, vy + rate * x)))
+    along, across = _rotate(np.asarray(-yaw), np.array((vx - rate * y, vy + rate * x)))
     return np.array((along, across, rate))
 
 
