@@ -50,7 +50,7 @@ class BagRecording:
         from edge_worldmodel.recordings.decoding import Decoder, UnreadableError
         from edge_worldmodel.recordings.storage.stored import Damage
 
-        damage, decoder, expected = Damage(), Decoder(), _Expected(self.path)
+        damage, decoder, expected = Damage(), Decoder(self.remarks), _Expected(self.path)
         read: Counter[str] = Counter()
 
         def is_wanted(channel: Channel) -> bool:

@@ -105,18 +105,25 @@ class CarmenRecording:
     def __init__(self, path: Path, opener: Opener = open) -> None:
         self.path = path
         self._opener = opener
+        self._scanners: set[str] | None = None
         self.unread: dict[str, str] = {}
         self.remarks: list[str] = []
 
     def records(self, wanted: WantedTopic = every_topic) -> Iterator[Record]:
         """Yield the records of the wanted topics; lines that cannot be read are left out and raise at the end."""
         reader = _LineReader(wanted, self.remarks)
+        if self._scanners is not None and not any(map(wanted, ("tf_static", "odom", *self._scanners))):
+            return
         reason = ""
         try:
             # comments may be in any encoding
             with self._opener(self.path, "rt", encoding="utf-8", errors="replace") as file:
                 for line in file:
                     yield from reader.read(line)
+                    if self._scanners is not None and reader.is_done(self._scanners):
+                        break
+                else:
+                    self._scanners = reader.scanners
         except _ERRORS:
             reason = f"the file is cut or damaged after line {reader.lines}"
         if reader.unreadable:
@@ -136,6 +143,7 @@ class _LineReader:
 
     def __init__(self, wanted: WantedTopic, remarks: list[str]) -> None:
         self.lines = self.scans = 0
+        self.scanners: set[str] = set()
         self.unreadable: list[tuple[int, str]] = []
         self._wanted, self._remarks = wanted, remarks
         self._range_max_m = _RANGE_MAX_M
@@ -147,14 +155,20 @@ class _LineReader:
     def read(self, line: str) -> Iterator[Record]:
         """Yield the records of one line."""
         self.lines += 1
+        first = line.split(None, 1)[:1]
+        keyword = first[0] if first else ""
+        scanner = _SCANNERS.get(keyword, "")
+        if scanner:
+            self.scanners.add(scanner)
+        if not (keyword == "PARAM" or (keyword == "ODOM" and self._wanted("odom")) or self._is_wanted(scanner)):
+            return
         words = line.split()
-        keyword = words[0] if words else ""
         try:
             if keyword == "PARAM":
                 self._parameter(words)
-            elif keyword == "ODOM" and self._wanted("odom"):
+            elif keyword == "ODOM":
                 yield from self._odometry_line(words)
-            elif keyword in _SCANNERS and self._is_wanted(_SCANNERS[keyword]):
+            else:
                 yield from self._scan_line(keyword, words)
         except IndexError:
             self.unreadable.append((self.lines, f"{keyword} line of only {len(words)} words"))
@@ -162,8 +176,15 @@ class _LineReader:
             self.unreadable.append((self.lines, f"{keyword}: {error}"))
 
     def _is_wanted(self, scanner: str) -> bool:
-        mount = self._wanted("tf_static") and _frame(scanner) not in self._mounted
-        return self._wanted(scanner) or self._wanted("odom") or mount
+        mount = self._wanted("tf_static") and not self._is_mounted(scanner)
+        return bool(scanner) and (self._wanted(scanner) or self._wanted("odom") or mount)
+
+    def _is_mounted(self, scanner: str) -> bool:
+        return scanner in _RAW.values() or _frame(scanner) in self._mounted
+
+    def is_done(self, scanners: set[str]) -> bool:
+        """Return whether nothing that is wanted can follow, in a log of these scanners."""
+        return not any(map(self._wanted, ("odom", *scanners))) and all(map(self._is_mounted, scanners))
 
     def _parameter(self, words: list[str]) -> None:
         """Keep the largest range and the field of view, in degrees, that the log declares for its scanners."""

@@ -5,6 +5,7 @@ A topic that is not needed is not looked at, so that its definition may be anyth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
@@ -41,9 +42,14 @@ class UnreadableError(Exception):
 
 
 class Decoder:
-    """Reads messages of the types that we play; how to read a channel is found with its first message."""
+    """Reads messages of the types that we play; how to read a channel is found with its first message.
 
-    def __init__(self) -> None:
+    Args:
+        remarks: list to which a line is added for what was left out.
+    """
+
+    def __init__(self, remarks: list[str]) -> None:
+        self._remarks = remarks
         self._readers: dict[Channel, list[Callable[[bytes], Any]]] = {}
 
     def values(self, message: StoredMessage) -> Values:
@@ -65,8 +71,20 @@ class Decoder:
             except Exception:  # noqa: S112 - the readers made from definitions raise any class of error
                 continue
             self._readers[channel] = [read]
-            return values
+            return [(value, stamp_ns) for value, stamp_ns in values if self._is_sound(value, channel)]
         raise UnreadableError(f"messages of '{channel.topic}' are no {channel.type_name}")
+
+    def _is_sound(self, value: Value, channel: Channel) -> bool:
+        """Return whether a transform is one; one that is not would spoil all poses below it."""
+        if not isinstance(value, Transform):
+            return True
+        pose = (*value.pose.translation, *value.pose.rotation)
+        if all(map(math.isfinite, pose)) and any(value.pose.rotation):
+            return True
+        remark = f"a transform from '{value.frame_id}' to '{value.child_frame_id}' of '{channel.topic}' is no pose"
+        if remark not in self._remarks:
+            self._remarks.append(remark)
+        return False
 
 
 def why_unread(channel: Channel) -> str:

@@ -1,4 +1,4 @@
-"""Parses the options of a replay: sensor poses and the goal."""
+"""Parses the options of a replay: sensor poses, the goal and topics."""
 
 from __future__ import annotations
 
@@ -42,3 +42,8 @@ def parse_goal(text: str) -> tuple[float, float] | None:
     except ValueError:
         raise ConfigError(f"goal '{text}': expected two numbers in metres, for example '4 0.5'") from None
     return x_m, y_m
+
+
+def parse_topics(text: str) -> tuple[str, ...]:
+    """Read names or patterns of topics, separated by commas or spaces."""
+    return tuple(text.replace(",", " ").split())

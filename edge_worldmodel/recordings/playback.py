@@ -6,8 +6,8 @@ so that other frame names and missing transforms do no harm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,27 +15,24 @@ from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.core.geometry import compose, relative
 from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Pose, Twist
+from edge_worldmodel.recordings.clocks import Clocks, Retimer, find_clocks
 from edge_worldmodel.recordings.description import Description, Topic
-from edge_worldmodel.recordings.records import Pose3D, Record, RecordedOdometry, RecordedPose, Transform, Value
+from edge_worldmodel.recordings.records import (
+    Pose3D,
+    Record,
+    RecordedOdometry,
+    RecordedPose,
+    Recording,
+    Transform,
+    Value,
+)
+from edge_worldmodel.recordings.selection import EgoSource, chain, find_ego, links, named_ego, select
 
-_BASE_NAMES = ("base_link", "base_footprint", "base", "base_frame", "robot", "chassis")
-_ROBOT_HINTS = ("ego", "robot", "base", "self", "vehicle", "own")
-_MAX_DEPTH = 20
 _TWIST_SPAN_NS = NS_PER_S // 10
 _MAX_SPEED_MPS = 20.0
 _REACHED_M = 1.0
 _FAR_AWAY_RATIO = 2.0
 IDENTITY = Pose3D((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-
-
-@dataclass(frozen=True)
-class EgoSource:
-    """Source of the ego motion: ``kind`` is odometry, tf, pose or fixed; ``reason`` explains the choice in words."""
-
-    kind: str
-    topic: str
-    child_frame_id: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,12 @@ class Playback:
         moving_mounts: sensor frames that move on the robot, whose poses follow the transforms of the recording.
         left_out: scan topics that are not played, as the pose of their sensor is unknown.
         ego: source of the ego motion.
-        clock_shift_ns: added to the times of recording, so that no stamp is in the future.
+        clock_shift_ns: added to the times of recording, so that they fit to the stamps.
         scan_rate_hz: highest rate of a sensor.
+        clocks: corrections of the times of the records.
+        wanted: recorded topics that are needed; empty: all.
+        why_left_out: by topic that is not played, the reason.
+        remarks: for people, on clocks and on how the recording is read.
     """
 
     outputs: Mapping[str, str]
@@ -61,43 +62,71 @@ class Playback:
     ego: EgoSource
     clock_shift_ns: int
     scan_rate_hz: float
+    clocks: Clocks = Clocks()
+    wanted: frozenset[str] = frozenset()
+    why_left_out: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def scan_topics(self) -> list[str]:
         """Return the topics on which scans are played."""
         return [name for name in self.outputs.values() if name.startswith("scan")]
 
+    @property
+    def cloud_topics(self) -> list[str]:
+        """Return the topics on which clouds are played."""
+        return [name for name in self.outputs.values() if name.startswith("points")]
 
-def prepare(description: Description, ego: str = "auto", mounts: Mapping[str, Pose3D] | None = None) -> Playback:
+    def lines(self) -> list[str]:
+        """Return what people should know: remarks, guesses, and a line for each topic that is left out."""
+        return [
+            *self.remarks,
+            *(
+                f"pose of sensor '{frame}' is unknown, the origin of the base is used (set it with --sensor-poses)"
+                for frame in self.guessed_mounts
+            ),
+            *(f"'{name}' is left out: {reason}" for name, reason in sorted(self.why_left_out.items())),
+        ]
+
+
+def prepare(
+    description: Description,
+    ego: str = "auto",
+    mounts: Mapping[str, Pose3D] | None = None,
+    topics: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+) -> Playback:
     """Decide how to play a recording.
 
     Args:
         description: description of the recording.
         ego: "auto", "fixed", or "odometry:TOPIC", "tf:CHILD_FRAME", "pose:TOPIC".
         mounts: sensor poses in the base frame by sensor frame, which replace those of the recording.
+        topics: names or patterns of the sensor topics to play; empty: all sensible ones.
+        ignore: names or patterns of topics not to use at all.
 
     Raises:
-        RecordingError: no sensor data, or ``ego`` names a source that is not in the recording.
+        RecordingError: no sensor data, or an argument names what is not in the recording.
     """
-    scans, clouds = description.of_kind("Scan"), description.of_kind("Cloud")
-    if not scans and not clouds:
-        raise RecordingError("the recording has no LaserScan and no PointCloud2:\n" + "\n".join(description.lines()))
-    source = _named_ego(description, ego) if ego != "auto" else _find_ego(description)
-    known: dict[str, Pose3D] = {}
-    for topic in (*scans, *clouds):
-        mount = (mounts or {}).get(topic.frame_id) or chain(
-            description.transforms, source.child_frame_id, topic.frame_id
-        )
-        if mount is not None:
-            known[topic.frame_id] = mount
-    scans, left_out = _placed(scans, known)
-    moving = tuple(f for f in known if f not in (mounts or {}) and _moves(description, source.child_frame_id, f))
-    outputs = _numbered(scans, "scan") | _numbered(clouds[:1], "points")
-    guessed = tuple(t.frame_id for t in (*scans, *clouds[:1]) if t.frame_id not in known)
+    chosen = select(description, topics, ignore)
+    known_topics = chosen.description
+    if not chosen.scans and not chosen.clouds:
+        raise RecordingError(_no_sensors(description, chosen.left_out))
+    frames = [topic.frame_id for topic in (*chosen.scans, *chosen.clouds)]
+    source = named_ego(known_topics, ego, frames) if ego != "auto" else find_ego(known_topics, frames)
+    known = _mounts(known_topics, source.child_frame_id, frames, mounts or {})
+    why = dict(chosen.left_out)
+    scans = _placed(chosen.scans, known, why)
+    clouds = list(chosen.clouds) if topics else _one_cloud(chosen.clouds, known, why)
+    left_out = tuple(topic.name for topic in chosen.scans if topic not in scans)
+    moving = tuple(f for f in known if f not in (mounts or {}) and _moves(known_topics, source.child_frame_id, f))
+    guessed = tuple(dict.fromkeys(t.frame_id for t in (*scans, *clouds) if t.frame_id not in known))
     known.update(dict.fromkeys(guessed, IDENTITY))
-    sensors = [topic for topic in description.topics.values() if topic.name in outputs]
-    shift_ns = max(0, -min(topic.min_lag_ns for topic in sensors))
-    rate_hz = max(topic.rate_hz for topic in sensors)
+    sensors = [*scans, *clouds]
+    clocks = find_clocks(sensors, _motion_topics(known_topics, source))
+    outputs = _numbered(scans, "scan") | _numbered(clouds, "points")
+    wanted = frozenset((*outputs, source.topic, *known_topics.transforms_of)) - {""}
+    why |= _unused(known_topics, outputs, source, why)
     return Playback(
         outputs=outputs,
         mounts=known,
@@ -105,18 +134,51 @@ def prepare(description: Description, ego: str = "auto", mounts: Mapping[str, Po
         moving_mounts=moving,
         left_out=left_out,
         ego=source,
-        clock_shift_ns=shift_ns,
-        scan_rate_hz=rate_hz,
+        clock_shift_ns=clocks.clock_shift_ns,
+        scan_rate_hz=max(topic.rate_hz for topic in sensors),
+        clocks=clocks,
+        wanted=wanted,
+        why_left_out=why | description.unread,
+        remarks=(*description.remarks, *clocks.remarks),
     )
 
 
+def _no_sensors(description: Description, left_out: Mapping[str, str]) -> str:
+    unread = {**description.unread, **left_out}
+    lines = [*description.lines(), *(f"  {name}: {reason}" for name, reason in sorted(unread.items()))]
+    return "the recording has no LaserScan and no PointCloud2 to play:\n" + "\n".join(lines)
+
+
+def _mounts(
+    description: Description, base_frame: str, frames: Sequence[str], given: Mapping[str, Pose3D]
+) -> dict[str, Pose3D]:
+    """Return the poses of the sensor frames that are known."""
+    found = {frame: given.get(frame) or chain(description.transforms, base_frame, frame) for frame in frames}
+    return {frame: mount for frame, mount in found.items() if mount is not None}
+
+
+def _motion_topics(description: Description, source: EgoSource) -> list[Topic]:
+    """Return the topics whose stamps must fit to those of the sensors."""
+    moving_tf = (topic for topic in description.of_kind("Transform") if not topic.name.endswith("tf_static"))
+    own = description.topics.get(source.topic)
+    return [*([own] if own else []), *(moving_tf if source.kind == "tf" else ())]
+
+
+def _unused(
+    description: Description, outputs: Mapping[str, str], source: EgoSource, why: Mapping[str, str]
+) -> dict[str, str]:
+    """Return why the odometry and the poses that give no ego motion are left out."""
+    return {
+        topic.name: f"the ego motion comes from {source.reason}"
+        for topic in (*description.of_kind("Odometry"), *description.of_kind("Pose"))
+        if topic.name not in (source.topic, *outputs, *why)
+    }
+
+
 def _moves(description: Description, base_frame: str, frame_id: str) -> bool:
-    """Return whether a frame below the base frame moved in it."""
-    frames = []
-    while frame_id != base_frame:
-        frames.append(frame_id)
-        frame_id = description.transforms[frame_id].frame_id
-    return not description.moving.isdisjoint(frames)
+    """Return whether a frame moved in the base frame."""
+    found = links(description.transforms, base_frame, frame_id)
+    return found is not None and not description.moving.isdisjoint((*found[0], *found[1]))
 
 
 class MovingMounts:
@@ -140,73 +202,28 @@ class MovingMounts:
         return {frame: pose for frame, pose in poses.items() if pose is not None}
 
 
-def _placed(scans: list[Topic], known: Mapping[str, Pose3D]) -> tuple[list[Topic], tuple[str, ...]]:
-    """Return the scanners that are played together, and the topics that are left out.
+def _placed(scans: Sequence[Topic], known: Mapping[str, Pose3D], why: dict[str, str]) -> list[Topic]:
+    """Return the scanners that are played together, and note why others are not.
 
     The pose of one scanner may be assumed; scans of several scanners on the same assumed pose would not fit together.
     """
-    placed = [topic for topic in scans if topic.frame_id in known] or scans[:1]
-    return placed, tuple(topic.name for topic in scans if topic not in placed)
+    placed = [topic for topic in scans if topic.frame_id in known] or list(scans[:1])
+    for topic in scans:
+        if topic not in placed:
+            why[topic.name] = f"the pose of its sensor '{topic.frame_id}' is unknown (set it with --sensor-poses)"
+    return placed
+
+
+def _one_cloud(clouds: Sequence[Topic], known: Mapping[str, Pose3D], why: dict[str, str]) -> list[Topic]:
+    """Return the cloud that is played without a choice, and note why others are not."""
+    ordered = sorted(clouds, key=lambda topic: (topic.frame_id not in known, topic.name))
+    for topic in ordered[1:]:
+        why[topic.name] = f"one cloud is played, '{ordered[0].name}'; choose with --topics"
+    return ordered[:1]
 
 
 def _numbered(topics: list[Topic], name: str) -> dict[str, str]:
     return {topic.name: name if index == 0 else f"{name}_{index}" for index, topic in enumerate(topics)}
-
-
-def _find_ego(description: Description) -> EgoSource:
-    """Return odometry, else tf of a base frame, else the only pose that can be the robot's, else a fixed base."""
-    odometry = sorted(description.of_kind("Odometry"), key=lambda topic: -topic.rate_hz)
-    if odometry:
-        best = odometry[0]
-        return EgoSource("odometry", best.name, best.child_frame_id, f"odometry of '{best.name}'")
-    for name in _BASE_NAMES:
-        transform = description.transforms.get(name)
-        if transform is not None and not transform.static and transform.frame_id not in _BASE_NAMES:
-            return EgoSource("tf", "", name, f"tf from '{transform.frame_id}' to '{name}', there is no odometry")
-    poses = description.of_kind("Pose")
-    robot_poses = [topic for topic in poses if any(hint in topic.name.lower() for hint in _ROBOT_HINTS)]
-    chosen = robot_poses if robot_poses else poses
-    if len(chosen) == 1:
-        name = chosen[0].name
-        return EgoSource("pose", name, name, f"poses of '{name}', there is neither odometry nor tf of a base")
-    if chosen:
-        names = ", ".join(topic.name for topic in chosen)
-        return EgoSource(
-            "fixed", "", "", f"a fixed base: it is not clear which of {names} is the robot (--ego pose:TOPIC)"
-        )
-    return EgoSource("fixed", "", "", "a fixed base: there is no odometry, no tf of a base and no pose")
-
-
-def _named_ego(description: Description, choice: str) -> EgoSource:
-    kind, _, name = choice.partition(":")
-    name = name.strip("/")
-    reason = f"{choice}, as chosen"
-    kinds = {"odometry": "Odometry", "pose": "Pose"}
-    if kind == "fixed":
-        return EgoSource("fixed", "", "", reason)
-    if kind == "tf" and name in description.transforms:
-        return EgoSource("tf", "", name, reason)
-    topic = description.topics.get(name)
-    if kind in kinds and topic is not None and topic.kind == kinds[kind]:
-        return EgoSource(kind, name, topic.child_frame_id or name, reason)
-    raise RecordingError(
-        f"ego '{choice}': give auto, fixed, odometry:TOPIC, tf:CHILD_FRAME or pose:TOPIC of\n"
-        + "\n".join(description.lines())
-    )
-
-
-def chain(transforms: Mapping[str, Transform], base_frame: str, frame_id: str) -> Pose3D | None:
-    """Return the pose of ``frame_id`` in ``base_frame``, None where the transforms do not connect them."""
-    matrix = np.eye(4)
-    for _ in range(_MAX_DEPTH):
-        if frame_id == base_frame:
-            return Pose3D.from_matrix(matrix)
-        transform = transforms.get(frame_id)
-        if transform is None:
-            return None
-        matrix = transform.pose.matrix() @ matrix
-        frame_id = transform.frame_id
-    return None
 
 
 class EgoMotion:
@@ -281,6 +298,24 @@ class GoalAhead:
         ahead_m = float(relative(pose, goal)[0])
         distance_m = float(np.hypot(*(goal - pose)[:2]))
         return ahead_m < _REACHED_M or distance_m > _FAR_AWAY_RATIO * self._ahead_m
+
+
+def played_records(recording: Recording, playback: Playback, retimer: Retimer | None = None) -> Iterator[Record]:
+    """Yield the records of the topics that a playback needs, with corrected times.
+
+    Raises:
+        RecordingError: the recording is damaged, see ``Recording``.
+    """
+    wanted = playback.wanted
+    records = recording.records(lambda name: not wanted or name in wanted)
+    return (retimer or Retimer(playback.clocks)).records(records)
+
+
+def begin_ns(description: Description, playback: Playback) -> int:
+    """Return the time on the played clock of the first record."""
+    if playback.clocks.by_stamps:
+        return playback.clocks.begin_ns
+    return description.start_ns + playback.clock_shift_ns
 
 
 def scheduled(

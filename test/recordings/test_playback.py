@@ -28,10 +28,13 @@ SCAN = Scan("laser", -1.0, 0.1, 0.1, 10.0, np.ones(3, dtype=np.float32))
 
 
 class _Recording:
-    path = "made-up"
+    path, unread, remarks = "made-up", {}, ()
 
     def __init__(self, records):
-        self.records = lambda: iter(records)
+        self._records = records
+
+    def records(self, wanted=lambda name: True):
+        return (record for record in self._records if wanted(record.topic))
 
 
 def _topic(name, kind, frame_id="laser", child="", lag_ns=0):

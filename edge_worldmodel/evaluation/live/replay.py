@@ -13,7 +13,7 @@ from edge_worldmodel.evaluation.live import run_report
 from edge_worldmodel.evaluation.live.live_graph import LiveGraph, changed_parameters, rviz_is_possible, share
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import Description, describe
-from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
+from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses, parse_topics
 from edge_worldmodel.recordings.playback import Playback, prepare
 
 _POLL_S = 0.5
@@ -51,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sensor-poses", default="", metavar="FRAME=X,Y,YAW;...", help="sensor poses in the base frame"
     )
+    parser.add_argument(
+        "--topics", default="", metavar="NAMES", help="sensor topics to play, names or patterns (default: all sensible)"
+    )
+    parser.add_argument("--ignore", default="", metavar="NAMES", help="recorded topics not to use, names or patterns")
     parser.add_argument("--goal", nargs=2, type=float, metavar=("X", "Y"), help="goal in odom (default: 5 m ahead)")
 
 
@@ -58,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     """Replay a recording; return 0 if there were plans and no crash, and it was played to the end."""
     recording = open_recording(options.file)
     found = describe(recording)
-    playback = prepare(found, options.ego, parse_sensor_poses(options.sensor_poses))
+    topics, ignore = parse_topics(options.topics), parse_topics(options.ignore)
+    playback = prepare(found, options.ego, parse_sensor_poses(options.sensor_poses), topics, ignore)
     rate = options.rate or default_rate(playback.scan_rate_hz)
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,9 +80,10 @@ def run(options: argparse.Namespace) -> int:
     graph = LiveGraph("replay.launch.py", arguments, folder, until="player", verbose=options.verbose, own_domain=True)
     with graph:
         print(f"  to watch from another terminal: export ROS_DOMAIN_ID={graph.domain}")
-        ended = _watch(graph)
+        ended = _watch(graph, folder)
     extra: dict[str, Any] = {
         "kind": "replay", "file": options.file.name, "rate": rate, "ego_motion": playback.ego.reason, "ended": ended,
+        "recording": playback.lines(),
         "duration_s": round(time.monotonic() - begin_s, 1),
     }  # fmt: skip
     summary = run_report.write(graph, extra)
@@ -96,7 +102,7 @@ def default_rate(scan_rate_hz: float) -> float:
 def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> dict[str, Any]:
     """Return the parameters of all nodes: those in ``base``, with those changed that depend on the recording."""
     scans = playback.scan_topics or [""]
-    clouds = [topic for topic in playback.outputs.values() if topic == "points"] or [""]
+    clouds = playback.cloud_topics or [""]
     # A slow scanner must not look like a broken one.
     timeout_s = round(max(_SENSOR_TIMEOUT_S, 1.6 / max(playback.scan_rate_hz, 1.0)), 3)
     goal = "" if options.goal is None else "{} {}".format(*options.goal)
@@ -114,6 +120,8 @@ def parameters(base: Path, options: argparse.Namespace, playback: Playback) -> d
             "duration_s": options.duration,
             "ego": options.ego,
             "sensor_poses": options.sensor_poses,
+            "topics": options.topics,
+            "ignore": options.ignore,
             "goal": goal,
             "wait_for_subscribers": 3,  # perception, supervisor, recorder
         },
@@ -130,10 +138,10 @@ def _print_setup(options: argparse.Namespace, found: Description, playback: Play
     print(f"replay: {options.file}")
     print("\n".join(found.lines()))
     print(f"  ego motion from {playback.ego.reason}")
-    for frame in playback.guessed_mounts:
-        print(f"  pose of sensor '{frame}' is unknown, the origin of the base is used (set it with --sensor-poses)")
-    for name in playback.left_out:
-        print(f"  '{name}' is left out because the pose of its sensor is unknown (set it with --sensor-poses)")
+    for recorded, topic in playback.outputs.items():
+        print(f"  '{recorded}' is played on '{topic}'")
+    for line in playback.lines():
+        print(f"  {line}")
     why = (
         ""
         if options.rate or rate == 1.0
@@ -142,7 +150,7 @@ def _print_setup(options: argparse.Namespace, found: Description, playback: Play
     print(f"  rate {rate:g}{why}")
 
 
-def _watch(graph: LiveGraph) -> str:
+def _watch(graph: LiveGraph, folder: Path) -> str:
     """Wait for the end of the recording; return the ending for people."""
     try:
         while graph.running():
@@ -151,5 +159,12 @@ def _watch(graph: LiveGraph) -> str:
         return "interrupted"
     ends = {item.name: item.status for item in graph.exits() if not item.while_ending}
     if ends.get("player") == _EXIT_DAMAGED:
-        return "the recording is damaged, see graph.log"
+        return damage_in(folder / "graph.log")
     return "played to the end" if ends.get("player") == 0 else "the player did not start or was stopped, see graph.log"
+
+
+def damage_in(log: Path) -> str:
+    """Return what the player has said about the damage of the recording."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    said = [line.partition("player: ")[2] for line in lines if "player: " in line]
+    return said[-1] if said else "the recording is damaged, see graph.log"

@@ -36,9 +36,19 @@ from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, SENSOR
 from edge_worldmodel.nodes.ros.rclpy_internals import RCLError
 from edge_worldmodel.recordings import open_recording
+from edge_worldmodel.recordings.clocks import Retimer
 from edge_worldmodel.recordings.description import describe
-from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses
-from edge_worldmodel.recordings.playback import EgoMotion, GoalAhead, MovingMounts, Playback, prepare, scheduled
+from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses, parse_topics
+from edge_worldmodel.recordings.playback import (
+    EgoMotion,
+    GoalAhead,
+    MovingMounts,
+    Playback,
+    begin_ns,
+    played_records,
+    prepare,
+    scheduled,
+)
 from edge_worldmodel.recordings.records import Cloud, Pose3D, Record, Scan
 
 _TICK_S = 0.01
@@ -60,6 +70,10 @@ class PlayerConfig(Config):
     sensor_poses: str = param(
         "", "Sensor poses in the base frame: 'FRAME=x,y,yaw;...' or 'FRAME=x,y,z,roll,pitch,yaw;...'.", read_only=True
     )
+    topics: str = param(
+        "", "Sensor topics to play, names or patterns ('scan* points'); empty: all sensible ones.", read_only=True
+    )
+    ignore: str = param("", "Topics of the recording not to use, names or patterns.", read_only=True)
     goal: str = param("", "Goal 'x y' in the odom frame; empty: ahead of the robot.", read_only=True)
     goal_ahead_m: float = param(5.0, "Distance of the goal ahead.", minimum=1.0, maximum=50.0, read_only=True)
     wait_for_subscribers: int = param(
@@ -84,14 +98,21 @@ class PlayerNode(Node):
             raise ConfigError("parameter 'file' is empty: give the recording to play")
         self._recording = open_recording(self._config.file)
         description = describe(self._recording)
-        self._playback = prepare(description, self._config.ego, parse_sensor_poses(self._config.sensor_poses))
+        self._playback = prepare(
+            description,
+            self._config.ego,
+            parse_sensor_poses(self._config.sensor_poses),
+            parse_topics(self._config.topics),
+            parse_topics(self._config.ignore),
+        )
+        self._retimer = Retimer(self._playback.clocks)
         self._ego = EgoMotion(self._playback.ego)
         self._moving_mounts = MovingMounts(description, self._playback)
         self._pose: Pose = np.zeros(3)
         self._goal = GoalAhead(self._config.goal_ahead_m, parse_goal(self._config.goal))
         self._goal_listeners = 0
         self._odom_ns = 0
-        self._now_ns = description.start_ns + self._playback.clock_shift_ns
+        self._now_ns = begin_ns(description, self._playback)
         self._played = 0
         self._connect(self._playback)
         self._log_playback(self._playback)
@@ -112,10 +133,8 @@ class PlayerNode(Node):
         for recorded, topic in playback.outputs.items():
             log.info(f"recorded '{recorded}' is played on '{topic}'")
         log.info(f"ego motion from {playback.ego.reason}")
-        for frame in playback.guessed_mounts:
-            log.warning(f"pose of sensor '{frame}' unknown, the base frame is assumed; set sensor_poses to change it")
-        for name in playback.left_out:
-            log.warning(f"'{name}' is not played: the pose of its sensor is unknown; set sensor_poses to play it")
+        for line in playback.lines():
+            log.warning(line)
 
     def play(self) -> None:
         """Play until the end of the recording or until ROS is shut down; blocks.
@@ -127,7 +146,12 @@ class PlayerNode(Node):
         self._wait()
         config = self._config
         self._begin_s, self._begin_ns = time.monotonic(), 0
-        records = scheduled(self._recording.records(), self._playback.clock_shift_ns, config.start_s, config.duration_s)
+        records = scheduled(
+            played_records(self._recording, self._playback, self._retimer),
+            self._playback.clock_shift_ns,
+            config.start_s,
+            config.duration_s,
+        )
         for now_ns, record in records:
             if not self._begin_ns:
                 self._now_ns = self._begin_ns = now_ns
@@ -136,6 +160,10 @@ class PlayerNode(Node):
                 return
             self._play(now_ns, record)
         self._advance(self._now_ns + int(_LAST_TICKS_S * NS_PER_S))
+        for topic, count in self._retimer.jumps.items():
+            self.get_logger().warning(
+                f"stamps of '{topic}' jumped {count} times: they go on from the time of recording"
+            )
         self.get_logger().info(f"end of the recording: {self._played} sensor messages played")
 
     def _publish_mounts(self) -> None:

@@ -28,7 +28,7 @@ from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Floats, Mask
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import describe
-from edge_worldmodel.recordings.playback import EgoMotion, prepare
+from edge_worldmodel.recordings.playback import EgoMotion, played_records, prepare
 from edge_worldmodel.recordings.records import Scan
 from edge_worldmodel.training.data.shards import pack
 from edge_worldmodel.training.data.splits import ClipSet, motion_of
@@ -141,13 +141,14 @@ def _read(path: Path) -> tuple[_Recorded, str]:
         playback = prepare(describe(recording))
         motion = EgoMotion(playback.ego)
         mounts = {frame: mount.matrix() for frame, mount in playback.mounts.items()}
-        for record in recording.records():
+        for record in played_records(recording, playback):
             moved = motion.update(record.topic, record.stamp_ns, record.value)
             if moved is not None:
                 found.pose_stamps_ns.append(record.stamp_ns)
                 found.poses.append(moved[0])
-            if isinstance(record.value, Scan) and record.topic in playback.outputs:
-                _keep(found, record.topic, record.stamp_ns, record.value, mounts[record.value.frame_id])
+            mount = mounts.get(record.value.frame_id) if isinstance(record.value, Scan) else None
+            if isinstance(record.value, Scan) and record.topic in playback.outputs and mount is not None:
+                _keep(found, record.topic, record.stamp_ns, record.value, mount)
     except RecordingError as error:
         return found, str(error)
     return found, ""
