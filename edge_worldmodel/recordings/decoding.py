@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ from edge_worldmodel.recordings.storage.stored import Channel, StoredMessage, de
 _ZSTD_MAGIC = zstandard.FRAME_HEADER
 _IDL_LINE = "=" * 80 + "\n"
 _STANDARD = {"ros1": Stores.ROS1_NOETIC, "cdr": Stores.ROS2_JAZZY}
-_TF_OF_OLD = ("tf/msg/tfMessage", "geometry_msgs/TransformStamped[] transforms")
+_TF_TYPES = ("tf/msg/tfMessage", "tf2_msgs/msg/TFMessage")
+_TF_DEFINITION = "geometry_msgs/TransformStamped[] transforms"
 
 Values = list[tuple[Value, int]]
 """Values with their stamps in nanoseconds."""
@@ -50,7 +51,7 @@ class Decoder:
 
     def __init__(self, remarks: list[str]) -> None:
         self._remarks = remarks
-        self._readers: dict[Channel, list[Callable[[bytes], Any]]] = {}
+        self._readers: dict[Channel, tuple[Callable[[bytes], Any], ...]] = {}
 
     def values(self, message: StoredMessage) -> Values:
         """Return what a message holds.
@@ -64,13 +65,13 @@ class Decoder:
             if not whole:
                 raise UnreadableError(f"compressed messages of '{channel.topic}' are damaged")
         if channel not in self._readers:
-            self._readers[channel] = list(_readers(channel))
+            self._readers[channel] = _readers(channel)
         for read in self._readers[channel]:
             try:
                 values = list(_CONVERTERS[channel.type_name](read(data), channel.topic))
             except Exception:  # noqa: S112 - the readers made from definitions raise any class of error
                 continue
-            self._readers[channel] = [read]
+            self._readers[channel] = (read,)
             return [(value, stamp_ns) for value, stamp_ns in values if self._is_sound(value, channel)]
         raise UnreadableError(f"messages of '{channel.topic}' are no {channel.type_name}")
 
@@ -97,15 +98,18 @@ def why_unread(channel: Channel) -> str:
     return ""
 
 
-def _readers(channel: Channel) -> Iterator[Callable[[bytes], Any]]:
-    """Yield functions from bytes to a message: by the definition of the file, then by our own."""
+@lru_cache(maxsize=128)
+def _readers(channel: Channel) -> tuple[Callable[[bytes], Any], ...]:
+    """Return functions from bytes to a message: by the definition of the file, then by our own."""
+    found = []
     for embedded in (True, False):
         try:
             store = _store(channel, embedded)
             read = store.deserialize_ros1 if channel.encoding == "ros1" else store.deserialize_cdr
         except Exception:  # noqa: S112 - a damaged definition raises any class of error
             continue
-        yield partial(read, typename=channel.type_name)
+        found.append(partial(read, typename=channel.type_name))
+    return tuple(found)
 
 
 def _store(channel: Channel, embedded: bool) -> Any:
@@ -139,7 +143,10 @@ def _embedded(channel: Channel) -> dict[str, Any]:
 
 @cache
 def _standard(encoding: str) -> dict[str, Any]:
-    return {**get_typestore(_STANDARD[encoding]).fielddefs, **get_types_from_msg(_TF_OF_OLD[1], _TF_OF_OLD[0])}
+    found: dict[str, Any] = dict(get_typestore(_STANDARD[encoding]).fielddefs)
+    for name in _TF_TYPES:
+        found.update(get_types_from_msg(_TF_DEFINITION, name))
+    return found
 
 
 _Values = Iterator[tuple[Value, int]]

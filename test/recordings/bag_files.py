@@ -9,13 +9,14 @@ from mcap.writer import CompressionType, Writer
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from edge_worldmodel.core.errors import RecordingError
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.records import Scan
 
 ROS1, ROS2 = get_typestore(Stores.ROS1_NOETIC), get_typestore(Stores.ROS2_JAZZY)
+ROS1.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", "tf2_msgs/msg/TFMessage"))
 BEGIN_NS, PERIOD_NS = 1_700_000_000_000_000_000, 100_000_000
 LASER, CLOUD, TF, ODOMETRY = (
     "sensor_msgs/msg/LaserScan", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage", "nav_msgs/msg/Odometry",
