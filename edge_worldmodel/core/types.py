@@ -150,3 +150,4 @@ class Verdict:
     sensor_age_s: float = float("nan")
     risk: float = float("nan")
     climb_mps: float = 0.0
+    silent: bool = False

@@ -182,7 +182,7 @@ public:
             const Speeds limits{verdict_.max_forward_mps, verdict_.max_reverse_mps, verdict_.max_lateral_mps,
                                 verdict_.max_yaw_rate_radps};
             const Command command{verdict_.sequence, sec, nanosec, values(verdict_.command), verdict_.command_crc};
-            watchdog.receive(Verdict{command, static_cast<State>(verdict_.state), limits});
+            watchdog.receive(Verdict{command, static_cast<State>(verdict_.state), limits, verdict_.silent});
         }
     }
 
@@ -217,8 +217,7 @@ private:
     static bool taken(const rmw_subscription_t* subscription, void* message, Watchdog& watchdog) {
         bool came = false;
         if (RMW(take)(subscription, message, &came, nullptr) == RMW_RET_OK) return came;
-        rmw_reset_error();
-        watchdog.stop("a message was not readable");
+        rmw_reset_error(), watchdog.stop("a message was not readable");
         return false;
     }
 
@@ -269,9 +268,10 @@ void run(const Arguments& arguments) {
         watchdog.wake(now = clock_ns(CLOCK_MONOTONIC));
         graph.take(watchdog);
         if (const auto twist = watchdog.step()) graph.drive(*twist);
-        const std::string state = watchdog.passing() ? "passing" : "zero: " + watchdog.reason();
+        const std::string& reason = watchdog.reason();
+        const std::string state = !watchdog.passing() ? "zero: " + reason : reason.empty() ? "passing" : reason;
         // Reasons that change quickly are told ten times a second, whether it passes at once.
-        const bool turned = watchdog.passing() != (told == "passing"), changed = state != told;
+        const bool turned = watchdog.passing() == (told.rfind("zero", 0) == 0), changed = state != told;
         if (!turned && now - told_ns < (changed ? kSecond_ns / 10 : kSecond_ns)) continue;
         graph.tell(state);
         if (changed) say(state);

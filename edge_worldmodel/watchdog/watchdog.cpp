@@ -7,10 +7,12 @@
 namespace edge_worldmodel::watchdog {
 namespace {
 
-constexpr Nanoseconds kZeroing_ns = 19'000'000;  // 50 Hz, late wake-ups included
-// So many commands in a row that count upwards are a new order, wherever it begins.
-constexpr int kPatiencePeriods = 3, kNewOrder = 3;
-constexpr int kMostPerPeriod = 8;   // the supervisor makes two at most; more come at once after a short hold-up
+// Zeros come at 50 Hz, late wake-ups included. The base may hear nothing for 5 s, once in a minute, while it is slow.
+constexpr Nanoseconds kZeroing_ns = 19'000'000, kLongestSilence_ns = 5'000'000'000, kSilentAgain_ns = 60'000'000'000;
+constexpr Speeds kSlow{0.1, 0.1, 0.1, 0.1};
+// kNewOrder commands in a row that count upwards are a new order, wherever it begins. The supervisor makes two a period
+// at most; more come at once after a short hold-up.
+constexpr int kPatiencePeriods = 3, kNewOrder = 3, kMostPerPeriod = 8;
 constexpr double kRounding = 1e-5;  // the verdict's limits travel as float32
 constexpr std::size_t kX = 0, kY = 1, kZ = 2, kRoll = 3, kPitch = 4, kYaw = 5;
 
@@ -24,9 +26,8 @@ bool keeps(const Twist& twist, const Speeds& limits) {
 }  // namespace
 
 std::uint32_t command_crc(const Command& command) {
-    std::array<std::uint64_t, 8> words{
-        command.sequence,
-        static_cast<std::uint32_t>(command.sec) | static_cast<std::uint64_t>(command.nanosec) << 32};
+    const std::uint64_t stamp = static_cast<std::uint32_t>(command.sec) | std::uint64_t{command.nanosec} << 32;
+    std::array<std::uint64_t, 8> words{command.sequence, stamp};
     std::memcpy(&words[2], command.twist.data(), sizeof(command.twist));
     std::uint32_t crc = 0xffffffff;
     for (const std::uint64_t word : words) {
@@ -42,8 +43,7 @@ Watchdog::Watchdog(const Limits& limits) : limits_(limits), patience_ns_(kPatien
 
 void Watchdog::wake(Nanoseconds now) {
     if (now_ != 0 && now - now_ > patience_ns_) {
-        stop("the watchdog itself was held up");
-        deaf_until_ns_ = now + patience_ns_;  // what waited for it meanwhile is old
+        stop("the watchdog itself was held up"), deaf_until_ns_ = now + patience_ns_;  // what waited meanwhile is old
     }
     now_ = now;
 }
@@ -66,24 +66,23 @@ void Watchdog::receive(const Command& command) {
 
 void Watchdog::receive(const Verdict& verdict) {
     if (now_ < deaf_until_ns_) return;
-    verdict_ = verdict;
-    accept_if_agreed();
+    verdict_ = verdict, accept_if_agreed();
 }
 
 std::optional<Twist> Watchdog::step() {
     watch_silence();
     if (!passing_) {
         if (!urgent_ && now_ - published_ns_ < kZeroing_ns) return std::nullopt;
-        urgent_ = false;
-        published_ = {};
+        urgent_ = false, published_ = {};
+    } else if (new_ && silent_) {
+        new_ = false, resuming_ = true, published_ = {};
+        return std::nullopt;
     } else if (new_) {
         Twist twist = accepted_->twist;
         const double share = resuming_ ? reachable_share(published_, twist, now_ - published_ns_) : 1.0;
         // All axes alike, so that the robot stays on the arc that the supervisor has checked.
         for (const std::size_t axis : {kX, kY, kYaw}) twist[axis] *= share;
-        resuming_ = share < 1.0;
-        published_ = twist;
-        new_ = false;
+        resuming_ = share < 1.0, new_ = false, published_ = twist;
     } else {
         return std::nullopt;
     }
@@ -98,10 +97,8 @@ Nanoseconds Watchdog::due() const {
 
 void Watchdog::stop(const std::string& reason) {
     urgent_ = urgent_ || passing_;
-    passing_ = new_ = false;
-    resuming_ = true;
-    waiting_.reset();
-    reason_ = reason;
+    passing_ = new_ = false, resuming_ = true;
+    waiting_.reset(), reason_ = reason;
 }
 
 void Watchdog::accept_if_agreed() {
@@ -110,11 +107,10 @@ void Watchdog::accept_if_agreed() {
         if (!verdict_ || verdict_->command.sequence != waiting_->sequence) return;
         if (const std::string found = disagreement(*verdict_); !found.empty()) return stop(found);
     }
-    accepted_ = waiting_;
-    accepted_ns_ = now_;
-    waiting_.reset();
-    passing_ = new_ = true;
-    reason_.clear();
+    silent_ = waiting_->twist != Twist{} && verdict_->silent;
+    if (silent_ && (!silent_ns_ || now_ - *silent_ns_ > kSilentAgain_ns)) silent_ns_ = now_;
+    accepted_ = waiting_, accepted_ns_ = now_, passing_ = new_ = true;
+    waiting_.reset(), reason_ = silent_ ? "silent: the base's own timeout is measured" : "";
 }
 
 void Watchdog::watch_silence() {
@@ -148,6 +144,10 @@ std::string Watchdog::disagreement(const Verdict& verdict) const {
     const bool moves = wanted.twist[kX] != 0.0 || wanted.twist[kY] != 0.0 || wanted.twist[kYaw] != 0.0;
     const bool may_move = verdict.state == State::active || verdict.state == State::limiting;
     if (moves ? !may_move : verdict.state != State::landing) return "the verdict's state allows no such command";
+    const Nanoseconds silence_ns = silent_ns_ ? now_ - *silent_ns_ : 0;
+    const bool too_long = silence_ns > kLongestSilence_ns && silence_ns <= kSilentAgain_ns;
+    if (verdict.silent && (too_long || !moves || !keeps(wanted.twist, kSlow) || !keeps(published_, kSlow)))
+        return "the base may not be without commands so fast or so long";
     return keeps(wanted.twist, verdict.limits) ? "" : "the command is over the verdict's own limits";
 }
 

@@ -29,6 +29,7 @@ struct Verdict {  // the part of Verdict.msg that a command is held against
     Command command;
     State state{};
     Speeds limits;
+    bool silent = false;  // the base is to hear nothing, because its own command timeout is being measured
 };
 
 struct Limits {
@@ -52,7 +53,7 @@ public:
     std::optional<Twist> step();           // what to publish now, if anything: a new command that may pass, or a zero
     Nanoseconds due() const;               // when step() has to be called again at the latest
     bool passing() const { return passing_; }
-    const std::string& reason() const { return reason_; }  // why it publishes zero; empty while passing
+    const std::string& reason() const { return reason_; }  // why it publishes zero or nothing; empty while passing
 
 private:
     void accept_if_agreed();
@@ -64,6 +65,7 @@ private:
     Limits limits_;
     Nanoseconds patience_ns_;
     Nanoseconds now_ = 0, heard_ns_ = 0, accepted_ns_ = 0, published_ns_ = 0, deaf_until_ns_ = 0, counted_ns_ = 0;
+    std::optional<Nanoseconds> silent_ns_;  // when the base was first made to hear nothing
     int count_ = 0, in_order_ = 0;  // commands since counted_ns_, and in a row that counted upwards
     std::uint64_t newest_ = 0;  // sequence of the newest command, in order or not
     std::optional<std::uint64_t> sequence_;  // of the newest command in order; empty: after a silence, any may follow
@@ -71,7 +73,7 @@ private:
     std::optional<Command> accepted_;        // the last one that passed; empty: too long ago to be compared with
     std::optional<Verdict> verdict_;
     Twist published_{};
-    bool passing_ = false, new_ = false, urgent_ = true, resuming_ = true;
+    bool passing_ = false, new_ = false, urgent_ = true, resuming_ = true, silent_ = false;
     std::string reason_ = "no command yet";
 };
 

@@ -325,6 +325,86 @@ void unreadable_messages_stop() {
     CHECK(bench.stopped_by("readable"));
 }
 
+// Drive at a speed, then let the base hear nothing for some periods; the supervisor goes on as before.
+Bench silenced(double speed_mps, int ticks) {
+    Bench bench;
+    bench.drive(speed_mps);
+    for (; ticks > 0; --ticks, bench.now += kPeriod_ns) {
+        const Command command = ahead(++bench.sequence, speed_mps);
+        Verdict verdict = agreeing(command);
+        verdict.silent = true;
+        bench.hear(command, verdict);
+    }
+    return bench;
+}
+
+void the_base_hears_nothing_while_its_timeout_is_measured() {
+    Bench bench = silenced(0.08, 100);
+    CHECK(bench.watchdog.passing() && bench.watchdog.reason().find("timeout is measured") != std::string::npos);
+    CHECK(bench.speed() == 0.08 && bench.now - bench.published_ns.back() >= 100 * kPeriod_ns);
+    bench.hear(ahead(++bench.sequence, 0.0));
+    CHECK(bench.published.back() == Twist{} && bench.published_ns.back() == bench.now);
+    bench.now += kPeriod_ns;
+    bench.hear(ahead(++bench.sequence, 0.04));
+    CHECK(bench.watchdog.passing() && bench.watchdog.reason().empty() && bench.speed() == 0.04);
+}
+
+void a_stop_ends_the_silence_at_once() {
+    Bench bench = silenced(0.08, 10);
+    const Nanoseconds last_ns = bench.now;
+    bench.idle(200'000'000);
+    CHECK(bench.stopped_by("no command for"));
+    CHECK(std::abs(bench.published_ns.back() - bench.now) <= kPeriod_ns && bench.published.back() == Twist{});
+    CHECK(bench.published_ns[40] - last_ns <= 2 * kPeriod_ns + 1'000'000);
+    Bench other = silenced(0.08, 10);
+    other.wake(), other.watchdog.stop("a message was not readable"), other.step();
+    CHECK(other.published.back() == Twist{} && other.published_ns.back() == other.now);
+}
+
+void no_silence_is_longer_than_five_seconds_in_a_minute() {
+    Bench bench = silenced(0.08, 260);
+    CHECK(bench.stopped_by("so long"));
+    const auto silence_ns = bench.published_ns[40] - bench.published_ns[39];
+    CHECK(silence_ns >= 5'000'000'000 && silence_ns <= 5'000'000'000 + 2 * kPeriod_ns);
+    CHECK(bench.published[40] == Twist{} && bench.now - bench.published_ns.back() <= 2 * kPeriod_ns);
+    // Interrupted silences count as one.
+    Bench other;
+    other.drive(0.08);
+    for (int i = 0; i < 40 * 50; ++i, other.now += kPeriod_ns) {
+        const Command command = ahead(++other.sequence, 0.08);
+        Verdict verdict = agreeing(command);
+        verdict.silent = i % 50 != 0;
+        const std::size_t count = other.published.size();
+        other.hear(command, verdict);
+        CHECK(i < 260 || other.published.size() > count || other.now - other.published_ns.back() <= kPeriod_ns);
+    }
+}
+
+void no_fast_robot_is_left_without_commands() {
+    for (const double speed_mps : {0.2, 0.5, -0.2}) {
+        Bench bench;
+        for (int i = 1; i <= 20; ++i, bench.now += kPeriod_ns) bench.hear(ahead(++bench.sequence, speed_mps * i / 20));
+        for (const double told_mps : {speed_mps, std::copysign(0.08, speed_mps)}) {
+            Bench copy = bench;
+            const Command command = ahead(++copy.sequence, told_mps);
+            Verdict verdict = agreeing(command);
+            verdict.silent = true;
+            copy.hear(command, verdict);
+            CHECK(copy.stopped_by("so fast"));
+        }
+    }
+    Bench bench = driving();
+    const Command zero = ahead(++bench.sequence, 0.0);
+    Verdict verdict = agreeing(zero);
+    verdict.silent = true;
+    bench.hear(zero, verdict);
+    CHECK(bench.published.back() == Twist{} && bench.published_ns.back() == bench.now);
+    const Command sinking = sealed(++bench.sequence, {0, 0, -0.4, 0, 0, 0});
+    verdict = agreeing(sinking, State::landing), verdict.silent = true, bench.now += kPeriod_ns;
+    bench.hear(sinking, verdict);
+    CHECK(bench.stopped_by("without commands"));
+}
+
 // Whatever comes: finite, within the limits, never silent for longer than three periods.
 void anything_at_all_stays_within_the_limits() {
     std::mt19937_64 random(1);
@@ -368,6 +448,10 @@ int print_checksums() {
 
 int main(int count, char** words) {
     if (count > 1 && std::strcmp(words[1], "crc") == 0) return print_checksums();
+    the_base_hears_nothing_while_its_timeout_is_measured();
+    a_stop_ends_the_silence_at_once();
+    no_silence_is_longer_than_five_seconds_in_a_minute();
+    no_fast_robot_is_left_without_commands();
     only_zeros_come_while_nothing_arrives();
     good_commands_pass_at_once_and_unchanged();
     the_verdict_may_come_first_or_later();

@@ -37,6 +37,8 @@ from edge_worldmodel.core.types import Verdict
 _AT_REST = np.array([0.03, 0.03, 0.06])
 """A measured twist below this, in m/s and rad/s, is a robot at rest."""
 
+_ABOUT_PLANS = frozenset({FaultKind.PLAN, FaultKind.RISK, FaultKind.TRACKING, FaultKind.SETTLING})
+
 
 class Supervisor:
     """Decides in each tick what the robot is commanded.
@@ -116,6 +118,17 @@ class Supervisor:
         self.state = TRANSITIONS[self.state, Condition.RESET]
         self._settling.restart(now.steady_ns)
         return True, "Reset. The robot moves again as soon as all checks pass."
+
+    def motion_hindrance(self, now: Instant) -> str:
+        """Return why the robot may not be moved without a plan of the planner; empty if it stands and may."""
+        if self.state in WAITING_FOR_PERSON:
+            return f"the state is {self.state.name}"
+        others = [fault.text for fault in self.faults if fault.kind not in _ABOUT_PLANS]
+        odometry = self.inputs.trusted_odometry(now)
+        if others or odometry is None:
+            return others[0] if others else "there is no odometry to trust"
+        moves = self._motion.twist.any() or (np.abs(odometry.twist) > _AT_REST).any()
+        return "the robot is not at rest" if moves else ""
 
     def save_latches(self) -> bool:
         """Record what waits for a person, if it has changed; return whether it is recorded.

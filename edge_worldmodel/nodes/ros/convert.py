@@ -289,7 +289,7 @@ def verdict_to_msg(verdict: types.Verdict, message: msg.Verdict | None = None) -
     stamp.sec, stamp.nanosec = divmod(verdict.stamp_ns, NS_PER_S)
     message.header.frame_id = verdict.frame_id
     command.linear.x, command.linear.y, command.angular.z = verdict.command.tolist()
-    command.linear.z = verdict.climb_mps
+    command.linear.z, message.silent = verdict.climb_mps, verdict.silent
     for name in ("clearance_margin_m", "plan_age_s", "sensor_age_s", "risk"):
         setattr(message, name, float(getattr(verdict, name)))
     return message

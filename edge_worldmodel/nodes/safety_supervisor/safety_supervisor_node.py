@@ -30,6 +30,7 @@ from edge_worldmodel.nodes.ros.managed_node import run
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.spans import mark, spanned
 from edge_worldmodel.nodes.ros.state_folder import state_folder
+from edge_worldmodel.nodes.safety_supervisor.base_timeout_service import BaseTimeoutService
 from edge_worldmodel.nodes.safety_supervisor.command_output import (
     DRIVE_TOPIC,
     CommandOutputConfig,
@@ -105,6 +106,14 @@ class SafetySupervisorNode(Node):
         )
         if self._autopilot is not None:
             self._inputs.watch_autopilot(self._autopilot.status)
+        self._base_timeout = BaseTimeoutService(
+            self,
+            self._supervisor,
+            self._inputs,
+            self.health,
+            declared_s=self._setup.drive_base_timeout_s,
+            has_drive_base=self._autopilot is None,
+        )
         self.create_service(Trigger, "supervisor/reset", self._on_reset)
         self.create_service(SetBool, "supervisor/estop", self._on_estop)
 
@@ -114,9 +123,6 @@ class SafetySupervisorNode(Node):
         for name in self._config.unsafe:
             text = f"{name} is set: a safety check is off. Remove the parameter before people come near the robot."
             self.health.problem(name, text, DiagnosticStatus.WARN)
-        if not self._setup.drive_base_timeout_s:
-            text = "Does the drive base stop when commands end? See docs/safety.md, then set drive_base_timeout_s."
-            self.health.problem("drive_base", text, DiagnosticStatus.WARN)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._inputs.read_clocks()
@@ -158,9 +164,11 @@ class SafetySupervisorNode(Node):
         try:
             self._inputs.take_all()
             self._count_command_publishers()
+            self._base_timeout.before_tick()
             verdict = self._supervisor.supervise(self._inputs.now)
             if (spent_s := time.thread_time() - start_s) > self._limit_s:
                 verdict = self._supervisor.overrun(spent_s, self._limit_s, self._inputs.now)
+            verdict = self._base_timeout.after_tick(verdict)
         except Exception as error:  # the robot must stop whatever is wrong in the supervisor
             self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
             self._inputs.read_clocks()

@@ -90,6 +90,9 @@ class SupervisorInputs:
         health: counts rejected messages.
         on_new_plan: called when a new plan has arrived between two ticks.
         on_plan_lost: called when the planner has missed its deadline between two ticks.
+
+    Attributes:
+        ignores_planner: whether plans that arrive are dropped.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class SupervisorInputs:
         self._on_new_plan, self._on_plan_lost = on_new_plan, on_plan_lost
         self._self_filters = supervisor.config.self_filters
         self._plan_message: msg.Plan | None = None
+        self.ignores_planner = False
         self.read_clocks()
         self._polled = Polled(node, self._on_unreadable, self.read_clocks)
         self._subscribe_required()
@@ -172,6 +176,8 @@ class SupervisorInputs:
         """Reject the plan when the middleware reports it lost, unless one has arrived in the meantime."""
         self.take_all()
         plan = self._supervisor.inputs.plan
+        if self.ignores_planner:
+            return
         if plan.value is not None and plan.silence_s(self.now) > 0.5 * self._supervisor.config.plan_timeout_s:
             plan.reject(problem)
             self._on_plan_lost()
@@ -198,6 +204,8 @@ class SupervisorInputs:
         self._frames.with_mount(topic, header, take, refuse)
 
     def _on_plan(self, message: msg.Plan) -> None:
+        if self.ignores_planner:
+            return
         # A repeated message arrives as the same object and needs no second conversion.
         is_new = message is not self._plan_message
 
