@@ -56,6 +56,7 @@ _SNIFFED_LINES = 2000
 """A log may begin with comments and parameters."""
 _LONGEST_LINE = 1 << 20
 _MOST_BEAMS = 100_000
+_LEAST_CONFIGURED_WORDS = 10
 _ERRORS = (OSError, EOFError, LZMAError, zlib.error, RuntimeError)
 
 Opener = Callable[..., IO[Any]]
@@ -272,6 +273,8 @@ def _frame(scanner: str) -> str:
 
 def _read_configured(words: list[str]) -> _ScanLine:
     """Read a line that has the angles of its scanner: ROBOTLASER, with poses, or RAWLASER, without."""
+    if len(words) < _LEAST_CONFIGURED_WORDS:
+        raise _LineError(f"line of only {len(words)} words")
     start_rad, fov_rad, step_rad, max_m = (_number(word) for word in words[2:6])
     ranges, tail = _ranges(words, 8)
     tail = tail[1 + _count(tail[0]) :]
@@ -280,8 +283,9 @@ def _read_configured(words: list[str]) -> _ScanLine:
         raise _LineError(f"line of {len(ranges)} beams has only {len(words)} words")
     if not (math.isfinite(start_rad) and math.isfinite(fov_rad)):
         raise _LineError("its angles are no numbers")
-    if not step_rad > 0.0:
-        step_rad = fov_rad / max(len(ranges) - 1, 1)
+    steps = max(len(ranges) - 1, 1)
+    if not step_rad > 0.0 or (fov_rad > 0.0 and abs(step_rad * steps - fov_rad) > 0.1 * fov_rad + 2.0 * step_rad):
+        step_rad = fov_rad / steps
     max_m = max_m if 0.0 < max_m < math.inf else _RANGE_MAX_M
     scan = Scan(words[0].lower(), start_rad, step_rad, _RANGE_MIN_M, max_m, ranges)
     if raw:

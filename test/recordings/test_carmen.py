@@ -84,6 +84,12 @@ def test_configured_scanners_keep_their_angles(tmp_path, beams, start_deg, fov_d
     assert record.topic.removesuffix("_raw") == ("front" if keyword.endswith("1") else "rear")
 
 
+@pytest.mark.parametrize("step_deg", [0.0, 0.25, 1.0])
+def test_a_step_that_contradicts_the_field_of_view_is_not_used(tmp_path, step_deg):
+    scan = first_scan(log(tmp_path / "log", [configured(0, 541, -135, 270, step_deg)])).value
+    np.testing.assert_allclose(degrees(scan), [-135.0, 135.0], atol=0.1)
+
+
 def test_raw_scans_are_played_with_the_odometry_beside_them(tmp_path):
     lines = []
     for i in range(COUNT):
@@ -136,6 +142,8 @@ def test_compressed_logs_are_read_whatever_their_name(tmp_path, pack):
         (lambda line: line.replace("1000.500", "-1", 1), "'-1' is no time"),
         (lambda line: line.replace("1000.500", "1e300", 1), "is no time"),
         (lambda line: "FLASER", "only 1 words"),
+        (lambda line: "ROBOTLASER1", "only 1 words"),
+        (lambda line: "RAWLASER1 0 1 2 3", "only 5 words"),
     ],
 )  # fmt: skip
 def test_a_damaged_line_costs_only_itself_and_is_told(tmp_path, damage, words):
