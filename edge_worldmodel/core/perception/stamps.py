@@ -40,7 +40,9 @@ class StampGate:
             RejectedInputError: MALFORMED, DUPLICATE_STAMP, OUT_OF_ORDER or CLOCK_JUMP; ``last_ns`` stays as it is.
         """
         if stamp_ns < 0:
-            raise RejectedInputError(RejectionKind.MALFORMED, f"{stream}: stamp {stamp_ns} ns is negative")
+            raise RejectedInputError(
+                RejectionKind.MALFORMED, f"{stream}: stamp {stamp_ns} ns is negative; look at its driver"
+            )
         if self.last_ns is None:
             self.last_ns = stamp_ns
             return False
@@ -51,7 +53,8 @@ class StampGate:
 
     def _follow(self, stamp_ns: int, step_s: float, stream: str) -> bool:
         if step_s == 0.0:
-            raise RejectedInputError(RejectionKind.DUPLICATE_STAMP, f"{stream}: stamp {stamp_ns} ns came twice")
+            cause = ": its driver does not set header.stamp" if stamp_ns == 0 else ""
+            raise RejectedInputError(RejectionKind.DUPLICATE_STAMP, f"{stream}: stamp {stamp_ns} ns came twice{cause}")
         if step_s < 0.0:
             raise RejectedInputError(
                 RejectionKind.OUT_OF_ORDER, f"{stream}: stamp {stamp_ns} ns is {-step_s:.3f} s before the last one"

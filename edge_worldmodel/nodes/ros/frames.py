@@ -20,6 +20,7 @@ from edge_worldmodel.core.geometry import compose, pose_matrix, twist_at, yaw_fr
 from edge_worldmodel.core.perception.stamps import StampGate
 from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.inputs.intake import OdometrySample
+from edge_worldmodel.core.twist_frame import TwistFrame
 from edge_worldmodel.core.types import Floats, Pose
 from edge_worldmodel.nodes.ros.convert import stamp_from_msg
 
@@ -117,6 +118,7 @@ class Frames:
         self._last_used: dict[str, tuple[str, int]] = {}
         self._waiting: dict[str, tuple[int, Callable[[], None]]] = {}
         self._offsets: dict[str, Pose] = {}
+        self._twist_frame, self._logger = TwistFrame(), node.get_logger()
         self._watch: Callable[[], None] = lambda: None
         self._buffer = Buffer(node=node)
         self._listener: _Listener | None = _Listener(self._buffer, node, self._on_tf)
@@ -240,13 +242,20 @@ class Frames:
     def odometry_of_base(self, odometry: OdometrySample) -> OdometrySample:
         """Return odometry of the base from that of another frame that is fixed to it, as "base_footprint" is.
 
-        Odometry without a child frame is that of the base.
+        Odometry without a child frame is that of the base. A twist in the fixed frame is turned into the base frame.
 
         Raises:
             MissingTransformError: tf has no path between the two frames.
             NotOnRobotError: the frame moves against the base.
         """
         child = odometry.child_frame_id.lstrip("/")
+        was_fixed = self._twist_frame.is_fixed
+        twist = self._twist_frame.in_base(odometry.stamp_ns, odometry.pose, odometry.twist)
+        if self._twist_frame.is_fixed != was_fixed:
+            frame = odometry.frame_id if self._twist_frame.is_fixed else "the base"
+            self._logger.warning(f"odometry gives its twist in the frame '{frame}': it is turned into the base frame")
+        if twist is not odometry.twist:
+            odometry = replace(odometry, twist=twist)
         if child == self._base_frame:
             return odometry
         offset = self._base_in(child)

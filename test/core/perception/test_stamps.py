@@ -57,3 +57,12 @@ def test_admitted_stamps_rise_between_resets(stamps: list[int]) -> None:
             continue
         assert stamp_ns > last
         last = stamp_ns
+
+
+def test_a_driver_that_sets_no_stamps_is_named() -> None:
+    gate = StampGate()
+    gate.admit(0, "scan")
+    with pytest.raises(RejectedInputError, match="does not set header.stamp"):
+        gate.admit(0, "scan")
+    with pytest.raises(RejectedInputError, match="negative"):
+        gate.admit(-5, "scan")

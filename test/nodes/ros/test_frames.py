@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,3 +225,12 @@ def test_sensors_on_a_parent_that_is_fixed_to_the_base_are_on_the_robot(frames):
     np.testing.assert_allclose(frames.mount("head", T0_NS)[:3, 3], [0.4, 0.0, 0.0])
     with pytest.raises(NotOnRobotError):
         frames.mount("odom", T0_NS)
+
+
+def test_a_twist_in_the_odom_frame_is_turned_into_the_base_frame(frames):
+    frames, _ = frames
+    for step in range(60):
+        pose = 1.0, 0.02 * 0.5 * step, math.pi / 2
+        stamped = replace(sample("base_link", pose, (0.0, 0.5, 0.0)), stamp_ns=T0_NS + step * 20 * MS)
+        odometry = frames.odometry_of_base(stamped)
+    np.testing.assert_allclose(odometry.twist, [0.5, 0.0, 0.0], atol=1e-9)

@@ -117,6 +117,8 @@ class Intake(Generic[ValueT]):
             problem = f"stamp lies {(stamp_ns - now.ros_ns) / 1e9:.2f} s in the future"
         if not problem and self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             problem = f"stamp jumped back by {(self._stamp_ns - stamp_ns) / 1e9:.2f} s"
+        if not problem and stamp_ns <= 0 and to_seconds(now.ros_ns - stamp_ns) > self._max_age_s:
+            problem = f"stamp is {stamp_ns} ns: its driver does not set header.stamp"
         if not problem and to_seconds(now.ros_ns - stamp_ns) > self._max_age_s:
             problem = f"stamp is {(now.ros_ns - stamp_ns) / 1e9:.2f} s old, the limit is {self._max_age_s:g} s"
         if problem:

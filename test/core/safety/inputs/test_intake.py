@@ -268,3 +268,10 @@ def test_each_kind_of_rejection_is_counted():
         stream.reject("broken")
     assert stream.rejected == {"frozen": 2, "duplicate": 2, "bad": 2}
     assert stream.fault(NOW).kind is FaultKind.SENSOR
+
+
+@pytest.mark.parametrize("stamp_ns", [0, -5])
+def test_a_driver_that_sets_no_stamps_is_named(stamp_ns):
+    stream = intake()
+    stream.offer("value", stamp_ns, "", NOW)
+    assert "does not set header.stamp" in stream.fault(NOW).text
