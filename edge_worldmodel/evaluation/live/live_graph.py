@@ -23,6 +23,8 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 _END_S = 20.0
 _FIRST_DOMAIN, _DOMAINS = 1, 100
 _DOMAIN_PORT = 24_100
+DAMAGED_RECORDING = 3
+"""Exit status of the player that has played all of a damaged recording that can be read."""
 _RESULTS = ("run.mcap", "summary.json", "rollouts.png", "statistics.json", "moment.npz", "graph.log", "exits.json")
 
 
@@ -46,8 +48,8 @@ class ProcessExit:
 
     @property
     def crashed(self) -> bool:
-        """Return whether it ended with an error before the graph was asked to end."""
-        return self.status != 0 and not self.while_ending
+        """Return whether it ended with an error before the graph was asked to end; a damaged recording is none."""
+        return self.status != 0 and not self.while_ending and (self.name, self.status) != ("player", DAMAGED_RECORDING)
 
 
 class LiveGraph:

@@ -10,7 +10,13 @@ from typing import Any
 import yaml
 
 from edge_worldmodel.evaluation.live import run_report
-from edge_worldmodel.evaluation.live.live_graph import LiveGraph, changed_parameters, rviz_is_possible, share
+from edge_worldmodel.evaluation.live.live_graph import (
+    DAMAGED_RECORDING,
+    LiveGraph,
+    changed_parameters,
+    rviz_is_possible,
+    share,
+)
 from edge_worldmodel.recordings import open_recording
 from edge_worldmodel.recordings.description import Description, describe
 from edge_worldmodel.recordings.options import parse_goal, parse_sensor_poses, parse_topics
@@ -20,7 +26,6 @@ _POLL_S = 0.5
 _NORMAL_SCAN_RATE_HZ = 8.0
 _MAX_AUTO_RATE = 3.0
 _SENSOR_TIMEOUT_S = 0.2
-_EXIT_DAMAGED = 3
 
 
 class _PlainDumper(yaml.SafeDumper):
@@ -158,7 +163,7 @@ def _watch(graph: LiveGraph, folder: Path) -> str:
     except KeyboardInterrupt:
         return "interrupted"
     ends = {item.name: item.status for item in graph.exits() if not item.while_ending}
-    if ends.get("player") == _EXIT_DAMAGED:
+    if ends.get("player") == DAMAGED_RECORDING:
         return damage_in(folder / "graph.log")
     return "played to the end" if ends.get("player") == 0 else "the player did not start or was stopped, see graph.log"
 

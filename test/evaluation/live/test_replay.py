@@ -74,6 +74,25 @@ def test_only_an_error_that_nobody_asked_for_is_a_crash(status, while_ending, cr
     assert ProcessExit("perception", status, while_ending).crashed is crashed
 
 
+def test_a_damaged_recording_is_told_in_the_words_of_the_player_and_is_no_crash(tmp_path):
+    assert not ProcessExit("player", live_graph.DAMAGED_RECORDING, False).crashed
+    assert ProcessExit("perception", live_graph.DAMAGED_RECORDING, False).crashed
+    log = tmp_path / "graph.log"
+    assert "graph.log" in replay.damage_in(log)
+    log.write_text(
+        "[player-5] [INFO] player started\n[player-5] player: 'a.bag' is damaged: 7 messages could be read\n"
+    )
+    assert replay.damage_in(log) == "'a.bag' is damaged: 7 messages could be read"
+
+
+def test_topics_that_are_chosen_or_ignored_reach_the_player(tmp_path):
+    base = tmp_path / "params.yaml"
+    base.write_text("", encoding="utf-8")
+    made = replay.parameters(base, options("--topics", "/scan", "--ignore", "/camera/*"), playback())
+    player = made["/**/player"]["ros__parameters"]
+    assert (player["topics"], player["ignore"]) == ("/scan", "/camera/*")
+
+
 def test_two_runs_get_two_domains():
     first, domain = live_graph.claim_domain()
     second, other = live_graph.claim_domain()
