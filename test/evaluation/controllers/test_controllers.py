@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,3 +118,18 @@ def test_only_what_flies_reckons_with_wind_and_calm_does_not() -> None:
     assert gust_mps("ours_calm", PRESETS["quadrotor"]) == 0.0
     assert gust_mps("ours", PRESETS["generic"]) == 0.0
     assert gust_mps("ours", PRESETS["quadrotor"], gust_std_mps=3.0) == 3.0
+
+
+def test_the_base_hears_ours_later_by_the_delay_of_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = WorldModel(DeterministicBackend(), "deterministic")
+    controller = Ours(PRESETS["generic"], CAP_MPS, world, watchdog_delay_s=0.005)
+    assert controller.steer_period_s == 0.02
+    verdicts = [np.array([0.4, 0.0, 0.0]), np.array([0.4, 0.0, 0.2]), np.zeros(3), np.zeros(3)]
+    coming = iter(verdicts)
+    monkeypatch.setattr(
+        controller._supervisor, "supervise", lambda clock: SimpleNamespace(command=next(coming), at=clock)
+    )
+    heard = [controller.steer(tick * 20_000_000, np.zeros(3), np.zeros(3)) for tick in range(1, 5)]
+    # A quarter of each period still belongs to the command before.
+    np.testing.assert_allclose(heard, [(0.3, 0.0), (0.4, 0.15), (0.1, 0.05), (0.0, 0.0)], atol=1e-12)
+    assert Ours(PRESETS["generic"], CAP_MPS, world)._watchdog_delay_s == 0.00035, "as measured in docs/safety.md"

@@ -51,6 +51,9 @@ class OursConfig(Config):
 
     model_dir: str = param("", "folder of a model with its manifest.json; empty: the shipped model")
     latency_s: float = param(0.06, "time from a scan to its plan, as in the live graph", minimum=0.0, maximum=0.5)
+    watchdog_delay_s: float = param(
+        0.00035, "time from a verdict until the watchdog passes its command on", minimum=0.0, maximum=0.02
+    )
     threads: int = param(1, "threads of the network runtime", minimum=1, maximum=64)
 
 
@@ -69,6 +72,7 @@ class Ours:
         latency_s: float = 0.06,
         attention: AttentionConfig | None = None,
         disturbances: Mapping[str, Any] | None = None,
+        watchdog_delay_s: float = OursConfig.watchdog_delay_s,
     ) -> None:
         """Drive a robot with a loaded world model.
 
@@ -80,10 +84,12 @@ class Ours:
             latency_s: time from a scan to its plan.
             attention: configuration.
             disturbances: values that replace those of the robot's parameters.
+            watchdog_delay_s: time from a verdict until the base hears its command.
         """
         self._world_model, self._planner_config = world_model, planner or PlannerConfig()
         self._attention_config, self._disturbances = attention, disturbances or {}
         self._max_speed_mps, self._latency_ns = max_speed_mps, round(latency_s * 1e9)
+        self._watchdog_delay_s = watchdog_delay_s
         self.reset(robot, np.zeros(2), 0)
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
@@ -99,6 +105,7 @@ class Ours:
         planner = Planner(self._world_model, robot_limits(parameters), self._planner_config, disturbances)
         self._deliberation = Deliberation(planner, self._attention_config)
         self._seed, self._sequence = seed, 0
+        self._verdict_command = np.zeros(3)
         self._plan: Plan | None = None
         self._pending: Plan | None = None
 
@@ -160,8 +167,11 @@ class Ours:
         # In every tick, as the planner node repeats its plan.
         if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
             self._supervisor.inputs.receive_plan(self._plan, clock)
-        command = self._supervisor.supervise(clock).command
-        return Command(float(command[0]), float(command[2]))
+        before, command = self._verdict_command, self._supervisor.supervise(clock).command
+        self._verdict_command = command
+        # The base hears the old command a little longer. The simulator's step is longer than that, so it gets the mean.
+        heard = command + (before - command) * (self._watchdog_delay_s / self.steer_period_s)
+        return Command(float(heard[0]), float(heard[2]))
 
 
 WorldModelFactory = Callable[[Backend, str], WorldModel]
@@ -206,7 +216,9 @@ def open_ours(
     rest = {name: value for name, value in settings.items() if name not in {*own, *attention, *disturbances}}
     planner = configured(PlannerConfig, rest)
     model = open_world_model(config, world)
-    return Ours(robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances)
+    return Ours(
+        robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances, config.watchdog_delay_s
+    )
 
 
 FACTORIES = {"ours": open_ours}
