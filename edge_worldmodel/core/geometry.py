@@ -140,7 +140,8 @@ def signed_distance(polygon: Points, points: Points) -> Floats:
 def _inside(start: Points, edge: Points, points: Points) -> Mask:
     """Return whether each point lies in the polygon: a ray along +x crosses an odd number of edges (Jordan)."""
     x, y = points[..., 0, None], points[..., 1, None]
-    spans = (start[:, 1] > y) != (start[:, 1] + edge[:, 1] > y)
+    # The next corner itself: corner plus edge may be rounded to the other side of the ray, and the count be wrong.
+    spans = (start[:, 1] > y) != (np.roll(start[:, 1], -1) > y)
     # Edges parallel to the ray are not in ``spans``; 1 only avoids a division by zero.
     rise = np.where(edge[:, 1] == 0.0, 1.0, edge[:, 1])
     crossing_x = start[:, 0] + (y - start[:, 1]) * edge[:, 0] / rise

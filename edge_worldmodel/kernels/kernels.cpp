@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace {
@@ -60,7 +61,8 @@ public:
 private:
     // Whether a ray from the point along +x crosses an edge.
     bool crossed(int64_t i, Vec point) const {
-        if ((start_[i].y > point.y) == (start_[i].y + edge_[i].y > point.y)) {
+        const double end_y = start_[i + 1 < corners_ ? i + 1 : 0].y;
+        if ((start_[i].y > point.y) == (end_y > point.y)) {
             return false;
         }
         const double rise = edge_[i].y == 0.0 ? 1.0 : edge_[i].y;
@@ -207,6 +209,59 @@ int64_t direction_of(Vec offset, int64_t directions) {
     return std::min(static_cast<int64_t>(diamond_angle(offset) * (static_cast<double>(directions) / 4.0)), directions - 1);
 }
 
+// In each direction the nearest obstacle and the farthest other point; the first of equal ones.
+class ByDirection {
+public:
+    explicit ByDirection(int64_t directions) : directions_(directions) {
+        std::fill_n(nearest_, directions, int64_t{-1});
+        std::fill_n(farthest_, directions, int64_t{-1});
+        std::fill_n(near2_, directions, kInfinity);
+        std::fill_n(far2_, directions, -1.0);
+    }
+
+    void add(int64_t row, Vec offset, bool is_obstacle) {
+        const double range2 = offset.x * offset.x + offset.y * offset.y;
+        const int64_t at = direction_of(offset, directions_);
+        if (is_obstacle && range2 < near2_[at]) {
+            near2_[at] = range2;
+            nearest_[at] = row;
+        } else if (!is_obstacle && range2 > far2_[at]) {
+            far2_[at] = range2;
+            farthest_[at] = row;
+        }
+    }
+
+    // Writes the rows, obstacles first, and their number; returns the number of obstacles.
+    int64_t write(int64_t* chosen, int64_t* total) const {
+        int64_t end = 0;
+        for (int64_t at = 0; at < directions_; ++at) {
+            if (nearest_[at] >= 0) {
+                chosen[end++] = nearest_[at];
+            }
+        }
+        const int64_t hits = end;
+        for (int64_t at = 0; at < directions_; ++at) {
+            if (nearest_[at] < 0 && farthest_[at] >= 0) {
+                chosen[end++] = farthest_[at];
+            }
+        }
+        *total = end;
+        return hits;
+    }
+
+private:
+    int64_t directions_;
+    int64_t nearest_[EDGE_MAX_DIRECTIONS], farthest_[EDGE_MAX_DIRECTIONS];
+    double near2_[EDGE_MAX_DIRECTIONS], far2_[EDGE_MAX_DIRECTIONS];
+};
+
+// A float in a record, which need not be aligned.
+double number(const uint8_t* at) {
+    float value;
+    std::memcpy(&value, at, sizeof value);
+    return static_cast<double>(value);
+}
+
 // Bin of the direction of an offset. Bins are nearly even in the diamond angle, so the search begins close to the bin.
 int64_t bin_of(const EdgeBins& bins, Vec offset) {
     const double angle = diamond_angle({-offset.x, -offset.y});
@@ -272,37 +327,40 @@ int32_t edge_nearest_by_direction(const double* offsets, const uint8_t* obstacle
     if (count < 0 || directions < 1 || directions > EDGE_MAX_DIRECTIONS) {
         return 1;
     }
-    int64_t nearest[EDGE_MAX_DIRECTIONS], farthest[EDGE_MAX_DIRECTIONS];
-    double near2[EDGE_MAX_DIRECTIONS], far2[EDGE_MAX_DIRECTIONS];
-    std::fill_n(nearest, directions, int64_t{-1});
-    std::fill_n(farthest, directions, int64_t{-1});
-    std::fill_n(near2, directions, kInfinity);
-    std::fill_n(far2, directions, -1.0);
+    ByDirection found(directions);
     for (int64_t i = 0; i < count; ++i) {
-        const Vec offset{offsets[2 * i], offsets[2 * i + 1]};
-        const double range2 = offset.x * offset.x + offset.y * offset.y;
-        const int64_t at = direction_of(offset, directions);
-        if (obstacle[i] != 0 && range2 < near2[at]) {
-            near2[at] = range2;
-            nearest[at] = i;
-        } else if (obstacle[i] == 0 && range2 > far2[at]) {
-            far2[at] = range2;
-            farthest[at] = i;
-        }
+        found.add(i, {offsets[2 * i], offsets[2 * i + 1]}, obstacle[i] != 0);
     }
-    int64_t end = 0;
-    for (int64_t at = 0; at < directions; ++at) {
-        if (nearest[at] >= 0) {
-            chosen[end++] = nearest[at];
-        }
+    *hits = found.write(chosen, total);
+    return 0;
+}
+
+int32_t edge_nearest_in_cloud(const EdgeCloud* cloud, const EdgeView* view, const EdgeFootprint* own_body,
+                              int64_t directions, int64_t* chosen, int64_t* total) {
+    const int64_t last = cloud->step - static_cast<int64_t>(sizeof(float));
+    const bool readable = std::min({cloud->x, cloud->y, cloud->z}) >= 0 && std::max({cloud->x, cloud->y, cloud->z}) <= last;
+    if (cloud->count < 0 || !readable || own_body->corners < 0 || own_body->corners > EDGE_MAX_CORNERS || directions < 1 ||
+        directions > EDGE_MAX_DIRECTIONS) {
+        return 1;
     }
-    *hits = end;
-    for (int64_t at = 0; at < directions; ++at) {
-        if (nearest[at] < 0 && farthest[at] >= 0) {
-            chosen[end++] = farthest[at];
+    const Outline body(*own_body);
+    const double* m = view->mount;
+    ByDirection found(directions);
+    for (int64_t i = 0; i < cloud->count; ++i) {
+        const uint8_t* record = cloud->data + i * cloud->step;
+        const double x = number(record + cloud->x), y = number(record + cloud->y), z = number(record + cloud->z);
+        const double largest = std::max({std::fabs(x), std::fabs(y), std::fabs(z)});
+        if (!std::isfinite(x + y + z) || largest <= view->own_place_m) {
+            continue;
         }
+        const Vec place{m[0] * x + m[1] * y + m[2] * z + m[3], m[4] * x + m[5] * y + m[6] * z + m[7]};
+        if (own_body->corners > 0 && body.bound2(place) == 0.0 && body.clearance(place) < 0.0) {
+            continue;
+        }
+        const double height_m = m[8] * x + m[9] * y + m[10] * z + m[11];
+        found.add(i, {place.x - m[3], place.y - m[7]}, height_m >= view->low_m && height_m <= view->high_m);
     }
-    *total = end;
+    found.write(chosen, total);
     return 0;
 }
 

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 // Changes with every change of this interface, so that an old library is never called.
-#define EDGE_WORLDMODEL_KERNELS_VERSION 2
+#define EDGE_WORLDMODEL_KERNELS_VERSION 3
 
 enum { EDGE_MAX_CORNERS = 64, EDGE_MAX_POSES = 256, EDGE_MAX_DIRECTIONS = 4096, EDGE_MAX_BINS = 360 };
 
@@ -49,6 +49,24 @@ int32_t edge_sweep_footprint(const EdgeFootprint* footprint, const EdgePath* pat
 // Returns 0, or 1 if a size is out of range.
 int32_t edge_nearest_by_direction(const double* offsets, const uint8_t* obstacle, int64_t count, int64_t directions,
                                   int64_t* chosen, int64_t* hits, int64_t* total);
+
+// Points as a driver sends them: count records of step bytes, with x, y and z at these offsets as little-endian floats.
+typedef struct {
+    const uint8_t* data;
+    int64_t count, step, x, y, z;
+} EdgeCloud;
+
+// Where the sensor is, mount (3, 4), and what counts: points farther than own_place_m from it along an axis, obstacles
+// from low_m to high_m above the base. Those inside the own body, an outline of at least 3 corners, are left out.
+typedef struct {
+    const double* mount;
+    double own_place_m, low_m, high_m;
+} EdgeView;
+
+// As edge_nearest_by_direction, for a cloud as it arrives. chosen (2 * directions) takes rows of the cloud.
+// Returns 0, or 1 if a size is out of range.
+int32_t edge_nearest_in_cloud(const EdgeCloud* cloud, const EdgeView* view, const EdgeFootprint* own_body,
+                              int64_t directions, int64_t* chosen, int64_t* total);
 
 // Mark the points (starts[cells], 2), sorted by cell, that lie within radius_m of any of others (count, 2).
 // starts (cells + 1): first point of each cell iy * columns + ix; cells of radius_m begin at corner (2).

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.kernels.build import LIBRARY, NoKernelsError, checkout_library
 
-VERSION = 2
+VERSION = 3
 """EDGE_WORLDMODEL_KERNELS_VERSION of kernels.h."""
 _Floats = NDArray[np.float64]
 _Rows = NDArray[np.int64]
@@ -60,6 +60,14 @@ class _Looks(ctypes.Structure):
     )
 
 
+class _Cloud(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), *((name, ctypes.c_int64) for name in ("count", "step", "x", "y", "z")))
+
+
+class _View(ctypes.Structure):
+    _fields_ = (("mount", ctypes.c_void_p), *((name, ctypes.c_double) for name in ("own_place_m", "low_m", "high_m")))
+
+
 class Loaded(NamedTuple):
     """Outcome of loading.
 
@@ -94,6 +102,7 @@ def _open(path: Path) -> ctypes.CDLL:
     integer, real, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
     library.edge_sweep_footprint.argtypes = (pointer, pointer, pointer, pointer, integer, pointer, pointer)
     library.edge_nearest_by_direction.argtypes = (pointer, pointer, integer, integer, pointer, pointer, pointer)
+    library.edge_nearest_in_cloud.argtypes = (pointer, pointer, pointer, integer, pointer, pointer)
     library.edge_mark_near.argtypes = (
         pointer, pointer, integer, pointer, integer, pointer, integer, real, pointer,
     )  # fmt: skip
@@ -177,6 +186,46 @@ def nearest_by_direction(offsets: _Floats, obstacle: _Mask, directions: int) -> 
     ):
         return None
     return chosen[: total.value], hits.value
+
+
+def nearest_in_cloud(
+    records: NDArray[np.void],
+    mount: _Floats,
+    own_body: _Floats,
+    own_place_m: float,
+    slab_m: tuple[float, float],
+    directions: int,
+) -> _Rows | None:
+    """Choose one point of a cloud in each direction, as ``nearest_by_direction`` does, before it is converted.
+
+    Args:
+        records: (n,) points as they arrived, with the fields x, y and z.
+        mount: 4 x 4 pose of the sensor in the base frame.
+        own_body: outline (m, 2) in the base frame whose inside is left out; may be empty.
+        own_place_m: points as near as this to the sensor along all axes are left out.
+        slab_m: heights in the base frame between which a point is an obstacle.
+        directions: number of directions.
+
+    Returns:
+        Rows of the chosen points, obstacles first; None also for other numbers than little-endian 32-bit floats.
+    """
+    library = load().library
+    fields = records.dtype.fields
+    if library is None or fields is None or any(fields[axis][0] != np.dtype("<f4") for axis in "xyz"):
+        return None
+    records, mount, own_body = np.ascontiguousarray(records), _contiguous(mount[:3]), _contiguous(own_body)
+    chosen, total = np.empty(2 * directions, dtype=np.int64), ctypes.c_int64()
+    offsets = (int(fields[axis][1]) for axis in "xyz")
+    if library.edge_nearest_in_cloud(
+        ctypes.byref(_Cloud(records.ctypes.data, len(records), records.dtype.itemsize, *offsets)),
+        ctypes.byref(_View(mount.ctypes.data, own_place_m, *slab_m)),
+        ctypes.byref(_Footprint(own_body.ctypes.data, len(own_body), 0.0)),
+        directions,
+        chosen.ctypes.data,
+        ctypes.byref(total),
+    ):
+        return None
+    return chosen[: total.value]
 
 
 def mark_near(

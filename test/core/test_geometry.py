@@ -106,3 +106,11 @@ def test_trajectory_is_interpolated_and_clamped() -> None:
     assert abs(along[2, 2]) == pytest.approx(np.pi)
     np.testing.assert_allclose(g.twist_along(trajectory, times)[:, 0], [0, 0, 1, 3, 4, 4])
     assert g.pose_along(trajectory, 0.25).shape == (3,)
+
+
+@pytest.mark.parametrize("reach", [1e-17, -1e-17, 2.6e-17])
+def test_a_corner_a_rounding_away_from_a_point_s_height_does_not_turn_inside_out(reach: float) -> None:
+    diamond = np.array([[0.5, 0.0], [0.0, 0.4], [-0.35, reach], [0.0, -0.27]])
+    outside, inside = np.array([[-1.0, 0.0], [2.0, 0.0]]), np.array([[0.1, 0.0]])
+    assert (g.signed_distance(diamond, outside) > 0.6).all()
+    assert (g.signed_distance(diamond, inside) < -0.1).all()

@@ -62,6 +62,26 @@ void choose(std::mt19937& random, int64_t directions, int64_t count, int kind) {
     expect(!fits || (0 <= hits && hits <= total && total <= directions), "at most one point in a direction");
 }
 
+void choose_in_cloud(std::mt19937& random, int64_t count, int64_t directions, int64_t step, int64_t corners) {
+    std::vector<uint8_t> data(static_cast<size_t>(count * step));
+    for (uint8_t& byte : data) {
+        byte = static_cast<uint8_t>(random());
+    }
+    const std::vector<double> outline = draw_points(random, corners, 1);
+    const double mount[12] = {1, 0, 0, 0.2, 0, 1, 0, 0, 0, 0, 1, 0.3};
+    std::vector<int64_t> chosen(2 * static_cast<size_t>(std::max<int64_t>(directions, 1)));
+    int64_t total = -1;
+    const EdgeCloud cloud{data.data(), count, step, 0, 4, step - 4};
+    const EdgeView view{mount, 0.01, 0.1, 2.0};
+    const EdgeFootprint body{outline.data(), corners, 0.0};
+    const int32_t result = edge_nearest_in_cloud(&cloud, &view, &body, directions, chosen.data(), &total);
+    const bool fits = directions >= 1 && directions <= EDGE_MAX_DIRECTIONS && corners <= EDGE_MAX_CORNERS;
+    expect(result == (fits ? 0 : 1), "sizes of a cloud are checked");
+    expect(!fits || (0 <= total && total <= directions), "at most one point in a direction");
+    const EdgeCloud beyond{data.data(), count, step, 0, 4, step - 3};
+    expect(edge_nearest_in_cloud(&beyond, &view, &body, directions, chosen.data(), &total) == 1, "fields lie in the record");
+}
+
 void mark(std::mt19937& random, int64_t count, int kind) {
     const std::vector<double> points = draw_points(random, 1, 0), others = draw_points(random, count, kind);
     const double corner[2] = {-1.0, -1.0};
@@ -115,6 +135,8 @@ int main() {
         const int64_t count = static_cast<int64_t>(random() % 300);
         sweep(random, static_cast<int64_t>(random() % 70), static_cast<int64_t>(random() % 260), count, round % 3);
         choose(random, static_cast<int64_t>(random() % 5000), count, round % 3);
+        choose_in_cloud(random, count, static_cast<int64_t>(random() % 5000), 12 + static_cast<int64_t>(random() % 40),
+                        static_cast<int64_t>(random() % 70));
         mark(random, count, round % 3);
         look(random, count, static_cast<int64_t>(random() % 365), static_cast<int64_t>(random() % 70), round % 3);
     }

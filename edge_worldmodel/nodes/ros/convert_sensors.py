@@ -18,9 +18,11 @@ from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.packed_rows import packed_rows
 from edge_worldmodel.core.polygon import is_within
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+from edge_worldmodel.core.safety.inputs.cloud_slab import CLOUD_DIRECTIONS
 from edge_worldmodel.core.safety.inputs.intake import OdometrySample
 from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Tensor
+from edge_worldmodel.kernels.library import nearest_in_cloud
 from edge_worldmodel.nodes.ros.convert import (
     pose_from_msg,
     pose_to_msg,
@@ -143,7 +145,7 @@ def odometry_to_msg(odometry: OdometrySample) -> OdometryMsg:
 
 
 def points_from_cloud_msg(
-    message: PointCloud2, mount: Floats, own_body: Points = _NO_BODY
+    message: PointCloud2, mount: Floats, own_body: Points = _NO_BODY, slab_m: tuple[float, float] | None = None
 ) -> tuple[Floats, Floats | None]:
     """Return the points (n, 3) of a cloud in the base frame, and the time (n,) of each after the stamp, if known.
 
@@ -156,6 +158,8 @@ def points_from_cloud_msg(
         message: cloud with fields x, y and z.
         mount: 4 x 4 pose of the sensor in the base frame.
         own_body: outline (m, 2) in the base frame; points inside are the robot itself and left out.
+        slab_m: heights in the base frame between which a point is an obstacle. If given, only the points that
+            ``sweep_from_points`` would choose are returned, in a fraction of the time.
 
     Raises:
         InputError: no x, y, z fields, sizes that do not match, no measurement among the points, or none beside the
@@ -166,6 +170,10 @@ def points_from_cloud_msg(
     content = f"cloud of {message.height} x {message.width} points of {message.point_step} bytes"
     rows = packed_rows(message.data, message.height, message.width * message.point_step, message.row_step, content)
     records = np.ascontiguousarray(rows).view(_point_type(message)).ravel()
+    if slab_m is not None:
+        chosen = nearest_in_cloud(records, mount, own_body, _OWN_PLACE_M, slab_m, CLOUD_DIRECTIONS)
+        # With none the check of all points below says why.
+        records = records[chosen] if chosen is not None and len(chosen) else records
     x, y, z = (records[axis].astype(np.float64) for axis in "xyz")
     # A sum is finite only if all its parts are; asking for each point costs several times as much.
     with np.errstate(invalid="ignore", over="ignore"):

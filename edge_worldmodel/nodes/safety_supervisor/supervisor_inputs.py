@@ -246,8 +246,8 @@ class SupervisorInputs:
                     f"cloud of {count} points: at most {_MAX_CLOUD_POINTS} are taken; put a voxel filter before it"
                 )
             stamp_ns = convert.stamp_from_msg(message.header.stamp)
-            points, delays_s = points_from_cloud_msg(message, mount, self._self_filters[topic])
             slab_m = config.cloud_low_m, config.cloud_high_m
+            points, delays_s = points_from_cloud_msg(message, mount, self._self_filters[topic], slab_m)
             sweep = sweep_from_points(stamp_ns, points, mount[:3, 3], *slab_m, delays_s)
             self._note_times(message, sweep)
             self._supervisor.inputs.receive_sweep(topic, sweep, len(sweep.endpoints), self.received)

@@ -13,7 +13,9 @@ pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros
 from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
 
 from edge_worldmodel.core.errors import InputError  # noqa: E402
+from edge_worldmodel.core.geometry import pose_matrix  # noqa: E402
 from edge_worldmodel.core.safety.inputs.cloud_slab import sweep_from_points  # noqa: E402
+from edge_worldmodel.kernels import library  # noqa: E402
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg  # noqa: E402
 from edge_worldmodel.nodes.ros.convert_sensors import ignored_times, points_from_cloud_msg  # noqa: E402
 
@@ -170,3 +172,29 @@ def test_a_field_of_four_billion_elements_takes_no_time():
     begin_s = time.process_time()
     points_from_cloud_msg(message, np.eye(4))
     assert time.process_time() - begin_s < 1.0
+
+
+@pytest.mark.skipif(library.load().library is None, reason=library.load().text)
+@pytest.mark.parametrize("own_body", [np.empty((0, 2)), np.array([[0.6, 0.5], [-0.6, 0.5], [-0.6, -0.5], [0.6, -0.5]])])
+@pytest.mark.parametrize("padding", [0, 7])
+def test_a_cloud_is_thinned_to_the_points_that_the_supervisor_would_choose(own_body, padding):
+    draw = np.random.default_rng(3)
+    records = np.zeros(
+        20_000, np.dtype({"names": list("xyz"), "formats": ["<f4"] * 3, "offsets": [1, 5, 9], "itemsize": 14})
+    )
+    for axis, scale_m in zip("xyz", (3.0, 3.0, 1.5), strict=True):
+        records[axis] = draw.normal(0.0, scale_m, len(records))
+    records["x"][::50], records["y"][1::50], records["x"][2::50] = np.nan, np.inf, 0.0
+    records["y"][2::50] = records["z"][2::50] = 0.0
+    message = PointCloud2(height=1, width=len(records), point_step=14, row_step=14 * len(records) + padding)
+    for index, axis in enumerate("xyz"):
+        message.fields.append(PointField(name=axis, offset=1 + 4 * index, datatype=PointField.FLOAT32, count=1))
+    message.data.frombytes(records.tobytes() + bytes(padding))
+    mount = pose_matrix([0.3, -0.1, 0.6, 0.2, -0.1, 0.7])
+    sweeps = []
+    for slab_m in (None, (0.1, 1.8)):
+        points, _ = points_from_cloud_msg(message, mount, own_body, slab_m)
+        sweeps.append(sweep_from_points(0, points, mount[:3, 3], 0.1, 1.8))
+    assert len(points) <= 1024
+    np.testing.assert_array_equal(sweeps[0].hit, sweeps[1].hit)
+    np.testing.assert_allclose(sweeps[0].endpoints, sweeps[1].endpoints, atol=1e-9)

@@ -17,7 +17,7 @@ from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, Mask, Points
 from edge_worldmodel.kernels.library import nearest_by_direction
 
-_DIRECTIONS = 1024
+CLOUD_DIRECTIONS = 1024
 """Directions of a cloud: each 0.22 to 0.45 degrees wide."""
 MAX_RAYS = 2048
 """Rays of a sweep, and directions to which a larger one is reduced."""
@@ -43,7 +43,7 @@ def sweep_from_points(
         outside the slab (floor or ceiling).
     """
     obstacle = (points[:, 2] >= low_m) & (points[:, 2] <= high_m)
-    chosen, hits = _choose(points[:, :2] - origin[:2], obstacle, _DIRECTIONS)
+    chosen, hits = _choose(points[:, :2] - origin[:2], obstacle, CLOUD_DIRECTIONS)
     return Sweep(
         stamp_ns=stamp_ns,
         origin=origin[:2].copy(),
