@@ -84,7 +84,7 @@ GOOD = {
     LaserScan: scan_msg,
     PointCloud2: cloud_msg,
     Image: depth_msg,
-    CameraInfo: lambda ns: CameraInfo(header=header(ns), k=[20.0, 0, 8, 0, 20, 6, 0, 0, 1]),
+    CameraInfo: lambda ns: CameraInfo(header=header(ns, "camera"), k=[20.0, 0, 8, 0, 20, 6, 0, 0, 1]),
     Odometry: odom_msg,
     OccupancyGrid: grid_msg,
     PoseStamped: lambda ns: PoseStamped(header=header(ns, "odom")),
@@ -220,12 +220,27 @@ def _counted(fuzzed):
 def test_perception(fuzzed):
     from edge_worldmodel.nodes.perception.perception_node import PerceptionNode
 
-    node = fuzzed(PerceptionNode, cloud_topics="[points]", depth_topics="[depth]", **FIXED, **MODEL)
+    node = fuzzed(PerceptionNode, cloud_topics="[points]", **FIXED, **MODEL)
     survives(node)
     frames = node.node._sequence
     for _ in range(30):
         node.send(Odometry, odom_msg)
         node.send(LaserScan, scan_msg)
+        time.sleep(0.02)
+    assert node.node._sequence > frames, node.errors[-1]
+
+
+def test_perception_of_depth_images(fuzzed):
+    from edge_worldmodel.nodes.perception.perception_node import PerceptionNode
+
+    optical = {"sensor_pose": "[0.0, 0.0, 0.5, -1.5708, 0.0, -1.5708]"}
+    node = fuzzed(PerceptionNode, scan_topics="['']", depth_topics="[depth]", **optical, **MODEL)
+    survives(node)
+    frames = node.node._sequence
+    for _ in range(30):
+        node.send(Odometry, odom_msg)
+        node.send(CameraInfo, GOOD[CameraInfo])
+        node.send(Image, depth_msg)
         time.sleep(0.02)
     assert node.node._sequence > frames, node.errors[-1]
 

@@ -92,6 +92,17 @@ def intrinsics_of_image(
     return Intrinsics(fx / binned[0], fy / binned[1], (cx - x) / binned[0], (cy - y) / binned[1], distortion)
 
 
+def check_calibration(calibration: Calibration, *, rectified: bool = False) -> None:
+    """Check what can be checked without an image.
+
+    Raises:
+        RejectedInputError: MALFORMED, a matrix or the distortion is not usable.
+    """
+    _pinhole(calibration, rectified=rectified)
+    if not rectified:
+        _distortion(calibration)
+
+
 def optical_pose_problem(pose: Floats) -> str:
     """Return what is wrong with the pose (4, 4) of an optical frame in the base frame; empty if nothing is."""
     if pose[2, 2] <= _STEEPEST_LOOK:

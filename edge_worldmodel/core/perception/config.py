@@ -54,6 +54,13 @@ class PerceptionConfig(Config):
         minimum=0.0,
         maximum=1.0,
     )
+    clock_offset_max_s: float = param(
+        2.0,
+        "Largest offset between the stamps of a topic and this node's clock; beyond, they are those of another clock"
+        " and are refused",
+        minimum=0.05,
+        maximum=1e9,
+    )
     obstacle_height_min_m: float = param(
         0.12, "Lowest height of obstacles; lower points are ignored", minimum=0.0, maximum=2.0
     )

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass
+from statistics import median
 
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 from edge_worldmodel.core.time_units import NS_PER_S
+
+_COMPARED = 15
+
+
+class ClockOffset:
+    """Estimates how far the stamps of a stream are behind the clock of its receiver.
+
+    It is the median over the last messages, which one late message or one wrong stamp does not change. Besides the
+    offset between two clocks it contains the time from measurement to receipt.
+    """
+
+    def __init__(self) -> None:
+        self._ages_s: deque[float] = deque(maxlen=_COMPARED)
+
+    def note(self, stamp_ns: int, received_ns: int) -> None:
+        """Take the stamp of a message and the time of its receipt."""
+        self._ages_s.append((received_ns - stamp_ns) / NS_PER_S)
+
+    @property
+    def offset_s(self) -> float:
+        """Seconds by which the stamps are behind, negative if they are in the future; NaN until it is known."""
+        return median(self._ages_s) if len(self._ages_s) == _COMPARED else math.nan
 
 
 @dataclass

@@ -16,11 +16,17 @@ import edge_worldmodel.msg as msg
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.errors import ConfigError, InputError
 from edge_worldmodel.core.geometry import pose_matrix
-from edge_worldmodel.core.perception.camera import Calibration, intrinsics_of_image, optical_pose_problem
+from edge_worldmodel.core.perception.camera import (
+    Calibration,
+    check_calibration,
+    intrinsics_of_image,
+    optical_pose_problem,
+)
 from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.perception.perception import Observation, Perception
+from edge_worldmodel.core.perception.stamps import ClockOffset
 from edge_worldmodel.core.polygon import self_filters, self_filters_problem
 from edge_worldmodel.core.rejection import RejectionKind
 from edge_worldmodel.core.sweep import Sweep, without_self
@@ -102,6 +108,12 @@ class PerceptionTopics(Config):
         return {topic: _camera_info(topic) for topic in self.depth_topics if topic}
 
 
+class OtherClockError(InputError):
+    """The stamps of a topic are those of another clock."""
+
+    kind = "other_clock"
+
+
 class PerceptionNode(ManagedNode):
     """Turns sensor data into sweeps, renders the last second of them and publishes its encoding."""
 
@@ -119,6 +131,7 @@ class PerceptionNode(ManagedNode):
         self.on_teardown(self._frames.close)
         self._calibrations: dict[str, Calibration] = {}
         self._sequence = 0
+        self._clock_offsets: dict[str, ClockOffset] = {}
         self._static_pose: Pose | None = None
         self._waiting_ns: int | None = None
         """Stamp of the frame that waits for a pose."""
@@ -205,8 +218,9 @@ class PerceptionNode(ManagedNode):
 
     @guarded
     def _on_camera_info(self, source: str, message: CameraInfo) -> None:
-        # Checked with each image, so that the errors say what does not fit to it.
+        # A bad one is kept too, so that the errors of the images say what does not fit to them.
         self._calibrations[source] = calibration_from_msg(message)
+        check_calibration(self._calibrations[source], rectified=_is_rectified(source))
 
     @guarded
     def _on_odometry(self, message: Odometry) -> None:
@@ -214,12 +228,14 @@ class PerceptionNode(ManagedNode):
             raise InputError(
                 f"odometry in frame '{message.header.frame_id}': expected odom_frame, '{self.common.odom_frame}'"
             )
+        self._check_clock("odom", convert.stamp_from_msg(message.header.stamp))
         odometry = self._frames.odometry_of_base(sensors.odometry_from_msg(message))
         self._add_pose(odometry.stamp_ns, odometry.pose, odometry.twist)
 
     @guarded
     def _on_pose(self, message: PoseStamped) -> None:
         stamp_ns = convert.stamp_from_msg(message.header.stamp)
+        self._check_clock(self._topics.pose_topic, stamp_ns)
         self._add_pose(stamp_ns, convert.pose_from_msg(message.pose))
 
     @guarded
@@ -236,6 +252,21 @@ class PerceptionNode(ManagedNode):
             self._waiting_ns = None
             self._publish_frame(waiting_ns)
 
+    def _check_clock(self, topic: str, stamp_ns: int) -> None:
+        """Show how far the stamps of a topic are behind our clock, and refuse those of another clock."""
+        now_ns = self.get_clock().now().nanoseconds
+        if now_ns == 0:
+            return  # simulated time that has not begun
+        offset = self._clock_offsets.setdefault(topic, ClockOffset())
+        offset.note(stamp_ns, now_ns)
+        self.health.figures[f"clock_offset_s {topic}"] = offset.offset_s
+        if abs(offset.offset_s) > self._perception.config.clock_offset_max_s:
+            raise OtherClockError(
+                f"the stamps of '{topic}' are {offset.offset_s:.2f} s behind this node's clock; clock_offset_max_s ="
+                f" {self._perception.config.clock_offset_max_s:g}: synchronise the clocks (chrony, PTP), or for a"
+                " recording set use_sim_time and play it with its clock"
+            )
+
     @guarded
     def _on_imagined(self, message: OccupancyGrid) -> None:
         probability, pose, stamp_ns = sensors.occupancy_from_msg(message)
@@ -244,6 +275,7 @@ class PerceptionNode(ManagedNode):
     def _take(self, source: str, message: Any, to_sweep: Callable[[Floats], Sweep]) -> None:
         """Convert a message with the pose of its sensor at its stamp, and add the sweep."""
         if self.active:
+            self._check_clock(source, convert.stamp_from_msg(message.header.stamp))
             receive = partial(self._receive, source, to_sweep)
             self._frames.with_mount(source, message.header, receive, self.health.reject)
 

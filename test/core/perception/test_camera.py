@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from edge_worldmodel.core.geometry import pose_matrix
-from edge_worldmodel.core.perception.camera import Calibration, intrinsics_of_image, optical_pose_problem
+from edge_worldmodel.core.perception.camera import (
+    Calibration,
+    check_calibration,
+    intrinsics_of_image,
+    optical_pose_problem,
+)
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.rejection import RejectedInputError
@@ -106,6 +111,14 @@ def test_a_driver_that_gives_no_size_is_taken_at_its_image() -> None:
 def test_a_calibration_of_another_image_is_refused_in_words(changes, words) -> None:
     with pytest.raises(RejectedInputError, match=words):
         post_seen(depth_of_a_post(), replace(CALIBRATION, **changes))
+
+
+def test_a_calibration_is_checked_as_soon_as_it_comes() -> None:
+    check_calibration(CALIBRATION)
+    for changes in ({"k": (0.0,) * 9}, {"model": "omni"}, {"distortion": (np.nan,) * 5}):
+        with pytest.raises(RejectedInputError):
+            check_calibration(replace(CALIBRATION, **changes))
+    check_calibration(replace(CALIBRATION, model="omni"), rectified=True)
 
 
 def test_an_image_resized_without_its_calibration_is_refused() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.core.perception.stamps import StampGate
+from edge_worldmodel.core.perception.stamps import ClockOffset, StampGate
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
 
 S = 1_000_000_000
@@ -66,3 +68,13 @@ def test_a_driver_that_sets_no_stamps_is_named() -> None:
         gate.admit(0, "scan")
     with pytest.raises(RejectedInputError, match="negative"):
         gate.admit(-5, "scan")
+
+
+@pytest.mark.parametrize("offset_s", [0.04, 3.0, -2.5])
+def test_the_offset_of_a_clock_is_the_median_of_the_last_messages(offset_s: float) -> None:
+    clock = ClockOffset()
+    for step in range(40):
+        assert step >= 15 or math.isnan(clock.offset_s)
+        late_s = 5.0 if step % 4 == 0 else 0.002 * (step % 3)
+        clock.note(round((100.0 + 0.1 * step - offset_s - late_s) * 1e9), round((100.0 + 0.1 * step) * 1e9))
+    assert clock.offset_s == pytest.approx(offset_s + 0.002, abs=0.003)

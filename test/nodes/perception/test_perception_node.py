@@ -156,6 +156,19 @@ def test_frames_come_although_tf_is_always_older_than_the_scan(probe):
             assert abs(newest.pose[0] - 1e-9 * (newest.stamp_ns - begin_ns) * 0.5) < 0.02
 
 
+def test_a_scanner_with_another_clock_is_refused_and_its_offset_shown(probe):
+    diagnostics = probe.listen(DiagnosticArray, "/diagnostics")
+    scans = probe.node.create_publisher(LaserScan, "scan", qos_profile_sensor_data)
+    with running("perception", **FIXED):
+        connected(probe, scans)
+        for _ in range(25):
+            scans.publish(scan(probe.node.get_clock().now().nanoseconds - 20 * 10**9, np.full(360, 3.0)))
+            probe.spin(0.05)
+        assert rejected(probe, diagnostics)["rejected_other_clock"] >= 5
+        values = {value.key: value.value for value in diagnostics[-1][1].status[0].values}
+    assert 19.9 < float(values["clock_offset_s scan"]) < 21.0
+
+
 def test_a_cloud_becomes_a_frame(probe):
     frames = probe.listen(msg.LatentFrame, "perception/latent")
     clouds = probe.node.create_publisher(PointCloud2, "points", qos_profile_sensor_data)
