@@ -54,7 +54,11 @@ class BagRecording:
         read: Counter[str] = Counter()
 
         def is_wanted(channel: Channel) -> bool:
-            return self._is_wanted(channel, wanted)
+            if not self._is_wanted(channel, wanted):
+                return False
+            # a topic all messages of which are lost counts, too
+            read[channel.topic] += 0
+            return True
 
         files = bag_files(self.path)
         for name in missing_files(self.path):
@@ -134,7 +138,7 @@ class _Expected:
     def correct(self, damage: Damage, read: Counter[str]) -> None:
         """Replace an unknown number of lost messages by the one that follows from the description."""
         lost = sum(max(0, self._counts.get(topic, 0) - count) for topic, count in read.items())
-        if self._counts and not damage.exact and lost >= damage.lost and set(read) <= set(self._counts):
+        if self._counts and lost >= damage.lost and set(read) <= set(self._counts):
             damage.lost, damage.exact = lost, True
 
 

@@ -208,6 +208,22 @@ def test_the_description_of_the_folder_tells_how_many_are_lost(tmp_path):
 
 
 @pytest.mark.parametrize("plugin", StoragePlugin)
+@pytest.mark.parametrize("fraction", [0.5, 0.8])
+def test_a_bag_whose_end_is_zeros_tells_how_many_are_lost(tmp_path, plugin, fraction):
+    folder = write_ros2(tmp_path / "bag", scans(COUNT, beams=300), plugin)
+    file = next(p for p in folder.iterdir() if p.suffix in (".mcap", ".db3"))
+    content = file.read_bytes()
+    kept = int(fraction * len(content))
+    file.write_bytes(content[:kept] + bytes(len(content) - kept))
+    records, damage = read_all(folder)
+    # pages of SQLite are not in the order of their rows
+    numbers = scan_numbers(records)
+    assert numbers == sorted(set(numbers)) and set(numbers) <= set(whole_scans(file, ROS2, beams=300))
+    assert 0 < len(records) < COUNT
+    assert f"{len(records)} messages could be read, {COUNT - len(records)} are lost" in damage
+
+
+@pytest.mark.parametrize("plugin", StoragePlugin)
 @pytest.mark.parametrize("content", [None, b"", b"{", b"rosbag2_bagfile_information: 3\n"])
 def test_a_folder_without_a_description_is_played(tmp_path, plugin, content):
     folder = write_ros2(tmp_path / "bag", scans(5), plugin)

@@ -18,7 +18,15 @@ from mcap.records import Channel as McapChannel
 from mcap.records import Message, Schema
 from rosbags.typesys.msg import normalize_msgtype
 
-from edge_worldmodel.recordings.storage.stored import Channel, Damage, StoredMessage, Wanted, decompressed, read_on
+from edge_worldmodel.recordings.storage.stored import (
+    Channel,
+    Damage,
+    StoredMessage,
+    Wanted,
+    content_end,
+    decompressed,
+    read_on,
+)
 
 _MAGIC_BYTES = 8
 _PREFIX = struct.Struct("<BQ")
@@ -39,6 +47,9 @@ class McapStorage:
 
     def _by_index(self, wanted: Wanted) -> Iterator[StoredMessage]:
         with self._path.open("rb") as file:
+            if content_end(file) < file.seek(0, 2):
+                raise McapError("zeros at the end")
+            file.seek(0)
             reader = make_reader(file, validate_crcs=True)
             summary = reader.get_summary()
             if summary is None or not summary.channels or not summary.chunk_indexes:
@@ -96,9 +107,9 @@ class _Scan:
 
     def read(self, file: IO[bytes]) -> Iterator[StoredMessage]:
         """Yield the messages of a file from its first record on."""
-        end = file.seek(0, 2)
+        end = content_end(file)
         file.seek(_MAGIC_BYTES)
-        while prefix := file.read(_PREFIX.size):
+        while prefix := file.read(min(_PREFIX.size, end - file.tell())):
             at = file.tell() - len(prefix)
             opcode, size = _PREFIX.unpack(prefix) if len(prefix) == _PREFIX.size else (0, 1)
             if opcode in (Opcode.DATA_END, Opcode.FOOTER):

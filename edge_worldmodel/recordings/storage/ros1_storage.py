@@ -14,7 +14,15 @@ from rosbags.rosbag1 import Reader
 from rosbags.rosbag1.reader import Header, ReaderError, RecordType
 from rosbags.typesys.msg import normalize_msgtype
 
-from edge_worldmodel.recordings.storage.stored import Channel, Damage, StoredMessage, Wanted, decompressed, read_on
+from edge_worldmodel.recordings.storage.stored import (
+    Channel,
+    Damage,
+    StoredMessage,
+    Wanted,
+    content_end,
+    decompressed,
+    read_on,
+)
 
 _ERRORS = (ReaderError, struct.error, KeyError, ValueError)
 _MAGIC_BYTES = 13
@@ -36,6 +44,9 @@ class Ros1Storage:
         return read_on(self._by_index(wanted), lambda: self._by_position(wanted))
 
     def _by_index(self, wanted: Wanted) -> Iterator[StoredMessage]:
+        with self._path.open("rb") as file:
+            if content_end(file) < file.seek(0, 2):
+                raise ReaderError("zeros at the end")
         with Reader(self._path) as reader:
             channels = _channels(reader)
             connections = [c for c in reader.connections if wanted(channels[c.id])]
@@ -73,7 +84,9 @@ class _Scan:
     def read(self, file: IO[bytes]) -> Iterator[StoredMessage]:
         """Yield the messages of a file from its first record on."""
         indexed = False
-        while record := self._record(file):
+        begin, end = file.tell(), content_end(file)
+        file.seek(begin)
+        while record := self._record(file, end):
             header, data, whole = record
             kind = header.get("op", b"")[:1]
             self._damaged_at = self._at
@@ -93,12 +106,10 @@ class _Scan:
         if not indexed:
             self._damage.add("the file has no index, its recording was not ended properly", exact=False)
 
-    def _record(self, file: IO[bytes]) -> tuple[Header, bytes, bool] | None:
+    def _record(self, file: IO[bytes], end: int) -> tuple[Header, bytes, bool] | None:
         """Return the header and the data of the next record, and whether it is whole; None at the end."""
         self._at = file.tell()
-        end = file.seek(0, 2)
-        file.seek(self._at)
-        if self._at == end:
+        if self._at >= end:
             return None
         prefix, header_whole = _sized(file, end)
         try:
@@ -137,7 +148,9 @@ class _Scan:
         yield from sorted(self._messages(BytesIO(content)), key=lambda message: message.log_ns)
 
     def _messages(self, chunk: IO[bytes]) -> Iterator[StoredMessage]:
-        while record := self._record(chunk):
+        end = chunk.seek(0, 2)
+        chunk.seek(0)
+        while record := self._record(chunk, end):
             header, data, whole = record
             if not whole:
                 return
@@ -180,13 +193,13 @@ class _Scan:
 
 
 def _sized(file: IO[bytes], end: int) -> tuple[bytes, bool]:
-    """Return a size of four bytes with what follows it, and whether that is whole; ``end`` is the size of the file."""
-    prefix = file.read(4)
+    """Return a size of four bytes with what follows it, and whether that is whole; ``end`` is that of the file."""
+    prefix = file.read(min(4, max(0, end - file.tell())))
     if len(prefix) < 4:
         return prefix, False
     (size,) = struct.unpack("<I", prefix)
     # a damaged size may be larger than the memory
-    data = file.read(min(size, end - file.tell()))
+    data = file.read(min(size, max(0, end - file.tell())))
     return prefix + data, len(data) == size
 
 

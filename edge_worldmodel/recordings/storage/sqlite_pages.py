@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from edge_worldmodel.recordings.storage.stored import content_end
+
 _TABLE_LEAF, _TABLE_INTERIOR = 0x0D, 0x05
 _FILE_HEADER_BYTES = 100
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
@@ -44,7 +46,12 @@ class SqlitePages:
         self._usable = self._page_bytes - header[20]
         if self._page_bytes < 512 or self._usable < 480:
             raise ValueError("the header of the file is damaged")
-        self.present = file.seek(0, 2) // self._page_bytes
+        self._end, size = content_end(file), file.seek(0, 2)
+        # a sound page may end with zeros, and is never all zeros
+        self.has_end = size - self._end < self._page_bytes
+        if self.has_end:
+            self._end = size
+        self.present = size // self._page_bytes
         self.declared = int.from_bytes(header[28:32], "big")
         self.highest_row = 0
 
@@ -79,7 +86,7 @@ class SqlitePages:
             number, offset = _varint(content, offset)
             local = self._local_bytes(length)
             payload = content[offset : offset + local]
-            if len(payload) < local:
+            if len(payload) < local or (page - 1) * self._page_bytes + offset + local > self._end:
                 return None
             if data and local < length:
                 rest = self._overflow(
@@ -113,6 +120,8 @@ class SqlitePages:
             if not 0 < page <= self.present:
                 return None
             content = self._page(page)
+            if (page - 1) * self._page_bytes + 4 + min(length, self._usable - 4) > self._end:
+                return None
             page = int.from_bytes(content[:4], "big")
             parts.append(content[4 : 4 + min(length, self._usable - 4)])
             length -= self._usable - 4
@@ -165,10 +174,10 @@ def _value(kind: int, part: bytes) -> Any:
 
 
 def is_cut(path: Path) -> bool:
-    """Return whether a file has fewer pages than its header declares."""
+    """Return whether a file has fewer pages than its header declares, or zeros instead of its last ones."""
     with path.open("rb") as file:
         try:
             pages = SqlitePages(file)
         except ValueError:
             return True
-    return pages.present < pages.declared
+    return pages.present < pages.declared or not pages.has_end

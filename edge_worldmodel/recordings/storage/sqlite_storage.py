@@ -117,7 +117,7 @@ class SqliteStorage:
                     continue
                 yield StoredMessage(channels[row.values[topic_id]], log_ns, row.values[data])
             here = f"{pages.present} of {pages.declared} pages are there" if cut else "some of its pages are damaged"
-            self.damage.add(f"the file is damaged, {here}", max(lost, 0), exact=not cut)
+            self.damage.add(f"the file is damaged, {here}", max(lost, 0), exact=not cut and bool(numbers))
 
 
 def _is_message(values: tuple[object, ...], topic_id: int, timestamp: int) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import lz4.frame
 import zstandard
@@ -152,6 +152,27 @@ _PIECE_BYTES = 4096
 
 def _zstd() -> zstandard.ZstdDecompressionObj:
     return zstandard.ZstdDecompressor().decompressobj()
+
+
+def content_end(file: IO[bytes]) -> int:
+    """Return where a file ends, or where the zeros begin that a power loss has left at its end.
+
+    Blocks that did not reach the disk read as zeros; a message that reaches into them is not whole.
+    """
+    size = end = file.seek(0, 2)
+    while end > 0:
+        begin = max(0, end - _BLOCK_BYTES)
+        file.seek(begin)
+        content = file.read(end - begin).rstrip(b"\0")
+        if content:
+            end = begin + len(content)
+            break
+        end = begin
+    return end if size - end >= _LEAST_ZEROS else size
+
+
+_BLOCK_BYTES = 1 << 16
+_LEAST_ZEROS = 512
 
 
 def exists(path: Path) -> bool:
