@@ -17,9 +17,9 @@ from edge_worldmodel.core.geometry import relative
 from edge_worldmodel.core.grid import EGO_GRID, hit_points, render
 from edge_worldmodel.core.perception.config import EGO_MOTION_SOURCES, PerceptionConfig
 from edge_worldmodel.core.perception.pose_buffer import PoseBuffer
-from edge_worldmodel.core.perception.stamps import StampGate
 from edge_worldmodel.core.perception.uncertainty import entropy_bits, surprise_bits
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+from edge_worldmodel.core.stamps import StampGate
 from edge_worldmodel.core.sweep import Sweep, check_sweep, deskewed, limit_range
 from edge_worldmodel.core.tensors import GRID_CELLS, GRID_CHANNELS, HISTORY, HISTORY_FRAMES, HISTORY_INTERVAL_S
 from edge_worldmodel.core.time_units import NS_PER_S

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edge_worldmodel.core.geometry import compose, interpolate_pose, relative
-from edge_worldmodel.core.perception.stamps import StampGate
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+from edge_worldmodel.core.stamps import StampGate
 from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Floats, Pose, Twist
 

@@ -26,9 +26,9 @@ from edge_worldmodel.core.perception.cloud import sweep_from_cloud
 from edge_worldmodel.core.perception.config import PerceptionConfig
 from edge_worldmodel.core.perception.depth import sweep_from_depth
 from edge_worldmodel.core.perception.perception import Observation, Perception
-from edge_worldmodel.core.perception.stamps import ClockOffset
 from edge_worldmodel.core.polygon import self_filters, self_filters_problem
 from edge_worldmodel.core.rejection import RejectionKind
+from edge_worldmodel.core.stamps import ClockOffset
 from edge_worldmodel.core.sweep import Sweep, without_self
 from edge_worldmodel.core.time_units import NS_PER_S
 from edge_worldmodel.core.types import Floats, Points, Pose, Tensor, Twist

@@ -17,9 +17,9 @@ from transforms3d.quaternions import quat2mat
 
 from edge_worldmodel.core.errors import ConfigError, InputError
 from edge_worldmodel.core.geometry import compose, pose_matrix, twist_at, yaw_from_quaternion
-from edge_worldmodel.core.perception.stamps import StampGate
 from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.inputs.intake import OdometrySample
+from edge_worldmodel.core.stamps import StampGate
 from edge_worldmodel.core.twist_frame import TwistFrame
 from edge_worldmodel.core.types import Floats, Pose
 from edge_worldmodel.nodes.ros.convert import stamp_from_msg

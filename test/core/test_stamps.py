@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_worldmodel.core.perception.stamps import ClockOffset, StampGate
 from edge_worldmodel.core.rejection import RejectedInputError, RejectionKind
+from edge_worldmodel.core.stamps import ClockOffset, StampGate
 
 S = 1_000_000_000
 
