@@ -26,27 +26,32 @@ def leaves_arc(twist: Twist, brakes: Brakes, footprint: RobotFootprint) -> bool:
 
 
 def axis_braking_poses(
-    twist: Twist, reaction_s: float, brakes: Brakes, footprint: RobotFootprint
+    twist: Twist, reaction_s: float, brakes: Brakes, footprint: RobotFootprint, *, is_car: bool = False
 ) -> tuple[Pose, Floats]:
     """Return where a base may come when it brakes each axis by itself.
 
     The paths are those on which every axis brakes as hard as configured, on which the yaw rate stops at once, and on
-    which only the yaw rate goes on. A base that brakes harder on some axis stays between them and the arc.
+    which only the yaw rate goes on. A base that brakes harder on some axis stays between them and the arc. A car
+    may turn its wheels straight ahead on a zero command, as ros2_controllers do, at once or while it brakes.
 
     Args:
         twist: base twist (3,) until braking begins.
         reaction_s: time at unchanged twist before that.
         brakes: decelerations.
         footprint: footprint of the robot.
+        is_car: whether it turns by its wheels, only while it rolls.
 
     Returns:
         Poses (n, 3) in the present base frame, and the path time (n,) of each.
     """
     slowest, way_s = _braking_times_s(twist, brakes), brakes.braking_s(twist)
-    keeps_turning = slowest * (0.0, 0.0, 1.0)
-    stops = [slowest, slowest * (1.0, 1.0, 0.0)]
-    if len(footprint.outline):
-        stops.append(keeps_turning)
+    straight = slowest * (1.0, 1.0, 0.0)
+    if is_car:
+        stops = [straight, straight + (0.0, 0.0, 0.5 * slowest[0])]
+    else:
+        stops = [slowest, straight]
+        if len(footprint.outline):
+            stops.append(slowest * (0.0, 0.0, 1.0))
     begin = arc_pose(twist, reaction_s)
     length_m = math.hypot(twist[0], twist[1]) * way_s + abs(float(twist[2])) * way_s * footprint.reach_m
     steps = min(max(math.ceil(length_m / _STEP_M), 2), _MAX_STEPS)

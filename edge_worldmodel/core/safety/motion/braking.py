@@ -121,9 +121,23 @@ class Brakes:
         return max(straight_s, abs(float(twist[2])) / (2.0 * self.yaw_deceleration_radps2))
 
     def _pull_mps2(self, twist: Twist) -> float:
-        """Return how much gravity accelerates the robot along a twist (3,); zero uphill."""
-        along = self.downhill[0] * float(twist[0]) + self.downhill[1] * float(twist[1])
-        return max(_GRAVITY_MPS2 * along / max(math.hypot(twist[0], twist[1]), 1e-9), 0.0)
+        """Return how much gravity accelerates the robot along a twist (3,), at most while it turns; zero uphill."""
+        vx, vy, rate = twist.tolist()
+        steepness, speed_mps = math.hypot(*self.downhill), math.hypot(vx, vy)
+        if not steepness or not speed_mps:
+            return 0.0
+        pull_mps2 = _GRAVITY_MPS2 * steepness
+        angle_rad = math.copysign(1.0, rate) * (math.atan2(self.downhill[1], self.downhill[0]) - math.atan2(vy, vx))
+        # From the motion to the way downhill, in the sense of the turn: it shrinks until the robot stands.
+        angle_rad %= 2.0 * math.pi
+        least_rad = max(angle_rad - self._turn_rad(speed_mps, abs(rate), pull_mps2), 0.0)
+        return max(pull_mps2 * max(math.cos(angle_rad), math.cos(least_rad)), 0.0)
+
+    def _turn_rad(self, speed_mps: float, rate_radps: float, pull_mps2: float) -> float:
+        """Return how far the robot turns until it stands, if gravity pulls it along all the way."""
+        least_mps2 = max(self.deceleration_mps2 - pull_mps2, _LEAST_DECELERATION * self.deceleration_mps2)
+        braking_s = max(speed_mps / (2.0 * least_mps2), rate_radps / (2.0 * self.yaw_deceleration_radps2))
+        return rate_radps * (self.reaction_s + braking_s)
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,9 @@ class PathGate:
         if fault is not None:
             return GateDecision(fault=fault)
         motion, shaping = limit_change(allowed, previous, self.limits, dt_s)
+        # On its way from the command before, it may point where the robot cannot brake.
+        if problem := self.brakes.slope_problem(motion.twist):
+            return GateDecision(fault=Fault(FaultKind.SLOPE, problem))
         check = self._check(motion.twist, self.brakes.reaction_s, obstacles.hits)
         fault = self._final_fault(motion.twist, measured, check, obstacles.hits, pose)
         if fault is not None:
@@ -222,10 +225,11 @@ class PathGate:
         )
 
     def _beside(self, twist: Twist, reaction_s: float) -> tuple[Pose, Floats] | None:
-        """Return where the base may come beside its arc; None if that is where the arc leads, as for a car."""
-        if self.limits.curvature_radpm > 0.0 or not leaves_arc(twist, self.brakes, self.footprint):
+        """Return where the base may come beside its arc; None if it stays on it."""
+        if not leaves_arc(twist, self.brakes, self.footprint):
             return None
-        return axis_braking_poses(twist, reaction_s, self.brakes, self.footprint)
+        is_car = self.limits.curvature_radpm > 0.0
+        return axis_braking_poses(twist, reaction_s, self.brakes, self.footprint, is_car=is_car)
 
     def _final_fault(
         self, twist: Twist, measured: Twist, check: PathCheck, hits: Points, pose: Pose | None

@@ -255,10 +255,14 @@ def test_a_planner_that_dies_in_a_curve_causes_no_contact_on_a_base_that_stops_t
     assert decision.fault is not None or decision.motion.twist[0] < 1.45
 
 
-def test_a_car_is_held_to_its_arc_only():
-    post = tuple(map(tuple, np.array([1.75, 0.35]) + LEG))
-    assert decide((1.5, 0.0, 1.0), *post, max_curvature_radpm=2.0).limits == ()
-    assert "braking_path" in decide((1.5, 0.0, 1.0), *post).limits
+def test_a_car_may_turn_its_wheels_straight_ahead_while_it_brakes_but_does_not_turn_on_the_spot():
+    outside = tuple(map(tuple, np.array([1.75, 0.35]) + LEG))
+    assert "braking_path" in decide((1.5, 0.0, 1.0), *outside, max_curvature_radpm=2.0).limits
+    assert "braking_path" in decide((1.5, 0.0, 1.0), *outside).limits
+    inside = (0.3, 0.7)
+    long = {"footprint_m": (0.7, 0.2, -0.2, 0.2, -0.2, -0.2, 0.7, -0.2), "braking_yaw_deceleration_radps2": 1.0}
+    assert decide((0.5, 0.0, 1.0), inside, max_curvature_radpm=2.0, **long).limits == ()
+    assert decide((0.5, 0.0, 1.0), inside, **long).limits != ()
 
 
 def downhill(angle_deg, planned, *points, measured=(0.0, 0.0, 0.0), **config):
@@ -292,6 +296,31 @@ def test_a_slope_on_which_the_robot_could_not_brake_is_a_fault_in_words():
     assert downhill(8.0, (-0.5, 0.0, 0.0), measured=(0.3, 0.0, 0.0)).fault.kind is FaultKind.SLOPE
     assert downhill(8.0, (-0.5, 0.0, 0.0), measured=(0.05, 0.0, 0.0)).fault is None
     assert downhill(8.0, (0.5, 0.0, 0.0), braking_deceleration_mps2=3.0).fault is None
+
+
+def test_a_command_that_still_points_down_a_slope_on_which_the_robot_cannot_brake_does_not_pass():
+    gate, before = PathGate(SupervisorConfig()), Motion(np.array((-0.3, 0.0, 0.0)), np.zeros(3))
+    look, slope = ObstaclePoints(NOTHING, NOTHING, None), (-math.sin(math.radians(8.0)), 0.0)
+    decision = gate.decide(np.array((0.2, 0.0, 0.0)), np.zeros(3), before, look, None, 0.02, slope)
+    assert decision.fault is not None and decision.fault.kind is FaultKind.SLOPE
+
+
+@pytest.mark.parametrize("sense", [1.0, -1.0])
+def test_a_turn_that_will_lead_downhill_is_braked_as_downhill(sense):
+    def speed_mps(rate, across):
+        gate, across = PathGate(SupervisorConfig(**AGILE)), math.sin(math.radians(across))
+        look = ObstaclePoints(LEG + (1.0, 0.0), NOTHING, None)
+        return gate.decide(np.array((0.8, 0.0, rate)), np.zeros(3), REST, look, None, 1.0, (0.0, across)).motion.twist[
+            0
+        ]
+
+    level = speed_mps(sense, 0.0)
+    assert speed_mps(sense, 4.0 * sense) < 0.95 * level
+    assert speed_mps(sense, -4.0 * sense) == level, "it turns uphill"
+    brakes = Brakes(0.2, 1.0, 3.0, (0.0, 0.1 * sense))
+    assert brakes.deceleration(np.array((1.0, 0.0, 0.0))) == pytest.approx(1.0)
+    assert brakes.deceleration(np.array((1.0, 0.0, 9.0 * sense))) == pytest.approx(1.0 - 0.981, abs=0.19)
+    assert brakes.deceleration(np.array((0.0, 0.0, sense))) == 1.0
 
 
 def test_a_robot_as_fast_as_commanded_is_checked_once():
