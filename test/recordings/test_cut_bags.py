@@ -187,6 +187,17 @@ def test_a_damaged_chunk_of_a_ros1_bag_costs_only_its_messages(tmp_path, compres
     assert f"{len(numbers)} messages could be read" in damage
 
 
+def test_messages_that_a_damaged_index_lacks_are_not_lost_silently(tmp_path):
+    path = write_ros1(tmp_path / "a.bag", scans(COUNT, store=ROS1), chunk_bytes=1000)
+    content = path.read_bytes()
+    # the connection of the index of the first chunk
+    position = content.index(b"conn=", content.index(b"op=\x04")) + len(b"conn=")
+    path.write_bytes(content[:position] + b"\x63" + content[position + 1 :])
+    records, damage = read_all(path)
+    numbers = scan_numbers(records)
+    assert numbers == list(range(COUNT)) or (f"{len(numbers)} messages could be read" in damage and "lost" in damage)
+
+
 def test_a_ros1_bag_that_its_recorder_did_not_finish_is_played(tmp_path):
     """``rosbag record`` leaves a .bag.active whose header says that there is no index."""
     path = write_ros1(tmp_path / "a.bag.active", scans(COUNT, store=ROS1))

@@ -50,6 +50,11 @@ class Ros1Storage:
         with Reader(self._path) as reader:
             channels = _channels(reader)
             connections = [c for c in reader.connections if wanted(channels[c.id])]
+            expected: Counter[int] = Counter()
+            for chunk in reader.chunk_infos:
+                expected.update(chunk.connection_counts)
+            if any(expected[c.id] > c.msgcount for c in connections):
+                raise ReaderError("the index lacks messages")
             # no connections would mean all of them
             for connection, log_ns, data in reader.messages(connections) if connections else ():
                 yield StoredMessage(channels[connection.id], log_ns, bytes(data))
