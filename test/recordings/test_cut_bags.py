@@ -67,6 +67,17 @@ def test_an_mcap_without_chunks_gives_every_whole_message(tmp_path):
     assert "lost" in damage
 
 
+def test_messages_that_the_summary_promises_are_not_lost_silently(tmp_path):
+    path = write_mcap(tmp_path / "a.mcap", scans(COUNT), use_chunking=False)
+    content = path.read_bytes()
+    size = len(ROS2.serialize_cdr(scans(1)[0][3], LASER)) + 22
+    position = content.index(b"\x05" + size.to_bytes(8, "little"))
+    path.write_bytes(content[:position] + b"\x0c" + content[position + 1 :])
+    records, damage = read_all(path)
+    assert scan_numbers(records) == list(range(1, COUNT))
+    assert f"{COUNT - 1} messages could be read, 1 are lost" in damage
+
+
 @pytest.mark.parametrize("compression", [CompressionType.LZ4, CompressionType.ZSTD])
 def test_a_cut_compressed_mcap_gives_nearly_all_before_the_cut(tmp_path, compression):
     messages = scans(400, beams=50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,7 @@ from mcap.opcode import Opcode
 from mcap.reader import make_reader
 from mcap.records import Channel as McapChannel
 from mcap.records import Message, Schema
+from mcap.summary import Summary
 from rosbags.typesys.msg import normalize_msgtype
 
 from edge_worldmodel.recordings.storage.stored import (
@@ -73,16 +74,20 @@ class McapStorage:
 
     def _by_position(self, wanted: Wanted) -> Iterator[StoredMessage]:
         with self._path.open("rb") as file:
-            yield from _Scan(wanted, self.damage, _chunk_starts(file)).read(file)
+            summary = _summary(file)
+            # where the chunks begin, so that reading goes on behind a damaged record
+            scan = _Scan(wanted, self.damage, sorted(chunk.chunk_start_offset for chunk in summary.chunk_indexes))
+            yield from scan.read(file)
+            if summary.statistics and not self.damage.reasons:
+                scan.compare_all(summary.statistics.channel_message_counts)
 
 
-def _chunk_starts(file: IO[bytes]) -> list[int]:
-    """Return where the chunks begin, so that reading goes on behind a damaged record; empty without a summary."""
+def _summary(file: IO[bytes]) -> Summary:
+    """Return the summary at the end of a file; an empty one if there is none that can be read."""
     try:
-        summary = make_reader(file).get_summary()
+        return make_reader(file).get_summary() or Summary()
     except Exception:  # a damaged summary raises any class of error
-        return []
-    return sorted(chunk.chunk_start_offset for chunk in summary.chunk_indexes) if summary else []
+        return Summary()
 
 
 def channel_of(channel: McapChannel, schema: Schema | None) -> Channel:
@@ -104,6 +109,7 @@ class _Scan:
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel | None] = {}
         self._in_chunk: Counter[int] = Counter()
+        self._total: Counter[int] = Counter()
 
     def read(self, file: IO[bytes]) -> Iterator[StoredMessage]:
         """Yield the messages of a file from its first record on."""
@@ -165,6 +171,7 @@ class _Scan:
                 elif opcode == Opcode.MESSAGE:
                     message = Message.read(stream, size)
                     self._in_chunk[message.channel_id] += 1
+                    self._total[message.channel_id] += 1
                     channel = self._channels.get(message.channel_id)
                     if channel is not None:
                         yield StoredMessage(channel, message.log_time, message.data)
@@ -184,6 +191,12 @@ class _Scan:
         missing = size // 16 - self._in_chunk[number]
         if missing > 0 and self._channels.get(number) is not None:
             self._damage.add("messages of the index are not in their chunk", missing)
+
+    def compare_all(self, expected: Mapping[int, int]) -> None:
+        """Count the messages that the summary promises and that were not found."""
+        missing = sum(max(0, count - self._total[n]) for n, count in expected.items() if self._channels.get(n))
+        if missing:
+            self._damage.add("messages of the summary are not in the file", missing)
 
 
 def _is_opcode(opcode: int) -> bool:
