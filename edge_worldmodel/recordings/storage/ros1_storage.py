@@ -88,7 +88,7 @@ class _Scan:
 
     def read(self, file: IO[bytes]) -> Iterator[StoredMessage]:
         """Yield the messages of a file from its first record on."""
-        indexed = False
+        indexed, chunks = 0, 0
         begin, end = file.tell(), content_end(file)
         file.seek(begin)
         while record := self._record(file, end):
@@ -102,12 +102,15 @@ class _Scan:
                 self._compare(header)
             elif kind == bytes([RecordType.CONNECTION]):
                 self._connection(header, data)
-            indexed |= kind == bytes([RecordType.CHUNK_INFO])
+            indexed += kind == bytes([RecordType.CHUNK_INFO])
+            chunks += kind == bytes([RecordType.CHUNK])
             if not whole:
                 if not self._go_to_next_chunk(file):
                     self._damage.add("the file ends in the middle of a record", 1, exact=False)
                     return
                 self._damage.add(f"the record at byte {self._damaged_at} is damaged", 1, exact=False)
+        if indexed > chunks:
+            self._damage.add("chunks that the index names are missing", exact=False)
         if not indexed:
             self._damage.add("the file has no index, its recording was not ended properly", exact=False)
 

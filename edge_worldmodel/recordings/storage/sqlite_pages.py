@@ -15,6 +15,7 @@ from edge_worldmodel.recordings.storage.stored import content_end
 
 _TABLE_LEAF, _TABLE_INTERIOR = 0x0D, 0x05
 _FILE_HEADER_BYTES = 100
+_LONGEST_KEY_BYTES = 13
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
@@ -69,7 +70,7 @@ class SqlitePages:
             for (offset,) in struct.iter_unpack(">H", content[pointers : pointers + 2 * cells]):
                 if kind == _TABLE_LEAF:
                     yield page, offset
-                else:
+                elif offset + _LONGEST_KEY_BYTES <= len(content):
                     self.highest_row = max(self.highest_row, _varint(content, offset + 4)[0])
 
     def row(self, page: int, offset: int, data: bool = True) -> Row | None:
