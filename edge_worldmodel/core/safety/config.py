@@ -17,6 +17,10 @@ from edge_worldmodel.core.polygon import (
 from edge_worldmodel.core.types import Points
 
 _SHORTEST_HEARTBEAT_S = 0.05
+_TOLERANCE_MPS, _TOLERANCE_RADPS = 0.1, 0.3
+"""Three to five times the noise of odometry from wheels or scans."""
+_DRONE_TOLERANCE_MPS = 1.0
+"""Gusts move a drone until its controller has answered."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,18 @@ class SupervisorConfig(Config):
         3.0, "Yaw deceleration of the drive base on a zero command.", minimum=0.1, maximum=50.0
     )
     slip: float = param(0.1, "Share of the deceleration that slip may take away.", minimum=0.0, maximum=0.9)
+    motion_tolerance_mps: float = param(
+        0.0,
+        "Difference of measured and commanded speed, beyond slip, that is no fault; 0: 0.1, for drones 1.",
+        minimum=0.0,
+        maximum=5.0,
+    )
+    motion_tolerance_radps: float = param(
+        0.0,
+        "Difference of measured and commanded yaw rate, beyond slip, that is no fault; 0: 0.3 rad/s.",
+        minimum=0.0,
+        maximum=5.0,
+    )
     slowing_lead_s: float = param(
         0.3, "Extra reaction time when slowing down, so that it happens early and gently.", minimum=0.05, maximum=3.0
     )
@@ -249,6 +265,12 @@ class SupervisorConfig(Config):
         """Timeout of each sensor, by topic."""
         values = self.sensor_timeouts_s
         return dict(zip(self.sources, values if len(values) > 1 else values * len(self.sources), strict=True))
+
+    @property
+    def motion_tolerances(self) -> tuple[float, float]:
+        """Tolerated difference of speed in m/s and of yaw rate in rad/s between measured and commanded motion."""
+        usual_mps = _DRONE_TOLERANCE_MPS if self.vehicle == "drone" else _TOLERANCE_MPS
+        return self.motion_tolerance_mps or usual_mps, self.motion_tolerance_radps or _TOLERANCE_RADPS
 
     @property
     def self_filters(self) -> dict[str, Points]:

@@ -20,6 +20,7 @@ class FaultKind(Enum):
     INTERNAL = "This is a bug in the supervisor. Save the log, report it, then call supervisor/reset."
     GEOFENCE = "Bring the robot back inside the geofence by hand, then call supervisor/reset."
     BATTERY = "Charge or replace the battery, then call supervisor/reset."
+    MOTION = "Look for a blocked wheel, a broken encoder or a base that ignores commands, then call supervisor/reset."
     COMMAND_TOPIC = "End the other program that commands the drive base: ros2 topic info --verbose names it."
     CLOCK = "Check that the ROS clock advances (is the simulation paused?) and that nothing sets it back."
     OVERRUN = (
@@ -47,7 +48,7 @@ class FaultKind(Enum):
     SETTLING = "Nothing to do: the robot resumes when all checks have passed for resume_after_s."
 
 
-LATCHING = frozenset({FaultKind.RECORD, FaultKind.INTERNAL, FaultKind.GEOFENCE, FaultKind.BATTERY})
+LATCHING = frozenset({FaultKind.RECORD, FaultKind.INTERNAL, FaultKind.GEOFENCE, FaultKind.BATTERY, FaultKind.MOTION})
 """Kinds that stop the robot until a person resets it. The emergency stop has its own state."""
 LANDING_AT_ONCE = frozenset({FaultKind.BATTERY})
 """Kinds for which a drone lands without holding its place first."""

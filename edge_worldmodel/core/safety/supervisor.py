@@ -23,11 +23,13 @@ from edge_worldmodel.core.safety.guards import Guards
 from edge_worldmodel.core.safety.inputs.inputs import Inputs
 from edge_worldmodel.core.safety.inputs.intake import (
     Instant,
+    OdometrySample,
     TickLength,
 )
 from edge_worldmodel.core.safety.landing import Landing
 from edge_worldmodel.core.safety.latches import SERVICE, Latches, LatchStore, MemoryLatchStore
 from edge_worldmodel.core.safety.limits import REST, Motion
+from edge_worldmodel.core.safety.motion.motion_monitor import MotionMonitor
 from edge_worldmodel.core.safety.motion.path_gate import GateDecision, PathGate
 from edge_worldmodel.core.safety.motion.plan_follower import follow
 from edge_worldmodel.core.safety.states import PASSING, TRANSITIONS, WAITING_FOR_PERSON, Condition, State
@@ -62,6 +64,7 @@ class Supervisor:
         self._tick_length = TickLength(1.0 / config.rate_hz)
         self._landing = Landing(config, restored.landing)
         self._gate = PathGate(config)
+        self._monitor, self._came_to_rest = MotionMonitor(config), True
         self.inputs = Inputs(config, self._gate.footprint)
         self._fence = config.geofence
         self._motion = REST
@@ -182,6 +185,7 @@ class Supervisor:
             *self._defects(),
             self._geofence_fault(now),
             self.guards.battery_fault(),
+            self._motion_fault(odometry, now),
             self.guards.command_topic_fault(),
             self.inputs.clock_fault(now),
             *(sensor.fault(now) for sensor in self.inputs.sensors.values()),
@@ -201,6 +205,19 @@ class Supervisor:
         if pose is None or self._gate.footprint.is_inside(self._fence, pose[None]):
             return None
         return Fault(FaultKind.GEOFENCE, f"outside the geofence at x {pose[0]:.2f} m, y {pose[1]:.2f} m")
+
+    def _motion_fault(self, odometry: OdometrySample | None, now: Instant) -> Fault | None:
+        """Compare measured and commanded motion. A robot that was stopped and is at rest may be moved by hand."""
+        self._monitor.note_command(self._motion.twist, now.steady_ns)
+        if self.state in PASSING:
+            self._came_to_rest = False
+        elif not self._still_moves(now):
+            self._came_to_rest = True
+        if odometry is None or self._came_to_rest:
+            self._monitor.reset()
+            return None
+        age_s = self.inputs.odometry.age_s(now)
+        return self._monitor.fault(odometry.twist, odometry.stamp_ns, age_s, now.steady_ns, self._gate.brakes)
 
     def _plan_fault(self, now: Instant) -> Fault | None:
         plan = self.inputs.plan.value

@@ -29,6 +29,7 @@ _PAUSED_S = 1.2
 _KILLED_S = 0.8
 """A killed node is not back earlier: launch waits a second before it starts it again."""
 _DRIVE_AGAIN_S = 20.0
+_COMES_TO_REST_S = 1.0
 
 
 def inject(case: FaultCase, graph: FaultGraph) -> tuple[InjectionResult, Observations]:
@@ -96,6 +97,15 @@ def _spoil(case: FaultCase, graph: FaultGraph) -> AbstractContextManager[None]:
     return asked(graph, "spoil", topic=case.target, how=case.how, **case.settings)
 
 
+@contextlib.contextmanager
+def _spoil_motion(case: FaultCase, graph: FaultGraph) -> Iterator[None]:
+    """Make the measured motion contradict the commands. A person has to reset the robot after that."""
+    with _spoil(case, graph):
+        yield
+    graph.wait(lambda: False, _COMES_TO_REST_S)
+    graph.ask("reset")
+
+
 ACTIONS: dict[str, Callable[[FaultCase, FaultGraph], AbstractContextManager[None]]] = {
     "kill": _kill,
     "pause": lambda case, graph: paused(graph.graph.processes()[case.target]),
@@ -104,6 +114,9 @@ ACTIONS: dict[str, Callable[[FaultCase, FaultGraph], AbstractContextManager[None
     "flood": lambda case, graph: asked(graph, "flood", topic=case.target, **case.settings),
     "rival": lambda case, graph: asked(graph, "rival"),
     "estop and kill": lambda case, graph: respawned_under_estop(graph, graph.graph.processes()[case.target]),
+    "dead_encoder": _spoil_motion,
+    "reverse": _spoil_motion,
+    "exaggerate": _spoil_motion,
     "start in the air": lambda case, graph: started_in_the_air(graph),
 }
 """Faults that are not a changed message of one stream."""

@@ -28,6 +28,8 @@ INF9 = np.full((9, 3), np.inf)
 HUGE9 = np.full((9, 3), 1e300)
 ZERO9 = np.zeros((9, 3))
 POINTS = Trajectory(0.4, ZERO9[:, :2], ZERO9[:, :2])
+HELD = SupervisorConfig(motion_tolerance_mps=2.0, motion_tolerance_radps=2.0)
+"""For robots whose motion is not that of their commands."""
 RING = [(6.0 * math.cos(a), 6.0 * math.sin(a)) for a in np.linspace(0.1, 6.2, 40)]
 FENCE = SupervisorConfig(geofence_m=(-1.0, -1.0, 2.0, -1.0, 2.0, 1.0, -1.0, 1.0))
 
@@ -166,7 +168,7 @@ def test_standing_still_the_same_look_again_is_fine():
 
 @pytest.mark.parametrize("phase", range(5))
 def test_without_odometry_nobody_knows_whether_the_same_look_again_is_frozen(phase):
-    robot = SupervisedRobot(obstacles=RING)
+    robot = SupervisedRobot(HELD, obstacles=RING)
     robot.drives = False  # commanded to move, and held: what it sees does not change, and rightly so
     robot.run(2.0 + 0.02 * phase)
     robot.before["odometry"] = lambda _: None
@@ -277,7 +279,7 @@ def test_a_wall_that_the_plan_stops_at_is_no_trip():
 
 
 def test_a_robot_faster_than_commanded_has_its_real_braking_path_checked():
-    robot = driving(twist=(0.2, 0.0, 0.0))
+    robot = driving(HELD, twist=(0.2, 0.0, 0.0))
     robot.obstacles = np.array([[robot.pose[0] + 1.2, 0.0]])
     robot.run(0.2)
     assert robot.supervisor.state in PASSING

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import rclpy
+from geometry_msgs.msg import Twist as TwistMsg
 from nav_msgs.msg import Odometry as OdometryMsg
 from sensor_msgs.msg import LaserScan
 
@@ -44,11 +45,16 @@ def odom_msg(stamp_ns, heading_rad=0.0):
 
 
 class Source:
-    """Sends good plans (25 Hz), scans (20 Hz) and odometry (50 Hz); a test may spoil or withhold each."""
+    """Sends good plans (25 Hz), scans (20 Hz) and odometry (50 Hz); a test may spoil or withhold each.
+
+    The robot does what the supervisor commands: its odometry reports that, and its plans begin where it is.
+    """
 
     def __init__(self, node, now_ns=time.time_ns):
         self.send = {"plan": plan_msg, "scan": scan_msg, "odom": odom_msg}
-        self.last_s = {}
+        self.last_s, self.scans = {}, 0
+        self.way_m, self.heading_rad, self.commanded = 0.0, 0.0, TwistMsg()
+        node.create_subscription(msg.Verdict, "supervisor/verdict", self._obey, LATEST)
         publishers = {
             "plan": (node.create_publisher(msg.Plan, "planner/plan", LATEST), 0.04),
             "scan": (node.create_publisher(LaserScan, "scan", SENSOR), 0.05),
@@ -58,10 +64,32 @@ class Source:
             node.create_timer(period_s, lambda n=name, p=publisher: self._send(n, p, now_ns))
 
     def _send(self, name, publisher, now_ns):
+        if name == "odom":
+            self.way_m += 0.02 * self.commanded.linear.x
         make = self.send[name]
         if make is not None:
-            publisher.publish(make(now_ns()))
+            message = make(now_ns())
+            if isinstance(message, OdometryMsg):
+                turn = message.pose.pose.orientation
+                self.heading_rad = 2.0 * math.atan2(turn.z, turn.w)
+                self._move(message.pose.pose.position)
+                message.twist.twist.linear.x = self.commanded.linear.x
+            elif isinstance(message, msg.Plan):
+                for pose in message.poses:
+                    self._move(pose.position)
+            elif isinstance(message, LaserScan) and len(message.ranges):
+                # As from a real sensor: a scan that repeats while the robot moves counts as silence.
+                self.scans += 1
+                message.ranges[0] += 1e-3 * (self.scans % 7)
+            publisher.publish(message)
             self.last_s[name] = time.monotonic()
+
+    def _move(self, position):
+        position.x += self.way_m * math.cos(self.heading_rad)
+        position.y += self.way_m * math.sin(self.heading_rad)
+
+    def _obey(self, verdict):
+        self.commanded = verdict.command
 
 
 def main() -> None:

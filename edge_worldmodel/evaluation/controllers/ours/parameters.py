@@ -26,6 +26,8 @@ _STEERING_SHARE = 0.9
 """Share of the highest curvature that plans may use; the remainder is for corrections."""
 _GUST_STD_MPS = 1.5
 """Light turbulence near the ground: 15 knots at 20 feet (MIL-F-8785C)."""
+_GREATEST_GUST = 3.0
+"""Ratio of the greatest gust to that spread. Drag moves the robot until its controller has compensated for it."""
 _AIRSPEED_MPS = 4.0
 _ABOVE_PLANNER = 1.5
 """Ratio of the accelerations that the supervisor passes to the planned ones, as in config/robots."""
@@ -105,7 +107,10 @@ def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
     if robot.length_m:
         x, y = 0.5 * robot.length_m, 0.5 * robot.width_m
         supervisor["footprint_m"] = [x, y, -x, y, -x, -y, x, -y]
-    return {PLANNER: {"robot": planner, **_wind(robot)}, SUPERVISOR: supervisor}
+    if wind := _wind(robot):
+        drag_per_s, gusts = wind["disturbance"]["gust_drag_per_s"], DisturbanceConfig(**wind["disturbance"])
+        supervisor["motion_tolerance_mps"] = _GREATEST_GUST * _GUST_STD_MPS * drag_per_s * gusts.gust_hold_s
+    return {PLANNER: {"robot": planner, **wind}, SUPERVISOR: supervisor}
 
 
 def _wind(robot: RobotSpec) -> dict[str, dict[str, float]]:
