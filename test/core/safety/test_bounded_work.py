@@ -1,5 +1,6 @@
 """The work of a tick is bounded, whatever the sensors and the planner send. Times are this thread's processor times."""
 
+import gc
 import time
 
 import numpy as np
@@ -118,6 +119,9 @@ def test_a_full_tick_takes_five_milliseconds_at_most(capsys):
     robot.before["scan"] = corridor(2048)
     robot.before["odometry"] = imagine_everywhere(robot)
     tick_s(robot, 50)
+    # As the node does at its start.
+    gc.collect()
+    gc.freeze()
     p50, p99, p999 = 1e3 * np.percentile(tick_s(robot, 3000), [50.0, 99.0, 99.9])
     with capsys.disabled():
         print(f"\nfull tick: p50 {p50:.2f} ms, p99 {p99:.2f} ms, p99.9 {p999:.2f} ms")

@@ -189,7 +189,8 @@ class PathGate:
         beside_m = reach_m + self._config.safety_margin_m + self._config.sensor_noise_m + _REACH_SLACK_M
         beside_m += length_m / (_REACH_SAMPLES - 1)
         low, high = places.min(axis=0) - beside_m, places.max(axis=0) + beside_m
-        near: Points = points[((points > low) & (points < high)).all(axis=1)]
+        x, y = points.T
+        near: Points = points.take(np.flatnonzero((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])), axis=0)
         return near
 
     def _share(self, twist: Twist, points: Points) -> float:
@@ -262,9 +263,10 @@ def _only_imagined(imagined: Points, hits: Points) -> Points:
     # Only points in neighbouring cells can be close, so the work grows with the points and not with their product.
     low = imagined.min(axis=0) - 2.0 * _ALREADY_SEEN_M
     columns, rows = (_cells(imagined.max(axis=0), low) + 3).tolist()
-    keys = _cells(imagined, low) @ (1, columns)
-    order = keys.argsort(kind="stable")
-    points, starts = imagined[order], np.searchsorted(keys[order], np.arange(columns * rows + 1))
+    cells = _cells(imagined, low)
+    keys = cells[:, 0] + columns * cells[:, 1]
+    points, starts = imagined.take(keys.argsort(kind="stable"), axis=0), np.zeros(columns * rows + 1, dtype=np.int64)
+    np.cumsum(np.bincount(keys, minlength=columns * rows), out=starts[1:])
     x, y = hits.T
     right, top = low + _ALREADY_SEEN_M * (np.array((columns, rows)) - 0.5)
     beside = (x > low[0] + 0.5 * _ALREADY_SEEN_M) & (x < right) & (y > low[1] + 0.5 * _ALREADY_SEEN_M) & (y < top)
