@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 
 import numpy as np
@@ -93,10 +94,12 @@ class Source:
 
 
 def main() -> None:
-    """Be the other processes of the graph."""
+    """Be the other processes of the graph, or those of the inputs that are named."""
     rclpy.init()
     node = rclpy.create_node("source")
-    Source(node)
+    source = Source(node)
+    for name in set(source.send) - set(sys.argv[1:] or source.send):
+        source.send[name] = None
     rclpy.spin(node)
 
 
