@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +145,21 @@ class ManagedNode(RefusingLifecycleNode):
             self.trigger_activate()
 
 
+def never_wait_for_readers() -> None:
+    """Drop output that nobody reads.
+
+    A pipe that is full, or a terminal that is held, must not stop a node, nor the threads of the middleware, which
+    report unreadable messages. Opened anew, because the flag would else hold for all who share the pipe.
+    """
+    for stream in (1, 2):
+        if stat.S_ISREG(os.fstat(stream).st_mode):
+            continue
+        with suppress(OSError):  # a socket cannot be opened anew
+            anew = os.open(f"/proc/self/fd/{stream}", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
+            os.dup2(anew, stream)
+            os.close(anew)
+
+
 def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = EventsExecutor) -> None:
     """Start ROS, spin one node on one thread until SIGINT or SIGTERM, and exit the process.
 
@@ -153,6 +170,7 @@ def run(make_node: Callable[[], Node], make_executor: Callable[[], Any] = Events
         make_executor: returns the executor that spins it.
     """
     end_signal = EndSignal()
+    never_wait_for_readers()
     # rclpy's own handlers end the context at once, under a callback that may just be publishing
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from edge_worldmodel import msg
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg
 from edge_worldmodel.nodes.ros.convert_sensors import occupancy_to_msg
 from edge_worldmodel.nodes.ros.qos import EVENTS, LATCHED, LATEST, SENSOR
+from edge_worldmodel.nodes.ros.rclpy_internals import RCLError
 
 # The interpreter of ROS does not look for modules beside a program.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -91,7 +93,8 @@ def main() -> None:
     while rclpy.ok():
         for index, (publisher, make, period_s) in enumerate(sources):
             if time.monotonic() >= due_s[index]:
-                publisher.publish(make())
+                with contextlib.suppress(RCLError):  # Fast DDS refuses some sizes of garbage
+                    publisher.publish(make())
                 # Nothing is made up for, so that a slow machine is not flooded more than asked for.
                 due_s[index] = max(due_s[index] + period_s, time.monotonic())
         time.sleep(0.0002)
