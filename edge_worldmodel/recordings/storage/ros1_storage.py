@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from rosbags.rosbag1 import Reader
-from rosbags.rosbag1.reader import Header, ReaderError, RecordType
+from rosbags.rosbag1.reader import Header, ReaderError, RecordType, read_uint32
 from rosbags.typesys.msg import normalize_msgtype
 
 from edge_worldmodel.recordings.storage.stored import (
@@ -44,19 +44,19 @@ class Ros1Storage:
         return read_on(self._by_index(wanted), lambda: self._by_position(wanted))
 
     def _by_index(self, wanted: Wanted) -> Iterator[StoredMessage]:
-        with self._path.open("rb") as file:
+        with self._path.open("rb") as file, Reader(self._path) as reader:
             if content_end(file) < file.seek(0, 2):
                 raise ReaderError("zeros at the end")
-        with Reader(self._path) as reader:
+            if not _is_covered(file, reader):
+                raise ReaderError("the index does not cover the whole file")
             channels = _channels(reader)
             connections = [c for c in reader.connections if wanted(channels[c.id])]
-            expected: Counter[int] = Counter()
-            for chunk in reader.chunk_infos:
-                expected.update(chunk.connection_counts)
-            if any(expected[c.id] > c.msgcount for c in connections):
-                raise ReaderError("the index lacks messages")
+            missing = Counter({c.id: c.msgcount for c in connections})
             # no connections would mean all of them
             for connection, log_ns, data in reader.messages(connections) if connections else ():
+                missing[connection.id] -= 1
+                if missing[connection.id] < 0:
+                    raise ReaderError("the index points to a message of another topic")
                 yield StoredMessage(channels[connection.id], log_ns, bytes(data))
 
     def _by_position(self, wanted: Wanted) -> Iterator[StoredMessage]:
@@ -68,9 +68,41 @@ class Ros1Storage:
         """Return the channels that the index has, as the chunk that describes them may be damaged."""
         try:
             with Reader(self._path) as reader:
-                return _channels(reader)
+                channels = _channels(reader)
+                # of two topics with one number, at least one has a damaged number
+                return channels if len(channels) == len(reader.connections) else {}
         except Exception:  # a damaged index raises any class of error
             return {}
+
+
+def _is_covered(file: IO[bytes], reader: Reader) -> bool:
+    """Return whether the index names all chunks of a file, all their topics, and as many messages as each has.
+
+    A damaged number in the header of the file or of the index would else lose a part of the bag.
+    """
+    chunks: dict[int, int] = {}
+    connections = at = 0
+    end = file.seek(0, 2)
+    file.seek(_MAGIC_BYTES)
+    while (position := file.tell()) < end:
+        kind = Header.read(file).get_uint8("op")
+        file.seek(read_uint32(file), 1)
+        if kind == RecordType.CHUNK:
+            at = position
+            chunks[at] = 0
+        elif kind == RecordType.IDXDATA:
+            chunks[at] += 1
+        connections += kind == RecordType.CONNECTION
+    expected: Counter[int] = Counter()
+    for chunk in reader.chunk_infos:
+        expected.update(chunk.connection_counts)
+    found = {c.id: c.msgcount for c in reader.connections}
+    return (
+        file.tell() == end
+        and chunks == {chunk.pos: len(chunk.connection_counts) for chunk in reader.chunk_infos}
+        and connections == len(reader.connections) == len(found)
+        and all(count <= found.get(number, -1) for number, count in expected.items())
+    )
 
 
 def _channels(reader: Reader) -> dict[int, Channel]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -98,25 +99,21 @@ def read_on(ordered: Iterator[StoredMessage], rest: Callable[[], Iterator[Stored
         ordered: all messages by their time, read with the index of the file.
         rest: returns the messages in the order of the file, read without the index.
     """
-    last_ns = -1
-    at_last: Counter[str] = Counter()
+    yielded = array("q")
     try:
         for message in ordered:
-            if message.log_ns != last_ns:
-                at_last.clear()
-            last_ns = message.log_ns
-            at_last[message.channel.topic] += 1
+            yielded.append(hash((message.channel.topic, message.log_ns)))
             yield message
         return
     except Exception:  # noqa: S110 - readers of damaged files raise any class of error; ``rest`` finds the damage
         pass
+    left = Counter(yielded)
     for message in rest():
-        if message.log_ns < last_ns:
-            continue
-        if message.log_ns == last_ns and at_last[message.channel.topic] > 0:
-            at_last[message.channel.topic] -= 1
-            continue
-        yield message
+        key = hash((message.channel.topic, message.log_ns))
+        if left[key] > 0:
+            left[key] -= 1
+        else:
+            yield message
 
 
 def decompressed(data: bytes, compression: str) -> tuple[bytes, bool]:
