@@ -81,6 +81,9 @@ class BagRecording:
                 damage.add(str(error), exact=False)
                 continue
             _merge(damage, storage.damage)
+        promised = expected.missing(read, lambda name: name not in self.unread and wanted(name))
+        if promised and not damage.reasons:
+            damage.add(f"its files have fewer messages than its {_METADATA} promises", promised)
         if damage.reasons:
             expected.correct(damage, read)
             raise RecordingError(f"'{self.path}' is damaged: {damage.text(read.total())}")
@@ -135,6 +138,10 @@ class _Expected:
             with suppress(KeyError, TypeError, ValueError):
                 self._counts[str(topic["topic_metadata"]["name"])] = int(topic["message_count"])
 
+    def missing(self, read: Counter[str], wanted: WantedTopic) -> int:
+        """Return how many messages of the wanted topics are promised and were not read."""
+        return sum(max(0, n - read[topic]) for topic, n in self._counts.items() if wanted(topic.strip("/")))
+
     def correct(self, damage: Damage, read: Counter[str]) -> None:
         """Replace an unknown number of lost messages by the one that follows from the description."""
         lost = sum(max(0, self._counts.get(topic, 0) - count) for topic, count in read.items())
@@ -167,7 +174,13 @@ def bag_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    present = [path / name for name in _named_files(path) if (path / name).is_file()]
+    named = _named_files(path)
+    present = [path / name for name in named if (path / name).is_file()]
+    # a recorder that was killed in a later part has not named it
+    parts = {_part(name) for name in named}
+    unnamed = [p for p in path.iterdir() if _looks_like_bag(p) and _part(p.name) not in parts]
+    later = [p for p in unnamed if _part(p.name)[0] in {bag for bag, _ in parts}]
+    present += sorted(later, key=lambda p: _natural(p.name))
     if not present:
         # a recorder that was killed leaves no description, or an empty one
         present = sorted((p for p in path.iterdir() if _looks_like_bag(p)), key=lambda p: _natural(p.name))
@@ -191,6 +204,12 @@ def _named_files(path: Path) -> list[str]:
 
 def _looks_like_bag(path: Path) -> bool:
     return re.search(r"\.(mcap|db3)(\.\w+)?$", path.name.lower()) is not None and path.is_file()
+
+
+def _part(name: str) -> tuple[str, str]:
+    """Return the name of the bag and the number in the name of a file, 'bag_3.mcap.zstd', both may be empty."""
+    found = re.fullmatch(r"(.*?)_?(\d*)(\.mcap|\.db3)(\.\w+)?", name.lower())
+    return (found[1], found[2]) if found else (name.lower(), "")
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

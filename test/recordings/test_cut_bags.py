@@ -67,17 +67,6 @@ def test_an_mcap_without_chunks_gives_every_whole_message(tmp_path):
     assert "lost" in damage
 
 
-def test_messages_that_the_summary_promises_are_not_lost_silently(tmp_path):
-    path = write_mcap(tmp_path / "a.mcap", scans(COUNT), use_chunking=False)
-    content = path.read_bytes()
-    size = len(ROS2.serialize_cdr(scans(1)[0][3], LASER)) + 22
-    position = content.index(b"\x05" + size.to_bytes(8, "little"))
-    path.write_bytes(content[:position] + b"\x0c" + content[position + 1 :])
-    records, damage = read_all(path)
-    assert scan_numbers(records) == list(range(1, COUNT))
-    assert f"{COUNT - 1} messages could be read, 1 are lost" in damage
-
-
 @pytest.mark.parametrize("compression", [CompressionType.LZ4, CompressionType.ZSTD])
 def test_a_cut_compressed_mcap_gives_nearly_all_before_the_cut(tmp_path, compression):
     messages = scans(400, beams=50)
@@ -196,68 +185,6 @@ def test_a_damaged_chunk_of_a_ros1_bag_costs_only_its_messages(tmp_path, compres
         return  # bytes of an index were hit
     assert numbers == sorted(set(numbers)) and numbers[-1] == COUNT - 1
     assert f"{len(numbers)} messages could be read" in damage
-
-
-def test_messages_that_a_damaged_index_lacks_are_not_lost_silently(tmp_path):
-    path = write_ros1(tmp_path / "a.bag", scans(COUNT, store=ROS1), chunk_bytes=1000)
-    content = path.read_bytes()
-    # the connection of the index of the first chunk
-    position = content.index(b"conn=", content.index(b"op=\x04")) + len(b"conn=")
-    path.write_bytes(content[:position] + b"\x63" + content[position + 1 :])
-    records, damage = read_all(path)
-    numbers = scan_numbers(records)
-    assert numbers == list(range(COUNT)) or (f"{len(numbers)} messages could be read" in damage and "lost" in damage)
-
-
-def set_number(path, field, change, last=False, width=4):
-    """Change a number in the first or last header of a ROS 1 bag that has a field."""
-    content = path.read_bytes()
-    begin = (content.rindex if last else content.index)(field) + len(field)
-    number = change(int.from_bytes(content[begin : begin + width], "little"))
-    path.write_bytes(content[:begin] + number.to_bytes(width, "little") + content[begin + width :])
-
-
-def two_topics():
-    """Return scans on two topics, by time."""
-    return sorted(scans(COUNT, store=ROS1) + scans(COUNT, "/rear", store=ROS1), key=lambda message: message[2])
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        (b"chunk_count=", lambda n: 0),
-        (b"chunk_count=", lambda n: 1),
-        (b"chunk_count=", lambda n: n - 1),
-        (b"chunk_count=", lambda n: n + 1),
-        (b"conn_count=", lambda n: 0),
-        (b"conn_count=", lambda n: n - 1),
-        (b"conn_count=", lambda n: n + 1),
-        (b"index_pos=", lambda n: n - 1),
-        # the topics of the last chunk, and the number of the last topic
-        (b"count=", lambda n: 1, True),
-        (b"count=", lambda n: 0, True),
-        (b"conn=", lambda n: 99, True),
-        (b"conn=", lambda n: n - 1, True),
-    ],
-)
-def test_a_ros1_index_that_covers_only_a_part_of_the_bag_loses_nothing(tmp_path, damage):
-    path = write_ros1(tmp_path / "a.bag", two_topics(), chunk_bytes=1000)
-    set_number(path, *damage)
-    records, _ = read_all(path)
-    assert sorted(scan_numbers(records)) == sorted(scan_numbers(records, "rear")) == list(range(COUNT))
-
-
-def test_a_ros1_index_that_skips_a_topic_loses_nothing(tmp_path):
-    path = write_ros1(tmp_path / "a.bag", two_topics(), chunk_bytes=1000)
-    content = path.read_bytes()
-    begin = content.index(b"index_pos=") + len(b"index_pos=")
-    index = int.from_bytes(content[begin : begin + 8], "little")
-    first, second = (content.index(b"topic=", at) for at in [index, content.index(b"message_definition", index)])
-    # the record of a topic as long as that of the other, but for its name
-    set_number(path, b"conn_count=", lambda n: n - 1)
-    set_number(path, b"index_pos=", lambda n: n + second - first, width=8)
-    records, _ = read_all(path)
-    assert sorted(scan_numbers(records)) == sorted(scan_numbers(records, "rear")) == list(range(COUNT))
 
 
 def test_a_ros1_bag_that_its_recorder_did_not_finish_is_played(tmp_path):

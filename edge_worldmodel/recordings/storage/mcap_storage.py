@@ -55,10 +55,9 @@ class McapStorage:
             summary = reader.get_summary()
             if summary is None or not summary.channels or not summary.chunk_indexes:
                 raise McapError("no summary")
-            channels = {
-                number: channel_of(channel, summary.schemas.get(channel.schema_id))
-                for number, channel in summary.channels.items()
-            }
+            channels = _known(summary)
+            if not _is_covered(file, summary, set(channels)):
+                raise McapError("the summary does not cover the whole file")
             chosen = {number for number, channel in channels.items() if wanted(channel)}
             topics = {channels[number].topic for number in chosen}
             if not topics:
@@ -75,8 +74,7 @@ class McapStorage:
     def _by_position(self, wanted: Wanted) -> Iterator[StoredMessage]:
         with self._path.open("rb") as file:
             summary = _summary(file)
-            # where the chunks begin, so that reading goes on behind a damaged record
-            scan = _Scan(wanted, self.damage, sorted(chunk.chunk_start_offset for chunk in summary.chunk_indexes))
+            scan = _Scan(wanted, self.damage, summary)
             yield from scan.read(file)
             if summary.statistics and not self.damage.reasons:
                 scan.compare_all(summary.statistics.channel_message_counts)
@@ -88,6 +86,45 @@ def _summary(file: IO[bytes]) -> Summary:
         return make_reader(file).get_summary() or Summary()
     except Exception:  # a damaged summary raises any class of error
         return Summary()
+
+
+def _known(summary: Summary) -> dict[int, Channel]:
+    """Return the channels of a summary by number, but for those whose schema is lost."""
+    return {
+        number: channel_of(channel, summary.schemas.get(channel.schema_id))
+        for number, channel in summary.channels.items()
+        if channel.schema_id in (0, *summary.schemas)
+    }
+
+
+def _is_covered(file: IO[bytes], summary: Summary, channels: set[int]) -> bool:
+    """Return whether a summary names all chunks of a file, with all their channels; there must be no other messages.
+
+    A damaged summary would else lose a part of the file.
+    """
+    indexed = {chunk.chunk_start_offset: set(chunk.message_index_offsets) for chunk in summary.chunk_indexes}
+    used = set(summary.statistics.channel_message_counts) if summary.statistics else set()
+    chunks: set[int] = set()
+    at = file.seek(_MAGIC_BYTES)
+    of_chunk: set[int] = set()
+    while len(prefix := file.read(_PREFIX.size)) == _PREFIX.size:
+        opcode, size = _PREFIX.unpack(prefix)
+        if opcode == Opcode.DATA_END:
+            return chunks == set(indexed) and used <= channels
+        if opcode == Opcode.MESSAGE:
+            return False
+        if opcode == Opcode.CHUNK:
+            chunks.add(at)
+            of_chunk = indexed.get(at, set())
+            used |= of_chunk
+        elif opcode == Opcode.MESSAGE_INDEX:
+            (number,) = struct.unpack("<H", file.read(2))
+            used.add(number)
+            # a chunk without any is read for every topic
+            if of_chunk and number not in of_chunk:
+                return False
+        at = file.seek(at + _PREFIX.size + size)
+    return False
 
 
 def channel_of(channel: McapChannel, schema: Schema | None) -> Channel:
@@ -104,10 +141,13 @@ _TEXTS = ("ros1msg", "ros2msg", "ros2idl", "omgidl")
 class _Scan:
     """Reads the records one after the other and counts what is missing."""
 
-    def __init__(self, wanted: Wanted, damage: Damage, chunk_starts: list[int]) -> None:
-        self._wanted, self._damage, self._chunk_starts = wanted, damage, chunk_starts
+    def __init__(self, wanted: Wanted, damage: Damage, summary: Summary) -> None:
+        self._wanted, self._damage = wanted, damage
+        # reading goes on there behind a damaged record
+        self._chunk_starts = sorted(chunk.chunk_start_offset for chunk in summary.chunk_indexes)
         self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, Channel | None] = {}
+        # the record that describes a channel may be damaged
+        self._channels = {n: channel if wanted(channel) else None for n, channel in _known(summary).items()}
         self._in_chunk: Counter[int] = Counter()
         self._total: Counter[int] = Counter()
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from rosbags.rosbag1 import Reader
 from rosbags.rosbag1.reader import Header, ReaderError, RecordType, read_uint32
@@ -75,7 +75,7 @@ class Ros1Storage:
             return {}
 
 
-def _is_covered(file: IO[bytes], reader: Reader) -> bool:
+def _is_covered(file: BinaryIO, reader: Reader) -> bool:
     """Return whether the index names all chunks of a file, all their topics, and as many messages as each has.
 
     A damaged number in the header of the file or of the index would else lose a part of the bag.

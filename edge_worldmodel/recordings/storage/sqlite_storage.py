@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,8 +51,9 @@ class SqliteStorage:
             # without this SQLite refuses to read anything of a cut file
             database.execute("PRAGMA writable_schema = ON")
             database.text_factory = lambda text: text.decode(errors="replace")
-            channels = {n: channel for n, channel in self._channels(database).items() if wanted(channel)}
-            if not channels:
+            known = self._channels(database)
+            channels = {n: channel for n, channel in known.items() if wanted(channel)}
+            if known and not channels:
                 return
             columns = [str(row[1]) for row in database.execute("PRAGMA table_info(messages)")]
             if is_cut(path):
@@ -59,6 +61,7 @@ class SqliteStorage:
                 yield from self._by_page(path, channels, columns)
             else:
                 yield from read_on(self._by_index(database, channels), lambda: self._by_page(path, channels, columns))
+                self._count_strays(database, known)
 
     def _channels(self, database: sqlite3.Connection) -> dict[int, Channel]:
         try:
@@ -86,11 +89,22 @@ class SqliteStorage:
     def _by_index(self, database: sqlite3.Connection, channels: dict[int, Channel]) -> Iterator[StoredMessage]:
         marks = ",".join("?" * len(channels))
         query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp"
+        missing = _counts(database)
         for number, log_ns, data in database.execute(query, list(channels)):
+            missing[number] -= 1
             if not (isinstance(log_ns, int) and isinstance(data, bytes)):
                 self.damage.add("a row of the table of messages is damaged", 1)
                 continue
             yield StoredMessage(channels[number], log_ns, data)
+        if any(missing[number] > 0 for number in channels):
+            raise sqlite3.DatabaseError("rows that the index over the times lacks")
+
+    def _count_strays(self, database: sqlite3.Connection, known: dict[int, Channel]) -> None:
+        """Count the messages whose topic is not in the list of topics."""
+        with suppress(sqlite3.Error):
+            strays = sum(count for number, count in _counts(database).items() if number not in known)
+            if strays:
+                self.damage.add("the topic of some messages is not in its list of topics", strays)
 
     def _by_page(self, path: Path, channels: dict[int, Channel], columns: list[str]) -> Iterator[StoredMessage]:
         """Yield the messages whose pages are all there; count the others by the numbers of the rows."""
@@ -118,6 +132,11 @@ class SqliteStorage:
                 yield StoredMessage(channels[row.values[topic_id]], log_ns, row.values[data])
             here = f"{pages.present} of {pages.declared} pages are there" if cut else "some of its pages are damaged"
             self.damage.add(f"the file is damaged, {here}", max(lost, 0), exact=not cut and bool(numbers))
+
+
+def _counts(database: sqlite3.Connection) -> Counter[int]:
+    """Return the number of messages by topic, read from the table itself, not from its index over the times."""
+    return Counter(dict(database.execute("SELECT topic_id, count(*) FROM messages NOT INDEXED GROUP BY topic_id")))
 
 
 def _is_message(values: tuple[object, ...], topic_id: int, timestamp: int) -> bool:
