@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,8 +60,9 @@ class SqliteStorage:
                 # SQLite would read pages that are missing as zeros
                 yield from self._by_page(path, channels, columns)
             else:
-                yield from read_on(self._by_index(database, channels), lambda: self._by_page(path, channels, columns))
-                self._count_strays(database, known)
+                yield from read_on(
+                    self._by_index(database, known, channels), lambda: self._by_page(path, channels, columns)
+                )
 
     def _channels(self, database: sqlite3.Connection) -> dict[int, Channel]:
         try:
@@ -86,25 +87,24 @@ class SqliteStorage:
             return {}
         return {str(name): (str(text), str(encoding)) for name, text, encoding in rows}
 
-    def _by_index(self, database: sqlite3.Connection, channels: dict[int, Channel]) -> Iterator[StoredMessage]:
+    def _by_index(
+        self, database: sqlite3.Connection, known: dict[int, Channel], channels: dict[int, Channel]
+    ) -> Iterator[StoredMessage]:
         marks = ",".join("?" * len(channels))
         query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp"
-        missing = _counts(database)
+        read: Counter[int] = Counter()
         for number, log_ns, data in database.execute(query, list(channels)):
-            missing[number] -= 1
+            read[number] += 1
             if not (isinstance(log_ns, int) and isinstance(data, bytes)):
                 self.damage.add("a row of the table of messages is damaged", 1)
                 continue
             yield StoredMessage(channels[number], log_ns, data)
-        if any(missing[number] > 0 for number in channels):
+        counts = _counts(database)
+        if any(counts[number] > read[number] for number in channels):
             raise sqlite3.DatabaseError("rows that the index over the times lacks")
-
-    def _count_strays(self, database: sqlite3.Connection, known: dict[int, Channel]) -> None:
-        """Count the messages whose topic is not in the list of topics."""
-        with suppress(sqlite3.Error):
-            strays = sum(count for number, count in _counts(database).items() if number not in known)
-            if strays:
-                self.damage.add("the topic of some messages is not in its list of topics", strays)
+        strays = sum(count for number, count in counts.items() if number not in known)
+        if strays:
+            self.damage.add("the topic of some messages is not in its list of topics", strays)
 
     def _by_page(self, path: Path, channels: dict[int, Channel], columns: list[str]) -> Iterator[StoredMessage]:
         """Yield the messages whose pages are all there; count the others by the numbers of the rows."""
