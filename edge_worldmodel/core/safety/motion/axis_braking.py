@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from edge_worldmodel.core.safety.motion.braking import Brakes, RobotFootprint, arc_pose
-from edge_worldmodel.core.types import Floats, Pose, Twist
+from edge_worldmodel.core.types import Floats, Points, Pose, Twist
 
 _STEP_M, _MAX_STEPS = 0.08, 24
 _SAME_PATH_M = 0.02
 """If no point of the footprint can leave the arc by more than this, its neighbours are not checked."""
+_FAN_PATHS = 8
+"""Number of paths whose ends bound the area between the braking paths."""
 
 
 def leaves_arc(twist: Twist, brakes: Brakes, footprint: RobotFootprint) -> bool:
@@ -25,14 +28,68 @@ def leaves_arc(twist: Twist, brakes: Brakes, footprint: RobotFootprint) -> bool:
     return min(turn_rad, math.pi) * (sideways_m + reach_m) + bend_m > _SAME_PATH_M
 
 
-def axis_braking_poses(
+@dataclass(frozen=True)
+class BrakingFan:
+    """The area between two braking paths that part: a base whose yaw rate stops at some time between ends in there.
+
+    Angles are those of the motion where braking begins, positive in the sense of the turn.
+
+    Attributes:
+        begin: pose (3,) where braking begins; its yaw is the direction of motion.
+        side: 1.0 for a turn to the left, -1.0 to the right.
+        inner_m: distances (n,) from the beginning along the path that turns most, not falling.
+        inner_rad: bearing (n,) of that path at these distances, not falling.
+        tip_rad: bearing (k,) of the ends of paths between, not falling.
+        tip_m: distance (k,) of these ends.
+    """
+
+    begin: Pose
+    side: float
+    inner_m: Floats
+    inner_rad: Floats
+    tip_rad: Floats
+    tip_m: Floats
+
+    def distances_m(self, points: Points, front_m: float) -> Floats:
+        """Return how far each of the points (n, 2) that the fan reaches is from its beginning; inf for the others.
+
+        Args:
+            points: in the present base frame.
+            front_m: how far the robot reaches ahead of its base.
+        """
+        apart = points - self.begin[:2]
+        length_m = np.hypot(apart[:, 0], apart[:, 1])
+        cos, sin = math.cos(self.begin[2]), math.sin(self.begin[2])
+        bearing_rad = np.arctan2(self.side * (cos * apart[:, 1] - sin * apart[:, 0]), apart @ (cos, sin))
+        reached = (bearing_rad >= 0.0) & (bearing_rad <= np.interp(length_m, self.inner_m, self.inner_rad))
+        reached &= length_m <= np.interp(bearing_rad, self.tip_rad, self.tip_m) + front_m
+        return np.where(reached, length_m, np.inf)
+
+
+@dataclass(frozen=True)
+class BesideArc:
+    """Where a base may come beside the arc of its twist.
+
+    Attributes:
+        poses: (n, 3) in the present base frame.
+        times_s: path time (n,) of each pose.
+        fan: what lies between the paths of these poses; None if the robot is wide enough to leave nothing out.
+    """
+
+    poses: Pose
+    times_s: Floats
+    fan: BrakingFan | None
+
+
+def beside_arc(
     twist: Twist, reaction_s: float, brakes: Brakes, footprint: RobotFootprint, *, is_car: bool = False
-) -> tuple[Pose, Floats]:
+) -> BesideArc:
     """Return where a base may come when it brakes each axis by itself.
 
     The paths are those on which every axis brakes as hard as configured, on which the yaw rate stops at once, and on
     which only the yaw rate goes on. A base that brakes harder on some axis stays between them and the arc. A car
-    may turn its wheels straight ahead on a zero command, as ros2_controllers do, at once or while it brakes.
+    may turn its wheels straight ahead on a zero command, as ros2_controllers do, at once or while it brakes. On a
+    long way the paths part by more than the robot is wide, so the fan between them is returned, too.
 
     Args:
         twist: base twist (3,) until braking begins.
@@ -40,24 +97,46 @@ def axis_braking_poses(
         brakes: decelerations.
         footprint: footprint of the robot.
         is_car: whether it turns by its wheels, only while it rolls.
-
-    Returns:
-        Poses (n, 3) in the present base frame, and the path time (n,) of each.
     """
     slowest, way_s = _braking_times_s(twist, brakes), brakes.braking_s(twist)
     straight = slowest * (1.0, 1.0, 0.0)
-    if is_car:
-        stops = [straight, straight + (0.0, 0.0, 0.5 * slowest[0])]
-    else:
-        stops = [slowest, straight]
-        if len(footprint.outline):
-            stops.append(slowest * (0.0, 0.0, 1.0))
+    stops = [straight, straight + (0.0, 0.0, 0.5 * slowest[0]) if is_car else slowest]
+    if not is_car and len(footprint.outline):
+        stops.append(slowest * (0.0, 0.0, 1.0))
     begin = arc_pose(twist, reaction_s)
-    length_m = math.hypot(twist[0], twist[1]) * way_s + abs(float(twist[2])) * way_s * footprint.reach_m
-    steps = min(max(math.ceil(length_m / _STEP_M), 2), _MAX_STEPS)
-    share = np.linspace(0.0, 1.0, steps + 1)
-    paths = [_braking_path(twist, stop_s, begin, share) for stop_s in stops]
-    return np.concatenate(paths), np.tile(reaction_s + share * way_s, len(paths))
+    turn_m, forward_m = abs(float(twist[2])) * way_s * footprint.reach_m, math.hypot(twist[0], twist[1]) * way_s
+    share = np.linspace(0.0, 1.0, min(max(math.ceil((forward_m + turn_m) / _STEP_M), 2), _MAX_STEPS) + 1)
+    poses = _braking_paths(twist, np.array(stops), begin, share).reshape(-1, 3)
+    times_s = np.tile(reaction_s + share * way_s, len(stops))
+    most_turned = straight + (0.0, 0.0, slowest[0] if is_car else slowest[2])
+    # A car's paths are three, with the arc: each is turned by half as much against the next.
+    apart_rad = 0.5 * abs(float(twist[2])) * most_turned[2] / (2.0 if is_car else 1.0)
+    if forward_m * apart_rad <= footprint.inner_radius_m:
+        return BesideArc(poses, times_s, None)
+    between = straight + np.linspace(0.0, 1.0, _FAN_PATHS)[:, None] * (most_turned - straight)
+    paths = _braking_paths(twist, between, begin, share)
+    tips = paths[1:, -1]
+    times_s = np.concatenate((times_s, np.full(len(tips), reaction_s + way_s)))
+    return BesideArc(np.concatenate((poses, tips)), times_s, _fan(twist, paths))
+
+
+def _fan(twist: Twist, paths: Floats) -> BrakingFan:
+    """Return the area between paths (k, n, 3), of which the last turns most."""
+    vx, vy, rate = twist.tolist()
+    begin = paths[0, 0] + (0.0, 0.0, math.atan2(vy, vx))
+    side = math.copysign(1.0, rate)
+    apart = paths[..., :2] - begin[:2]
+    cos, sin = math.cos(begin[2]), math.sin(begin[2])
+    bearing_rad = np.arctan2(side * (cos * apart[..., 1] - sin * apart[..., 0]), apart @ (cos, sin))
+    length_m = np.hypot(apart[..., 0], apart[..., 1])
+    return BrakingFan(
+        begin=begin,
+        side=side,
+        inner_m=np.maximum.accumulate(length_m[-1]),
+        inner_rad=np.maximum.accumulate(bearing_rad[-1]),
+        tip_rad=np.maximum.accumulate(bearing_rad[:, -1]),
+        tip_m=length_m[:, -1],
+    )
 
 
 def _braking_times_s(twist: Twist, brakes: Brakes) -> Floats:
@@ -67,17 +146,17 @@ def _braking_times_s(twist: Twist, brakes: Brakes) -> Floats:
     return np.array((vx / deceleration_mps2, vy / deceleration_mps2, rate / brakes.yaw_deceleration_radps2))
 
 
-def _braking_path(twist: Twist, stop_s: Floats, begin: Pose, share: Floats) -> Pose:
-    """Return the poses (n, 3) of a base whose axes stop evenly after ``stop_s`` (3,), at shares (n,) of the way."""
-    longest_s = float(stop_s.max())
-    times_s = longest_s * (1.0 - np.sqrt(1.0 - share))
-    braked_s = np.minimum(times_s[:, None], stop_s)
-    moved = twist * braked_s * (1.0 - 0.5 * braked_s / np.maximum(stop_s, 1e-9))
-    yaw = begin[2] + moved[:, 2]
-    step, middle = np.diff(moved[:, :2], axis=0), 0.5 * (yaw[1:] + yaw[:-1])
+def _braking_paths(twist: Twist, stop_s: Floats, begin: Pose, share: Floats) -> Floats:
+    """Return the poses (p, n, 3) of bases whose axes stop evenly after ``stop_s`` (p, 3), at shares (n,) of the way."""
+    longest_s = stop_s.max(axis=1)
+    times_s = longest_s[:, None] * (1.0 - np.sqrt(1.0 - share))
+    braked_s = np.minimum(times_s[..., None], stop_s[:, None])
+    moved = twist * braked_s * (1.0 - 0.5 * braked_s / np.maximum(stop_s, 1e-9)[:, None])
+    yaw = begin[2] + moved[..., 2]
+    step, middle = np.diff(moved[..., :2], axis=1), 0.5 * (yaw[:, 1:] + yaw[:, :-1])
     cos, sin = np.cos(middle), np.sin(middle)
-    poses = np.empty((len(share), 3))
-    poses[0, :2], poses[:, 2] = begin[:2], yaw
-    poses[1:, 0] = begin[0] + np.cumsum(cos * step[:, 0] - sin * step[:, 1])
-    poses[1:, 1] = begin[1] + np.cumsum(sin * step[:, 0] + cos * step[:, 1])
+    poses = np.empty((*yaw.shape, 3))
+    poses[:, 0, :2], poses[..., 2] = begin[:2], yaw
+    poses[:, 1:, 0] = begin[0] + np.cumsum(cos * step[..., 0] - sin * step[..., 1], axis=1)
+    poses[:, 1:, 1] = begin[1] + np.cumsum(sin * step[..., 0] + cos * step[..., 1], axis=1)
     return poses

@@ -53,6 +53,11 @@ class RobotFootprint:
         return float(np.hypot(*self.outline.T).max()) if len(self.outline) else self.radius_m
 
     @cached_property
+    def inner_radius_m(self) -> float:
+        """Radius of the largest circle around the base that the footprint holds."""
+        return float(-self.clearance(np.zeros((1, 2)))[0])
+
+    @cached_property
     def samples(self) -> Points:
         """Points (n, 2) along the outline."""
         if not len(self.outline):
@@ -69,6 +74,10 @@ class RobotFootprint:
         if len(self.outline):
             return signed_distance(self.outline, points)
         return np.sqrt((points * points).sum(axis=-1)) - self.radius_m
+
+    def extent_m(self, direction: Points) -> float:
+        """Return how far it reaches in a direction (2,) of length 1 in the base frame."""
+        return float((self.outline @ direction).max()) if len(self.outline) else self.radius_m
 
     def is_inside(self, fence: Points, poses: Pose) -> bool:
         """Return whether the whole footprint stays inside a polygon (m, 2) at all poses (k, 3)."""

@@ -17,7 +17,7 @@ from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
-from edge_worldmodel.core.safety.motion.axis_braking import axis_braking_poses, leaves_arc
+from edge_worldmodel.core.safety.motion.axis_braking import BesideArc, BrakingFan, beside_arc, leaves_arc
 from edge_worldmodel.core.safety.motion.braking import (
     CLOSER_M,
     Brakes,
@@ -28,7 +28,7 @@ from edge_worldmodel.core.safety.motion.braking import (
     check_path,
     seen_s,
 )
-from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
+from edge_worldmodel.core.types import Mask, Points, Pose, Twist
 from edge_worldmodel.kernels.library import mark_near
 
 _Rows = NDArray[np.int64]
@@ -184,7 +184,7 @@ class PathGate:
         duration_s, reach_m = reaction_s + self.brakes.braking_s(twist), self.footprint.reach_m
         length_m = (math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * reach_m) * duration_s
         places, beside = arc_poses(twist, np.linspace(0.0, duration_s, _REACH_SAMPLES)), self._beside(twist, reaction_s)
-        places = (places if beside is None else np.concatenate((places, beside[0])))[:, :2]
+        places = (places if beside is None else np.concatenate((places, beside.poses)))[:, :2]
         # Between two places the path lies less than half of their distance outside of the box around them.
         beside_m = reach_m + self._config.safety_margin_m + self._config.sensor_noise_m + _REACH_SLACK_M
         beside_m += length_m / (_REACH_SAMPLES - 1)
@@ -212,25 +212,44 @@ class PathGate:
     ) -> PathCheck:
         """Check the braking paths of a twist (3,): its arc, and where the base comes if it brakes its axes apart."""
         margin_m = self._config.safety_margin_m + self._config.sensor_noise_m
-        duration_s = reaction_s + self.brakes.braking_s(twist)
-        return check_path(
+        duration_s, beside = reaction_s + self.brakes.braking_s(twist), self._beside(twist, reaction_s)
+        check = check_path(
             twist,
             duration_s,
             points,
             self.footprint,
             margin_m,
             self._config.min_hits,
-            beside=self._beside(twist, reaction_s),
+            beside=None if beside is None else (beside.poses, beside.times_s),
             closer_m=closer_m,
             wants_clearance=wants_clearance,
         )
+        if beside is None or beside.fan is None:
+            return check
+        fan_s = self._fan_free_s(twist, reaction_s, beside.fan, points)
+        if fan_s >= check.free_s:
+            return check
+        return PathCheck(free_s=fan_s, clearance_m=min(check.clearance_m, 0.0))
 
-    def _beside(self, twist: Twist, reaction_s: float) -> tuple[Pose, Floats] | None:
+    def _fan_free_s(self, twist: Twist, reaction_s: float, fan: BrakingFan, points: Points) -> float:
+        """Return the path time until the robot may be at a point (n, 2) between its braking paths; inf if at none."""
+        speed_mps = math.hypot(twist[0], twist[1])
+        front_m = self.footprint.extent_m(twist[:2] / speed_mps)
+        length_m = fan.distances_m(points, front_m + self._config.safety_margin_m + self._config.sensor_noise_m)
+        reached = np.flatnonzero(length_m < math.inf)
+        # A robot may always leave a point that it covers already.
+        reached = reached[self.footprint.clearance(points[reached]) > 0.0]
+        if len(reached) < self._config.min_hits:
+            return math.inf
+        nearest_m = float(np.sort(length_m[reached])[self._config.min_hits - 1])
+        return reaction_s + max(nearest_m - front_m, 0.0) / speed_mps
+
+    def _beside(self, twist: Twist, reaction_s: float) -> BesideArc | None:
         """Return where the base may come beside its arc; None if it stays on it."""
         if not leaves_arc(twist, self.brakes, self.footprint):
             return None
         is_car = self.limits.curvature_radpm > 0.0
-        return axis_braking_poses(twist, reaction_s, self.brakes, self.footprint, is_car=is_car)
+        return beside_arc(twist, reaction_s, self.brakes, self.footprint, is_car=is_car)
 
     def _final_fault(
         self, twist: Twist, measured: Twist, check: PathCheck, hits: Points, pose: Pose | None
@@ -252,7 +271,7 @@ class PathGate:
         reaction_s = self.brakes.reaction_s
         times_s = np.linspace(0.0, reaction_s + self.brakes.braking_s(twist), _FENCE_SAMPLES)
         beside = self._beside(twist, reaction_s)
-        poses = [arc_poses(twist, times_s)] + ([] if beside is None else [beside[0]])
+        poses = [arc_poses(twist, times_s)] + ([] if beside is None else [beside.poses])
         return self.footprint.is_inside(self._fence, compose(pose, np.concatenate(poses)))
 
 

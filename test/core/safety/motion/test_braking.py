@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_worldmodel.core.geometry import compose, inverse, points_in_frame, transform_points
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.motion.axis_braking import axis_braking_poses, leaves_arc
+from edge_worldmodel.core.safety.motion.axis_braking import beside_arc, leaves_arc
 from edge_worldmodel.core.safety.motion.braking import (
     Brakes,
     RobotFootprint,
@@ -289,13 +289,41 @@ def test_only_a_turn_that_leads_away_from_the_arc_has_neighbours(twist, leaves):
 @pytest.mark.parametrize("twist", [(1.5, 0.0, 1.0), (-0.5, 0.0, 1.5), (0.8, 0.5, -1.0)])
 def test_axes_that_brake_by_themselves_end_where_small_steps_lead(twist, footprint):
     brakes = Brakes.from_config(SupervisorConfig())
-    poses, times_s = axis_braking_poses(np.array(twist), 0.2, brakes, footprint)
-    assert len(poses) == len(times_s) and times_s[-1] == pytest.approx(0.2 + brakes.braking_s(np.array(twist)))
-    each = len(poses) // (3 if len(footprint.outline) else 2)
-    for path, factors in enumerate(((1, 1, 1), (1, 1, 999), (999, 999, 1))[: len(poses) // each]):
-        pose, now, slowing = arc_pose(np.array(twist), 0.2), np.array(twist), np.array(factors) * (0.9, 0.9, 2.7)
-        np.testing.assert_allclose(poses[path * each], pose, atol=1e-9)
-        while now.any():
-            now = np.sign(now) * np.maximum(np.abs(now) - 0.001 * slowing, 0.0)
-            pose = compose(pose, arc_pose(now, 0.001))
-        np.testing.assert_allclose(poses[(path + 1) * each - 1], pose, atol=5e-3)
+    beside = beside_arc(np.array(twist), 0.2, brakes, footprint)
+    end_s = 0.2 + brakes.braking_s(np.array(twist))
+    assert len(beside.poses) == len(beside.times_s) and beside.times_s[-1] == pytest.approx(end_s)
+    begin = arc_pose(np.array(twist), 0.2)
+    begins = np.flatnonzero((np.abs(beside.poses - begin) < 1e-9).all(axis=1))
+    ways = ((1, 1, 999), (1, 1, 1), (999, 999, 1))[: 3 if len(footprint.outline) else 2]
+    assert len(begins) == len(ways) and beside.times_s[begins] == pytest.approx(0.2)
+    ends = np.flatnonzero(beside.times_s == beside.times_s[-1])[: len(ways)]
+    for end, factors in zip(ends, ways, strict=True):
+        way = braking_way(twist, np.array(factors) * (0.9, 0.9, 2.7))
+        np.testing.assert_allclose(beside.poses[end], way[-1], atol=5e-3)
+
+
+def braking_way(twist, decelerations):
+    """Return the poses (n, 3) of a base whose axes brake evenly, each by itself, after a reaction time of 0.2 s."""
+    now, poses = np.array(twist), [arc_pose(np.array(twist), 0.2)]
+    while now.any():
+        now = np.sign(now) * np.maximum(np.abs(now) - 0.001 * decelerations, 0.0)
+        poses.append(compose(poses[-1], arc_pose(now, 0.001)))
+    return np.array(poses)
+
+
+@pytest.mark.parametrize(
+    ("twist", "is_car"),
+    [((2.0, 0.0, 1.2), True), ((-1.5, 0.0, 0.9), True), ((2.0, 0.0, -1.2), False), ((1.2, 0.6, -1.0), False)],
+)
+def test_the_fan_holds_each_way_whose_turn_ends_sooner_and_nothing_beside(twist, is_car):
+    brakes = Brakes(reaction_s=0.2, deceleration_mps2=0.5, yaw_deceleration_radps2=0.8)
+    fan = beside_arc(np.array(twist), 0.2, brakes, RobotFootprint(np.empty((0, 2)), 0.15), is_car=is_car).fan
+    speed_mps, rate_radps = math.hypot(*twist[:2]), abs(twist[2])
+    longest_s = speed_mps / 0.5 if is_car else rate_radps / 0.8
+    for share in (0.05, 0.2, 0.5, 0.9):
+        way = braking_way(twist, np.array((0.5, 0.5, rate_radps / (share * longest_s))))
+        places = way[len(way) // 20 :: len(way) // 20]
+        assert np.isfinite(fan.distances_m(places[:, :2], 0.05)).all(), share
+        turn = fan.side * np.array((-math.sin(fan.begin[2]), math.cos(fan.begin[2])))
+        assert np.isinf(fan.distances_m(fan.begin[:2] - places[:, :1] ** 2 * turn - 1e-6 * turn, 0.05)).all()
+    assert np.isinf(fan.distances_m(fan.begin[:2] + 1.2 * (way[-1:, :2] - fan.begin[:2]), 0.05)).all()

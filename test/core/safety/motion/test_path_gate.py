@@ -387,3 +387,19 @@ def test_seen_and_imagined_the_stricter_one_counts():
     nearer = decide((1.0, 0.0, 0.0), (0.7, 0.0), imagined=[(1.25, 0.0)])
     assert nearer.limits == ("braking_path",)
     assert nearer.motion.twist[0] == pytest.approx(alone.motion.twist[0], rel=5e-3)
+
+
+@pytest.mark.parametrize("kept_share", [0.25, 0.4])
+@pytest.mark.parametrize("kind", [{"max_curvature_radpm": 2.0}, {"braking_yaw_deceleration_radps2": 1.2}])
+def test_what_lies_between_two_braking_paths_that_part_blocks_too(kind, kept_share):
+    """On a long way the paths part by more than the robot is wide, and a base may end anywhere between them."""
+    config = {"footprint_radius_m": 0.15, "braking_deceleration_mps2": 0.4, "max_forward_mps": 2.0, **kind}
+    brakes, twist = Brakes.from_config(SupervisorConfig(**config)), np.array((1.6, 0.0, 1.2))
+    braked_s = 1.6 / brakes.deceleration_mps2
+    turn_s = kept_share * (braked_s if "max_curvature_radpm" in kind else 1.2 / brakes.yaw_deceleration_radps2)
+    pose = arc_pose(twist, brakes.reaction_s)
+    for time_s in np.arange(0.005, 0.8 * braked_s, 0.01):
+        now = twist * (1.0 - time_s / braked_s, 0.0, max(1.0 - time_s / turn_s, 0.0))
+        pose = compose(pose, arc_pose(now, 0.01))
+    decision = decide(twist, pose[:2], **config)
+    assert decision.fault is not None or "braking_path" in decision.limits

@@ -164,6 +164,10 @@ class StopNow:
         return self.gates[case].decide(planned[case], measured, last[case], obstacles, None, TICK_S, slope)
 
 
+def test_a_car_on_a_long_way_downhill_may_turn_its_wheels_straight_within_a_moment():
+    assert not StopNow(23).run().contacts
+
+
 def test_a_stop_at_any_moment_touches_nothing(record_property):
     counts, contacts = Counter(), []
     for seed in range(max(1, round(CASES / (ROBOTS_A_BATCH * CASES_A_ROBOT)))):
