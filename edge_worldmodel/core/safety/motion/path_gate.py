@@ -95,6 +95,7 @@ class PathGate:
         self._fence = config.geofence
         correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
         self._correction = np.array(correction) + 1e-6
+        self._wheels_unknown = False
 
     def decide(
         self,
@@ -118,6 +119,8 @@ class PathGate:
             downhill: sine of the slope along the base's x and y axis; positive where the ground falls that way.
         """
         self.brakes = replace(self._level_brakes, downhill=downhill)
+        # A car that hardly moves does not show where its wheels point, and they need time to turn.
+        self._wheels_unknown = self.limits.curvature_radpm > 0.0 and abs(float(measured[0])) < _DRIVES[0]
         if problem := self._slope_problem(planned, measured):
             return GateDecision(fault=Fault(FaultKind.SLOPE, problem))
         allowed, names, fault = self._slow_down(planned, obstacles)
@@ -224,12 +227,25 @@ class PathGate:
             closer_m=closer_m,
             wants_clearance=wants_clearance,
         )
-        if beside is None or beside.fan is None:
-            return check
-        fan_s = self._fan_free_s(twist, reaction_s, beside.fan, points)
-        if fan_s >= check.free_s:
-            return check
-        return PathCheck(free_s=fan_s, clearance_m=min(check.clearance_m, 0.0))
+        free_s = min(check.free_s, self._start_free_s(twist, duration_s, points) if self._wheels_unknown else math.inf)
+        if beside is not None and beside.fan is not None:
+            free_s = min(free_s, self._fan_free_s(twist, reaction_s, beside.fan, points))
+        clearance_m = min(check.clearance_m, 0.0) if free_s < check.free_s else check.clearance_m
+        return PathCheck(free_s, clearance_m)
+
+    def _start_free_s(self, twist: Twist, duration_s: float, points: Points) -> float:
+        """Return the path time until a car with its wheels fully to one side touches a point (n, 2); inf if never.
+
+        No margin is kept, because a car that stands close beside a wall shall come away.
+        """
+        turn = np.array((0.0, 0.0, twist[0] * self.limits.curvature_radpm))
+        straight = twist * (1.0, 1.0, 0.0)
+        return min(
+            check_path(
+                way, duration_s, points, self.footprint, 0.0, self._config.min_hits, wants_clearance=False
+            ).free_s
+            for way in (straight - turn, straight + turn)
+        )
 
     def _fan_free_s(self, twist: Twist, reaction_s: float, fan: BrakingFan, points: Points) -> float:
         """Return the path time until the robot may be at a point (n, 2) between its braking paths; inf if at none."""
