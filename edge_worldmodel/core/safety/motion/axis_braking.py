@@ -37,14 +37,18 @@ class BrakingFan:
     Attributes:
         begin: pose (3,) where braking begins; its yaw is the direction of motion.
         side: 1.0 for a turn to the left, -1.0 to the right.
+        outer_m: distances (n,) from the beginning along the path that turns least, not falling.
+        outer_rad: bearing (n,) of that path at these distances.
         inner_m: distances (n,) from the beginning along the path that turns most, not falling.
-        inner_rad: bearing (n,) of that path at these distances, not falling.
+        inner_rad: bearing (n,) of that path at these distances.
         tip_rad: bearing (k,) of the ends of paths between, not falling.
         tip_m: distance (k,) of these ends.
     """
 
     begin: Pose
     side: float
+    outer_m: Floats
+    outer_rad: Floats
     inner_m: Floats
     inner_rad: Floats
     tip_rad: Floats
@@ -61,7 +65,8 @@ class BrakingFan:
         length_m = np.hypot(apart[:, 0], apart[:, 1])
         cos, sin = math.cos(self.begin[2]), math.sin(self.begin[2])
         bearing_rad = np.arctan2(self.side * (cos * apart[:, 1] - sin * apart[:, 0]), apart @ (cos, sin))
-        reached = (bearing_rad >= 0.0) & (bearing_rad <= np.interp(length_m, self.inner_m, self.inner_rad))
+        reached = bearing_rad >= np.interp(length_m, self.outer_m, self.outer_rad)
+        reached &= bearing_rad <= np.interp(length_m, self.inner_m, self.inner_rad)
         reached &= length_m <= np.interp(bearing_rad, self.tip_rad, self.tip_m) + front_m
         return np.where(reached, length_m, np.inf)
 
@@ -73,12 +78,12 @@ class BesideArc:
     Attributes:
         poses: (n, 3) in the present base frame.
         times_s: path time (n,) of each pose.
-        fan: what lies between the paths of these poses; None if the robot is wide enough to leave nothing out.
+        fans: what lies between the paths of these poses; none if the robot is wide enough to leave nothing out.
     """
 
     poses: Pose
     times_s: Floats
-    fan: BrakingFan | None
+    fans: tuple[BrakingFan, ...]
 
 
 def beside_arc(
@@ -87,7 +92,8 @@ def beside_arc(
     """Return where a base may come when it brakes each axis by itself.
 
     The paths are those on which every axis brakes as hard as configured, on which the yaw rate stops at once, and on
-    which only the yaw rate goes on. A base that brakes harder on some axis stays between them and the arc. A car
+    which only the yaw rate goes on. A base that brakes harder on some axis stays between them and the arc. The two
+    axes of translation may brake together, too, in the direction of the motion. A car
     may turn its wheels straight ahead on a zero command, as ros2_controllers do, at once or while it brakes. On a
     long way the paths part by more than the robot is wide, so the fan between them is returned, too.
 
@@ -98,26 +104,32 @@ def beside_arc(
         footprint: footprint of the robot.
         is_car: whether it turns by its wheels, only while it rolls.
     """
-    slowest, way_s = _braking_times_s(twist, brakes), brakes.braking_s(twist)
-    straight = slowest * (1.0, 1.0, 0.0)
-    stops = [straight, straight + (0.0, 0.0, 0.5 * slowest[0]) if is_car else slowest]
-    if not is_car and len(footprint.outline):
-        stops.append(slowest * (0.0, 0.0, 1.0))
-    begin = arc_pose(twist, reaction_s)
+    way_s, begin = brakes.braking_s(twist), arc_pose(twist, reaction_s)
     turn_m, forward_m = abs(float(twist[2])) * way_s * footprint.reach_m, math.hypot(twist[0], twist[1]) * way_s
     share = np.linspace(0.0, 1.0, min(max(math.ceil((forward_m + turn_m) / _STEP_M), 2), _MAX_STEPS) + 1)
+    slowest = _braking_times_s(twist, brakes, way_s)
+    stops = [] if is_car or not len(footprint.outline) else [slowest[0] * (0.0, 0.0, 1.0)]
+    between = []
+    for stop_s in slowest:
+        straight = stop_s * (1.0, 1.0, 0.0)
+        stops += [straight, straight + (0.0, 0.0, 0.5 * stop_s[0]) if is_car else stop_s]
+        most_turned = straight + (0.0, 0.0, stop_s[0] if is_car else stop_s[2])
+        # A car's paths are three, with the arc: each is turned by half as much against the next.
+        apart_rad = 0.5 * abs(float(twist[2])) * most_turned[2] / (2.0 if is_car else 1.0)
+        if forward_m * apart_rad > footprint.inner_radius_m:
+            shares = np.linspace(0.0, 1.0, _FAN_PATHS)[:, None]
+            between.append(_braking_paths(twist, straight + shares * (most_turned - straight), begin, share))
     poses = _braking_paths(twist, np.array(stops), begin, share).reshape(-1, 3)
-    times_s = np.tile(reaction_s + share * way_s, len(stops))
-    most_turned = straight + (0.0, 0.0, slowest[0] if is_car else slowest[2])
-    # A car's paths are three, with the arc: each is turned by half as much against the next.
-    apart_rad = 0.5 * abs(float(twist[2])) * most_turned[2] / (2.0 if is_car else 1.0)
-    if forward_m * apart_rad <= footprint.inner_radius_m:
-        return BesideArc(poses, times_s, None)
-    between = straight + np.linspace(0.0, 1.0, _FAN_PATHS)[:, None] * (most_turned - straight)
-    paths = _braking_paths(twist, between, begin, share)
-    tips = paths[1:, -1]
-    times_s = np.concatenate((times_s, np.full(len(tips), reaction_s + way_s)))
-    return BesideArc(np.concatenate((poses, tips)), times_s, _fan(twist, paths))
+    tips = [paths[1:, -1] for paths in between]
+    times_s = [
+        np.tile(reaction_s + share * way_s, len(stops)),
+        *(np.full(len(ends), reaction_s + way_s) for ends in tips),
+    ]
+    return BesideArc(
+        poses=np.concatenate((poses, *tips)),
+        times_s=np.concatenate(times_s),
+        fans=tuple(_fan(twist, paths) for paths in between),
+    )
 
 
 def _fan(twist: Twist, paths: Floats) -> BrakingFan:
@@ -132,6 +144,8 @@ def _fan(twist: Twist, paths: Floats) -> BrakingFan:
     return BrakingFan(
         begin=begin,
         side=side,
+        outer_m=np.maximum.accumulate(length_m[0]),
+        outer_rad=bearing_rad[0],
         inner_m=np.maximum.accumulate(length_m[-1]),
         inner_rad=np.maximum.accumulate(bearing_rad[-1]),
         tip_rad=np.maximum.accumulate(bearing_rad[:, -1]),
@@ -139,11 +153,15 @@ def _fan(twist: Twist, paths: Floats) -> BrakingFan:
     )
 
 
-def _braking_times_s(twist: Twist, brakes: Brakes) -> Floats:
-    """Return how long (3,) each axis brakes."""
+def _braking_times_s(twist: Twist, brakes: Brakes, way_s: float) -> list[Floats]:
+    """Return how long (3,) each axis brakes: all by themselves, and if it differs, with the translation as one."""
     vx, vy, rate = (abs(value) for value in twist.tolist())
-    deceleration_mps2 = brakes.deceleration(twist)
-    return np.array((vx / deceleration_mps2, vy / deceleration_mps2, rate / brakes.yaw_deceleration_radps2))
+    deceleration_mps2, yaw_s = brakes.deceleration(twist), rate / brakes.yaw_deceleration_radps2
+    times_s = [np.array((vx / deceleration_mps2, vy / deceleration_mps2, yaw_s))]
+    if min(vx, vy) * way_s > _SAME_PATH_M:
+        along_s = math.hypot(vx, vy) / deceleration_mps2
+        times_s.append(np.array((along_s, along_s, yaw_s)))
+    return times_s
 
 
 def _braking_paths(twist: Twist, stop_s: Floats, begin: Pose, share: Floats) -> Floats:

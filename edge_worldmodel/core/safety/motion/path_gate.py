@@ -228,8 +228,8 @@ class PathGate:
             wants_clearance=wants_clearance,
         )
         free_s = min(check.free_s, self._start_free_s(twist, duration_s, points) if self._wheels_unknown else math.inf)
-        if beside is not None and beside.fan is not None:
-            free_s = min(free_s, self._fan_free_s(twist, reaction_s, beside.fan, points))
+        for fan in () if beside is None else beside.fans:
+            free_s = min(free_s, self._fan_free_s(twist, reaction_s, fan, points))
         clearance_m = min(check.clearance_m, 0.0) if free_s < check.free_s else check.clearance_m
         return PathCheck(free_s, clearance_m)
 

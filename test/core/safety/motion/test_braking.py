@@ -317,7 +317,8 @@ def braking_way(twist, decelerations):
 )
 def test_the_fan_holds_each_way_whose_turn_ends_sooner_and_nothing_beside(twist, is_car):
     brakes = Brakes(reaction_s=0.2, deceleration_mps2=0.5, yaw_deceleration_radps2=0.8)
-    fan = beside_arc(np.array(twist), 0.2, brakes, RobotFootprint(np.empty((0, 2)), 0.15), is_car=is_car).fan
+    slim = RobotFootprint(np.empty((0, 2)), 0.1)
+    fan = beside_arc(np.array(twist), 0.2, brakes, slim, is_car=is_car).fans[0]
     speed_mps, rate_radps = math.hypot(*twist[:2]), abs(twist[2])
     longest_s = speed_mps / 0.5 if is_car else rate_radps / 0.8
     for share in (0.05, 0.2, 0.5, 0.9):
