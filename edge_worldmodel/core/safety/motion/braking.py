@@ -278,6 +278,11 @@ def allowed_share(free_s: float, reaction_s: float, braking_s: float) -> float:
     return 2.0 * free_s / (reaction_s + math.sqrt(reaction_s**2 + 4.0 * braking_s * free_s))
 
 
+def allowed_s(share: float, reaction_s: float, braking_s: float) -> float:
+    """Return the path time that a share of the speed needs until standstill; the inverse of ``allowed_share``."""
+    return share * reaction_s + share * share * braking_s
+
+
 def seen_s(twist: Twist, duration_s: float, footprint: RobotFootprint, has_seen: Callable[[Points], Mask]) -> float:
     """Sweep the footprint along the arc of a twist and find the first place that no sensor has looked at.
 

@@ -23,6 +23,7 @@ from edge_worldmodel.core.safety.motion.braking import (
     Brakes,
     PathCheck,
     RobotFootprint,
+    allowed_s,
     allowed_share,
     arc_poses,
     check_path,
@@ -43,6 +44,9 @@ _NOISE_CLOSER_M = 0.02
 """A point blocks the measured braking path only if that comes closer to it by more than the noise of odometry does."""
 _DRIVES = np.array([0.1, 0.1, 0.2])
 """A measured twist above this, in m/s and rad/s, is more than noise."""
+_SHOWS_WHEELS_MPS, _START_MPS = 0.08, 0.1
+"""A car slower than the first does not show where its wheels point; it may start at the second in any case."""
+_ROUNDING_MPS = 1e-6
 
 _REACH_SAMPLES, _REACH_SLACK_M = 9, 0.02
 """Number of places of a path whose surroundings hold all points that matter, and half of a step of ``check_path``."""
@@ -120,7 +124,7 @@ class PathGate:
         """
         self.brakes = replace(self._level_brakes, downhill=downhill)
         # A car that hardly moves does not show where its wheels point, and they need time to turn.
-        self._wheels_unknown = self.limits.curvature_radpm > 0.0 and abs(float(measured[0])) < _DRIVES[0]
+        self._wheels_unknown = self.limits.curvature_radpm > 0.0 and abs(float(measured[0])) < _SHOWS_WHEELS_MPS
         if problem := self._slope_problem(planned, measured):
             return GateDecision(fault=Fault(FaultKind.SLOPE, problem))
         allowed, names, fault = self._slow_down(planned, obstacles)
@@ -227,17 +231,18 @@ class PathGate:
             closer_m=closer_m,
             wants_clearance=wants_clearance,
         )
-        free_s = min(check.free_s, self._start_free_s(twist, duration_s, points) if self._wheels_unknown else math.inf)
+        free_s = check.free_s
+        if self._wheels_unknown and abs(float(twist[0])) > _START_MPS + _ROUNDING_MPS:
+            # It may start slowly in any case, or a car close beside a wall could never come away.
+            start_s = allowed_s(_START_MPS / abs(float(twist[0])), reaction_s, self.brakes.braking_s(twist))
+            free_s = min(free_s, max(self._start_free_s(twist, duration_s, points), start_s))
         for fan in () if beside is None else beside.fans:
             free_s = min(free_s, self._fan_free_s(twist, reaction_s, fan, points))
         clearance_m = min(check.clearance_m, 0.0) if free_s < check.free_s else check.clearance_m
         return PathCheck(free_s, clearance_m)
 
     def _start_free_s(self, twist: Twist, duration_s: float, points: Points) -> float:
-        """Return the path time until a car with its wheels fully to one side touches a point (n, 2); inf if never.
-
-        No margin is kept, because a car that stands close beside a wall shall come away.
-        """
+        """Return the path time until a car with its wheels fully to one side touches a point (n, 2); inf if never."""
         turn = np.array((0.0, 0.0, twist[0] * self.limits.curvature_radpm))
         straight = twist * (1.0, 1.0, 0.0)
         return min(

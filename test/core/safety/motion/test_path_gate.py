@@ -403,3 +403,30 @@ def test_what_lies_between_two_braking_paths_that_part_blocks_too(kind, kept_sha
         pose = compose(pose, arc_pose(now, 0.01))
     decision = decide(twist, pose[:2], **config)
     assert decision.fault is not None or "braking_path" in decision.limits
+
+
+def test_a_car_that_hardly_moves_may_still_have_its_wheels_turned_to_the_other_side():
+    car = {"footprint_m": (0.4, 0.2, -0.4, 0.2, -0.4, -0.2, 0.4, -0.2), "max_curvature_radpm": 1.5}
+    planned, beside_its_path = (-0.45, 0.0, 0.6), (-0.5, 0.3)
+    assert decide(planned, beside_its_path, measured=(-0.45, 0.0, 0.6), **car).limits == ()
+    assert "braking_path" in decide(planned, beside_its_path, measured=(0.05, 0.0, 0.05), **car).limits
+    assert (
+        decide(planned, beside_its_path, measured=(0.05, 0.0, 0.05), **{**car, "max_curvature_radpm": 0.0}).limits == ()
+    )
+
+
+def test_a_car_with_a_post_close_beside_it_starts_slowly():
+    car = {"footprint_m": (0.4, 0.2, -0.4, 0.2, -0.4, -0.2, 0.4, -0.2), "max_curvature_radpm": 1.5}
+    decision = decide((0.5, 0.0, 0.0), (-0.35, 0.21), **car)
+    assert decision.fault is None and 0.05 < decision.motion.twist[0] <= 0.101
+    assert decide((0.5, 0.0, 0.0), (-0.35, 0.21), measured=(0.09, 0.0, 0.0), **car).limits == ()
+
+
+def test_a_base_may_brake_along_and_sideways_as_one_and_keep_its_direction():
+    config = {"max_lateral_mps": 1.0, "footprint_radius_m": 0.15, "braking_deceleration_mps2": 0.6, "slip": 0.0}
+    twist, brakes = np.array((1.5, 0.6, 0.0)), Brakes.from_config(SupervisorConfig(**config))
+    turning = np.array((1.5, 0.6, 0.8))
+    begin = arc_pose(turning, brakes.reaction_s)
+    end = compose(begin, arc_pose(twist, 0.9 * brakes.braking_s(twist)))
+    decision = decide(turning, end[:2], **config)
+    assert decision.fault is not None or "braking_path" in decision.limits
