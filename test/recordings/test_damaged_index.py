@@ -86,6 +86,23 @@ def test_messages_that_the_summary_promises_are_not_lost_silently(tmp_path):
     assert f"{COUNT - 1} messages could be read, 1 are lost" in damage
 
 
+def test_messages_whose_topic_is_described_nowhere_are_counted(tmp_path):
+    path = write_mcap(tmp_path / "a.mcap", two_topics(ROS2), use_chunking=False)
+    content = path.read_bytes()
+    position = content.index(b"/rear") - 8 - 9
+    end = int.from_bytes(content[-28:-20], "little")
+    path.write_bytes(content[:position] + b"\x0c" + content[position + 1 : end])
+    records, damage = read_all(path)
+    assert scan_numbers(records) == list(range(COUNT))
+    assert f"{COUNT} messages could be read, {COUNT} are lost" in damage
+
+    path = write_ros1(tmp_path / "a.bag", two_topics(ROS1))
+    path.write_bytes(path.read_bytes().replace(b"topic=/rear", b"topxc=/rear"))
+    records, damage = read_all(path)
+    assert scan_numbers(records) == list(range(COUNT))
+    assert f"{COUNT} messages could be read, {COUNT} are lost" in damage or f"at least {COUNT} are lost" in damage
+
+
 def set_number(path, field, change, last=False, width=4):
     """Change a number in the first or last header of a ROS 1 bag that has a field."""
     content = path.read_bytes()

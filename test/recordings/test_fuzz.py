@@ -105,7 +105,7 @@ def sound():
 SOUND = sound()
 MARKS = {
     "ros1": re.compile(rb"op=|conn=|time=|size=|count=|type=|topic=|chunk_pos=|compression=|index_pos="),
-    "mcap": re.compile(rb"sensor_msgs|ros2msg|cdr|zstd|/scan|/tf|\x05\xa3|laser"),
+    "mcap": re.compile(rb"sensor_msgs|ros2msg|cdr|zstd|/scan|/tf|\x05\xa3|laser|[\x02\x04\x06-\x0b\x0f].\0{7}"),
     "sqlite": re.compile(rb"/scan|cdr|LaserScan|\x0d\x00|\x05\x00|\x0a\x00|laser"),
     "carmen": re.compile(rb"LASER|ODOM| 5 | 2 |\n|1000\.\d"),
 }

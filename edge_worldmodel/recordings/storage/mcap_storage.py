@@ -76,6 +76,7 @@ class McapStorage:
             summary = _summary(file)
             scan = _Scan(wanted, self.damage, summary)
             yield from scan.read(file)
+            scan.count_strays()
             if summary.statistics and not self.damage.reasons:
                 scan.compare_all(summary.statistics.channel_message_counts)
 
@@ -150,6 +151,7 @@ class _Scan:
         self._channels = {n: channel if wanted(channel) else None for n, channel in _known(summary).items()}
         self._in_chunk: Counter[int] = Counter()
         self._total: Counter[int] = Counter()
+        self._strays = 0
 
     def read(self, file: IO[bytes]) -> Iterator[StoredMessage]:
         """Yield the messages of a file from its first record on."""
@@ -212,6 +214,7 @@ class _Scan:
                     message = Message.read(stream, size)
                     self._in_chunk[message.channel_id] += 1
                     self._total[message.channel_id] += 1
+                    self._strays += message.channel_id not in self._channels
                     channel = self._channels.get(message.channel_id)
                     if channel is not None:
                         yield StoredMessage(channel, message.log_time, message.data)
@@ -231,6 +234,11 @@ class _Scan:
         missing = size // 16 - self._in_chunk[number]
         if missing > 0 and self._channels.get(number) is not None:
             self._damage.add("messages of the index are not in their chunk", missing)
+
+    def count_strays(self) -> None:
+        """Count the messages whose topic is described nowhere, but for those that were already counted."""
+        if self._strays:
+            self._damage.add("the description of a topic is missing", max(0, self._strays - self._damage.lost))
 
     def compare_all(self, expected: Mapping[int, int]) -> None:
         """Count the messages that the summary promises and that were not found."""

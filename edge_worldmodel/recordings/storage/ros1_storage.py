@@ -62,7 +62,9 @@ class Ros1Storage:
     def _by_position(self, wanted: Wanted) -> Iterator[StoredMessage]:
         with self._path.open("rb") as file:
             file.seek(_MAGIC_BYTES)
-            yield from _Scan(wanted, self.damage, self._indexed_channels()).read(file)
+            scan = _Scan(wanted, self.damage, self._indexed_channels())
+            yield from scan.read(file)
+            scan.count_strays()
 
     def _indexed_channels(self) -> dict[int, Channel]:
         """Return the channels that the index has, as the chunk that describes them may be damaged."""
@@ -116,7 +118,7 @@ class _Scan:
         self._wanted, self._damage = wanted, damage
         self._channels = {number: channel if wanted(channel) else None for number, channel in known.items()}
         self._in_chunk: Counter[int] = Counter()
-        self._at = self._damaged_at = 0
+        self._at = self._damaged_at = self._strays = 0
 
     def read(self, file: IO[bytes]) -> Iterator[StoredMessage]:
         """Yield the messages of a file from its first record on."""
@@ -203,6 +205,7 @@ class _Scan:
                 self._connection(header, data)
             elif kind == RecordType.MSGDATA:
                 self._in_chunk[number] += 1
+                self._strays += number not in self._channels
                 channel = self._channels.get(number)
                 if channel is not None:
                     yield StoredMessage(channel, log_ns, data)
@@ -230,6 +233,11 @@ class _Scan:
         missing = count - self._in_chunk[number]
         if missing > 0 and self._channels.get(number) is not None:
             self._damage.add("messages of the index are not in their chunk", missing)
+
+    def count_strays(self) -> None:
+        """Count the messages whose topic is described nowhere, but for those that were already counted."""
+        if self._strays:
+            self._damage.add("the description of a topic is missing", max(0, self._strays - self._damage.lost))
 
 
 def _sized(file: IO[bytes], end: int) -> tuple[bytes, bool]:
