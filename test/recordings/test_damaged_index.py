@@ -103,6 +103,15 @@ def test_messages_whose_topic_is_described_nowhere_are_counted(tmp_path):
     assert f"{COUNT} messages could be read, {COUNT} are lost" in damage or f"at least {COUNT} are lost" in damage
 
 
+def test_a_damaged_record_that_looks_like_the_end_is_told(tmp_path):
+    path = write_mcap(tmp_path / "a.mcap", scans(COUNT), use_chunking=False)
+    content = path.read_bytes()
+    position = content.index(b"\x05" + (len(ROS2.serialize_cdr(scans(1)[0][3], LASER)) + 22).to_bytes(8, "little"))
+    for opcode in (0x02, 0x0F):
+        path.write_bytes(content[:position] + bytes([opcode]) + b"\x7f" * 8 + content[position + 9 : -40])
+        assert "lost" in read_all(path)[1]
+
+
 def set_number(path, field, change, last=False, width=4):
     """Change a number in the first or last header of a ROS 1 bag that has a field."""
     content = path.read_bytes()

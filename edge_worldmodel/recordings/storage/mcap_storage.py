@@ -32,6 +32,8 @@ from edge_worldmodel.recordings.storage.stored import (
 _MAGIC_BYTES = 8
 _PREFIX = struct.Struct("<BQ")
 _CHUNK = struct.Struct("<QQQII")
+_ENDS = ((Opcode.DATA_END, 4), (Opcode.FOOTER, 20))
+"""A damaged record with one of these numbers has another size."""
 _ERRORS = (McapError, struct.error, ValueError, KeyError)
 
 
@@ -160,7 +162,7 @@ class _Scan:
         while prefix := file.read(min(_PREFIX.size, end - file.tell())):
             at = file.tell() - len(prefix)
             opcode, size = _PREFIX.unpack(prefix) if len(prefix) == _PREFIX.size else (0, 1)
-            if opcode in (Opcode.DATA_END, Opcode.FOOTER):
+            if (opcode, size) in _ENDS:
                 return
             # a damaged size may be larger than the memory
             data = file.read(min(size, end - file.tell()))
