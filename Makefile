@@ -1,6 +1,6 @@
 # Every command here works on a fresh machine and asks nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train build demo test mutation lint docs clean
+.PHONY: help setup setup-train build demo test benchmark mutation lint docs clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ lint: build ## ruff and mypy
 
 test: build ## everything: lint, types, import contracts, pure tests, the live graph
 	@scripts/test
+
+benchmark: build ## times of the safety core, the scene store and security against their limits; needs a quiet machine
+	@scripts/with-ros python -m pytest -q -s -m benchmark test/core test/nodes test/graph
 
 mutation: ## change the safety core in 2000 small ways and see which the tests notice; long
 	@scripts/mutation

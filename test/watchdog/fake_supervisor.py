@@ -24,13 +24,14 @@ class FakeSupervisor:
         self.commands = node.create_publisher(msg.SupervisorCommand, f"{prefix}supervisor/command", LATEST)
         self.verdicts = node.create_publisher(msg.Verdict, f"{prefix}supervisor/verdict", LATEST)
         self.sequence, self.speed_mps, self.spoil, self.sends = 0, 0.0, None, True
-        self.sent_s = {}
+        self.sent_s, self.ticks_s = {}, []
         self.timer = node.create_timer(period_s, self.tick)
 
     def tick(self):
         if not self.sends:
             return
         self.sequence += 1
+        self.ticks_s.append(time.monotonic())
         self.speed_mps = min(self.speed_mps + STEP_MPS, SPEED_MPS)
         command, verdict = self.make()
         if self.spoil is not None:
