@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import pairwise
 
 import rclpy
 from geometry_msgs.msg import Twist
@@ -39,6 +40,11 @@ class FakeSupervisor:
         self.commands.publish(command)
         self.sent_s[round(command.twist.linear.y, 9)] = time.monotonic()  # its verdict is what is still missing
         self.verdicts.publish(verdict)
+
+    def was_silent(self, since_s):
+        """Return whether it did not get to send anything for three periods."""
+        times_s = [at_s for at_s in self.ticks_s if at_s > since_s]
+        return any(after - before > 3.0 * PERIOD_S for before, after in pairwise(times_s))
 
     def make(self):
         command = msg.SupervisorCommand(sequence=self.sequence)

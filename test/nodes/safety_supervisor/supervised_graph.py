@@ -48,13 +48,15 @@ def odom_msg(stamp_ns, heading_rad=0.0):
 class Source:
     """Sends good plans (25 Hz), scans (20 Hz) and odometry (50 Hz); a test may spoil or withhold each.
 
-    The robot does what the supervisor commands: its odometry reports that, and its plans begin where it is.
+    The robot does what the supervisor commands, or what ``speed_mps`` returns: its odometry reports that, and its plans
+    begin where it is.
     """
 
     def __init__(self, node, now_ns=time.time_ns):
         self.send = {"plan": plan_msg, "scan": scan_msg, "odom": odom_msg}
         self.last_s, self.scans = {}, 0
         self.way_m, self.heading_rad, self.commanded = 0.0, 0.0, TwistMsg()
+        self.speed_mps = lambda: self.commanded.linear.x
         node.create_subscription(msg.Verdict, "supervisor/verdict", self._obey, LATEST)
         publishers = {
             "plan": (node.create_publisher(msg.Plan, "planner/plan", LATEST), 0.04),
@@ -66,7 +68,7 @@ class Source:
 
     def _send(self, name, publisher, now_ns):
         if name == "odom":
-            self.way_m += 0.02 * self.commanded.linear.x
+            self.way_m += 0.02 * self.speed_mps()
         make = self.send[name]
         if make is not None:
             message = make(now_ns())
@@ -74,7 +76,7 @@ class Source:
                 turn = message.pose.pose.orientation
                 self.heading_rad = 2.0 * math.atan2(turn.z, turn.w)
                 self._move(message.pose.pose.position)
-                message.twist.twist.linear.x = self.commanded.linear.x
+                message.twist.twist.linear.x = self.speed_mps()
             elif isinstance(message, msg.Plan):
                 for pose in message.poses:
                     self._move(pose.position)

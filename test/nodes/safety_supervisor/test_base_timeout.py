@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from edge_worldmodel.nodes.ros.qos import LATEST  # noqa: E402
 
 from ..conftest import running, watched  # noqa: E402
-from .supervised_graph import Source, odom_msg  # noqa: E402
+from .supervised_graph import Source  # noqa: E402
 from .test_safety_supervisor_node import NODE  # noqa: E402
 
 MEASURE = "supervisor/measure_base_timeout"
@@ -26,14 +26,14 @@ class DriveBase:
     """Follows ``cmd_vel`` until it has heard nothing for ``timeout_s``, and sends its odometry."""
 
     def __init__(self, probe, timeout_s):
-        self.probe, self.timeout_s, self.told_mps, self.told_s, self.x_m = probe, timeout_s, 0.0, 0.0, 0.0
+        self.probe, self.timeout_s = probe, timeout_s
         self.heard = probe.listen(Twist, "cmd_vel", LATEST)
         self.said = probe.listen(String, "watchdog/state", LATEST)
         self.diagnostics = probe.listen(DiagnosticArray, "/diagnostics", 10)
         before = set(probe.node.timers)
         source = Source(probe.node)
         self.timers = set(probe.node.timers) - before
-        source.send["plan"], source.send["odom"] = None, self.odometry
+        source.send["plan"], source.speed_mps = None, self.speed_mps
 
     def fall_silent(self):
         for timer in self.timers:
@@ -43,12 +43,6 @@ class DriveBase:
         told_s, twist = self.heard[-1] if self.heard else (0.0, Twist())
         goes_on = self.timeout_s is None or time.monotonic() - told_s <= self.timeout_s
         return twist.linear.x if goes_on else 0.0
-
-    def odometry(self, stamp_ns):
-        message, speed_mps = odom_msg(stamp_ns), self.speed_mps()
-        self.x_m += 0.02 * speed_mps
-        message.pose.pose.position.x, message.twist.twist.linear.x = self.x_m, speed_mps
-        return message
 
     def measure(self):
         """Ask, confirm, and return the words of /diagnostics about the base once they are there."""
