@@ -239,7 +239,8 @@ def cloud_msg(stamp_ns):
     from sensor_msgs_py import point_cloud2
     from std_msgs.msg import Header
 
-    bearing = np.linspace(-math.pi, math.pi, 720)
+    # As from a real sensor: a cloud that repeats while the robot moves counts as silence.
+    bearing = np.linspace(-math.pi, math.pi, 720) + 1e-3 * (stamp_ns // 50_000_000 % 7)
     wall = np.stack((4 * np.cos(bearing), 4 * np.sin(bearing), np.full(720, 0.5)), axis=-1)
     floor = np.concatenate([wall * [r, r, 0.0] for r in (0.2, 0.4, 0.6)])
     points = np.concatenate((wall, floor)).astype(np.float32)
