@@ -125,12 +125,13 @@ def _sight() -> list[FaultCase]:
     """Scans that are right but unusual, and scans that prove nothing."""
     bad, creep, goes_on = EffectStart.FIRST_BAD, ExpectedEffect.CREEP, ExpectedEffect.GO_ON
     return [
-        *_spoil("upside_down_mount", (SCAN,), "upside_down", expected=goes_on, lasts_s=1.0),
+        # Another scanner on the same topic, although its scans are right.
+        *_spoil("other_scanner", (SCAN,), "upside_down", begin=bad),
         *_spoil("too_close", (SCAN,), "too_close", begin=bad),
         *_spoil("tied_points", (SCAN,), "tied", begin=bad, longest_gap_s=LONGEST_GAP_S),
-        # Slowing down from the highest speed takes its time.
-        *_spoil("all_inf", (SCAN,), "all_inf", begin=bad, expected=creep, limit_s=1.2, lasts_s=1.4),
-        *_spoil("blind_stripe", (SCAN,), "blind_stripe", begin=bad, expected=creep, limit_s=1.2, lasts_s=1.4),
+        # A look counts for 0.3 s, and slowing down from the highest speed takes most of a second.
+        *_spoil("all_inf", (SCAN,), "all_inf", begin=bad, expected=creep, limit_s=1.5, lasts_s=1.7),
+        *_spoil("blind_stripe", (SCAN,), "blind_stripe", begin=bad, expected=creep, limit_s=1.5, lasts_s=1.7),
         *_spoil("hostile_imagination", (IMAGINED,), "full", expected=goes_on, longest_gap_s=LONGEST_GAP_S),
     ]
 

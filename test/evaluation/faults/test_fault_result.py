@@ -118,7 +118,7 @@ def test_every_fault_of_the_matrix_is_there_and_may_be_chosen():
     assert set(FAULTS) == {
         *("drop", "delay", "duplicate", "reorder", "corrupt", "nan", "frozen_sensor", "frozen_planner", "sigkill"),
         *("sigstop", "clock_step", "simulation_pause", "cpu_load", "disk_full", "wrong_frame"),
-        *("upside_down_mount", "too_close", "tied_points", "all_inf", "blind_stripe", "hostile_imagination"),
+        *("other_scanner", "too_close", "tied_points", "all_inf", "blind_stripe", "hostile_imagination"),
         *("dead_encoder", "inverse_motion", "overspeed", "slope"),
         *("second_publisher", "respawn_under_estop", "start_in_the_air", "flood"),
     }
