@@ -43,7 +43,7 @@ class Topic:
 
 @dataclass
 class Description:
-    """What is in a recording.
+    """Content of a recording.
 
     Attributes:
         topics: by name.

@@ -150,7 +150,7 @@ def _motion() -> list[FaultCase]:
 
 
 def _others() -> list[FaultCase]:
-    """What other programs and people do."""
+    """Faults that other programs and people cause."""
     action, either = EffectStart.ACTION, ExpectedEffect.EITHER
     flood: dict[str, Any] = {"longest_gap_s": LONGEST_GAP_S, "lasts_s": 1.0}
     return [

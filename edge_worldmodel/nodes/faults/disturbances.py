@@ -48,7 +48,7 @@ class Repeater:
 
 
 class Disturbances:
-    """What else can happen around the robot; ``end`` undoes everything.
+    """Faults beside the streams of messages; ``end`` undoes all of them.
 
     Args:
         node: node of the relay.
