@@ -7,7 +7,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from io import BytesIO
-from pathlib import Path
 from typing import IO
 
 from mcap.data_stream import ReadDataStream
@@ -22,11 +21,11 @@ from rosbags.typesys.msg import normalize_msgtype
 from edge_worldmodel.recordings.storage.stored import (
     Channel,
     Damage,
+    IndexedStorage,
     StoredMessage,
     Wanted,
     content_end,
     decompressed,
-    read_on,
 )
 
 _MAGIC_BYTES = 8
@@ -37,16 +36,8 @@ _ENDS = ((Opcode.DATA_END, 4), (Opcode.FOOTER, 20))
 _ERRORS = (McapError, struct.error, ValueError, KeyError)
 
 
-class McapStorage:
+class McapStorage(IndexedStorage):
     """An MCAP file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.damage = Damage()
-
-    def messages(self, wanted: Wanted) -> Iterator[StoredMessage]:
-        """Yield the messages of the wanted channels (see ``Storage``)."""
-        return read_on(self._by_index(wanted), lambda: self._by_position(wanted))
 
     def _by_index(self, wanted: Wanted) -> Iterator[StoredMessage]:
         with self._path.open("rb") as file:

@@ -7,7 +7,6 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 from typing import IO, BinaryIO
 
 from rosbags.rosbag1 import Reader
@@ -17,11 +16,11 @@ from rosbags.typesys.msg import normalize_msgtype
 from edge_worldmodel.recordings.storage.stored import (
     Channel,
     Damage,
+    IndexedStorage,
     StoredMessage,
     Wanted,
     content_end,
     decompressed,
-    read_on,
 )
 
 _ERRORS = (ReaderError, struct.error, KeyError, ValueError)
@@ -32,16 +31,8 @@ _MARK_AFTER_BYTES = 64
 """The mark of a chunk is found at most this far behind the beginning of its record."""
 
 
-class Ros1Storage:
+class Ros1Storage(IndexedStorage):
     """A ROS 1 bag."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.damage = Damage()
-
-    def messages(self, wanted: Wanted) -> Iterator[StoredMessage]:
-        """Yield the messages of the wanted channels (see ``Storage``)."""
-        return read_on(self._by_index(wanted), lambda: self._by_position(wanted))
 
     def _by_index(self, wanted: Wanted) -> Iterator[StoredMessage]:
         with self._path.open("rb") as file, Reader(self._path) as reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+from abc import ABC, abstractmethod
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -90,6 +91,30 @@ class Storage(Protocol):
         Where the file is damaged all whole messages are yielded; ``damage`` then says what is missing.
         """
         ...
+
+
+class IndexedStorage(ABC):
+    """A file with an index: read by it where it is whole, and from beginning to end where it is not.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.damage = Damage()
+
+    def messages(self, wanted: Wanted) -> Iterator[StoredMessage]:
+        """Yield the messages of the wanted channels (see ``Storage``)."""
+        return read_on(self._by_index(wanted), lambda: self._by_position(wanted))
+
+    @abstractmethod
+    def _by_index(self, wanted: Wanted) -> Iterator[StoredMessage]:
+        """Yield the messages by their times; raise any error where the index does not hold the whole file."""
+
+    @abstractmethod
+    def _by_position(self, wanted: Wanted) -> Iterator[StoredMessage]:
+        """Yield every whole message in the order of the file."""
 
 
 def read_on(ordered: Iterator[StoredMessage], rest: Callable[[], Iterator[StoredMessage]]) -> Iterator[StoredMessage]:
