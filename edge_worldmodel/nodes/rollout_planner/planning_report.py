@@ -17,6 +17,8 @@ from edge_worldmodel.nodes.ros.health import Health
 
 _TELL_AFTER_S = 2.0
 """Missing frames are reported after this time; the supervisor handles single late frames."""
+_SLOW_AFTER = 3
+"""Frames in a row that come after their timeout; fewer are late ones."""
 _NO_FRAMES = (
     "no LatentFrame arrives, so no plan is sent and the robot does not move."
     " Check that perception is active and what its /diagnostics say about its sensors."
@@ -30,6 +32,20 @@ class PlanningReport:
         self._health, self._stalled_after_s = health, stalled_after_s
         self._plans = self._ticks = self._warm_started = self._steps = self._imagined = self._reduced = self._failed = 0
         self._missing_since_s: float | None = None
+        self._late_frames = 0
+
+    def frame(self, gap_s: float, timeout_s: float) -> None:
+        """Note the time since the last frame, and its limit ``frame_timeout_s``."""
+        self._late_frames = self._late_frames + 1 if timeout_s < gap_s < _TELL_AFTER_S else 0
+        if self._late_frames == _SLOW_AFTER:
+            text = f"frames come every {gap_s:.2f} s, and frame_timeout_s is {timeout_s:g} s, so plans are withdrawn"
+            self._health.problem(
+                "slow frames",
+                f"{text} between them: set it to 2.5 periods of the sensor, and control_period_s to one",
+                DiagnosticStatus.WARN,
+            )
+        elif not self._late_frames:
+            self._health.solved("slow frames")
 
     def decided(self, rollouts: RolloutSet | None, dropped: int, deliberation: TimedDeliberation) -> None:
         """Note one plan.

@@ -98,6 +98,7 @@ class RolloutPlannerNode(ManagedNode):
         if not np.isfinite(frame.tensor).all():
             raise InputError("LatentFrame with NaN or infinite numbers: restart perception")
         gap_s, self._received_s = received_s - self._received_s, received_s
+        self._report.frame(gap_s, self._timing.frame_timeout_s)
         self._communication_s = to_seconds(age_ns)
         self._waiting = frame
         self._warm_start_timeout.reset()

@@ -6,17 +6,13 @@ The watchdog neither reads parameter files nor expands names: everything is writ
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.nodes.parameter_files import absolute
 from edge_worldmodel.nodes.safety_supervisor.command_output import DRIVE_BASES, CommandOutputConfig
 
-_NODE = "safety_supervisor"
 _DEFAULTS = {
     **{
         field.name: field.default
@@ -51,7 +47,7 @@ def watchdog_arguments(
     topics = {"command": "supervisor/command", "verdict": "supervisor/verdict", "state": "watchdog/state"}
     arguments = {
         "namespace": prefix,
-        **{name: _absolute(topic, prefix) for name, topic in {**topics, "drive": cmd_vel}.items()},
+        **{name: absolute(topic, prefix) for name, topic in {**topics, "drive": cmd_vel}.items()},
         "kind": values["output"],
         "frame": values["base_frame"],
         "enclave": "/",
@@ -61,28 +57,3 @@ def watchdog_arguments(
         **{name.replace("_", "-"): values[name] for name in _LIMITS},
     }
     return [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
-
-
-def supervisor_parameters(files: Iterable[str | Path], namespace: str = "") -> dict[str, Any]:
-    """Return what parameter files say about the supervisor in a namespace; later files and sections win."""
-    found: dict[str, Any] = {}
-    full_name = _absolute(_NODE, "/" + namespace.strip("/"))
-    for file in files:
-        for pattern, values in _sections(yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}):
-            if re.fullmatch(pattern, full_name):
-                found.update(values)
-    return found
-
-
-def _sections(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield a pattern of node names and the parameters for them, for each section of a parameter file."""
-    for key, branch in tree.items():
-        if key == "ros__parameters":
-            steps = {"**": "(/[^/]+)*", "*": "/[^/]+"}
-            yield "".join(steps.get(step, "/" + re.escape(step)) for step in path.split("/") if step), branch or {}
-        elif isinstance(branch, Mapping):
-            yield from _sections(branch, f"{path}/{key}")
-
-
-def _absolute(name: str, prefix: str) -> str:
-    return name if name.startswith("/") else f"{prefix.rstrip('/')}/{name}"

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_worldmodel.core.safety.config import SupervisorConfig
-from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
+from edge_worldmodel.core.safety.limits import (
+    REST,
+    Motion,
+    MotionLimits,
+    limit_change,
+    limit_tip_speed,
+    limit_velocity,
+    tip_speed_mps,
+)
 
 CASES = int(os.environ.get("EDGE_WORLDMODEL_CASES", "500"))
 LIMITS = MotionLimits.from_config(SupervisorConfig(max_lateral_mps=0.4))
@@ -137,3 +145,34 @@ def test_acceleration_that_is_there_can_only_be_taken_back_at_the_jerk_limit():
     step, names = limit_change(np.array([-0.5, 0.0, 0.0]), rising, LIMITS, 0.02)
     assert step.acceleration[0] == 1.0 - 20.0 * 0.02 and names == ("jerk",)
     assert step.twist[0] == 0.5 + 0.6 * 0.02
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(st.lists(STEP, min_size=1, max_size=12), st.sampled_from([LIMITS, CAR]), st.floats(0.0, 0.6))
+def test_no_point_is_faster_than_the_creeping_speed_while_the_command_changes_its_turn(steps, limits, reach_m):
+    motion, creep_mps = REST, 0.15
+    for vx, vy, rate, dt_s, times in steps:
+        target = np.array([vx, 0.0 if limits is CAR else vy, rate])
+        target *= min(1.0, creep_mps / max(tip_speed_mps(target, reach_m), 1e-9))
+        for _ in range(times):
+            before = motion
+            changed, _ = limit_change(target, before, limits, dt_s)
+            motion = limit_tip_speed(changed, before.twist, creep_mps, reach_m, dt_s)
+            assert tip_speed_mps(motion.twist, reach_m) <= creep_mps + TOLERANCE
+            if limits is CAR:  # its steering goes before the yaw acceleration
+                assert abs(motion.twist[2]) <= 2.5 * abs(motion.twist[0]) + TOLERANCE
+            else:
+                np.testing.assert_allclose((motion.twist - before.twist) / dt_s, motion.acceleration, atol=1e-6)
+                assert np.all(np.abs(motion.acceleration) <= limits.acceleration + 1e-6)
+
+
+def test_a_command_that_is_too_fast_for_creeping_slows_down_before_it_turns():
+    motion, speeds = Motion(np.array([0.5, 0.0, 0.0]), np.zeros(3)), []
+    for _ in range(60):
+        before = motion
+        changed, _ = limit_change(np.array([0.0, 0.0, 0.4]), before, LIMITS, 0.02)
+        motion = limit_tip_speed(changed, before.twist, 0.15, 0.3, 0.02)
+        speeds.append(tip_speed_mps(motion.twist, 0.3))
+        assert motion.twist[2] == 0.0 or speeds[-1] <= 0.15 + TOLERANCE
+    speeds = np.array(speeds)
+    assert np.all(speeds[1:] <= np.maximum(speeds[:-1], 0.15) + TOLERANCE) and abs(motion.twist[2] - 0.4) < 0.01

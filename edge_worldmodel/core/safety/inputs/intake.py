@@ -102,6 +102,7 @@ class Intake(Generic[ValueT]):
         self._problem = ""
         self._stamp_ns: int | None = None
         self._received_ns = 0
+        self._gap_s = 0.0
 
     def offer(self, value: ValueT, stamp_ns: int, problem: str, now: Instant, *, frozen: bool = False) -> None:
         """Take a value if nothing is wrong with it or its stamp.
@@ -126,6 +127,7 @@ class Intake(Generic[ValueT]):
         elif frozen:
             self.rejected["frozen"] += 1
         elif stamp_ns != self._stamp_ns or self._repeats or self.value is None:
+            self._gap_s = self.silence_s(now) if self._received_ns else 0.0
             self.value, self._stamp_ns, self._received_ns, self._problem = value, stamp_ns, now.steady_ns, ""
         else:
             self.rejected["duplicate"] += 1
@@ -153,10 +155,19 @@ class Intake(Generic[ValueT]):
             return Fault(self._kind, f"{self.name}: nothing received yet")
         silence_s = self.silence_s(now)
         if silence_s > self._timeout_s:
-            return Fault(self._kind, f"{self.name}: silent for {silence_s:.2f} s, the limit is {self._timeout_s:g} s")
+            return Fault(self._kind, f"{self.name}: silent for {silence_s:.2f} s, {self._limit()}")
         if self.age_s(now) > self._max_age_s:
             return Fault(self._kind, f"{self.name}: {self.age_s(now):.2f} s old, the limit is {self._max_age_s:g} s")
         return None
+
+    def _limit(self) -> str:
+        """Return the limit of the silence, and what to do where the last two values were further apart."""
+        limit = f"the limit is {self._timeout_s:g} s"
+        if self._gap_s <= self._timeout_s:
+            return limit
+        return (
+            f"{limit}, but it came {self._gap_s:.2f} s after the one before: give a slow sensor 2.5 periods as timeout"
+        )
 
 
 class ClockWatch:

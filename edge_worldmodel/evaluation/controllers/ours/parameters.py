@@ -45,8 +45,8 @@ def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[s
     try:
         for node in nodes:
             known = yaml.safe_load(path.read_text(encoding="utf-8"))[f"/**/{node}"]["ros__parameters"]
-            for name, value in known.items():
-                parameters[node][name] = {**parameters[node][name], **value} if isinstance(value, dict) else value
+            # Its timing and the form of its commands are those of the real robot, not of the simulated one.
+            parameters[node] = {name: value for name, value in known.items() if name in parameters[node]}
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ControllerError(f"config/robots/{robot.name}.yaml: expected parameters of our nodes: {error}") from error
     cap = command_limits(robot, max_speed_mps)
