@@ -61,6 +61,7 @@ class Episode:
         goal = np.array(world.robots[0].goal)
         self._goal = relative(self._start, goal)[:2]
         self._record = _EpisodeRecord()
+        self._began_ns = self._simulation.stamp_ns
         walls = self._outlines() if controller.knows_people else ()
         self._steering = isinstance(controller, SteeringController)
         controller.reset(self._spec, self._goal, case.planner_seed, walls)
@@ -68,15 +69,7 @@ class Episode:
     def run(self) -> tuple[EpisodeOutcome, Trace]:
         """Drive until the goal is reached, something is touched or the time is over."""
         began_cpu_s, began_s = time.process_time(), time.perf_counter()
-        self._measure(0.0)
-        ending, error = "", ""
-        while not ending:
-            try:
-                command = self._decide()
-            except Exception as failure:  # a bug of a planner ends its episode, not the whole run
-                ending, error = "error", f"{type(failure).__name__}: {failure}"
-                break
-            ending = self._drive(command)
+        ending, error = self._observe_and_drive()
         # The last moment shows where the episode ended; its command is never used.
         self._add_moment(self._simulation.scan(), Command(0.0, 0.0))
         outcome, trace = self._outcome(ending, error), self._trace()
@@ -86,22 +79,41 @@ class Episode:
         cpu_s, wall_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
         return replace(outcome, cpu_s=cpu_s, simulator_s=wall_s - self._record.planner_s), trace
 
+    def _observe_and_drive(self) -> tuple[str, str]:
+        """Return how the episode ended, and the error if the planner failed."""
+        try:
+            self._observe()
+            self._began_ns = self._simulation.stamp_ns
+            self._measure(0.0)
+            ending = ""
+            while not ending:
+                ending = self._drive(self._decide())
+        except Exception as failure:  # a failure ends its episode, not the whole run
+            return "error", f"{type(failure).__name__}: {failure}"
+        return ending, ""
+
     def _elapsed_s(self) -> float:
         return (self._simulation.stamp_ns - self._began_ns) * 1e-9
 
-    @property
-    def _began_ns(self) -> int:
-        return int(self._record.moments[0][0]) if self._record.moments else self._simulation.stamp_ns
+    def _observe(self) -> None:
+        """Let the robot stand while its sensors run; the clock does not run yet."""
+        for _ in range(round(self._scenario.observe_s / CONTROL_PERIOD_S)):
+            self._controller.observe(self._look(self._simulation.scan()))
+            self._simulation.advance(CONTROL_PERIOD_S)
 
-    def _decide(self) -> Command:
-        scan, odometry = self._simulation.scan(), self._simulation.odom()
+    def _look(self, scan: SimulatedScan) -> ControllerInput:
+        odometry = self._simulation.odom()
         mount = self._spec.scanners[0]
         sweep = sweep_from_scan(
             scan.stamp_ns, scan.ranges, scan.angle_min_rad, scan.angle_increment_rad, scan.range_min_m,
             scan.range_max_m, pose_matrix((mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad)),
         )  # fmt: skip
         people = self._people() if self._controller.knows_people else None
-        inputs = ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
+        return ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
+
+    def _decide(self) -> Command:
+        scan = self._simulation.scan()
+        inputs = self._look(scan)
         began_s = time.perf_counter()
         command = self._controller.act(inputs)
         tick_s = time.perf_counter() - began_s
@@ -203,6 +215,7 @@ class Episode:
             error=error,
             ticks=sum(record.bins.values()),
             tick_bins=record.bins,
+            unfair_draws=self._case.unfair_draws,
         )
 
 

@@ -46,6 +46,8 @@ class EpisodeOutcome:
     """Processor time of the whole episode."""
     simulator_s: float = 0.0
     """Wall time without the planner."""
+    unfair_draws: int = 0
+    """Worlds that were drawn for this episode and not used, because somebody comes too near the start."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; numbers that are not finite become None."""

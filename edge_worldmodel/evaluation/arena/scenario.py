@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.evaluation.arena.fair_start import is_fair
 from edge_worldmodel.evaluation.arena.source import DrawnWorld, ScenarioError, Source, SourceInputs
 from edge_worldmodel.evaluation.arena.sources import KINDS, make_source
 from edge_worldmodel.models.shipped import shipped
@@ -18,6 +19,10 @@ from edge_worldmodel.sim.fields import Fields, WorldError
 from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 
 _MAX_TIME_LIMIT_S = 600.0
+_DRAWS = 40
+"""So many worlds are drawn for an episode, until one can be used."""
+_NEXT_DRAW = 1_000_003
+"""Sources that take worlds from a list find another one at an index so much higher."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class EpisodeCase:
     drawn: DrawnWorld
     simulation_seed: int
     planner_seed: int
+    unfair_draws: int = 0
+    """Worlds that were drawn before and not used, because somebody comes too near the start."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,34 @@ class Scenario:
     source: Source
     seed: int
     digest: str
+    drawn_as: str
+    """The random numbers are those of a scenario of this name."""
+    observe_s: float
+    """So long the robot stands and observes before the clock runs."""
+    clear_s: float
+    """So long nobody comes near the start after that."""
 
     def case(self, index: int) -> EpisodeCase:
-        """Return episode ``index``; it is the same for every planner, process and machine."""
-        root = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode()), index])
+        """Return episode ``index``; it is the same for every planner, process and machine.
+
+        Raises:
+            ScenarioError: the source cannot draw it, or it has drawn no world with a fair start.
+        """
+        for draw in range(_DRAWS):
+            case = self._draw(index, draw)
+            if is_fair(case.drawn.world, case.simulation_seed, self.observe_s + self.clear_s):
+                return replace(case, unfair_draws=draw)
+        raise ScenarioError(
+            f"scenario {self.name}, episode {index}: in {_DRAWS} worlds somebody comes near the start within"
+            f" {self.observe_s + self.clear_s:g} s; draw fewer people or set clear_start lower"
+        )
+
+    def _draw(self, index: int, draw: int) -> EpisodeCase:
+        words = [self.seed, zlib.crc32(self.drawn_as.encode()), index, *([draw] if draw else [])]
         # Separate seeds: the random numbers of a planner do not change the world or the sensor noise.
-        world_seed, simulation_seed, planner_seed = root.spawn(3)
+        world_seed, simulation_seed, planner_seed = np.random.SeedSequence(words).spawn(3)
         try:
-            drawn = self.source.draw(index, np.random.default_rng(world_seed))
+            drawn = self.source.draw(index + draw * _NEXT_DRAW, np.random.default_rng(world_seed))
         except WorldError as error:
             raise ScenarioError(f"scenario {self.name}, episode {index}: {error}") from error
         return EpisodeCase(index, drawn, _number(simulation_seed), _number(planner_seed))
@@ -127,10 +154,14 @@ def _scenario(fields: Fields, path: Path, seed: int, overrides: ScenarioOverride
     if overrides.max_speed_mps is not None:
         speed_mps = min(overrides.max_speed_mps, robot.max_speed_mps)
     limit_s = limit_s if overrides.time_limit_s is None else overrides.time_limit_s
-    inputs = SourceInputs(robot, limit_s, speed_mps, seed, overrides.worlds, overrides.tracks, overrides.people)
+    observe_s = fields.number("observe", 2.0, minimum=0.0, maximum=10.0)
+    inputs = SourceInputs(
+        robot, limit_s + observe_s, speed_mps, seed, overrides.worlds, overrides.tracks, overrides.people
+    )
     source = make_source(kind)(fields, inputs)
+    name = fields.text("name", path.stem)
     return Scenario(
-        name=fields.text("name", path.stem),
+        name=name,
         about=fields.text("about", ""),
         robot=robot,
         max_speed_mps=speed_mps,
@@ -139,6 +170,9 @@ def _scenario(fields: Fields, path: Path, seed: int, overrides: ScenarioOverride
         source=source,
         seed=seed,
         digest=getattr(source, "digest", ""),
+        drawn_as=fields.text("drawn_as", name),
+        observe_s=observe_s,
+        clear_s=fields.number("clear_start", 3.0, minimum=0.0, maximum=10.0),
     )
 
 

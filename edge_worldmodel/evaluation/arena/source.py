@@ -45,7 +45,8 @@ class SourceInputs:
     """Robot, limits and data files that a source may use."""
 
     robot: RobotSpec
-    time_limit_s: float
+    duration_s: float
+    """Observation and time limit."""
     max_speed_mps: float
     seed: int
     worlds: tuple[Path, ...] = ()

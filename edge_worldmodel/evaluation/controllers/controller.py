@@ -75,6 +75,10 @@ class Controller(Protocol):
         """
         ...
 
+    def observe(self, inputs: ControllerInput, /) -> None:
+        """Take in what the sensors measure while the robot stands, before the clock of the episode counts."""
+        ...
+
     def act(self, inputs: ControllerInput, /) -> Command:
         """Return the command for the next control period."""
         ...

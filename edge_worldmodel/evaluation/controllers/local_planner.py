@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.controllers.command_limits import command_limits
 from edge_worldmodel.evaluation.controllers.controller import STOP, Command, ControllerInput
 from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
 from edge_worldmodel.evaluation.controllers.costmap.footprint import FootprintDiscs, footprint_discs
@@ -19,33 +19,6 @@ from edge_worldmodel.sim.robots import RobotSpec
 
 ARRIVED_M = 0.1
 """A baseline stops within this distance of the goal."""
-
-
-@dataclass(frozen=True)
-class CommandLimits:
-    """Limits of the commands."""
-
-    forward_mps: float
-    reverse_mps: float
-    yaw_rate_radps: float
-    acceleration_mps2: float
-    deceleration_mps2: float
-    yaw_acceleration_radps2: float
-    turn_radius_m: float = 0.0
-    """Smallest turning radius; 0 if the robot can turn on the spot."""
-
-
-def command_limits(robot: RobotSpec, max_speed_mps: float) -> CommandLimits:
-    """Return a robot's own limits under a speed cap."""
-    return CommandLimits(
-        forward_mps=min(robot.max_speed_mps, max_speed_mps),
-        reverse_mps=min(robot.max_reverse_mps, max_speed_mps),
-        yaw_rate_radps=robot.max_yaw_rate_radps,
-        acceleration_mps2=robot.max_acceleration_mps2,
-        deceleration_mps2=robot.max_deceleration_mps2,
-        yaw_acceleration_radps2=robot.max_yaw_acceleration_radps2,
-        turn_radius_m=robot.wheelbase_m / math.tan(robot.max_steering_rad) if robot.kind == "ackermann" else 0.0,
-    )
 
 
 @dataclass(frozen=True)
@@ -84,6 +57,10 @@ class LocalPlanner(ABC):
         """Begin an episode with an empty map; ``walls`` are ignored."""
         self._prepare(robot)
         self.begin(np.random.default_rng(seed))
+
+    def observe(self, inputs: ControllerInput) -> None:
+        """Update the costmap while the robot stands."""
+        self._costmap.update(inputs.sweep, inputs.pose)
 
     def act(self, inputs: ControllerInput) -> Command:
         """Update costmap and path, then choose a command; back up or spin when stuck."""

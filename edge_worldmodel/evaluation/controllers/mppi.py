@@ -14,7 +14,13 @@ import numpy as np
 
 from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.evaluation.controllers import mppi_critics as critics
-from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S, STOP, Command, factory
+from edge_worldmodel.evaluation.controllers.controller import (
+    CONTROL_PERIOD_S,
+    STOP,
+    Command,
+    ControllerInput,
+    factory,
+)
 from edge_worldmodel.evaluation.controllers.costmap.clusters import ClusterTracker, ClusterTracks
 from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M
 from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner, NavigationState
@@ -54,6 +60,12 @@ class Mppi(LocalPlanner):
         self._noise[1] *= cfg.turn_std_radps
         self._tracker = ClusterTracker()
 
+    def observe(self, inputs: ControllerInput) -> None:
+        """Update costmap and tracker while the robot stands."""
+        super().observe(inputs)
+        if self._predicts:
+            self._tracker.update(inputs.stamp_ns, inputs.sweep, inputs.pose)
+
     def choose(self, state: NavigationState) -> Command:
         """Shift the control sequence, optimise it once and command its beginning; stop if all rollouts collide."""
         shift = max(round(CONTROL_PERIOD_S / self.config.model_dt_s), 1)
@@ -91,9 +103,8 @@ class Mppi(LocalPlanner):
 
     def _bounds(self) -> tuple[Tensor, Tensor]:
         limits, cfg = self.limits, self.config
-        turn = min(limits.yaw_rate_radps, cfg.max_turn_radps)
-        low = [max(-limits.reverse_mps, cfg.min_speed_mps), -turn]
-        return np.array(low, np.float32), np.array([limits.forward_mps, turn], np.float32)
+        low = [max(-limits.reverse_mps, cfg.min_speed_mps), -limits.yaw_rate_radps]
+        return np.array(low, np.float32), np.array([limits.forward_mps, limits.yaw_rate_radps], np.float32)
 
     def _roll_out(self, state: NavigationState, controls: Tensor) -> Rollouts:
         """Return the rollouts of controls (2, T, n) from the present twist within the acceleration limits."""

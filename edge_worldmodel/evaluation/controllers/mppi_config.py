@@ -17,7 +17,6 @@ class MppiConfig(Config):
     speed_std_mps: float = param(0.2, "standard deviation of the drawn speeds", minimum=0.01)
     turn_std_radps: float = param(0.4, "standard deviation of the drawn yaw rates", minimum=0.01)
     min_speed_mps: float = param(-0.35, "lowest speed, negative: backwards", maximum=0.0)
-    max_turn_radps: float = param(1.9, "highest yaw rate", minimum=0.1)
     temperature: float = param(0.3, "temperature: higher values give worse trajectories more weight", minimum=0.001)
     gamma: float = param(0.015, "weight of smoothness against low effort", minimum=0.0)
     prune_m: float = param(1.5, "length of the path that critics use", minimum=0.5, maximum=10.0)

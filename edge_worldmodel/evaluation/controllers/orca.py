@@ -15,6 +15,7 @@ import numpy as np
 from edge_worldmodel.core.config import Config, param
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.controllers.command_limits import command_limits
 from edge_worldmodel.evaluation.controllers.controller import (
     STOP,
     Command,
@@ -26,7 +27,7 @@ from edge_worldmodel.evaluation.controllers.controller import (
 from edge_worldmodel.evaluation.controllers.costmap.costmap import Costmap
 from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_discs
 from edge_worldmodel.evaluation.controllers.costmap.guidance import SPACING_M, Guidance
-from edge_worldmodel.evaluation.controllers.local_planner import ARRIVED_M, command_limits
+from edge_worldmodel.evaluation.controllers.local_planner import ARRIVED_M
 from edge_worldmodel.sim.robots import RobotSpec
 
 
@@ -89,6 +90,10 @@ class Orca:
         self._simulator.process_obstacles()
         # Agent 0 is the robot, agent i + 1 is person i.
         self._simulator.add_agent((0.0, 0.0))
+
+    def observe(self, inputs: ControllerInput) -> None:
+        """Update the costmap while the robot stands."""
+        self._costmap.update(inputs.sweep, inputs.pose)
 
     def act(self, inputs: ControllerInput) -> Command:
         """Let RVO2 choose a velocity and convert it to a command.

@@ -25,6 +25,9 @@ class Straight:
     def reset(self, robot, goal, seed, walls=()):
         self.walls = walls
 
+    def observe(self, look):
+        pass
+
     def act(self, look):
         away = look.goal - look.pose[:2]
         turn = (np.arctan2(away[1], away[0]) - look.pose[2] + np.pi) % (2 * np.pi) - np.pi

@@ -85,7 +85,7 @@ def test_only_who_may_know_is_told_where_people_are():
             seen.append(look.people)
             return Command(0.0, 0.0)
 
-    scenario = load_scenario("doorway", 0, ScenarioOverrides(time_limit_s=1.0))
+    scenario = load_scenario("doorway_v1", 0, ScenarioOverrides(time_limit_s=1.0))
     run_episode(scenario, 0, Curious())
     assert all(people is None for people in seen)
     seen.clear()

@@ -21,11 +21,11 @@ def test_drawn_worlds_are_sound_and_differ(name):
 
 
 def test_the_crowd_has_5_to_45_people():
-    scenario = load_scenario("crowd", 0)
+    scenario = load_scenario("crowd_v1", 0)
     counts = [len(scenario.case(index).drawn.world.people) for index in range(40)]
     assert 5 <= min(counts) < 12
     assert 38 < max(counts) <= 45
-    many = load_scenario("crowd", 0, ScenarioOverrides(people=(35, 35)))
+    many = load_scenario("crowd_v1", 0, ScenarioOverrides(people=(35, 35)))
     assert len(many.case(0).drawn.world.people) == 35
 
 

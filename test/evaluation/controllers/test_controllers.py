@@ -8,17 +8,24 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 from edge_worldmodel.core.model.world_model import WorldModel
+from edge_worldmodel.evaluation.arena.scenario import _robot, find_scenario
 from edge_worldmodel.evaluation.controllers import NAMES, Controller, ControllerError, make_controller
+from edge_worldmodel.evaluation.controllers.local_planner import LocalPlanner
+from edge_worldmodel.evaluation.controllers.mppi import Mppi
 from edge_worldmodel.evaluation.controllers.ours import ours
 from edge_worldmodel.evaluation.controllers.ours.ours import Ours
 from edge_worldmodel.evaluation.controllers.ours.parameters import graph_parameters, robot_limits, supervisor_config
 from edge_worldmodel.evaluation.controllers.ours.variants import Unconditioned
+from edge_worldmodel.models.shipped import shipped
+from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.robots import PRESETS, RobotSpec
+from edge_worldmodel.sim.simulation import Simulation
 
-from .conftest import BOX, drive_through, room
+from .conftest import BOX, drive_through, look_around, room
 
 CAP_MPS = 0.8
 FEWER = {"mppi_static": {"batch_size": 400}, "mppi_cv": {"batch_size": 400}, "pytorch_mppi": {"samples": 400}}
@@ -93,10 +100,68 @@ def test_the_graph_of_ours_has_the_robots_parameters_and_the_cap(name: str) -> N
     assert supervisor.max_acceleration_mps2 >= limits.max_accel_mps2
 
 
-def test_a_robot_without_a_file_gets_parameters_from_its_own_limits() -> None:
+SCENARIOS = sorted(path.stem for path in shipped("worlds/scenarios").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_planner_is_given_the_limits_of_the_scenarios_robot(scenario: str) -> None:
+    text = yaml.safe_load(find_scenario(scenario).read_text())
+    robot = _robot(Fields(text, scenario))
+    cap = min(text.get("max_speed", robot.max_speed_mps), robot.max_speed_mps)
+    reverse = min(robot.max_reverse_mps, cap)
+    accelerations = robot.max_acceleration_mps2, robot.max_deceleration_mps2, robot.max_yaw_acceleration_radps2
+    parameters = graph_parameters(robot, cap)
+    ours = robot_limits(parameters)
+    assert (ours.kind, ours.radius_m, ours.length_m, ours.width_m) == (
+        robot.kind, robot.radius_m, robot.length_m, robot.width_m,
+    )  # fmt: skip
+    assert (ours.max_speed_mps, -ours.min_speed_mps, ours.max_yaw_rate_radps) == (
+        cap, reverse, robot.max_yaw_rate_radps,
+    )  # fmt: skip
+    assert (ours.max_accel_mps2, ours.max_decel_mps2, ours.max_yaw_accel_radps2) == accelerations
+    supervisor = supervisor_config(parameters)
+    assert (supervisor.max_forward_mps, supervisor.max_reverse_mps, supervisor.max_yaw_rate_radps) == (
+        cap, reverse, robot.max_yaw_rate_radps,
+    )  # fmt: skip
+    assert supervisor.max_acceleration_mps2 >= max(accelerations[:2])
+    assert supervisor.max_yaw_acceleration_radps2 >= accelerations[2]
+    assert supervisor.braking_deceleration_mps2 == pytest.approx(0.9 * accelerations[1])
+    for name in ("dwa", "mppi_static", "mppi_cv"):
+        baseline = make_controller(name, robot, cap, FEWER.get(name, {}))
+        assert isinstance(baseline, LocalPlanner)
+        given = baseline.limits
+        assert (given.forward_mps, given.reverse_mps, given.yaw_rate_radps) == (cap, reverse, robot.max_yaw_rate_radps)
+        assert (given.acceleration_mps2, given.deceleration_mps2, given.yaw_acceleration_radps2) == accelerations
+        if isinstance(baseline, Mppi):
+            assert baseline._bounds()[1].tolist() == pytest.approx([cap, robot.max_yaw_rate_radps])
+
+
+def test_the_parameters_of_a_robot_have_its_rectangle() -> None:
     parameters = graph_parameters(RobotSpec(name="cart", radius_m=0.4, length_m=0.6, width_m=0.5), 5.0)
     assert robot_limits(parameters).max_speed_mps == RobotSpec().max_speed_mps
     assert supervisor_config(parameters).footprint.shape == (4, 2)
+
+
+@pytest.mark.parametrize("name", ["dwa", "mppi_cv", "orca"])
+def test_a_baseline_knows_its_surroundings_after_it_has_observed(name: str) -> None:
+    controller = controller_of(name)
+    world = room(BOX)
+    look = look_around(Simulation(world, 1), controller.knows_people)
+    controller.reset(PRESETS["generic"], np.array([5.0, 0.0]), 1)
+    assert np.isinf(controller._costmap.distance_m).all() or controller._costmap.distance_m.min() > 1.0
+    controller.observe(look)
+    assert controller._costmap.distance_m.min() == 0.0
+
+
+def test_ours_perceives_while_it_observes() -> None:
+    controller = controller_of("ours")
+    simulation = Simulation(room(BOX), 1)
+    for _ in range(10):
+        controller.observe(look_around(simulation))
+        simulation.advance(0.1)
+    observation = controller._perception.observe(simulation.stamp_ns - 100_000_000)
+    assert observation.frames_seen == 5
+    assert controller._plan is None
 
 
 @pytest.mark.parametrize("name", ["dwa", "mppi_static", "orca", "pytorch_mppi"])

@@ -106,7 +106,7 @@ class DynabarnSource:
     def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
         """Return the world of an episode; only the choice of the world is random."""
         name, movers = self._worlds[shuffled(len(self._worlds), index, self._inputs.seed)]
-        times_s = np.arange(0.0, self._inputs.time_limit_s + 1.0, _TRACK_STEP_S)
+        times_s = np.arange(0.0, self._inputs.duration_s + 1.0, _TRACK_STEP_S)
         positions = np.stack([mover.at(times_s) for mover in movers], axis=1)
         # A mover jumps back at the end of its period. It is absent while it jumps, so that it touches nothing.
         jumped = np.hypot(*np.moveaxis(np.diff(positions, axis=0), -1, 0)) > 1.0

@@ -75,7 +75,7 @@ class TracksSource:
         """Return the world of an episode."""
         scene = self._scenes[shuffled(len(self._scenes), index, self._inputs.seed)]
         # Longer than the episode, so that people do not vanish before its end.
-        frames = int((self._inputs.time_limit_s + 2.0) / TRACK_STEP_S)
+        frames = int((self._inputs.duration_s + 2.0) / TRACK_STEP_S)
         for _ in range(_TRIES):
             begin = int(rng.integers(max(len(scene.positions) - frames, 1)))
             window = scene.positions[begin : begin + frames]

@@ -114,21 +114,28 @@ class Ours:
         """Return how often each reason to imagine anew was found; "reused" counts the ticks without one."""
         return self._deliberation.attention.reasons
 
+    def observe(self, look: ControllerInput) -> None:
+        """Perceive while the robot stands without a goal; the supervisor runs, as in the graph."""
+        self._perceive(look)
+        self._supervise(Instant(look.stamp_ns, look.stamp_ns))
+
     def act(self, look: ControllerInput) -> Command:
         """Perceive, plan, and let the supervisor decide."""
-        clock = Instant(look.stamp_ns, look.stamp_ns)
-        rays = look.sweep.beams or len(look.sweep.endpoints)
-        self._supervisor.inputs.receive_sweep(_SOURCE, look.sweep, rays, clock)
-        self._move(look.stamp_ns, look.pose, look.twist)
-        self._perception.add_sweep(_SOURCE, look.sweep)
+        self._perceive(look)
         if self._perception.due(look.stamp_ns):
             self._plan_on(look)
-        return self._supervise(clock)
+        return self._supervise(Instant(look.stamp_ns, look.stamp_ns))
 
     def steer(self, stamp_ns: int, pose: Floats, twist: Floats) -> Command:
         """Let the supervisor decide again, with the newest odometry."""
         self._move(stamp_ns, pose, twist)
         return self._supervise(Instant(stamp_ns, stamp_ns))
+
+    def _perceive(self, look: ControllerInput) -> None:
+        rays = look.sweep.beams or len(look.sweep.endpoints)
+        self._supervisor.inputs.receive_sweep(_SOURCE, look.sweep, rays, Instant(look.stamp_ns, look.stamp_ns))
+        self._move(look.stamp_ns, look.pose, look.twist)
+        self._perception.add_sweep(_SOURCE, look.sweep)
 
     def _move(self, stamp_ns: int, pose: Floats, twist: Floats) -> None:
         odom_frame, base_frame = self._frames

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
-
-import yaml
 
 from edge_worldmodel.core.errors import ConfigError
 from edge_worldmodel.core.planner.candidates.disturbances import DisturbanceConfig
 from edge_worldmodel.core.planner.robot_limits import RobotLimits
 from edge_worldmodel.core.safety.config import SupervisorConfig
+from edge_worldmodel.evaluation.controllers.command_limits import CommandLimits, command_limits
 from edge_worldmodel.evaluation.controllers.controller import ControllerError
-from edge_worldmodel.evaluation.controllers.local_planner import command_limits
 from edge_worldmodel.models.placement_record import DEFAULT_VARIANT
-from edge_worldmodel.models.shipped import shipped
 from edge_worldmodel.sim.robots import RobotSpec
 
 MODEL = f"models/{DEFAULT_VARIANT}"
@@ -30,29 +26,23 @@ _GREATEST_GUST = 3.0
 """Ratio of the greatest gust to that spread. Drag moves the robot until its controller has compensated for it."""
 _AIRSPEED_MPS = 4.0
 _ABOVE_PLANNER = 1.5
-"""Ratio of the accelerations that the supervisor passes to the planned ones, as in config/robots."""
+"""Ratio of the accelerations that the supervisor passes to the planned ones."""
 
 
 def graph_parameters(robot: RobotSpec, max_speed_mps: float) -> dict[str, dict[str, Any]]:
-    """Return the parameters of planner and supervisor: those of config/robots for a known robot, with the speed cap.
+    """Return the parameters of planner and supervisor for the robot of a scenario under the speed cap.
 
-    Raises:
-        ControllerError: the file of the robot cannot be read.
+    The planner gets the limits that the baselines get. The supervisor passes higher accelerations, because it corrects
+    planned ones, and reckons with weaker brakes.
     """
-    parameters, path = _derived(robot), shipped(f"config/robots/{robot.name}.yaml")
-    # A robot of a scenario file has no parameters but those of the simulator.
-    nodes = (PLANNER, SUPERVISOR) if path.is_file() else ()
-    try:
-        for node in nodes:
-            known = yaml.safe_load(path.read_text(encoding="utf-8"))[f"/**/{node}"]["ros__parameters"]
-            # Its timing and the form of its commands are those of the real robot, not of the simulated one.
-            parameters[node] = {name: value for name, value in known.items() if name in parameters[node]}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ControllerError(f"config/robots/{robot.name}.yaml: expected parameters of our nodes: {error}") from error
-    cap = command_limits(robot, max_speed_mps)
-    parameters[PLANNER]["robot"]["max_speed_mps"] = cap.forward_mps
-    parameters[SUPERVISOR]["max_forward_mps"] = cap.forward_mps
-    return parameters
+    limits = command_limits(robot, max_speed_mps)
+    planner = _planner_parameters(robot, limits)
+    supervisor = _supervisor_parameters(robot, limits)
+    wind = _wind(robot)
+    if wind:
+        drag_per_s, gusts = wind["disturbance"]["gust_drag_per_s"], DisturbanceConfig(**wind["disturbance"])
+        supervisor["motion_tolerance_mps"] = _GREATEST_GUST * _GUST_STD_MPS * drag_per_s * gusts.gust_hold_s
+    return {PLANNER: {"robot": planner, **wind}, SUPERVISOR: supervisor}
 
 
 def robot_limits(parameters: dict[str, dict[str, Any]]) -> RobotLimits:
@@ -78,39 +68,40 @@ def _built(kind: Any, values: dict[str, Any]) -> Any:
         raise ControllerError(f"parameters {values} cannot be used: {error}") from error
 
 
-def _derived(robot: RobotSpec) -> dict[str, dict[str, Any]]:
-    """Return parameters derived from the simulator's description of a robot."""
+def _planner_parameters(robot: RobotSpec, limits: CommandLimits) -> dict[str, Any]:
     planner: dict[str, Any] = {
         "kind": robot.kind,
         "radius_m": robot.radius_m,
-        "max_speed_mps": robot.max_speed_mps,
-        "max_yaw_rate_radps": robot.max_yaw_rate_radps,
-        "max_accel_mps2": 0.9 * robot.max_acceleration_mps2,
-        "max_decel_mps2": 0.8 * robot.max_deceleration_mps2,
-        "max_yaw_accel_radps2": 0.8 * robot.max_yaw_acceleration_radps2,
+        "max_speed_mps": limits.forward_mps,
+        "min_speed_mps": -limits.reverse_mps,
+        "max_yaw_rate_radps": limits.yaw_rate_radps,
+        "max_accel_mps2": limits.acceleration_mps2,
+        "max_decel_mps2": limits.deceleration_mps2,
+        "max_yaw_accel_radps2": limits.yaw_acceleration_radps2,
     }
     if robot.length_m:
         planner |= {"length_m": robot.length_m, "width_m": robot.width_m}
+    if limits.turn_radius_m:
+        planner["max_curvature_radpm"] = _STEERING_SHARE / limits.turn_radius_m
+    return planner
+
+
+def _supervisor_parameters(robot: RobotSpec, limits: CommandLimits) -> dict[str, Any]:
     supervisor: dict[str, Any] = {
         "footprint_radius_m": robot.radius_m,
-        "max_forward_mps": robot.max_speed_mps,
-        "max_reverse_mps": robot.max_reverse_mps,
-        "max_yaw_rate_radps": robot.max_yaw_rate_radps,
-        "max_acceleration_mps2": _ABOVE_PLANNER * max(robot.max_acceleration_mps2, robot.max_deceleration_mps2),
-        "max_yaw_acceleration_radps2": _ABOVE_PLANNER * robot.max_yaw_acceleration_radps2,
-        "braking_deceleration_mps2": _SLIP_SHARE * robot.max_deceleration_mps2,
+        "max_forward_mps": limits.forward_mps,
+        "max_reverse_mps": limits.reverse_mps,
+        "max_yaw_rate_radps": limits.yaw_rate_radps,
+        "max_acceleration_mps2": _ABOVE_PLANNER * max(limits.acceleration_mps2, limits.deceleration_mps2),
+        "max_yaw_acceleration_radps2": _ABOVE_PLANNER * limits.yaw_acceleration_radps2,
+        "braking_deceleration_mps2": _SLIP_SHARE * limits.deceleration_mps2,
     }
-    if robot.kind == "ackermann":
-        curvature_radpm = math.tan(robot.max_steering_rad) / robot.wheelbase_m
-        planner["max_curvature_radpm"] = _STEERING_SHARE * curvature_radpm
-        supervisor["max_curvature_radpm"] = curvature_radpm
+    if limits.turn_radius_m:
+        supervisor["max_curvature_radpm"] = 1.0 / limits.turn_radius_m
     if robot.length_m:
         x, y = 0.5 * robot.length_m, 0.5 * robot.width_m
         supervisor["footprint_m"] = [x, y, -x, y, -x, -y, x, -y]
-    if wind := _wind(robot):
-        drag_per_s, gusts = wind["disturbance"]["gust_drag_per_s"], DisturbanceConfig(**wind["disturbance"])
-        supervisor["motion_tolerance_mps"] = _GREATEST_GUST * _GUST_STD_MPS * drag_per_s * gusts.gust_hold_s
-    return {PLANNER: {"robot": planner, **wind}, SUPERVISOR: supervisor}
+    return supervisor
 
 
 def _wind(robot: RobotSpec) -> dict[str, dict[str, float]]:
