@@ -55,6 +55,9 @@ class _SlowDriver:
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
         self.inputs: list[ControllerInput] = []
 
+    def observe(self, look: ControllerInput) -> None:
+        pass
+
     def act(self, look: ControllerInput) -> Command:
         self.inputs.append(look)
         return Command(_SPEED_MPS, 0.0)
