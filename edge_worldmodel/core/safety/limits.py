@@ -71,6 +71,11 @@ def limit_velocity(twist: Twist, limits: MotionLimits) -> Twist:
     return limit_curvature(np.array(movable) / divisor, limits.curvature_radpm)
 
 
+def tip_speed_mps(twist: Twist, reach_m: float) -> float:
+    """Return a speed that no point within ``reach_m`` of the base's centre exceeds under a twist (3,)."""
+    return math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * reach_m
+
+
 def limit_change(target: Twist, previous: Motion, limits: MotionLimits, dt_s: float) -> tuple[Motion, tuple[str, ...]]:
     """Approach a target twist as fast as the acceleration and jerk limits allow.
 
@@ -108,6 +113,36 @@ def limit_change(target: Twist, previous: Motion, limits: MotionLimits, dt_s: fl
         acceleration[2] = min(max((float(steered[2]) - float(previous.twist[2])) / dt_s, -most), most)
         names |= {"curvature"} if abs(steered[2] - target[2]) > _NOTICEABLE[2] else set()
     return Motion(steered, acceleration), tuple(sorted(names))
+
+
+def limit_tip_speed(motion: Motion, previous: Twist, tip_mps: float, reach_m: float, dt_s: float) -> Motion:
+    """Let the axes of a command that grow wait for those that shrink, so that no point is faster than a limit.
+
+    Acceleration and jerk are limited for each axis by itself, so from driving to turning the yaw rate would grow before
+    the robot is slower. This limit goes before that of jerk.
+
+    Args:
+        motion: new command.
+        previous: twist (3,) of the previous command.
+        tip_mps: limit of the tip speed; above it no axis grows.
+        reach_m: distance of the footprint's farthest point from the base.
+        dt_s: time since the previous command.
+    """
+    fastest_mps = tip_speed_mps(motion.twist, reach_m)
+    if fastest_mps <= tip_mps:
+        return motion
+    slower = motion.twist.copy()
+    if math.hypot(slower[0], slower[1]) > math.hypot(previous[0], previous[1]):
+        slower[:2] = previous[:2]
+    if abs(slower[2]) > abs(previous[2]):
+        slower[2] = previous[2]
+    slower_mps = tip_speed_mps(slower, reach_m)
+    if slower_mps >= fastest_mps:
+        return motion
+    # The tip speed is convex, so between the two it is at most what this share gives.
+    share = max(tip_mps - slower_mps, 0.0) / (fastest_mps - slower_mps)
+    twist = slower + share * (motion.twist - slower)
+    return Motion(twist, (twist - previous) / dt_s)
 
 
 def _approach(gap: float, max_jerk: float, dt_s: float) -> float:

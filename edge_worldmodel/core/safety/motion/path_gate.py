@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.geometry import compose
 from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
-from edge_worldmodel.core.safety.limits import REST, Motion, MotionLimits, limit_change, limit_velocity
+from edge_worldmodel.core.safety.limits import (
+    REST,
+    Motion,
+    MotionLimits,
+    limit_change,
+    limit_tip_speed,
+    limit_velocity,
+    tip_speed_mps,
+)
 from edge_worldmodel.core.safety.motion.axis_braking import BesideArc, BrakingFan, beside_arc, leaves_arc
 from edge_worldmodel.core.safety.motion.braking import (
     CLOSER_M,
@@ -131,6 +139,9 @@ class PathGate:
         if fault is not None:
             return GateDecision(fault=fault)
         motion, shaping = limit_change(allowed, previous, self.limits, dt_s)
+        creep_mps = max(tip_speed_mps(allowed, self.footprint.reach_m), self._config.unseen_speed_mps)
+        if "unseen" in names or creep_mps == self._config.unseen_speed_mps:
+            motion = limit_tip_speed(motion, previous.twist, creep_mps, self.footprint.reach_m, dt_s)
         # On its way from the command before, it may point where the robot cannot brake.
         if problem := self.brakes.slope_problem(motion.twist):
             return GateDecision(fault=Fault(FaultKind.SLOPE, problem))
@@ -170,7 +181,7 @@ class PathGate:
 
         The share is not below that at which no point of the footprint is faster than ``unseen_speed_mps``.
         """
-        tip_mps = math.hypot(twist[0], twist[1]) + abs(float(twist[2])) * self.footprint.reach_m
+        tip_mps = tip_speed_mps(twist, self.footprint.reach_m)
         if has_seen is None or tip_mps <= self._config.unseen_speed_mps:
             return 1.0
         reaction_s, braking_s = self.brakes.reaction_s, self.brakes.braking_s(twist)

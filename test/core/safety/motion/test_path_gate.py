@@ -155,7 +155,8 @@ def test_the_tip_of_a_long_tail_creeps_where_nobody_looks():
 
 
 def test_a_new_plan_with_another_turn_makes_no_point_faster_than_it_creeps():
-    gate = PathGate(SupervisorConfig(footprint_m=(0.4, 0.3, -0.4, 0.3, -0.4, -0.3, 0.4, -0.3)))
+    outline = (0.4, 0.3, -0.4, 0.3, -0.4, -0.3, 0.4, -0.3)
+    gate = PathGate(SupervisorConfig(footprint_m=outline, max_yaw_acceleration_radps2=8.0, max_yaw_jerk_radps3=100.0))
     motion = Motion(np.array([0.15, 0.0, 0.0]), np.zeros(3))
     look = ObstaclePoints(NOTHING, NOTHING, lambda places: np.zeros(len(places), dtype=bool))
     for planned in ((0.0, 0.0, 1.5), (0.5, 0.0, -1.5), (0.05, 0.0, 0.05), (0.4, 0.0, 0.0)):
