@@ -1,5 +1,7 @@
 """Starts the graph of a robot: perception, cache, planner, supervisor and watchdog, one process each."""
 
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction
 from launch.conditions import IfCondition, UnlessCondition
@@ -9,7 +11,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from edge_worldmodel.nodes.launch_environment import enclave_arguments, set_environment
-from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import supervisor_parameters, watchdog_arguments
+from edge_worldmodel.nodes.parameter_files import node_parameters, preset_file
+from edge_worldmodel.nodes.safety_supervisor.command_output import DRIVE_BASES
+from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import watchdog_arguments
 
 SHARE = FindPackageShare("edge_worldmodel")
 ARGUMENTS = (
@@ -19,10 +23,14 @@ ARGUMENTS = (
     ("autostart", "true", "Lifecycle nodes configure and activate themselves."),
     ("use_respawn", "true", "Restart a node one second after it has ended unexpectedly."),
     ("log_level", "info", "Log level of all nodes."),
-    ("robot", "generic", "Robot preset: name of a file in config/robots, without .yaml."),
+    ("robot", "generic", "Robot preset: name of a file in config/robots without .yaml, or the path of another one."),
     ("backend", "onnxruntime", "Network runtime: onnxruntime, openvino, tensorrt or deterministic."),
     ("watchdog", "true", "Run the watchdog; without it nothing commands the drive base."),
     ("cmd_vel", "cmd_vel", "Topic of the drive base, in the namespace or absolute."),
+    ("command_type", "", "Message of the drive base: twist or twist_stamped; empty: as the robot preset says."),
+    ("scan", "", "Topic of the scanner; empty: as the robot preset says, else scan."),
+    ("odom", "", "Topic of odometry; empty: as the robot preset says, else odom."),
+    ("tf", "", "Topic of transforms, with _static of static ones; empty: as the robot preset says, else /tf."),
     ("rviz", "false", "Open rviz with the view of this package."),
     ("without", "", "Name of a node that is not started, to run it elsewhere or in a debugger; empty: none."),
     ("discovery", "localhost", "Reach of discovery: localhost (a range in the environment stays), or subnet."),
@@ -30,9 +38,14 @@ ARGUMENTS = (
     ("keystore", EnvironmentVariable("ROS_SECURITY_KEYSTORE", default_value=""), "Folder made by scripts/make-keys."),
     ("record", "", "Folder for run.mcap and statistics.json of this run; empty: nothing is recorded."),
 )
-PARAMETER_FILES = (
-    LaunchConfiguration("params_file"),
-    PathJoinSubstitution([SHARE, "config", "robots", [LaunchConfiguration("robot"), ".yaml"]]),
+PARAMETER_FILES = (LaunchConfiguration("params_file"), LaunchConfiguration("preset_file"))
+# The supervisor counts who publishes to the drive base.
+TOPICS = (
+    ("cmd_vel", LaunchConfiguration("cmd_vel")),
+    ("scan", LaunchConfiguration("scan")),
+    ("odom", LaunchConfiguration("odom")),
+    ("/tf", LaunchConfiguration("tf")),
+    ("/tf_static", [LaunchConfiguration("tf"), "_static"]),
 )
 LIFECYCLE_NODES = ("perception", "latent_cache", "rollout_planner")
 
@@ -42,7 +55,17 @@ def generate_launch_description():
     declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
     environment = OpaqueFunction(function=set_environment, args=[*LIFECYCLE_NODES, "safety_supervisor", "watchdog"])
     return LaunchDescription(
-        [*declared, GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), environment, *nodes()])]
+        [
+            *declared,
+            GroupAction(
+                [
+                    PushRosNamespace(LaunchConfiguration("namespace")),
+                    environment,
+                    OpaqueFunction(function=_use_preset),
+                    *nodes(),
+                ]
+            ),
+        ]
     )
 
 
@@ -50,7 +73,7 @@ def nodes():
     """Return the node actions of the robot graph."""
     return [
         *(_node(name, {"autostart": _flag("autostart")}) for name in LIFECYCLE_NODES),
-        _node("safety_supervisor", {}),
+        _node("safety_supervisor", {"output": ParameterValue(LaunchConfiguration("command_type"), value_type=str)}),
         OpaqueFunction(function=_watchdog),
         _node(
             "recorder",
@@ -66,9 +89,27 @@ def nodes():
                 *("--ros-args", *enclave_arguments("operator")),
             ],
             parameters=[{"use_sim_time": _flag("use_sim_time")}],
+            remappings=TOPICS,
             condition=IfCondition(LaunchConfiguration("rviz")),
         ),
     ]
+
+
+def _use_preset(context):
+    """Find the robot's preset, and take from it the arguments that are left empty."""
+    values = context.launch_configurations
+    values["preset_file"] = str(preset_file(Path(SHARE.perform(context), "config", "robots"), values["robot"]))
+    if values["command_type"] not in ("", *DRIVE_BASES):
+        raise ValueError(f"command_type:={values['command_type']}: give {' or '.join(DRIVE_BASES)}")
+    output = _parameters(context, "safety_supervisor").get("output", DRIVE_BASES[0])
+    usual = {"command_type": output, "scan": "scan", "odom": "odom", "tf": "/tf"}
+    named = _parameters(context, "bringup")
+    values |= {name: str(named.get(name, default)) for name, default in usual.items() if not values[name]}
+
+
+def _parameters(context, node):
+    files = [file.perform(context) for file in PARAMETER_FILES]
+    return node_parameters(node, files, context.launch_configurations.get("ros_namespace", ""))
 
 
 def _watchdog(context):
@@ -77,7 +118,8 @@ def _watchdog(context):
     if not wanted or LaunchConfiguration("without").perform(context) == "watchdog":
         return []
     namespace = context.launch_configurations.get("ros_namespace", "")
-    parameters = supervisor_parameters([file.perform(context) for file in PARAMETER_FILES], namespace)
+    parameters = _parameters(context, "safety_supervisor")
+    parameters["output"] = LaunchConfiguration("command_type").perform(context)
     arguments = watchdog_arguments(parameters, namespace, LaunchConfiguration("cmd_vel").perform(context))
     if arguments is None:
         return []
@@ -118,8 +160,7 @@ def _node(name, parameters, condition=None):
             *PARAMETER_FILES,
             {"use_sim_time": _flag("use_sim_time"), **backend, **parameters},
         ],
-        # The supervisor counts who publishes to the drive base.
-        remappings=[("cmd_vel", LaunchConfiguration("cmd_vel"))],
+        remappings=TOPICS,
         condition=condition
         or UnlessCondition(PythonExpression(["'", LaunchConfiguration("without"), f"' == '{name}'"])),
     )

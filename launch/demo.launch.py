@@ -11,6 +11,8 @@ from launch_ros.substitutions import FindPackageShare
 from edge_worldmodel.nodes.launch_environment import enclave_arguments, set_environment
 
 SHARE = FindPackageShare("edge_worldmodel")
+# The topics of the simulator, whatever those of the robot are.
+SIMULATED = {"use_sim_time": "true", "scan": "scan", "odom": "odom", "tf": "/tf"}
 
 
 def generate_launch_description():
@@ -26,7 +28,7 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "real_time_factor", default_value="1.0", description="Simulated seconds per second of real time."
             ),
-            IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),
+            IncludeLaunchDescription(bringup, launch_arguments=SIMULATED.items()),
             GroupAction(
                 [
                     PushRosNamespace(LaunchConfiguration("namespace")),

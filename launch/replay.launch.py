@@ -11,6 +11,8 @@ from launch_ros.substitutions import FindPackageShare
 from edge_worldmodel.nodes.launch_environment import enclave_arguments, set_environment
 
 SHARE = FindPackageShare("edge_worldmodel")
+# The topics of the player, whatever those of the robot are.
+PLAYED = {"use_sim_time": "true", "scan": "scan", "odom": "odom", "tf": "/tf"}
 
 
 def generate_launch_description():
@@ -21,7 +23,7 @@ def generate_launch_description():
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of this robot."),
             DeclareLaunchArgument("file", description="Recording: ROS 1 bag, ROS 2 bag or CARMEN log."),
             DeclareLaunchArgument("rate", default_value="1.0", description="Recorded seconds per second of real time."),
-            IncludeLaunchDescription(bringup, launch_arguments={"use_sim_time": "true"}.items()),
+            IncludeLaunchDescription(bringup, launch_arguments=PLAYED.items()),
             GroupAction(
                 [
                     PushRosNamespace(LaunchConfiguration("namespace")),

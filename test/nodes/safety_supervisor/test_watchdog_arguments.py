@@ -8,10 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
-from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import (  # noqa: E402
-    supervisor_parameters,
-    watchdog_arguments,
-)
+from edge_worldmodel.nodes.parameter_files import node_parameters  # noqa: E402
+from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import watchdog_arguments  # noqa: E402
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 PATTERNS = """
@@ -32,7 +30,7 @@ def arguments(parameters, *more):
 
 def test_shipped_parameters_of_a_robot_arrive():
     files = [CONFIG / "params.yaml", CONFIG / "robots" / "generic.yaml"]
-    given = arguments(supervisor_parameters(files))
+    given = arguments(node_parameters("safety_supervisor", files))
     wanted = {"max-forward-mps": 0.8, "max-reverse-mps": 0.3, "max-acceleration-mps2": 1.8, "period-s": 0.02}
     assert {name: float(given[f"--{name}"]) for name in wanted} == wanted
     assert given["--max-sink-mps"] == "0.0" and given["--kind"] == "twist" and given["--frame"] == "base_link"
@@ -45,7 +43,7 @@ def test_shipped_parameters_of_a_robot_arrive():
 def test_sections_are_chosen_as_ros_does(tmp_path, namespace, speed_mps):
     file = tmp_path / "params.yaml"
     file.write_text(PATTERNS)
-    assert supervisor_parameters([file], namespace) == {"rate_hz": 60.0, "max_forward_mps": speed_mps}
+    assert node_parameters("safety_supervisor", [file], namespace) == {"rate_hz": 60.0, "max_forward_mps": speed_mps}
 
 
 def test_names_are_written_out():

@@ -61,6 +61,17 @@ def test_silence_is_counted_on_the_steady_clock_from_receipt(steady_ms, silent):
     )
 
 
+@pytest.mark.parametrize(("period_ms", "slow"), [(150, False), (250, True)])
+def test_a_slow_sensor_is_told_from_a_silent_one(period_ms, slow):
+    stream, again = taken(), later(period_ms)
+    stream.offer("second", again.ros_ns, "", again)
+    text = stream.fault(later(period_ms + 220)).text
+    assert ("came 0.25 s after the one before: give a slow sensor 2.5 periods as timeout" in text) is slow
+    stream.forget()
+    stream.offer("third", later(2000).ros_ns, "", later(2000))
+    assert "slow" not in stream.fault(later(2220)).text
+
+
 @pytest.mark.parametrize(("ros_ms", "old"), [(499, False), (501, True)])
 def test_age_is_counted_on_the_ros_clock_from_the_stamp(ros_ms, old):
     fault = taken().fault(later(ros_ms, 0))
