@@ -149,7 +149,7 @@ def test_a_drone_that_has_landed_and_is_disarmed_stays_landed():
     assert all(map(is_neutral, robot.run(1.0))) and supervisor._landing.landed
 
 
-@settings(max_examples=CASES // 50, deadline=None)
+@settings(max_examples=max(1, CASES // 50), deadline=None)
 @given(
     st.booleans(),
     st.lists(st.tuples(st.sampled_from(["", MANUAL, None]), st.booleans(), st.integers(1, 60)), min_size=1, max_size=5),
