@@ -54,7 +54,7 @@ class InstalledMessages:
         try:
             return self._store.deserialize_cdr(data, type_name)
         except Exception as error:  # the generated readers fail with any class of error on damaged bytes
-            raise ValueError(f"{len(data)} bytes are no {type_name}: {error}") from error
+            raise ValueError(f"{len(data)} bytes are no {type_name}") from error
 
     def _load(self, type_name: str) -> None:
         """Register a type and the types it contains."""
@@ -64,7 +64,9 @@ class InstalledMessages:
         try:
             found = get_types_from_msg(self._find(package, name), type_name)
         except (OSError, TypesysError) as error:
-            raise LookupError(f"no usable definition of message type '{type_name}': {error}") from error
+            raise LookupError(
+                f"no usable definition of message type '{type_name}': build and source the package '{package}'"
+            ) from error
         self._store.register(found)
         for _, description in found[type_name][1]:
             if (contained := contained_type(description)) is not None:

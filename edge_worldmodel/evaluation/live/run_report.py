@@ -14,11 +14,11 @@ from edge_worldmodel.models.inventory import commit
 
 KEYS = (
     "scans", "plans", "plan_rate_hz", "sensor_to_command_s", "goal_reached", "contacts", "stops", "warm_start_rate",
-    "denoise_steps_mean", "rejected_inputs", "backend", "model_id", "commit",
+    "denoise_steps_mean", "rejected_inputs", "inputs_not_used", "backend", "model_id", "commit",
 )  # fmt: skip
 _EMPTY: dict[str, Any] = {
     "scans": 0, "plans": 0, "sensor_to_command_s": {"p50": None, "p95": None, "p99": None}, "contacts": 0, "stops": [],
-    "rejected_inputs": 0, "backend": "", "model_id": "",
+    "rejected_inputs": 0, "inputs_not_used": [], "backend": "", "model_id": "",
 }  # fmt: skip
 _LINES = 8
 
@@ -72,6 +72,8 @@ def show(summary: Mapping[str, Any], graph: LiveGraph) -> None:
     print(f"  {len(summary['stops'])} stops, {summary['rejected_inputs']} inputs rejected")
     for reason, count in reasons.most_common(4):
         print(f"    {count} x {reason}")
+    for entry in summary["inputs_not_used"][:4]:
+        print(f"    {entry['node']} {entry['kind']}: {entry['count']} x {entry['why'] or 'no reason given'}")
     for (name, status), count in Counter((e.name, e.status) for e in graph.exits() if e.crashed).items():
         print(f"  {name} crashed {count} times with status {status}; see {folder / 'graph.log'}")
     print(f"  {folder}/: run.mcap, summary.json, rollouts.png")

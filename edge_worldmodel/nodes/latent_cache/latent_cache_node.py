@@ -21,6 +21,7 @@ from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATEST
 
 _REPORT_PERIOD_S = 0.5
+_LEFT_OUT = "the solution is not newer than the last one, or its frame is unknown or from before a jump"
 
 
 class LatentCacheNode(ManagedNode):
@@ -63,7 +64,7 @@ class LatentCacheNode(ManagedNode):
 
     @guarded
     def _on_frame(self, message: msg.LatentFrame) -> None:
-        if not self.active:
+        if not self.listens():
             return
         begin_s = time.perf_counter()
         warm_start = self._cache.warm_start(latent_frame_from_msg(message))
@@ -77,8 +78,8 @@ class LatentCacheNode(ManagedNode):
 
     @guarded
     def _on_solution(self, message: msg.LatentFrame) -> None:
-        if self.active:
-            self._cache.remember(latent_frame_from_msg(message))
+        if self.listens() and not self._cache.remember(latent_frame_from_msg(message)):
+            self.health.note("solution_left_out", _LEFT_OUT)
 
     def _on_delete_all(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:

@@ -37,12 +37,16 @@ from edge_worldmodel.nodes.ros import convert_sensors as sensors
 from edge_worldmodel.nodes.ros.convert_depth import calibration_from_msg, depth_from_msg
 from edge_worldmodel.nodes.ros.frames import Frames, sensor_pose_problem
 from edge_worldmodel.nodes.ros.health import guarded
-from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
+from edge_worldmodel.nodes.ros.managed_node import ManagedNode, clock_name, run
 from edge_worldmodel.nodes.ros.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR
 from edge_worldmodel.nodes.ros.spans import mark
 
+_NO_POSE = (
+    "a sweep of the last second was left out, as no pose of the robot is known for its stamp; check the source of"
+    " ego_motion and its clock"
+)
 _COMPRESSED = ("compressedDepth", "compressed")
 
 
@@ -127,7 +131,7 @@ class PerceptionNode(ManagedNode):
         """Load the encoder and open the topics."""
         self._model = open_world_model(self, self._model_config, self.health)
         self._perception.reset()
-        self._frames = Frames(self, self.common.base_frame, self._topics.sensor_pose)
+        self._frames = Frames(self, self.common.base_frame, self._topics.sensor_pose, self.health)
         self.on_teardown(self._frames.close)
         self._calibrations: dict[str, Calibration] = {}
         self._sequence = 0
@@ -195,7 +199,7 @@ class PerceptionNode(ManagedNode):
 
     def _note_times(self, message: LaserScan | PointCloud2, sweep: Sweep) -> None:
         if sensors.ignored_times(message, sweep):
-            self.health.note("ignored_beam_times")
+            self.health.note("ignored_beam_times", sensors.IGNORED_TIMES)
 
     @guarded
     def _on_depth(self, source: str, message: Image | CompressedImage) -> None:
@@ -262,7 +266,7 @@ class PerceptionNode(ManagedNode):
         self.health.figures[f"clock_offset_s {topic}"] = offset.offset_s
         if abs(offset.offset_s) > self._perception.config.clock_offset_max_s:
             raise OtherClockError(
-                f"the stamps of '{topic}' are {offset.offset_s:.2f} s behind this node's clock; clock_offset_max_s ="
+                f"the stamps of '{topic}' are {offset.offset_s:.2f} s behind {clock_name(self)}; clock_offset_max_s ="
                 f" {self._perception.config.clock_offset_max_s:g}: synchronise the clocks (chrony, PTP), or for a"
                 " recording set use_sim_time and play it with its clock"
             )
@@ -274,7 +278,7 @@ class PerceptionNode(ManagedNode):
 
     def _take(self, source: str, message: Any, to_sweep: Callable[[Floats], Sweep]) -> None:
         """Convert a message with the pose of its sensor at its stamp, and add the sweep."""
-        if self.active:
+        if self.listens():
             self._check_clock(source, convert.stamp_from_msg(message.header.stamp))
             receive = partial(self._receive, source, to_sweep)
             self._frames.with_mount(source, message.header, receive, self.health.reject)
@@ -282,7 +286,7 @@ class PerceptionNode(ManagedNode):
     @guarded
     def _receive(self, source: str, to_sweep: Callable[[Floats], Sweep], mount: Floats) -> None:
         # The transform may have arrived after the node was deactivated.
-        if self.active:
+        if self.listens():
             self._add_sweep(source, to_sweep(mount))
 
     def _add_sweep(self, source: str, sweep: Sweep) -> None:
@@ -315,6 +319,8 @@ class PerceptionNode(ManagedNode):
         begin_s = time.perf_counter()
         observation = self._perception.observe(stamp_ns)
         observed_s = time.perf_counter()
+        if observation.without_pose:
+            self.health.note("sweep_without_pose", _NO_POSE, observation.without_pose)
         context = self._model.encode(observation.history)
         self._publish(observation, context)
         self.health.figures.update(
@@ -340,12 +346,13 @@ class PerceptionNode(ManagedNode):
 
     def _note(self, kinds: tuple[RejectionKind, ...]) -> None:
         for kind in kinds:
-            self.health.note(kind.name)
-            if kind is not RejectionKind.BEAMS_CHANGED:
-                self._waiting_ns = None
-                self.get_logger().warning(
-                    f"{kind.value}: a driver or clock was restarted, or the robot was moved", throttle_duration_sec=5.0
-                )
+            if kind is RejectionKind.BEAMS_CHANGED:
+                self.health.note(kind.name, f"{kind.value}: the driver was set up anew, or two drivers share the topic")
+                continue
+            reason = f"{kind.value}: a driver or clock was restarted, or the robot was moved"
+            self.health.note(kind.name, reason)
+            self._waiting_ns = None
+            self.get_logger().warning(reason, throttle_duration_sec=5.0)
 
 
 def _camera_info(topic: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_worldmodel.core.errors import EdgeWorldModelError
+from edge_worldmodel.core.errors import EdgeWorldModelError, InputError
 from edge_worldmodel.core.geometry import transform_points, yaw_from_quaternion
 from edge_worldmodel.core.tensors import HORIZON_STEP_S
 from edge_worldmodel.core.time_units import NS_PER_S, to_nanoseconds, to_seconds
@@ -30,6 +30,8 @@ _ODOMETRY_STRIDE = 10
 _IMAGINED_AHEAD_NS = to_nanoseconds(HORIZON_STEP_S)
 _STATES = ("starting", "active", "limiting", "stopping", "stopped", "hold", "landing", "latched", "estop")
 _NEAR_M = 6.4
+_STAMP_END = 12
+"""In bytes from the beginning of a serialised message with a header."""
 _NO_POINTS = np.zeros((0, 2))
 
 
@@ -175,7 +177,13 @@ class Moments:
 
 
 def header_stamp_ns(data: bytes) -> int:
-    """Return the stamp of a serialised message that begins with a header, which follows four bytes of CDR."""
+    """Return the stamp of a serialised message that begins with a header, which follows four bytes of CDR.
+
+    Raises:
+        InputError: the data is too short for a stamp.
+    """
+    if len(data) < _STAMP_END:
+        raise InputError(f"{len(data)} bytes have no stamp")
     order = "<" if data[1] & 1 else ">"
     seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
     return int(seconds) * NS_PER_S + int(nanoseconds)

@@ -11,7 +11,6 @@ for it, because a simulated clock moves in ticks.
 from __future__ import annotations
 
 import json
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,8 +94,11 @@ class TopicSubscriptions:
                 continue
             try:
                 kind = get_message(types[0])
-            except (ImportError, AttributeError, ValueError) as error:
-                self._node.get_logger().warning(f"'{topic}' is not recorded: {error}", throttle_duration_sec=60.0)
+            except (ImportError, AttributeError, ValueError):
+                self._node.get_logger().warning(
+                    f"'{topic}' is not recorded: its type '{types[0]}' is not installed; build and source its package",
+                    throttle_duration_sec=60.0,
+                )
                 continue
             subscription = self._node.create_subscription(
                 kind, topic, lambda _: None, self._quality(topic), raw=True, callback_group=self._group
@@ -200,8 +202,9 @@ class RecorderNode(Node):
             elif name in self._readers:
                 self._readers[name](type_name, data, published_ns)
             self._moments.keep(name, type_name, data)
-        except (EdgeWorldModelError, LookupError, ValueError, struct.error) as error:
-            self.get_logger().warning(f"'{topic}': a message cannot be read: {error}", throttle_duration_sec=5.0)
+        except (EdgeWorldModelError, LookupError, ValueError):
+            text = self._statistics.on_unreadable(topic)
+            self.get_logger().warning(text, throttle_duration_sec=5.0)
 
     def _write(self, topic: str, type_name: str, data: bytes, published_ns: int) -> None:
         """Write a message at the ROS time of its publication; messages before the first /clock get its time."""

@@ -7,7 +7,7 @@ for all processes of one machine and does not depend on how fast the simulator o
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +19,7 @@ STARTING, ACTIVE, LIMITING, STOPPING, STOPPED, HOLD, LANDING, LATCHED, ESTOP = r
 """Values of Verdict.msg's state."""
 _STOP_STATES = {STOPPING, STOPPED, LATCHED, ESTOP}
 _DRIVING_STATES = {ACTIVE, LIMITING}
+_COUNTERS = ("rejected_", "noted_")
 _MAX_CLOCK_RATE = 100.0
 _FLOW_GAP_NS = NS_PER_S
 _MAX_SCANS = 300
@@ -74,7 +75,9 @@ class RunStatistics:
         self._was_active = False
         self._in_contact = False
         self._values: dict[str, dict[str, str]] = {}
-        self._rejected_before: dict[str, int] = {}
+        self._counted_before: Counter[tuple[str, str]] = Counter()
+        self._reasons: dict[tuple[str, str], str] = {}
+        self._unreadable: Counter[str] = Counter()
 
     def on_scan(self, stamp_ns: int, published_ns: int) -> None:
         """Add a scan; gaps of more than a second between scans do not count as time in which scans flowed."""
@@ -142,15 +145,44 @@ class RunStatistics:
 
     def on_diagnostics(self, name: str, values: Mapping[str, str]) -> None:
         """Keep one status of /diagnostics; a counter that falls means that its node was restarted."""
-        before, now = _count(self._values.get(name, {})), _count(values)
-        if now < before:
-            self._rejected_before[name] = self._rejected_before.get(name, 0) + before
+        before = self._values.get(name, {})
+        for key in before:
+            if key.startswith(_COUNTERS) and _count(values, key) < _count(before, key):
+                self._counted_before[name, key] += _count(before, key)
         self._values[name] = dict(values)
+        self._reasons.update({(name, key): text for key, text in values.items() if key.startswith("why_")})
+
+    def on_unreadable(self, topic: str) -> str:
+        """Count a message that the recorder could not read; return what to say of it."""
+        self._unreadable[topic] += 1
+        return unreadable_text(topic, self._unreadable[topic])
 
     @property
     def rejected_inputs(self) -> int:
         """Number of inputs that were rejected by any node."""
-        return sum(_count(values) for values in self._values.values()) + sum(self._rejected_before.values())
+        return sum(self._total(name, "rejected_inputs") for name in self._values)
+
+    def not_used(self) -> list[dict[str, Any]]:
+        """Return what each node has rejected or left out: its kind, how often, and why, in the words of the node."""
+        present = {(name, key) for name, values in self._values.items() for key in values}
+        found = [
+            {
+                "node": name.partition(":")[0],
+                "kind": key,
+                "count": self._total(name, key),
+                "why": self._reasons.get((name, f"why_{key.partition('_')[2]}"), ""),
+            }
+            for name, key in sorted(present | self._counted_before.keys())
+            if key.startswith(_COUNTERS) and key != "rejected_inputs" and self._total(name, key)
+        ]
+        found += [
+            {"node": "recorder", "kind": "rejected_unreadable", "count": count, "why": unreadable_text(topic, count)}
+            for topic, count in self._unreadable.items()
+        ]
+        return sorted(found, key=lambda entry: -entry["count"])
+
+    def _total(self, name: str, key: str) -> int:
+        return _count(self._values[name], key) + self._counted_before[name, key]
 
     def summary(self) -> dict[str, Any]:
         """Return the figures under the names of summary.json."""
@@ -168,6 +200,7 @@ class RunStatistics:
             "warm_start_rate": _ratio(self._warm, self._rollouts),
             "denoise_steps_mean": _ratio(self._steps, self._rollouts),
             "rejected_inputs": self.rejected_inputs,
+            "inputs_not_used": self.not_used(),
             "backend": self._value("backend"),
             "model_id": self._value("model_id") or self.model_id,
             "scan_rate_hz": _ratio(self.scans, flow_s),
@@ -181,8 +214,17 @@ class RunStatistics:
         return next((self._values[name][key] for name in ordered if key in self._values[name]), "")
 
 
-def _count(values: Mapping[str, str]) -> int:
-    text = values.get("rejected_inputs", "0")
+def unreadable_text(topic: str, count: int) -> str:
+    """Return what the recorder says of messages that it cannot read."""
+    messages = "1 message" if count == 1 else f"{count} messages"
+    return (
+        f"topic '{topic}': {messages} could not be read (the publisher's message type differs, or the data was cut);"
+        " check the publisher"
+    )
+
+
+def _count(values: Mapping[str, str], key: str) -> int:
+    text = values.get(key, "0")
     return int(text) if text.isdigit() else 0
 
 

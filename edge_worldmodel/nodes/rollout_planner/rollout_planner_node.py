@@ -31,11 +31,15 @@ from edge_worldmodel.nodes.rollout_planner.worker import LatestWorker
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.frames import Frames
 from edge_worldmodel.nodes.ros.health import guarded
-from edge_worldmodel.nodes.ros.managed_node import ManagedNode, run
+from edge_worldmodel.nodes.ros.managed_node import ManagedNode, clock_name, run
 from edge_worldmodel.nodes.ros.model import ModelConfig, open_world_model
 from edge_worldmodel.nodes.ros.parameters import declare
 from edge_worldmodel.nodes.ros.qos import LATEST, PROMISED
 from edge_worldmodel.nodes.ros.spans import mark
+
+_NO_FRAME_WAITS = (
+    "the frame that it answers does not wait any more: latent_cache is slower than warm_start_wait_s, or was restarted"
+)
 
 
 class RolloutPlannerNode(ManagedNode):
@@ -57,11 +61,11 @@ class RolloutPlannerNode(ManagedNode):
         """Load the model and connect."""
         model = open_world_model(self, self._model_config, self.health)
         planner = Planner(model, self._limits, self._config, self._disturbances)
-        clocks = Clocks(time.perf_counter, lambda: self.get_clock().now().nanoseconds)
+        clocks = Clocks(time.perf_counter, lambda: self.get_clock().now().nanoseconds, clock_name(self))
         deliberation = Deliberation(planner, self._attention_config, self._recovery_config)
         effort, thermal = EffortControl(self._effort_config), ThermalGovernor(self._thermal_config)
         self._deliberation = TimedDeliberation(deliberation, self._timing, effort, thermal, clocks)
-        self._frames = Frames(self, self.common.base_frame)
+        self._frames = Frames(self, self.common.base_frame, health=self.health)
         self.on_teardown(self._frames.close)
         self._waiting: LatentFrame | None = None
         self._plan: Plan | None = None
@@ -86,7 +90,7 @@ class RolloutPlannerNode(ManagedNode):
 
     @guarded
     def _on_frame(self, message: msg.LatentFrame) -> None:
-        if not self.active:
+        if not self.listens():
             return
         received_s = time.perf_counter()
         mark("frame", convert.stamp_from_msg(message.header.stamp))
@@ -100,6 +104,8 @@ class RolloutPlannerNode(ManagedNode):
         gap_s, self._received_s = received_s - self._received_s, received_s
         self._report.frame(gap_s, self._timing.frame_timeout_s)
         self._communication_s = to_seconds(age_ns)
+        if self._waiting is not None:
+            self.health.note("frame_replaced", "a newer frame came before planning on this one began")
         self._waiting = frame
         self._warm_start_timeout.reset()
         self._frame_timeout.reset()
@@ -110,6 +116,8 @@ class RolloutPlannerNode(ManagedNode):
     def _on_warm_start(self, message: msg.WarmStart) -> None:
         if self._waiting is not None and message.sequence == self._waiting.sequence:
             self._submit(convert.warm_start_from_msg(message))
+        else:
+            self.health.note("warm_start_left_out", _NO_FRAME_WAITS)
 
     def _start_cold(self) -> None:
         self._warm_start_timeout.cancel()

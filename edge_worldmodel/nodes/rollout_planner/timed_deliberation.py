@@ -21,10 +21,17 @@ from edge_worldmodel.nodes.rollout_planner.thermal_zones import ZoneReading, rea
 
 @dataclass(frozen=True)
 class Clocks:
-    """Monotonic seconds for durations, and the ROS time in nanoseconds."""
+    """Monotonic seconds for durations, and the ROS time in nanoseconds with the name of its clock."""
 
     steady_s: Callable[[], float]
     ros_ns: Callable[[], int]
+    name: str = "this node's clock"
+
+
+class OldFrameError(EdgeWorldModelError):
+    """The stamp of a frame was already so old when it arrived that a plan on it would be of no use."""
+
+    kind = "old_frame"
 
 
 class TimedDeliberation:
@@ -64,11 +71,15 @@ class TimedDeliberation:
             previous: the plan that the robot has followed until now.
 
         Raises:
+            OldFrameError: the stamp of the frame was too old when it arrived.
             LateError: the plan could not be followed long enough to be worth sending.
             EdgeWorldModelError: the frame or the backend is unusable; see the planner.
         """
         timing = self._timing
-        usable_s = max(self._validity_s - timing.min_use_s - self._age_s(job), 0.0)
+        longest_s = self._validity_s - timing.min_use_s
+        if job.communication_s > longest_s:
+            raise self._old_frame(job)
+        usable_s = max(longest_s - self._age_s(job), 0.0)
         request = PlanningRequest(
             frame=job.frame,
             goal=job.goal,
@@ -81,15 +92,35 @@ class TimedDeliberation:
         )
         try:
             decision = self.deliberation.decide(request)
+        except LateError as error:
+            self._note_duration(request.budget)
+            raise (self._old_frame(job) if self._is_in_time(job) else error) from error
         except EdgeWorldModelError:
             self._note_duration(request.budget)
             raise
         if decision.output is not None:
             self._note_duration(request.budget)
         left_s = self._validity_s - self._age_s(job)
-        if left_s < timing.min_use_s:
-            raise LateError(f"a plan came {left_s:.2f} s before its end and was not sent: the last one runs on")
-        return decision
+        if left_s >= timing.min_use_s:
+            return decision
+        if self._is_in_time(job):
+            raise self._old_frame(job)
+        raise LateError(
+            f"a plan took so long that {max(left_s, 0.0):.2f} s of its validity were left: it was not sent, the"
+            " last one runs on"
+        )
+
+    def _is_in_time(self, job: PlanningJob) -> bool:
+        """Return whether the time since a frame arrived would leave enough, had its stamp been new on arrival."""
+        return self._age_s(job) - job.communication_s <= self._validity_s - self._timing.min_use_s
+
+    def _old_frame(self, job: PlanningJob) -> OldFrameError:
+        use_s = self._validity_s - self._timing.min_use_s
+        return OldFrameError(
+            f"the stamps of LatentFrame are {job.communication_s:.2f} s old by {self._clocks.name} when they arrive,"
+            f" and a plan is of use only for {use_s:.2f} s; synchronise the clocks of the computers (chrony, PTP), or"
+            " for a recording set use_sim_time and play it with its clock"
+        )
 
     def _note_duration(self, budget: Budget) -> None:
         self._effort.ticked(budget.elapsed_s, self._timing.tick_budget_s, budget.cut_short)

@@ -20,6 +20,8 @@ from edge_worldmodel.core.time_units import NS_PER_S
 
 _MAX_TENSOR_BYTES = 16 * 1024 * 1024
 _MAX_COORDINATES = 1 << 18
+MAX_COORDINATE = 1e8
+"""In metres, or per second; far above any map, even in UTM coordinates, and far below what a square overflows."""
 _BYTES_PER_NUMBER = {"<f2": 2, "<f4": 4}
 """Bytes per number of each dtype that is accepted."""
 _SENT_DTYPE = "<f2"
@@ -49,7 +51,7 @@ def pose_from_msg(message: Pose) -> types.Pose:
     """Pose to (x_m, y_m, yaw_rad); roll, pitch and height are dropped.
 
     Raises:
-        InputError: a component is not finite, or the quaternion is far from unit length.
+        InputError: a component is not finite or too large, or the quaternion is far from unit length.
     """
     return np.array(_pose_values(message))
 
@@ -60,7 +62,7 @@ def _pose_values(message: Pose) -> tuple[float, float, float]:
     if not (math.isfinite(length) and 0.5 < length < 2.0):
         raise InputError(f"orientation ({q.x}, {q.y}, {q.z}, {q.w}) is no unit quaternion: its norm must be near 1")
     yaw = math.atan2(2.0 * (q.w * q.z + q.x * q.y), q.w * q.w + q.x * q.x - q.y * q.y - q.z * q.z)
-    return _finite("pose", message.position.x, message.position.y, yaw)
+    return _bounded("pose", message.position.x, message.position.y, yaw)
 
 
 def goal_to_msg(stamp_ns: int, frame_id: str, goal: types.Pose) -> PoseStamped:
@@ -95,13 +97,13 @@ def twist_from_msg(message: Twist) -> types.Twist:
     """Twist to (vx_mps, vy_mps, yaw_rate_radps).
 
     Raises:
-        InputError: a component is not finite.
+        InputError: a component is not finite or too large.
     """
     return np.array(_twist_values(message))
 
 
 def _twist_values(message: Twist) -> tuple[float, float, float]:
-    return _finite("twist", message.linear.x, message.linear.y, message.angular.z)
+    return _bounded("twist", message.linear.x, message.linear.y, message.angular.z)
 
 
 def tensor_to_msg(message: Any, tensor: types.Tensor) -> None:
@@ -299,7 +301,7 @@ def _poses(messages: Sequence[Pose]) -> types.Pose:
     return np.array([_pose_values(message) for message in messages]).reshape(-1, 3)
 
 
-def _finite(name: str, x: float, y: float, turn: float) -> tuple[float, float, float]:
-    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(turn)):
-        raise InputError(f"{name} {[x, y, turn]} has values that are not finite")
+def _bounded(name: str, x: float, y: float, turn: float) -> tuple[float, float, float]:
+    if not (abs(x) <= MAX_COORDINATE and abs(y) <= MAX_COORDINATE and abs(turn) <= MAX_COORDINATE):
+        raise InputError(f"{name} {[x, y, turn]} has values that are not finite or over {MAX_COORDINATE:g}")
     return x, y, turn

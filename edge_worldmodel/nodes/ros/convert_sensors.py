@@ -45,6 +45,11 @@ _POINT_FORMATS = {
 _TIME_FIELDS = ("t", "time", "timestamp", "time_stamp", "timeStamp", "offset_time")
 """Names that drivers give to the time of a point: Ouster, Velodyne, Hesai, RoboSense, Livox."""
 _LONGEST_SCAN_S = 1.0
+IGNORED_TIMES = (
+    "the times of beams or points make no sense, so all count as measured at the stamp; check time_increment and"
+    " scan_time of the scan, or the time field of the cloud"
+)
+"""Why times were not used, for people."""
 _UNKNOWN = -1
 _OWN_PLACE_M = 0.01
 _NO_BODY = np.empty((0, 2))

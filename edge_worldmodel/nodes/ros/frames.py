@@ -11,18 +11,18 @@ from geometry_msgs.msg import Transform, TransformStamped
 from rclpy.node import Node
 from rclpy.time import Time
 from std_msgs.msg import Header
-from tf2_msgs.msg import TFMessage
-from tf2_ros import Buffer, ExtrapolationException, TransformException, TransformListener
+from tf2_ros import Buffer, ExtrapolationException, TransformException
 from transforms3d.quaternions import quat2mat
 
 from edge_worldmodel.core.errors import ConfigError, InputError
 from edge_worldmodel.core.geometry import compose, pose_matrix, twist_at, yaw_from_quaternion
-from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.inputs.intake import OdometrySample
-from edge_worldmodel.core.stamps import StampGate
+from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.twist_frame import TwistFrame
 from edge_worldmodel.core.types import Floats, Pose
 from edge_worldmodel.nodes.ros.convert import stamp_from_msg
+from edge_worldmodel.nodes.ros.health import Health
+from edge_worldmodel.nodes.ros.tf_input import TfInput
 
 _LONGEST_CHAIN = 50
 """Longest way from a sensor to the base frame; also ends the search when the frames form a loop."""
@@ -55,44 +55,6 @@ class TwoSensorsError(InputError):
     kind = "two_sensors_on_topic"
 
 
-class _Listener(TransformListener):
-    """Listens to tf and calls ``on_tf`` after each message.
-
-    tf2 keeps the newest stamp of each frame and ignores what is older. After a restart of a driver whose clock begins
-    anew, the buffer is emptied, so that the new transforms count.
-    """
-
-    def __init__(self, buffer: Buffer, node: Node, on_tf: Callable[[], None]) -> None:
-        self._on_tf, self._logger = on_tf, node.get_logger()
-        self._gates: dict[str, StampGate] = {}
-        self._static: dict[str, TransformStamped] = {}
-        super().__init__(buffer, node, spin_thread=False)
-
-    def callback(self, data: TFMessage) -> None:
-        """Take transforms that change."""
-        restarted = [transform.child_frame_id for transform in data.transforms if self._jumped_back(transform)]
-        if restarted:
-            self._logger.warning(f"the stamps of tf frames {restarted} jumped back: older transforms are dropped")
-            self.buffer.clear()
-            super().static_callback(TFMessage(transforms=list(self._static.values())))
-        super().callback(data)
-        self._on_tf()
-
-    def static_callback(self, data: TFMessage) -> None:
-        """Take static transforms."""
-        self._static.update({transform.child_frame_id: transform for transform in data.transforms})
-        super().static_callback(data)
-        self._on_tf()
-
-    def _jumped_back(self, transform: TransformStamped) -> bool:
-        gate = self._gates.setdefault(transform.child_frame_id, StampGate())
-        before_ns, stamp_ns = gate.last_ns, stamp_from_msg(transform.header.stamp)
-        try:
-            return gate.admit(stamp_ns, transform.child_frame_id) and stamp_ns < (before_ns or 0)
-        except RejectedInputError:
-            return False  # one wrong stamp, or two publishers
-
-
 class Frames:
     """Sensor poses in the base frame, and the base pose in a fixed frame.
 
@@ -103,12 +65,19 @@ class Frames:
         node: the node that subscribes to tf.
         base_frame: the base frame.
         sensor_pose: pose of every sensor as x, y, yaw or x, y, z, roll, pitch, yaw; empty or None: tf is asked.
+        health: counts transforms and readings that are not used; None: one of its own.
 
     Raises:
         ConfigError: another number of values in ``sensor_pose``.
     """
 
-    def __init__(self, node: Node, base_frame: str, sensor_pose: tuple[float, ...] | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        base_frame: str,
+        sensor_pose: tuple[float, ...] | None = None,
+        health: Health | None = None,
+    ) -> None:
         self._base_frame = base_frame
         if sensor_pose and (problem := sensor_pose_problem(sensor_pose)):
             raise ConfigError(problem)
@@ -121,7 +90,8 @@ class Frames:
         self._twist_frame, self._logger = TwistFrame(), node.get_logger()
         self._watch: Callable[[], None] = lambda: None
         self._buffer = Buffer(node=node)
-        self._listener: _Listener | None = _Listener(self._buffer, node, self._on_tf)
+        self._health = health or Health(node)
+        self._tf: TfInput | None = TfInput(node, self._buffer, self._health, self._on_tf)
 
     def mount(self, sensor_frame: str, stamp_ns: int) -> Floats:
         """Return the 4 x 4 pose of a sensor in the base frame at a time.
@@ -166,6 +136,9 @@ class Frames:
         """
         stamp_ns, waiting = stamp_from_msg(header.stamp), self._waiting.get(sensor)
         if waiting is not None and 0 <= stamp_ns - waiting[0] < _WAIT_NS:
+            self._health.note(
+                "left_out_while_waiting_for_tf", f"another reading of '{sensor}' waits for the transform of its frame"
+            )
             return
         try:
             mount = self.mount(header.frame_id, stamp_ns)
@@ -208,9 +181,9 @@ class Frames:
 
     def close(self) -> None:
         """Stop listening to tf."""
-        if self._listener is not None:
-            self._listener.unregister()
-            self._listener = None
+        if self._tf is not None:
+            self._tf.close()
+            self._tf = None
 
     def newest_base_pose(self, fixed_frame: str) -> tuple[int, Pose]:
         """Return stamp and base pose (x_m, y_m, yaw_rad) in ``fixed_frame``, the newest that tf knows.
@@ -320,9 +293,33 @@ class Frames:
         try:
             return self._buffer.lookup_transform(target, source, time)
         except ExtrapolationException as error:
-            raise LateTransformError(f"no transform from '{source}' to '{target}' at this time: {error}") from error
+            gap = self._gap(target, source, time)
+            raise LateTransformError(f"no transform from '{source}' to '{target}' at this time: {gap}") from error
         except TransformException as error:
-            raise MissingTransformError(f"no transform from '{source}' to '{target}': {error}") from error
+            problem = self._missing(target, source)
+            raise MissingTransformError(f"no transform from '{source}' to '{target}': {problem}") from error
+
+    def _gap(self, target: str, source: str, time: Time) -> str:
+        """Return how far a time is from the transforms that tf keeps."""
+        try:
+            newest = self._buffer.lookup_transform(target, source, Time())
+        except TransformException:
+            return "the transforms between them have no time in common; check the clocks of their publishers"
+        ahead_s = to_seconds(time.nanoseconds - stamp_from_msg(newest.header.stamp))
+        if ahead_s > 0.0:
+            return f"the newest one is {ahead_s:.2f} s older; check the rate and the clock of its publisher"
+        return f"the newest one is {-ahead_s:.2f} s newer, and older ones are not kept; check the clock of the reading"
+
+    def _missing(self, target: str, source: str) -> str:
+        """Return why tf has no transform between two frames, and what to do."""
+        if any(not frame or frame.startswith("/") for frame in (target, source)):
+            return "the id of a frame must not be empty or begin with '/'; set header.frame_id in its driver"
+        pairs = _PARENT.findall(self._buffer.all_frames_as_yaml())
+        known = {frame for pair in pairs for frame in pair}
+        unknown = " and ".join(f"'{frame}'" for frame in (source, target) if frame not in known)
+        if unknown:
+            return f"tf has no frame {unknown}; check the frame ids, and that robot_state_publisher or the driver runs"
+        return "no chain of transforms connects them; publish the one that is missing"
 
 
 def sensor_pose_problem(numbers: tuple[float, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -17,10 +18,15 @@ from edge_worldmodel.nodes.ros.spans import spanned
 
 CallbackT = TypeVar("CallbackT", bound=Callable[..., None])
 _WARN_EVERY_S = 5.0
+_LONGEST_REASON = 600
+"""In letters; a reason may quote what a message says."""
 
 
 class Health:
     """Counts, figures and problems of one node, published in /diagnostics at 1 Hz.
+
+    ``rejected`` counts inputs that were not used, ``noted`` those that were used in part or left out on purpose, each
+    by kind. ``reasons`` says for each kind why, and what to do.
 
     Args:
         node: the node that is reported on.
@@ -31,22 +37,37 @@ class Health:
         self._node = node
         self.rejected: Counter[str] = Counter()
         self.noted: Counter[str] = Counter()
+        self.reasons: dict[str, str] = {}
         self.figures: dict[str, Any] = {}
         self._problems: dict[str, tuple[bytes, str]] = {}
+        self._logged_s: dict[str, float] = {}
         self._updater = Updater(node)
         self._updater.setHardwareID(hardware_id)
         self._updater.add("status", self._report)
 
     def reject(self, error: Exception) -> None:
-        """Count a rejected input and log a warning, at most once every few seconds."""
-        kind = getattr(error, "kind", None) or type(error).__name__
-        kind = str(getattr(kind, "name", kind)).lower()
+        """Count a rejected input and log why."""
+        kind = kind_of(error)
         self.rejected[kind] += 1
-        self._node.get_logger().warning(f"input rejected ({kind}): {error}", throttle_duration_sec=_WARN_EVERY_S)
+        self.reasons[kind] = in_words(error)
+        self.log_rejection(kind, error, self.rejected[kind])
 
-    def note(self, kind: str) -> None:
-        """Count something noteworthy about an input that was used."""
-        self.noted[kind.lower()] += 1
+    def log_rejection(self, kind: str, error: Exception, count: int) -> None:
+        """Log why an input is rejected, at most once every few seconds for each kind."""
+        now_s = time.monotonic()
+        if now_s - self._logged_s.get(kind, -_WARN_EVERY_S) < _WARN_EVERY_S:
+            return
+        self._logged_s[kind] = now_s
+        if not isinstance(error, EdgeWorldModelError):
+            self._node.get_logger().error("".join(traceback.format_exception(error)))
+        self._node.get_logger().warning(f"input rejected ({kind}, {count} so far): {in_words(error)}")
+
+    def note(self, kind: str, reason: str = "", count: int = 1) -> None:
+        """Count inputs that were used in part, or left out on purpose; ``reason`` says why and what to do."""
+        kind = kind.lower()
+        self.noted[kind] += count
+        if reason:
+            self.reasons[kind] = reason
 
     def problem(self, key: str, text: str, level: bytes = DiagnosticStatus.ERROR) -> None:
         """Show a problem under ``key`` until it is solved; the text includes what to do."""
@@ -72,9 +93,26 @@ class Health:
             status.add(f"rejected_{kind}", str(count))
         for kind, count in sorted(self.noted.items()):
             status.add(f"noted_{kind}", str(count))
+        for kind, reason in sorted(self.reasons.items()):
+            status.add(f"why_{kind}", reason)
         for key, value in self.figures.items():
             status.add(key, f"{value:.6g}" if isinstance(value, float) else str(value))
         return status
+
+
+def kind_of(error: Exception) -> str:
+    """Return the kind under which an error is counted."""
+    if not isinstance(error, EdgeWorldModelError):
+        return "defect"
+    kind = getattr(error, "kind", None) or type(error).__name__
+    return str(getattr(kind, "name", kind)).lower()
+
+
+def in_words(error: Exception) -> str:
+    """Return an error in words for people; those of Python and of libraries stay in the log."""
+    if isinstance(error, EdgeWorldModelError):
+        return str(error)[:_LONGEST_REASON]
+    return "this program has a defect in its handling of this input: report it with the log, which says where"
 
 
 def guarded(callback: CallbackT) -> CallbackT:
@@ -89,10 +127,7 @@ def guarded(callback: CallbackT) -> CallbackT:
     def wrapper(self: Any, *args: Any) -> None:
         try:
             callback(self, *args)
-        except EdgeWorldModelError as error:
-            self.health.reject(error)
         except Exception as error:  # see the docstring
-            self.get_logger().error(traceback.format_exc(), throttle_duration_sec=_WARN_EVERY_S)
             self.health.reject(error)
 
     return wrapper  # type: ignore[return-value]

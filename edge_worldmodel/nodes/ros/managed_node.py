@@ -26,6 +26,7 @@ from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.nodes.ros import spans
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.polling import subscribe
 from edge_worldmodel.nodes.ros.rclpy_internals import EventsExecutor, RefusingLifecycleNode
 from edge_worldmodel.nodes.ros.signals import EndSignal
 
@@ -44,7 +45,7 @@ class ManagedNode(RefusingLifecycleNode):
 
     ``teardown`` closes what was opened, the newest first: on clean-up, on shutdown, after a failed ``setup`` and at the
     end of the process. A ``setup`` that raises one of our errors leaves the node unconfigured and alive; the error is
-    in the log and in /diagnostics. Message callbacks check ``active`` themselves.
+    in the log and in /diagnostics. Message callbacks ask ``listens`` themselves.
     """
 
     def __init__(self, name: str) -> None:
@@ -58,6 +59,14 @@ class ManagedNode(RefusingLifecycleNode):
             self._autostart = self.create_timer(
                 0.0, self._configure_and_activate, clock=Clock(clock_type=ClockType.STEADY_TIME)
             )
+
+    def listens(self) -> bool:
+        """Return whether a message that has arrived is to be used; else count that it is left out."""
+        if not self.active:
+            self.health.note(
+                "left_out_while_inactive", f"activate the node: ros2 lifecycle set {self.get_name()} activate"
+            )
+        return self.active
 
     def setup(self) -> None:
         """Load and open everything; called on configure."""
@@ -80,8 +89,8 @@ class ManagedNode(RefusingLifecycleNode):
     def open_subscription(
         self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
     ) -> Subscription:
-        """Return a subscription that lives until ``teardown``."""
-        subscription = self.create_subscription(kind, topic, callback, qos)
+        """Return a subscription that lives until ``teardown``; what cannot be read is rejected."""
+        subscription = subscribe(self, kind, topic, callback, qos, self.health.reject)
         self.on_teardown(lambda: self.destroy_subscription(subscription))
         return subscription
 
@@ -143,6 +152,11 @@ class ManagedNode(RefusingLifecycleNode):
         self._autostart.cancel()
         if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+
+def clock_name(node: Node) -> str:
+    """Return which clock a node compares stamps with, for people."""
+    return "/clock (use_sim_time)" if node.get_parameter("use_sim_time").value else "this computer's clock"
 
 
 def never_wait_for_readers() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from diagnostic_msgs.msg import DiagnosticStatus
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from edge_worldmodel.backends import BACKENDS, open_backend
@@ -22,7 +24,7 @@ from edge_worldmodel.models.manifest import VerifiedModel, load_model
 from edge_worldmodel.models.model_choice import ModelChoice
 from edge_worldmodel.models.placement_record import record_path, resolve, runtime_name
 from edge_worldmodel.nodes.ros.health import Health
-from edge_worldmodel.nodes.ros.spanned_backend import spanned_backend
+from edge_worldmodel.nodes.ros.spans import recording, span
 
 
 @dataclass(frozen=True)
@@ -142,3 +144,30 @@ def _choose(config: ModelConfig, refused: Collection[str] = ()) -> tuple[Path, M
 
 def _shipped_models() -> Path:
     return Path(get_package_share_directory("edge_worldmodel")) / "models"
+
+
+class SpannedBackend:
+    """Records each call of a backend as a span with the name of the network."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Wrap ``backend``."""
+        self._backend = backend
+
+    def load(self, networks: Mapping[str, bytes]) -> None:
+        """Load networks."""
+        with span("load networks"):
+            self._backend.load(networks)
+
+    def run(self, network: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run one network."""
+        with span(network):
+            return self._backend.run(network, inputs)
+
+    def describe(self) -> str:
+        """Return the description of the wrapped backend."""
+        return self._backend.describe()
+
+
+def spanned_backend(backend: Backend) -> Backend:
+    """Return the backend, wrapped if this process records spans."""
+    return SpannedBackend(backend) if recording() else backend

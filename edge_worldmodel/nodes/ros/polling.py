@@ -1,4 +1,7 @@
-"""Subscriptions that a periodic task reads itself, in addition to taking each message as it arrives.
+"""Subscriptions whose messages arrive as bytes and are read here, also by a periodic task of its own.
+
+So bytes that are no message of their topic are counted and said; a usual subscription never sees them, because the
+middleware drops them.
 
 EventsExecutor calls back for every message when it arrives; an executor with a wait set would rebuild it for each of
 them. A task that also takes the waiting messages itself works with both and always sees the newest. Messages come as
@@ -19,14 +22,51 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
+from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.nodes.ros.rclpy_internals import NeverExecuted, take
+
+
+class UnreadableError(InputError):
+    """The bytes that arrived are no message of their topic's type."""
+
+    kind = "unreadable"
+
+
+class MessageReader:
+    """Reads the messages of one topic and counts those that cannot be read.
+
+    Args:
+        topic: full name of the topic.
+        message_type: message class.
+    """
+
+    def __init__(self, topic: str, message_type: type) -> None:
+        self._topic, self._message_type = topic, message_type
+        self._unreadable = 0
+
+    def read(self, data: bytes) -> Any:
+        """Return the message.
+
+        Raises:
+            UnreadableError: the bytes are none.
+        """
+        try:
+            return deserialize_message(data, self._message_type)
+        except Exception as error:  # of any class, with the middleware's words
+            self._unreadable += 1
+            package, name = self._message_type.__module__.split(".")[0], self._message_type.__name__
+            count = "1 message" if self._unreadable == 1 else f"{self._unreadable} messages"
+            raise UnreadableError(
+                f"topic '{self._topic}': {count} could not be read (the publisher's message type differs from"
+                f" {package}/msg/{name}, or the data was cut); check the publisher"
+            ) from error
 
 
 @dataclass
 class _Input:
     """One subscription; its newest message that waits, with the time of receipt, and for a repeating one the last."""
 
-    kind: type
+    reader: MessageReader
     callback: Callable[[Any], None]
     repeats: bool
     every: bool
@@ -39,9 +79,9 @@ class _Input:
     def read(self, data: bytes) -> Any:
         """Return the message; on a repeating input equal bytes give the same object again."""
         if not self.repeats:
-            return deserialize_message(data, self.kind)
+            return self.reader.read(data)
         if data != self.last_bytes:
-            self.last_message, self.last_bytes = deserialize_message(data, self.kind), data
+            self.last_message, self.last_bytes = self.reader.read(data), data
         return self.last_message
 
 
@@ -58,7 +98,7 @@ class Polled:
     def __init__(
         self,
         node: Node,
-        on_unreadable: Callable[[str, Exception], None],
+        on_unreadable: Callable[[str, UnreadableError], None],
         before_callbacks: Callable[[], None],
         limit: int = 10,
     ) -> None:
@@ -93,7 +133,8 @@ class Polled:
             every: hand over each message, and at once when it arrives.
             on_arrival: called when a message waits that differs from the one handed over last.
         """
-        source = _Input(kind, callback, repeats, every, on_arrival)
+        reader = MessageReader(self._node.resolve_topic_name(topic), kind)
+        source = _Input(reader, callback, repeats, every, on_arrival)
         source.subscription = self._node.create_subscription(
             kind, topic, functools.partial(self._arrived, source), qos, callback_group=self._group, raw=True
         )
@@ -119,7 +160,7 @@ class Polled:
     def _hand_over(self, source: _Input, data: bytes) -> None:
         try:
             message = source.read(data)
-        except Exception as error:  # no bytes that arrive may end a node
+        except UnreadableError as error:
             self._on_unreadable(source.subscription.topic_name, error)
             return
         source.callback(message)
@@ -134,3 +175,34 @@ class Polled:
                 break
             receipts.append((time.monotonic_ns(), taken[0]))
         return receipts if source.every else receipts[-1:]
+
+
+def subscribe(
+    node: Node,
+    message_type: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    qos: QoSProfile | int,
+    reject: Callable[[Exception], None],
+) -> Subscription:
+    """Subscribe.
+
+    Args:
+        node: node that subscribes.
+        message_type: message class.
+        topic: name of the topic.
+        callback: receives each message.
+        qos: quality of service.
+        reject: receives an UnreadableError for bytes that are no message.
+    """
+    reader = MessageReader(node.resolve_topic_name(topic), message_type)
+
+    def receive(data: bytes) -> None:
+        try:
+            message = reader.read(data)
+        except UnreadableError as error:
+            reject(error)
+            return
+        callback(message)
+
+    return node.create_subscription(message_type, topic, receive, qos, raw=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class SafetySupervisorNode(Node):
         """Create publishers, subscriptions and services."""
         self._autopilot = open_autopilot(self, declare(self, CommandOutputConfig), self._config)
         self._commands = SealedCommands(self, self._config)
-        frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None)
+        frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None, self.health)
         self._inputs = SupervisorInputs(
             self, self._supervisor, frames, self.health, on_new_plan=self._on_new_plan, on_plan_lost=self._tick_now
         )
@@ -170,9 +171,9 @@ class SafetySupervisorNode(Node):
                 verdict = self._supervisor.overrun(spent_s, self._limit_s, self._inputs.now)
             verdict = self._base_timeout.after_tick(verdict)
         except Exception as error:  # the robot must stop whatever is wrong in the supervisor
-            self.get_logger().error(f"defect in the supervisor: {error!r}", throttle_duration_sec=1.0)
+            self.get_logger().error("".join(traceback.format_exception(error)), throttle_duration_sec=1.0)
             self._inputs.read_clocks()
-            verdict = self._supervisor.fail(repr(error), self._inputs.now)
+            verdict = self._supervisor.fail(_place_of(error), self._inputs.now)
         now = self._inputs.now
         self._last_tick_ns = now.steady_ns
         self._publish(verdict)
@@ -201,6 +202,12 @@ class SafetySupervisorNode(Node):
         self._publish(self._supervisor.fail("the node was told to end", self._inputs.now))
         time.sleep(_DELIVERY_S)
         super().destroy_node()
+
+
+def _place_of(error: Exception) -> str:
+    """Return where an error was raised; its own words are Python's and belong into the log."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(place.filename).name}, line {place.lineno}; the log has more"
 
 
 def reduce_jitter(priority: int) -> str:

@@ -23,6 +23,7 @@ from edge_worldmodel.core.sweep import Sweep, without_self
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.convert_sensors import (
+    IGNORED_TIMES,
     ignored_times,
     occupancy_from_msg,
     odometry_from_msg,
@@ -30,8 +31,8 @@ from edge_worldmodel.nodes.ros.convert_sensors import (
     sweep_from_scan_msg,
 )
 from edge_worldmodel.nodes.ros.frames import Frames
-from edge_worldmodel.nodes.ros.health import Health
-from edge_worldmodel.nodes.ros.polling import Polled
+from edge_worldmodel.nodes.ros.health import Health, in_words
+from edge_worldmodel.nodes.ros.polling import Polled, UnreadableError
 from edge_worldmodel.nodes.ros.qos import LATCHED, LATEST, SENSOR, WATCHED
 from edge_worldmodel.nodes.ros.rclpy_internals import EventsOnly
 from edge_worldmodel.nodes.ros.spans import mark
@@ -163,14 +164,20 @@ class SupervisorInputs:
         if config.battery_min:
             self._polled.subscribe(BatteryState, "battery_state", self._on_battery, SENSOR)
 
-    def _on_unreadable(self, topic: str, error: Exception) -> None:
+    def _on_unreadable(self, topic: str, error: UnreadableError) -> None:
         """Reject the input of a topic whose bytes are not a message."""
         supervisor = self._supervisor
         intakes: dict[str, Intake[Any]] = {_PLAN_TOPIC: supervisor.inputs.plan, "odom": supervisor.inputs.odometry}
-        for name, intake in {**intakes, **supervisor.inputs.sensors}.items():
-            if self._node.resolve_topic_name(name) == topic:
-                intake.reject(f"unreadable message: {error}")
-        self._health.reject(error)
+        names = {self._node.resolve_topic_name(n): n for n in (*intakes, *supervisor.inputs.sensors)}
+        if topic in names:
+            self._reject({**intakes, **supervisor.inputs.sensors}[names[topic]], error)
+        else:
+            self._health.reject(error)
+
+    def _reject(self, intake: Intake[Any], error: Exception) -> None:
+        """Stop trusting an input, which counts the message itself, and log why."""
+        intake.reject(in_words(error))
+        self._health.log_rejection(intake.name, error, intake.rejected.total())
 
     def _on_qos_event(self, problem: str) -> None:
         """Reject the plan when the middleware reports it lost, unless one has arrived in the meantime."""
@@ -187,16 +194,14 @@ class SupervisorInputs:
         try:
             receive()
         except Exception as error:  # no message may end the supervisor
-            intake.reject(str(error))
-            self._health.reject(error)
+            self._reject(intake, error)
 
     def _take_reading(self, topic: str, header: Header, receive: Callable[[Floats], None]) -> None:
         """Take a reading of a sensor once its mount is known."""
         intake = self._supervisor.inputs.sensors[topic]
 
         def refuse(error: InputError) -> None:
-            intake.reject(str(error))
-            self._health.reject(error)
+            self._reject(intake, error)
 
         def take(mount: Floats) -> None:
             self._take(intake, lambda: receive(mount))
@@ -205,6 +210,7 @@ class SupervisorInputs:
 
     def _on_plan(self, message: msg.Plan) -> None:
         if self.ignores_planner:
+            self._health.note("plans_left_out", "the timeout of the drive base is being measured")
             return
         # A repeated message arrives as the same object and needs no second conversion.
         is_new = message is not self._plan_message
@@ -256,7 +262,7 @@ class SupervisorInputs:
 
     def _note_times(self, message: LaserScan | PointCloud2, sweep: Sweep) -> None:
         if ignored_times(message, sweep):
-            self._health.note("ignored_beam_times")
+            self._health.note("ignored_beam_times", IGNORED_TIMES)
 
     def _on_imagined(self, message: OccupancyGrid) -> None:
         try:

@@ -92,9 +92,13 @@ class SupervisorReport:
                 reason=verdict.reason or "none",
                 open_country=supervisor.config.open_country,
                 not_watched=", ".join(supervisor.config.unwatched) or "none",
-                **{f"rejected_{intake.name.replace(' ', '_')}": intake.rejected.total() for intake in intakes},
                 **self._ticks.figures(),
             )
+            for intake in intakes:
+                kind = intake.name.replace(" ", "_")
+                self._health.rejected[kind] = intake.rejected.total()
+                if intake.last_rejection:
+                    self._health.reasons[kind] = intake.last_rejection
 
     def _report_state(self, verdict: Verdict) -> None:
         supervisor = self._supervisor

@@ -18,6 +18,7 @@ from edge_worldmodel.nodes.ros import convert
 from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.managed_node import run
 from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.polling import subscribe
 from edge_worldmodel.nodes.ros.qos import LATEST
 from edge_worldmodel.nodes.ros.spans import mark, spanned
 from edge_worldmodel.nodes.sim.sim_cameras import DepthTopics
@@ -72,7 +73,7 @@ class SimNode(Node):
         if config.publish_goal:
             self._truth.publish_goal()
         kind = TwistStamped if config.enable_stamped_cmd_vel else Twist
-        self.create_subscription(kind, "cmd_vel", self._on_command, 1)
+        subscribe(self, kind, "cmd_vel", self._on_command, 1, self._health.reject)
         self._command_ns: int | None = None
         self._schedule_outputs()
         self._pace = Pace(config.real_time_factor, self._simulation.stamp_ns, time.monotonic())

@@ -13,8 +13,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from edge_worldmodel import msg
 from edge_worldmodel.core.config import Config, param
+from edge_worldmodel.nodes.ros.health import Health
 from edge_worldmodel.nodes.ros.managed_node import run
 from edge_worldmodel.nodes.ros.parameters import declare
+from edge_worldmodel.nodes.ros.polling import subscribe
 from edge_worldmodel.nodes.ros.qos import LATEST
 
 _GREEN, _YELLOW, _RED = ColorRGBA(g=0.9, r=0.2, a=1.0), ColorRGBA(r=1.0, g=0.8, a=1.0), ColorRGBA(r=1.0, g=0.2, a=1.0)
@@ -44,7 +46,8 @@ class VerdictViewNode(Node):
         self._count = 0
         self._state: int | None = None
         self._markers = self.create_publisher(MarkerArray, "supervisor/markers", LATEST)
-        self.create_subscription(msg.Verdict, "supervisor/verdict", self._on_verdict, LATEST)
+        self.health = Health(self)
+        subscribe(self, msg.Verdict, "supervisor/verdict", self._on_verdict, LATEST, self.health.reject)
 
     def _on_verdict(self, verdict: msg.Verdict) -> None:
         self._count += 1

@@ -114,6 +114,21 @@ def test_rejected_inputs_are_summed_over_nodes_and_survive_a_restart():
     assert (summary["rejected_inputs"], summary["backend"], summary["model_id"]) == (10, "cpu", "small-1")
 
 
+def test_what_was_not_used_is_told_with_count_and_reason_also_after_a_restart():
+    statistics = RunStatistics()
+    said = {"rejected_inputs": "7", "rejected_unreadable": "7", "why_unreadable": "topic '/scan': 7 messages ..."}
+    statistics.on_diagnostics("perception: status", said)
+    statistics.on_diagnostics("perception: status", {"rejected_inputs": "0", "noted_tf_stamps": "2"})
+    statistics.on_diagnostics("perception: status", {"rejected_inputs": "3", "rejected_unreadable": "3"})
+    words = statistics.on_unreadable("/odom")
+    assert statistics.summary()["inputs_not_used"] == [
+        {"node": "perception", "kind": "rejected_unreadable", "count": 10, "why": "topic '/scan': 7 messages ..."},
+        {"node": "perception", "kind": "noted_tf_stamps", "count": 2, "why": ""},
+        {"node": "recorder", "kind": "rejected_unreadable", "count": 1, "why": words},
+    ]
+    assert words.startswith("topic '/odom': 1 message could not be read")
+
+
 def test_warm_starts_and_steps():
     statistics = RunStatistics()
     for steps, warm in ((4, False), (2, True), (1, True), (1, True)):

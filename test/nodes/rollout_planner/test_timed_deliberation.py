@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from edge_worldmodel.core.planner.planner import Planner
 from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.types import LatentFrame
 from edge_worldmodel.nodes.rollout_planner.planning_job import PlannerNodeConfig, PlanningJob
-from edge_worldmodel.nodes.rollout_planner.timed_deliberation import Clocks, TimedDeliberation
+from edge_worldmodel.nodes.rollout_planner.timed_deliberation import Clocks, OldFrameError, TimedDeliberation
 
 GOAL = np.array([5.0, 0.0])
 
@@ -61,6 +63,17 @@ def test_a_frame_that_came_late_and_a_slow_tick_add_up() -> None:
     timed.decide(job_at(machine.now_s), None)
     with pytest.raises(LateError):
         timed.decide(job_at(machine.now_s - 0.4), None)
+
+
+@pytest.mark.parametrize("age_s", [0.45, 3.0])
+def test_old_stamps_are_no_fault_of_the_backend(age_s) -> None:
+    machine = Machine()
+    machine.run_s = 0.03
+    job = replace(job_at(machine.now_s - age_s), communication_s=age_s)
+    with pytest.raises(OldFrameError) as raised:
+        deliberation_on(machine, budget_s=1.0).decide(job, None)
+    text = str(raised.value)
+    assert f"{age_s:.2f} s old by this node's clock" in text and "use_sim_time" in text and "backend" not in text
 
 
 def test_a_slow_machine_imagines_less_and_says_so() -> None:

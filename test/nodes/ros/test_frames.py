@@ -42,9 +42,9 @@ def frames():
     rclpy.init()
     node = rclpy.create_node("frames_test")
     frames = Frames(node, "base_link")
-    listener = frames._listener
-    listener.static_callback(TFMessage(transforms=[transform("base_link", "inverted", 0, 0.2, math.pi)]))
-    yield frames, lambda *transforms: listener.callback(TFMessage(transforms=list(transforms)))
+    listener = frames._tf
+    listener.receive_static(TFMessage(transforms=[transform("base_link", "inverted", 0, 0.2, math.pi)]))
+    yield frames, lambda *transforms: listener.receive(TFMessage(transforms=list(transforms)))
     frames.close()
     node.destroy_node()
     rclpy.shutdown()
@@ -95,7 +95,7 @@ def test_a_reading_waits_for_the_transform_of_its_moving_mount(frames):
 
 def test_two_sensors_that_alternate_on_one_topic_are_told_apart_by_their_frames(frames):
     frames, send = frames
-    frames._listener.static_callback(TFMessage(transforms=[transform("base_link", "rear", 0, -0.2)]))
+    frames._tf.receive_static(TFMessage(transforms=[transform("base_link", "rear", 0, -0.2)]))
     taken, refused = [], []
 
     def offer(after_ms, frame):
@@ -141,12 +141,12 @@ def test_a_frame_that_is_not_on_the_robot_is_refused_in_words(frames, frame):
 def test_a_static_mount_below_others_is_looked_up_once(frames):
     frames, send = frames
     send(transform("odom", "base_link", T0_NS))
-    frames._listener.static_callback(TFMessage(transforms=[transform("inverted", "lens", 0, 0.1)]))
+    frames._tf.receive_static(TFMessage(transforms=[transform("inverted", "lens", 0, 0.1)]))
     first = frames.mount("lens", T0_NS)
     np.testing.assert_allclose(first[:3, 3], [0.3, 0.0, 0.0])
     assert frames.mount("lens", T0_NS + 10**9) is first
     frames.release(1)
-    assert frames._listener is None
+    assert frames._tf is None
 
 
 @pytest.mark.parametrize("numbers", [(0.1, 0.0), (0.1, 0.0, 0.0, 0.0), (1.0,)])
@@ -174,7 +174,7 @@ def test_a_base_that_is_bolted_to_the_floor_has_stamp_zero(frames):
     frames, _ = frames
     poses = []
     frames.watch_base("odom", lambda stamp_ns, pose: poses.append((stamp_ns, pose[0])))
-    frames._listener.static_callback(TFMessage(transforms=[transform("odom", "base_link", 0, 3.0)]))
+    frames._tf.receive_static(TFMessage(transforms=[transform("odom", "base_link", 0, 3.0)]))
     assert poses == [(0, 3.0)]
 
 
@@ -200,7 +200,7 @@ def sample(child, pose=(1.0, 2.0, math.pi / 2), twist=(0.5, 0.0, 1.0)):
 def test_odometry_of_another_frame_of_the_base_becomes_that_of_the_base(frames):
     frames, send = frames
     fixed = [transform("base_footprint", "base_link", 0), transform("base_footprint", "wheels", 0, -0.3, yaw=math.pi)]
-    frames._listener.static_callback(TFMessage(transforms=fixed))
+    frames._tf.receive_static(TFMessage(transforms=fixed))
     send(transform("odom", "base_footprint", T0_NS), transform("odom", "camera_pose", T0_NS))
     for child in ("base_link", "base_footprint", "/base_footprint", ""):
         same = frames.odometry_of_base(sample(child))
@@ -219,7 +219,7 @@ def test_odometry_of_another_frame_of_the_base_becomes_that_of_the_base(frames):
 def test_sensors_on_a_parent_that_is_fixed_to_the_base_are_on_the_robot(frames):
     frames, send = frames
     fixed = [transform("base_footprint", "base_link", 0, 0.1), transform("base_footprint", "laser", 0, 0.3)]
-    frames._listener.static_callback(TFMessage(transforms=fixed))
+    frames._tf.receive_static(TFMessage(transforms=fixed))
     send(transform("odom", "base_footprint", T0_NS), transform("base_footprint", "head", T0_NS, 0.5))
     np.testing.assert_allclose(frames.mount("laser", T0_NS)[:3, 3], [0.2, 0.0, 0.0])
     np.testing.assert_allclose(frames.mount("head", T0_NS)[:3, 3], [0.4, 0.0, 0.0])

@@ -16,7 +16,7 @@ from edge_worldmodel.backends.deterministic_backend import DeterministicBackend
 from edge_worldmodel.core.tensors import NETWORKS
 from edge_worldmodel.nodes.ros import spans
 from edge_worldmodel.nodes.ros.health import guarded
-from edge_worldmodel.nodes.ros.spanned_backend import SpannedBackend, spanned_backend
+from edge_worldmodel.nodes.ros.model import SpannedBackend, spanned_backend
 
 
 class Node:

@@ -30,6 +30,11 @@ _MOVING = np.array([0.1, 0.1, 0.2])
 _SAME_SURFACE_M = 1e-3
 _MIN_HITS_TO_COMPARE = 10
 """Two sweeps with fewer hits may well be equal."""
+_LONGEST_PROBLEM = 400
+"""In letters; a text may quote what a message says."""
+_OTHER_CLOCK_S = 1.0
+"""A stamp that is further from the clock than this comes from another clock, not from a slow computer."""
+_CLOCK_ADVICE = "; synchronise the clocks of the computers (chrony, PTP), or set use_sim_time for a recording"
 MIN_TICK_S = 1e-3
 """A shorter time between two ticks counts as this long."""
 
@@ -90,6 +95,8 @@ class Intake(Generic[ValueT]):
         self.name = name
         self.value: ValueT | None = None
         self.rejected: Counter[str] = Counter()
+        self.last_rejection = ""
+        """Why the newest rejected message was not used."""
         self._kind = kind
         self._timeout_s, self._max_age_s = timeout_s, max_age_s
         self._future_ns = int(future_tolerance_s * 1e9)
@@ -115,27 +122,34 @@ class Intake(Generic[ValueT]):
             frozen: whether its content repeats although it should not; then it is no sign of life.
         """
         if not problem and stamp_ns > now.ros_ns + self._future_ns:
-            problem = f"stamp lies {(stamp_ns - now.ros_ns) / 1e9:.2f} s in the future"
+            ahead_s = to_seconds(stamp_ns - now.ros_ns)
+            problem = f"stamp lies {ahead_s:.2f} s in the future of the ROS clock{_clock_advice(ahead_s)}"
         if not problem and self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             problem = f"stamp jumped back by {(self._stamp_ns - stamp_ns) / 1e9:.2f} s"
         if not problem and stamp_ns <= 0 and to_seconds(now.ros_ns - stamp_ns) > self._max_age_s:
             problem = f"stamp is {stamp_ns} ns: its driver does not set header.stamp"
-        if not problem and to_seconds(now.ros_ns - stamp_ns) > self._max_age_s:
-            problem = f"stamp is {(now.ros_ns - stamp_ns) / 1e9:.2f} s old, the limit is {self._max_age_s:g} s"
+        if not problem and (age_s := to_seconds(now.ros_ns - stamp_ns)) > self._max_age_s:
+            limit = f"the limit is {self._max_age_s:g} s"
+            problem = f"stamp is {age_s:.2f} s old by the ROS clock, {limit}{_clock_advice(age_s)}"
         if problem:
             self.reject(problem)
         elif frozen:
-            self.rejected["frozen"] += 1
+            self._count("frozen", "its content stays the same although the robot moves; restart its driver")
         elif stamp_ns != self._stamp_ns or self._repeats or self.value is None:
             self._gap_s = self.silence_s(now) if self._received_ns else 0.0
             self.value, self._stamp_ns, self._received_ns, self._problem = value, stamp_ns, now.steady_ns, ""
         else:
-            self.rejected["duplicate"] += 1
+            self._count("duplicate", "the same stamp came twice")
 
     def reject(self, problem: str) -> None:
         """Stop trusting the input until its next good message, for the given reason."""
-        self.rejected["bad"] += 1
+        problem = problem[:_LONGEST_PROBLEM]
+        self._count("bad", problem)
         self.value, self._problem = None, problem
+
+    def _count(self, how: str, why: str) -> None:
+        self.rejected[how] += 1
+        self.last_rejection = f"{self.name}: {why}"
 
     def age_s(self, now: Instant) -> float:
         """Return the age of the newest value by its stamp; NaN without a value."""
@@ -168,6 +182,11 @@ class Intake(Generic[ValueT]):
         return (
             f"{limit}, but it came {self._gap_s:.2f} s after the one before: give a slow sensor 2.5 periods as timeout"
         )
+
+
+def _clock_advice(offset_s: float) -> str:
+    """Return what to do about a stamp that is so far from the clock."""
+    return _CLOCK_ADVICE if offset_s > _OTHER_CLOCK_S else ""
 
 
 class ClockWatch:
