@@ -61,8 +61,8 @@ class Maker:
     tf: str = "/tf"
 
 
-def _turtlebot3(x_m: float, z_m: float) -> Maker:
-    """LDS-01: 5 Hz, 0 where nothing is within 3.5 m. Odometry comes at 20 Hz."""
+def _turtlebot3(x_m: float, z_m: float, stamped: bool) -> Maker:
+    """LDS-01: 5 Hz, 0 where nothing is within 3.5 m. Odometry comes at 20 Hz. Older drivers take Twist."""
     return Maker(
         joints=(("base_footprint", "base_link", 0.0, 0.01, 0.0), ("base_link", "base_scan", x_m, z_m, 0.0)),
         child="base_footprint",
@@ -74,6 +74,7 @@ def _turtlebot3(x_m: float, z_m: float) -> Maker:
         odom_hz=20.0,
         stamped_at_end=True,
         missing=0.0,
+        stamped=stamped,
     )
 
 
@@ -94,8 +95,8 @@ def _clearpath(laser: Joint, scan_hz: float, beams: int, range_m: tuple[float, f
 
 
 MAKERS = {
-    "turtlebot3_burger": _turtlebot3(-0.032, 0.172),
-    "turtlebot3_waffle": _turtlebot3(-0.064, 0.122),
+    "turtlebot3_burger": _turtlebot3(-0.032, 0.172, stamped=True),
+    "turtlebot3_waffle": _turtlebot3(-0.064, 0.122, stamped=False),
     "turtlebot4": Maker(
         joints=(
             ("base_link", "shell_link", 0.0, 0.0942, 0.0),
