@@ -38,6 +38,7 @@ from edge_worldmodel.nodes.safety_supervisor.command_output import (
     heading_rad,
     open_autopilot,
 )
+from edge_worldmodel.nodes.safety_supervisor.command_type import command_type_problem
 from edge_worldmodel.nodes.safety_supervisor.latch_file import LatchFile
 from edge_worldmodel.nodes.safety_supervisor.sealed_commands import SealedCommands
 from edge_worldmodel.nodes.safety_supervisor.supervisor_inputs import SupervisorInputs
@@ -99,7 +100,10 @@ class SafetySupervisorNode(Node):
 
     def _connect(self) -> None:
         """Create publishers, subscriptions and services."""
-        self._autopilot = open_autopilot(self, declare(self, CommandOutputConfig), self._config)
+        self._output = declare(self, CommandOutputConfig)
+        self._autopilot = open_autopilot(self, self._output, self._config)
+        if self._autopilot is None:
+            self.create_timer(1.0, self._check_command_type, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._commands = SealedCommands(self, self._config)
         frames = Frames(self, self._config.base_frame, self._setup.sensor_pose or None, self.health)
         self._inputs = SupervisorInputs(
@@ -194,6 +198,12 @@ class SafetySupervisorNode(Node):
             self._last_count_ns = now_ns
             topic = self.resolve_topic_name(DRIVE_TOPIC if self._autopilot is None else self._autopilot.topic)
             self._supervisor.guards.receive_command_publishers(self.count_publishers(topic))
+
+    def _check_command_type(self) -> None:
+        if problem := command_type_problem(self, self.resolve_topic_name(DRIVE_TOPIC), self._output.output):
+            self.health.problem("command_type", problem, DiagnosticStatus.WARN)
+        else:
+            self.health.solved("command_type")
 
     def destroy_node(self) -> None:
         """Command zero a last time. After this the watchdog does, or the timeout of the autopilot stops the robot."""
