@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -81,9 +81,12 @@ def probe() -> Iterator[Probe]:
 
 
 @contextlib.contextmanager
-def running(executable: str, **parameters: object) -> Iterator[subprocess.Popen]:
-    """Run one of our nodes as users do, with parameters; ended by SIGINT as by Ctrl-C."""
+def running(
+    executable: str, remap: Mapping[str, str] | None = None, **parameters: object
+) -> Iterator[subprocess.Popen]:
+    """Run one of our nodes as users do, with other names of topics and parameters; ended by SIGINT as by Ctrl-C."""
     settings = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+    settings += [item for name, other in (remap or {}).items() for item in ("-r", f"{name}:={other}")]
     command = ["ros2", "run", "edge_worldmodel", executable, "--ros-args", *settings]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

@@ -147,9 +147,10 @@ class RecorderNode(Node):
         self._plan_stamp_ns = -1
         self._statistics = RunStatistics()
         self._moments = Moments(self._config.base_frame, self._messages.read)
-        names = (*_RELATIVE, *self._config.extra_topics)
-        self._wanted = set(_ABSOLUTE) | {self.resolve_topic_name(name) for name in names if name}
-        self._root = self.resolve_topic_name("scan").removesuffix("scan")
+        # On the robot, topics may have been remapped; figures are made of them by the names that our nodes use.
+        names = (*_ABSOLUTE, *_RELATIVE, *self._config.extra_topics)
+        self._names = {self.resolve_topic_name(name): name.lstrip("/") for name in names if name}
+        self._root = f"{self.get_namespace().rstrip('/')}/"
         self._early: list[tuple[str, str, bytes]] = []
         self._readers = self._make_readers()
         self._subscriptions_by_topic = TopicSubscriptions(self, self._is_wanted, self._receive)
@@ -163,7 +164,7 @@ class RecorderNode(Node):
             self.create_timer(period_s, task, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _is_wanted(self, topic: str) -> bool:
-        return topic in self._wanted or topic.startswith(self._root + "scan")
+        return topic in self._names or topic.startswith(self._root + "scan")
 
     def _make_readers(self) -> dict[str, Reader]:
         """Return the readers of the messages that figures are made of, by relative topic name."""
@@ -195,7 +196,7 @@ class RecorderNode(Node):
 
     def _receive(self, topic: str, type_name: str, data: bytes, published_ns: int) -> None:
         self._write(topic, type_name, data, published_ns)
-        name = topic.removeprefix(self._root) if topic.startswith(self._root) else topic.lstrip("/")
+        name = self._names.get(topic, topic.removeprefix(self._root))
         try:
             if name.startswith("scan"):
                 self._statistics.on_scan(header_stamp_ns(data), published_ns)

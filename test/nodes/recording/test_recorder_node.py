@@ -28,9 +28,16 @@ from ..conftest import running  # noqa: E402
 START_S = 60.0
 
 
-def speak(probe, count):
+REMAPPED = {"scan": "front/scan", "cmd_vel": "base/cmd_vel"}
+
+
+def speak(probe, count, names=()):
     """Publish what a graph would: scans, plans each said twice, commands, and verdicts that end in a stop."""
-    make = probe.node.create_publisher
+    names = dict(names)
+
+    def make(kind, topic, qos):
+        return probe.node.create_publisher(kind, names.get(topic, topic), qos)
+
     scans, plans = make(LaserScan, "scan", qos_profile_sensor_data), make(msg.Plan, "planner/plan", LATEST)
     commands, verdicts = make(Twist, "cmd_vel", LATEST), make(msg.Verdict, "supervisor/verdict", LATEST)
     reached = make(Bool, "sim/goal_reached", LATCHED)
@@ -57,9 +64,10 @@ def speak(probe, count):
     probe.spin(1.5)
 
 
-def test_messages_are_recorded_and_figures_found(probe, tmp_path):
-    with running("recorder", output_dir=tmp_path) as process:
-        speak(probe, 20)
+@pytest.mark.parametrize("names", [{}, REMAPPED], ids=["usual", "remapped"])
+def test_messages_are_recorded_and_figures_found(probe, tmp_path, names):
+    with running("recorder", names, output_dir=tmp_path) as process:
+        speak(probe, 20, names)
         os.killpg(process.pid, signal.SIGINT)
         assert probe.wait(lambda: process.poll() is not None, START_S)
         assert process.returncode == 0, process.stdout.read()
