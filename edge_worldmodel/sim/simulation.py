@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.sim.crowds.crowd import CrowdState
+from edge_worldmodel.sim.crowds.crowd import Crowd, CrowdState
 from edge_worldmodel.sim.crowds.crowd_models import make_crowd
 from edge_worldmodel.sim.drive import SimulatedOdometry, make_drive
 from edge_worldmodel.sim.mjcf import KIND_NAMES, ROBOT, compile_world
@@ -231,3 +231,9 @@ class Simulation:
     def _touches(self, geom: int, other: int) -> list[tuple[int, int, int]]:
         kinds, owners = self._compiled.geom_kind, self._compiled.geom_owner
         return [(int(owners[geom]), int(kinds[other]), int(owners[other]))] if kinds[geom] == ROBOT else []
+
+
+def seeded_crowd(world: World, seed: int) -> Crowd:
+    """Return a crowd that walks as that of ``Simulation(world, seed)``, to be stepped every CROWD_PERIOD_S."""
+    (crowd_seed,) = np.random.SeedSequence(seed).spawn(1)
+    return make_crowd(world, np.random.default_rng(crowd_seed))

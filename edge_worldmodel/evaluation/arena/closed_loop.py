@@ -26,7 +26,7 @@ from edge_worldmodel.evaluation.arena.results.statistics import difference, plai
 from edge_worldmodel.evaluation.arena.scenario import Scenario, ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
 from edge_worldmodel.evaluation.arena.tasks import EpisodeTask, run_tasks
-from edge_worldmodel.evaluation.controllers import NAMES, make_controller, tuned_settings
+from edge_worldmodel.evaluation.controllers import CLAIRVOYANT, NAMES, make_controller, tuned_settings
 from edge_worldmodel.models.inventory import commit
 
 SCHEMA = 1
@@ -73,6 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live", action="store_true",
         help=f"also drive ours through the live ROS graph, in real time; its figures are called {LIVE}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--without-clairvoyant", action="store_true",
+        help="leave out the row of the search that knows the future; regret is measured all the same",
     )  # fmt: skip
     parser.add_argument(
         "--finished-only", action="store_true", help="drive nothing; only write the figures of finished episodes"
@@ -156,7 +160,7 @@ def make_plan(options: argparse.Namespace) -> RunPlan:
             continue
         skipped += [replace(entry, subject=f"scenario {name}: {entry.subject}") for entry in scenario.source.skipped]
         scenarios[name] = scenario
-        for planner in dict.fromkeys([*options.planner, *([LIVE] if options.live else [])]):
+        for planner in dict.fromkeys([*options.planner, *_also(options)]):
             # So that a wrong setting is reported before any episode runs; the live graph checks its settings itself.
             settings = _settings(planner, options)
             changed = None if settings is None else dict(settings)
@@ -169,6 +173,11 @@ def make_plan(options: argparse.Namespace) -> RunPlan:
     for entry in skipped:
         print(f"skipped: {entry.subject}: {entry.reason}", file=sys.stderr)
     return RunPlan(scenarios, episodes, skipped)
+
+
+def _also(options: argparse.Namespace) -> list[str]:
+    """Return the planners of every table."""
+    return [*([] if options.without_clairvoyant else [CLAIRVOYANT]), *([LIVE] if options.live else [])]
 
 
 def _drive(plan: RunPlan, journal: Journal, keeper: failures.FailureKeeper, options: argparse.Namespace) -> bool:
@@ -258,16 +267,23 @@ def _differences(outcomes: Mapping[tuple[str, str], Mapping[int, EpisodeOutcome]
     return found
 
 
+def _redrawn(planners: Mapping[str, Any]) -> str:
+    """Return the share of drawn worlds without a contact-free drive, if there were any."""
+    share = max((figures["unsolved_draws"] or 0.0 for figures in planners.values()), default=0.0)
+    return f" {share:.0%} of the worlds had no contact-free drive and were drawn again" if share else ""
+
+
 def _print_summary(report: Mapping[str, Any], path: Path, kept: int) -> None:
     for name, planners in report["results"].items():
-        print(f"{name}:")
+        print(f"{name}:{_redrawn(planners)}")
         for planner, figures in planners.items():
             low, high = figures["ci95"]["success"]
             tick_ms = [1e3 * (figures["tick_s"][p] or 0.0) for p in ("p50", "p99")]
             print(
                 f"  {planner:13} success {figures['success']:.2f} [{low:.2f}, {high:.2f}]  contact"
                 f" {figures['contact']:.2f}  timeout {figures['timeout']:.2f}  time {figures['time_s'] or 0:.1f} s"
-                f"  score {figures['score']:.3f}  tick {tick_ms[0]:.1f} / {tick_ms[1]:.1f} ms"
+                f"  regret {figures['regret_s'] or 0:.1f} s  score {figures['score']:.3f}"
+                f"  tick {tick_ms[0]:.1f} / {tick_ms[1]:.1f} ms"
                 f"  {figures['episodes']} episodes"
             )
             if figures["error"]:

@@ -22,6 +22,7 @@ from edge_worldmodel.evaluation.controllers import (
     Controller,
     ControllerInput,
     People,
+    PlaybackController,
     SteeringController,
 )
 from edge_worldmodel.sim.sensors.scanner import SimulatedScan
@@ -65,6 +66,8 @@ class Episode:
         walls = self._outlines() if controller.knows_people else ()
         self._steering = isinstance(controller, SteeringController)
         controller.reset(self._spec, self._goal, case.planner_seed, walls)
+        if isinstance(controller, PlaybackController) and case.solution is not None:
+            controller.load(case.solution.commands)
 
     def run(self) -> tuple[EpisodeOutcome, Trace]:
         """Drive until the goal is reached, something is touched or the time is over."""
@@ -216,7 +219,17 @@ class Episode:
             ticks=sum(record.bins.values()),
             tick_bins=record.bins,
             unfair_draws=self._case.unfair_draws,
+            unsolved_draws=self._case.unsolved_draws,
+            **self._regret(ending == "success", elapsed_s),
         )
+
+    def _regret(self, success: bool, elapsed_s: float) -> dict[str, float]:
+        """Return the figures of the clairvoyant and by how much this episode is worse."""
+        solution = self._case.solution
+        if solution is None:
+            return {}
+        later_s = elapsed_s - solution.time_s if success else math.nan
+        return {"clairvoyant_s": solution.time_s, "regret_s": later_s, "regret_success": 0.0 if success else 1.0}
 
 
 def mean_jerk(twists: Floats) -> float:

@@ -48,6 +48,14 @@ class EpisodeOutcome:
     """Wall time without the planner."""
     unfair_draws: int = 0
     """Worlds that were drawn for this episode and not used, because somebody comes too near the start."""
+    unsolved_draws: int = 0
+    """Worlds that were not used because no contact-free drive was found."""
+    clairvoyant_s: float = math.nan
+    """Time of the contact-free drive that is known; NaN if none is."""
+    regret_s: float = math.nan
+    """Time of a success minus that of the clairvoyant."""
+    regret_success: float = math.nan
+    """1 if the clairvoyant arrives and this planner does not, 0 if it does."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; numbers that are not finite become None."""

@@ -11,6 +11,8 @@ import numpy as np
 import yaml
 
 from edge_worldmodel.core.errors import ConfigError
+from edge_worldmodel.evaluation.arena.clairvoyant.play import EpisodeSetup
+from edge_worldmodel.evaluation.arena.clairvoyant.solve import Solution, solve
 from edge_worldmodel.evaluation.arena.fair_start import is_fair
 from edge_worldmodel.evaluation.arena.source import DrawnWorld, ScenarioError, Source, SourceInputs
 from edge_worldmodel.evaluation.arena.sources import KINDS, make_source
@@ -21,6 +23,8 @@ from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 _MAX_TIME_LIMIT_S = 600.0
 _DRAWS = 40
 """So many worlds are drawn for an episode, until one can be used."""
+_UNSOLVED_DRAWS = 5
+"""So many of them may be unsolvable."""
 _NEXT_DRAW = 1_000_003
 """Sources that take worlds from a list find another one at an index so much higher."""
 
@@ -46,6 +50,10 @@ class EpisodeCase:
     planner_seed: int
     unfair_draws: int = 0
     """Worlds that were drawn before and not used, because somebody comes too near the start."""
+    unsolved_draws: int = 0
+    """Worlds that were drawn before and not used, because no contact-free drive was found."""
+    solution: Solution | None = None
+    """A contact-free drive."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +78,43 @@ class Scenario:
     """So long the robot stands and observes before the clock runs."""
     clear_s: float
     """So long nobody comes near the start after that."""
+    solvable: bool
+    """Whether only episodes are used for which a contact-free drive is known."""
 
     def case(self, index: int) -> EpisodeCase:
         """Return episode ``index``; it is the same for every planner, process and machine.
 
         Raises:
-            ScenarioError: the source cannot draw it, or it has drawn no world with a fair start.
+            ScenarioError: the source cannot draw it, or it has drawn no world that is fair and solvable.
         """
+        unsolved = 0
         for draw in range(_DRAWS):
-            case = self._draw(index, draw)
-            if is_fair(case.drawn.world, case.simulation_seed, self.observe_s + self.clear_s):
-                return replace(case, unfair_draws=draw)
+            case = replace(self._draw(index, draw), unfair_draws=draw - unsolved, unsolved_draws=unsolved)
+            if not is_fair(case.drawn.world, case.simulation_seed, self.observe_s + self.clear_s):
+                continue
+            solution = self.solve(case) if self.solvable else None
+            if solution is not None or not self.solvable:
+                return replace(case, solution=solution)
+            unsolved += 1
+            if unsolved == _UNSOLVED_DRAWS:
+                break
         raise ScenarioError(
-            f"scenario {self.name}, episode {index}: in {_DRAWS} worlds somebody comes near the start within"
-            f" {self.observe_s + self.clear_s:g} s; draw fewer people or set clear_start lower"
+            f"scenario {self.name}, episode {index}: of {draw + 1} worlds {draw + 1 - unsolved} have somebody near the"
+            f" start within {self.observe_s + self.clear_s:g} s, and {unsolved} no contact-free drive within"
+            f" {self.time_limit_s:g} s; draw fewer people or change time_limit, clear_start or solvable"
+        )
+
+    def solve(self, case: EpisodeCase) -> Solution | None:
+        """Return a contact-free drive through an episode, None if none was found."""
+        return solve(
+            EpisodeSetup(
+                world=case.drawn.world,
+                seed=case.simulation_seed,
+                max_speed_mps=self.max_speed_mps,
+                observe_s=self.observe_s,
+                time_limit_s=self.time_limit_s,
+                goal_tolerance_m=self.goal_tolerance_m,
+            )
         )
 
     def _draw(self, index: int, draw: int) -> EpisodeCase:
@@ -173,6 +204,7 @@ def _scenario(fields: Fields, path: Path, seed: int, overrides: ScenarioOverride
         drawn_as=fields.text("drawn_as", name),
         observe_s=observe_s,
         clear_s=fields.number("clear_start", 3.0, minimum=0.0, maximum=10.0),
+        solvable=fields.flag("solvable", True),
     )
 
 

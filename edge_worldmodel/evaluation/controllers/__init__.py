@@ -15,12 +15,14 @@ from edge_worldmodel.evaluation.controllers.controller import (
     ControllerInput,
     Factory,
     People,
+    PlaybackController,
     SteeringController,
 )
 from edge_worldmodel.evaluation.controllers.tuned import tuned_settings
 from edge_worldmodel.sim.robots import RobotSpec
 
 __all__ = [
+    "CLAIRVOYANT",
     "CONTROL_PERIOD_S",
     "NAMES",
     "STOP",
@@ -29,6 +31,7 @@ __all__ = [
     "ControllerError",
     "ControllerInput",
     "People",
+    "PlaybackController",
     "SteeringController",
     "make_controller",
     "tuned_settings",
@@ -46,7 +49,9 @@ _MODULES = {
     "mppi_cv": "mppi",
     "orca": "orca",
     "pytorch_mppi": "pytorch_mppi",
+    "clairvoyant": "clairvoyant",
 }
+CLAIRVOYANT = "clairvoyant"
 NAMES = tuple(_MODULES)
 """Names of all controllers, as on the command line."""
 

@@ -101,6 +101,15 @@ class SteeringController(Controller, Protocol):
         ...
 
 
+@runtime_checkable
+class PlaybackController(Controller, Protocol):
+    """A controller that plays the commands of a drive that is known to succeed."""
+
+    def load(self, commands: Floats) -> None:
+        """Take the commands (n, 2) of the episode, one per control period; called after ``reset``."""
+        ...
+
+
 Factory = Callable[[RobotSpec, float, Mapping[str, Any]], Controller]
 """Makes a controller for a robot under a speed cap with some settings replaced."""
 

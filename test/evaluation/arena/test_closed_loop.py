@@ -16,7 +16,7 @@ from edge_worldmodel.evaluation.controllers import ControllerError
 def options(tmp_path, *words):
     parser = argparse.ArgumentParser()
     closed_loop.add_arguments(parser)
-    return parser.parse_args(["--planner", "dwa", "--json", str(tmp_path / "f.json"), *words])
+    return parser.parse_args(["--planner", "dwa", "--without-clairvoyant", "--json", str(tmp_path / "f.json"), *words])
 
 
 def without_times(path):
@@ -29,18 +29,18 @@ def without_times(path):
 
 @pytest.fixture
 def barn(tmp_path, barn_file):
-    return options(tmp_path, "--scenario", "barn", "--worlds", str(barn_file), "--episodes", "2", "--seed", "1")
+    return options(tmp_path, "--scenario", "barn_v1", "--worlds", str(barn_file), "--episodes", "2", "--seed", "1")
 
 
 def test_the_figures_have_all_that_was_promised(straight, barn):
     assert closed_loop.run(barn) == 1, "a damaged world was skipped"
     found = json.loads(barn.json.read_text())
-    figures = found["results"]["barn"]["dwa"]
+    figures = found["results"]["barn_v1"]["dwa"]
     wanted = "success contact timeout time_s path_m min_distance_m intrusion_s jerk score tick_s episodes ci95"
     assert set(wanted.split()) <= set(figures)
     assert figures["success"] == figures["contact"] == 0.5
     assert set(figures["tick_s"]) == {"p50", "p99"}
-    assert found["skipped"][0]["what"] == "scenario barn: worlds.npz: world 3"
+    assert found["skipped"][0]["what"] == "scenario barn_v1: worlds.npz: world 3"
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(straight, barn, monkeypatch):
@@ -59,7 +59,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(straight, barn, monkeypatch):
 
 def test_episodes_of_another_seed_are_not_taken_for_these(straight, barn, tmp_path, barn_file):
     closed_loop.run(barn)
-    other = options(tmp_path, "--scenario", "barn", "--worlds", str(barn_file), "--episodes", "2", "--seed", "2")
+    other = options(tmp_path, "--scenario", "barn_v1", "--worlds", str(barn_file), "--episodes", "2", "--seed", "2")
     plan = closed_loop.make_plan(other)
     from edge_worldmodel.evaluation.arena.journal import Journal
 
@@ -79,7 +79,7 @@ def test_what_was_tuned_since_is_driven_again(straight, barn, tmp_path, monkeypa
     monkeypatch.setattr(tuned, "shipped", lambda _relative: path)
     assert len(Journal(journal).missing(closed_loop.make_plan(barn).episodes)) == 2
     tuned_task, plain_task = (
-        EpisodeTask("barn", 0, closed_loop.ScenarioOverrides(), "dwa", 0, chosen) for chosen in (None, ())
+        EpisodeTask("barn_v1", 0, closed_loop.ScenarioOverrides(), "dwa", 0, chosen) for chosen in (None, ())
     )
     assert episode_key(tuned_task, "") != episode_key(plain_task, "")
 
@@ -94,7 +94,7 @@ def test_another_model_is_driven_again(tmp_path, monkeypatch):
         journal.ours_digest.cache_clear()
         monkeypatch.setattr(journal, "MODEL", str(tmp_path))
         keys |= {
-            journal.episode_key(EpisodeTask("barn", 0, closed_loop.ScenarioOverrides(), p, 0, ()), "")
+            journal.episode_key(EpisodeTask("barn_v1", 0, closed_loop.ScenarioOverrides(), p, 0, ()), "")
             for p in ("ours", "dwa")
         }
     journal.ours_digest.cache_clear()
@@ -111,7 +111,7 @@ def test_an_interrupted_run_shows_what_it_has_and_drives_no_more(straight, barn,
     monkeypatch.setattr(closed_loop, "run_tasks", interrupted)
     assert closed_loop.run(barn) == 1
     found = json.loads(barn.json.read_text())
-    assert found["unfinished"] == 1 and found["results"]["barn"]["dwa"]["episodes"] == 1
+    assert found["unfinished"] == 1 and found["results"]["barn_v1"]["dwa"]["episodes"] == 1
     monkeypatch.setattr(closed_loop, "run_tasks", lambda tasks, *_: pytest.fail("driven") if list(tasks) else iter(()))
     barn.finished_only, barn.keep_failures = True, 0
     assert closed_loop.run(barn) == 1
@@ -119,7 +119,7 @@ def test_an_interrupted_run_shows_what_it_has_and_drives_no_more(straight, barn,
 
 
 def test_the_command_line_can_set_what_a_planner_has(tmp_path, barn_file):
-    words = ("--scenario", "barn", "--worlds", str(barn_file), "--episodes", "1", "--set", "dwa.margin_m=0.05")
+    words = ("--scenario", "barn_v1", "--worlds", str(barn_file), "--episodes", "1", "--set", "dwa.margin_m=0.05")
     ((_, task),) = closed_loop.make_plan(options(tmp_path, *words)).episodes
     assert dict(task.settings)["margin_m"] == 0.05
     with pytest.raises(ControllerError, match="margin"):
@@ -131,10 +131,10 @@ def test_the_command_line_can_set_what_a_planner_has(tmp_path, barn_file):
 def test_an_unusable_scenario_is_named_and_the_others_are_driven(straight, tmp_path, barn_file):
     broken = tmp_path / "broken.yaml"
     broken.write_text("kind: [")
-    words = ("--scenario", str(broken), "--scenario", "barn", "--worlds", str(barn_file), "--episodes", "1")
+    words = ("--scenario", str(broken), "--scenario", "barn_v1", "--worlds", str(barn_file), "--episodes", "1")
     assert closed_loop.run(options(tmp_path, *words)) == 1
     found = json.loads((tmp_path / "f.json").read_text())
-    assert list(found["results"]) == ["barn"]
+    assert list(found["results"]) == ["barn_v1"]
     assert "broken.yaml" in found["skipped"][0]["why"]
 
 
@@ -142,7 +142,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
     pytest.importorskip("jupedsim")
     found = []
     for processes in ("1", "2"):
-        words = ("--scenario", "doorway", "--episodes", "2", "--time-limit", "3", "--keep-failures", "0")
+        words = ("--scenario", "doorway_v1", "--episodes", "2", "--time-limit", "3", "--keep-failures", "0")
         chosen = options(tmp_path, *words, "--processes", processes, "--fresh")
         assert closed_loop.run(chosen) == 0
         found.append(without_times(chosen.json))
@@ -154,7 +154,7 @@ def test_a_ray_cluster_of_two_workers_gives_what_one_process_gives(tmp_path):
     pytest.importorskip("jupedsim")
     found = []
     for more in ((), ("--ray", "--processes", "2")):
-        words = ("--scenario", "doorway", "--episodes", "2", "--time-limit", "3", "--keep-failures", "0", "--fresh")
+        words = ("--scenario", "doorway_v1", "--episodes", "2", "--time-limit", "3", "--keep-failures", "0", "--fresh")
         chosen = options(tmp_path, *words, *more)
         assert closed_loop.run(chosen) == 0
         found.append(without_times(chosen.json))

@@ -12,7 +12,7 @@ from edge_worldmodel.evaluation.controllers import Command
 
 from .conftest import Straight
 
-_EMPTY = "kind: crowd\npeople: [0, 0]\nsize: 8\ntime_limit: 20\nmax_speed: 0.8\n"
+_EMPTY = "kind: crowd\npeople: [0, 0]\nsize: 8\ntime_limit: 20\nsolvable: false\nmax_speed: 0.8\n"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_who_does_not_move_runs_out_of_time(open_floor):
 
 
 def test_a_wall_in_the_way_is_a_contact(barn_file):
-    scenario = load_scenario("barn", 0, ScenarioOverrides(worlds=(barn_file,)))
+    scenario = load_scenario("barn_v1", 0, ScenarioOverrides(worlds=(barn_file,)))
     endings = {o.label: o for o in (run_episode(scenario, index, Straight(0.5))[0] for index in range(2))}
     assert endings["world 1"].ending == "success"
     assert endings["world 1"].min_distance_m > 0.5
@@ -51,14 +51,14 @@ def test_a_wall_in_the_way_is_a_contact(barn_file):
 
 
 def test_the_same_seed_gives_the_same_episode_to_the_last_bit():
-    runs = [run_episode(load_scenario("doorway", 5), 1, Straight()) for _ in range(2)]
+    runs = [run_episode(load_scenario("doorway_v1", 5), 1, Straight()) for _ in range(2)]
     (first, trace), (second, again) = runs
     assert first.ending == second.ending
     plain = [replace(o, tick_bins={}, cpu_s=0.0, simulator_s=0.0).to_json() for o in (first, second)]
     assert plain[0] == plain[1]
     np.testing.assert_array_equal(trace.ranges, again.ranges)
     np.testing.assert_array_equal(trace.people, again.people)
-    other, _ = run_episode(load_scenario("doorway", 6), 1, Straight())
+    other, _ = run_episode(load_scenario("doorway_v1", 6), 1, Straight())
     assert other.path_m != first.path_m
 
 

@@ -46,7 +46,7 @@ def test_a_start_is_fair_if_nobody_comes_near_it_in_time():
 @pytest.fixture
 def busy_square(tmp_path):
     path = tmp_path / "busy.yaml"
-    path.write_text("kind: crowd\npeople: [22, 22]\nsize: 7\nreacts_to_robot: false\n")
+    path.write_text("kind: crowd\npeople: [22, 22]\nsize: 7\nreacts_to_robot: false\nsolvable: false\n")
     return load_scenario(str(path), 0)
 
 
@@ -60,7 +60,7 @@ def test_an_unfair_world_is_drawn_again_and_counted(busy_square):
 
 def test_a_scenario_without_any_fair_start_says_so(busy_square, monkeypatch):
     monkeypatch.setattr("edge_worldmodel.evaluation.arena.scenario._DRAWS", 2)
-    with pytest.raises(ScenarioError, match="somebody comes near the start"):
+    with pytest.raises(ScenarioError, match="2 have somebody near the start"):
         replace(busy_square, clear_s=100.0).case(0)
 
 
@@ -70,7 +70,7 @@ def test_the_clock_and_the_trace_begin_after_the_observation():
             seen.append(look)
 
     seen = []
-    scenario = load_scenario("doorway", 0, ScenarioOverrides(time_limit_s=1.0))
+    scenario = replace(load_scenario("doorway", 0, ScenarioOverrides(time_limit_s=1.0)), solvable=False)
     case = scenario.case(0)
     outcome, trace = Episode(scenario, case, Watching(0.0)).run()
     assert len(seen) == 20

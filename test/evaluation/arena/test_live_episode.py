@@ -37,7 +37,7 @@ def live(monkeypatch):
 
 
 def test_the_graph_gets_the_same_world_seed_and_parameters(live, tmp_path):
-    scenario = load_scenario("crossing", 3)
+    scenario = load_scenario("crossing_v1", 3)
     case = scenario.case(1)
     arguments = live_episode.launch_arguments(scenario, case, tmp_path)
     assert load_world(Path(arguments["world"])) == case.drawn.world
@@ -51,7 +51,7 @@ def test_the_graph_gets_the_same_world_seed_and_parameters(live, tmp_path):
 
 
 def test_a_robot_that_no_preset_has_is_refused_by_name(live, tmp_path):
-    scenario = load_scenario("circle", 0)
+    scenario = load_scenario("circle_v1", 0)
     with pytest.raises(ScenarioError, match="circle0.*live graph"):
         live_episode.launch_arguments(scenario, scenario.case(0), tmp_path)
 

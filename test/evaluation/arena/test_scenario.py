@@ -8,7 +8,7 @@ from edge_worldmodel.evaluation.arena.source import ScenarioError, shuffled
 from edge_worldmodel.models.shipped import shipped
 from edge_worldmodel.sim.simulation import Simulation
 
-_DRAWN = ("crowd", "corridor", "crossing", "doorway", "stepout")
+_DRAWN = ("crowd_v1", "corridor_v1", "crossing_v1", "doorway_v1", "stepout_v1")
 
 
 @pytest.mark.parametrize("name", _DRAWN)
@@ -30,7 +30,7 @@ def test_the_crowd_has_5_to_45_people():
 
 
 def test_nobody_waits_where_the_robot_could_see_it():
-    scenario = load_scenario("stepout", 1)
+    scenario = load_scenario("stepout_v1", 1)
     for index in range(4):
         world = scenario.case(index).drawn.world
         simulation = Simulation(world, 0)
@@ -60,7 +60,7 @@ def test_a_damaged_file_is_skipped_where_others_are_sound(barn_file, tmp_path):
 
 
 def test_dynabarn_moves_along_its_key_frames_again_and_again(dynabarn_file):
-    scenario = load_scenario("dynabarn", 0, ScenarioOverrides(worlds=(dynabarn_file,)))
+    scenario = load_scenario("dynabarn_v1", 0, ScenarioOverrides(worlds=(dynabarn_file,)))
     assert [entry.subject for entry in scenario.source.skipped] == ["moving.json: world 1"]
     assert "keyframes_txyz" in scenario.source.skipped[0].reason
     positions = scenario.case(0).drawn.world.crowd.tracks.positions
@@ -70,7 +70,7 @@ def test_dynabarn_moves_along_its_key_frames_again_and_again(dynabarn_file):
 
 
 def test_tracks_are_replayed_as_recorded_and_damaged_files_skipped(tracks_folder):
-    scenario = load_scenario("tracks", 0, ScenarioOverrides(tracks=tracks_folder, time_limit_s=10.0))
+    scenario = load_scenario("tracks_v1", 0, ScenarioOverrides(tracks=tracks_folder, time_limit_s=10.0))
     assert [entry.subject for entry in scenario.source.skipped] == ["cut.txt"]
     assert "line 21" in scenario.source.skipped[0].reason
     world = scenario.case(0).drawn.world
@@ -116,7 +116,7 @@ def test_built_in_scenarios_are_all_there():
 
 def test_people_on_the_circle_cross_it_without_meeting():
     pytest.importorskip("pyrvo")
-    scenario = load_scenario("circle", 0)
+    scenario = load_scenario("circle_v1", 0)
     world = scenario.case(0).drawn.world
     simulation = Simulation(world, 0)
     nearest_m = np.inf

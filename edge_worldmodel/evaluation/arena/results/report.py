@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.evaluation.arena.results import animation, charts, failures
+from edge_worldmodel.evaluation.controllers import CLAIRVOYANT
 
 _COLUMNS = (
     ("success", "success", "{:.1%}"),
@@ -25,6 +26,8 @@ _COLUMNS = (
     ("intrusion_s", "intrusion [s]", "{:.2f}"),
     ("jerk", "jerk [m/s³]", "{:.2f}"),
     ("score", "score", "{:.3f}"),
+    ("regret_success", "regret", "{:.1%}"),
+    ("regret_s", "regret [s]", "{:.1f}"),
 )
 """Key of a figure in the result file, heading, format."""
 
@@ -124,6 +127,6 @@ def page(reports: Sequence[ResultFile]) -> str:
 
 
 def _best(planners: Mapping[str, Any]) -> float | None:
-    """Return the highest share of success; None if all planners have the same."""
-    shares = {figures["success"] for figures in planners.values()}
+    """Return the highest share of success of those that do not know the future; None if all of them have the same."""
+    shares = {figures["success"] for planner, figures in planners.items() if planner != CLAIRVOYANT}
     return max(shares) if len(shares) > 1 else None

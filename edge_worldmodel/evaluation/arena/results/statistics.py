@@ -49,8 +49,9 @@ def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tup
 def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     """Return the figures of one planner on one scenario.
 
-    Endings and ``avoidable_contact`` are shares of all episodes; ``time_s`` and ``path_m`` are means over successful
-    episodes, the others means over all. ``ci95`` holds Wilson intervals of shares and bootstrap intervals of means.
+    Endings and ``avoidable_contact`` are shares of all episodes; ``time_s``, ``path_m`` and ``regret_s`` are means over
+    successful episodes, the others means over all. ``unsolved_draws`` is the share of drawn worlds without a known
+    contact-free drive. ``ci95`` holds Wilson intervals of shares and bootstrap intervals of means.
     """
     count = len(outcomes)
     figures: dict[str, Any] = {}
@@ -64,12 +65,14 @@ def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     intervals["avoidable_contact"] = wilson(avoidable, count)
     successful = [o for o in outcomes if o.ending == "success"]
     means: dict[str, list[float]] = {name: [getattr(o, name) for o in successful] for name in ("time_s", "path_m")}
-    for name in ("min_distance_m", "person_distance_m", "intrusion_s", "jerk", "score"):
+    for name in ("min_distance_m", "person_distance_m", "intrusion_s", "jerk", "score", "regret_s", "regret_success"):
         means[name] = [getattr(o, name) for o in outcomes]
     for name, listed in means.items():
         values = np.array([v for v in listed if math.isfinite(v)])
         figures[name] = float(values.mean()) if len(values) else math.nan
         intervals[name] = bootstrap(values)
+    unsolved = sum(o.unsolved_draws for o in outcomes)
+    figures["unsolved_draws"] = unsolved / (unsolved + count) if count else math.nan
     p50_s, p99_s = tick_quantiles(_summed_bins(outcomes), (0.5, 0.99))
     figures["tick_s"] = {"p50": p50_s, "p99": p99_s}
     figures["episodes"] = count
