@@ -139,14 +139,18 @@ def test_an_unusable_scenario_is_named_and_the_others_are_driven(straight, tmp_p
 
 
 def test_two_processes_give_what_one_gives(tmp_path):
-    pytest.importorskip("jupedsim")
+    pytest.importorskip("pyrvo")
     found = []
     for processes in ("1", "2"):
-        words = ("--scenario", "doorway_v1", "--episodes", "2", "--time-limit", "3", "--keep-failures", "0")
+        words = ("--scenario", "circle", "--episodes", "2", "--keep-failures", "0")
         chosen = options(tmp_path, *words, "--processes", processes, "--fresh")
+        chosen.without_clairvoyant = False
         assert closed_loop.run(chosen) == 0
         found.append(without_times(chosen.json))
     assert found[0] == found[1]
+    figures = found[0][0]["circle"]
+    assert figures["clairvoyant"]["success"] == 1.0
+    assert figures["dwa"]["regret_success"] == 1.0 - figures["dwa"]["success"]
 
 
 def test_a_ray_cluster_of_two_workers_gives_what_one_process_gives(tmp_path):

@@ -95,7 +95,7 @@ class BeamSearch:
         while now_s < problem.deadline_s - SEGMENT_S:
             self.expanded += len(states)
             paths = self._continued(states)
-            times_s: Floats = now_s + _AFTER_S + _MOTOR_LAG_S
+            times_s = np.asarray(now_s + _AFTER_S + _MOTOR_LAG_S, np.float64)
             started_s = problem.step_outs.started_s(started_s[:, None], paths[..., :2], times_s)
             free = self._free(states, paths, started_s, times_s)
             arrived = np.hypot(*np.moveaxis(paths[..., :2] - problem.goal, -1, 0)) <= problem.goal_tolerance_m

@@ -92,7 +92,7 @@ def _problem(setup: EpisodeSetup) -> Problem:
 def _continued(problem: Problem, setup: EpisodeSetup, kept: PlayedDrive) -> Problem:
     """Return the rest of an episode after the ticks that are kept."""
     start_s = setup.observe_s + kept.ticks * CONTROL_PERIOD_S
-    times_s: Floats = setup.observe_s + CONTROL_PERIOD_S * np.arange(kept.ticks + 1)
+    times_s = np.asarray(setup.observe_s + CONTROL_PERIOD_S * np.arange(kept.ticks + 1), np.float64)
     waiting_s = np.full(len(problem.step_outs), np.inf)
     started_s = problem.step_outs.started_s(waiting_s, kept.states[:, :2], times_s)
     return replace(problem, start=kept.states[-1], start_s=start_s, started_s=started_s)
