@@ -11,8 +11,8 @@ from launch_ros.substitutions import FindPackageShare
 from edge_worldmodel.nodes.launch_environment import enclave_arguments, set_environment
 
 SHARE = FindPackageShare("edge_worldmodel")
-# The topics of the simulator, whatever those of the robot are.
-SIMULATED = {"use_sim_time": "true", "scan": "scan", "odom": "odom", "tf": "/tf"}
+# The topics and the command type of the simulator, whatever those of the robot are.
+SIMULATED = {"use_sim_time": "true", "command_type": "twist", "scan": "scan", "odom": "odom", "tf": "/tf"}
 
 
 def generate_launch_description():
