@@ -99,7 +99,7 @@ def test_a_robot_becomes_active_and_drives(name: str, launch):
             robot.fake.start()
             active_s = robot.wait(robot.is_active, ACTIVE_WITHIN_S)
             robot.send_goal(1.5)
-            moving_s = robot.wait(lambda: robot.fake.pose[0] > 0.05, 10.0)
+            moving_s = robot.wait(lambda: robot.fake.pose[0] > 0.05, 20.0)
     finally:
         robot.node.destroy_node()
         rclpy.try_shutdown()

@@ -13,6 +13,7 @@ import yaml
 
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
+from edge_worldmodel.core.planner.planner_config import PlannerConfig  # noqa: E402
 from edge_worldmodel.core.planner.robot_limits import RobotLimits  # noqa: E402
 from edge_worldmodel.core.safety.config import SupervisorConfig  # noqa: E402
 from edge_worldmodel.nodes.parameter_files import node_parameters, preset_file  # noqa: E402
@@ -102,6 +103,8 @@ def test_timeouts_last_for_two_and_a_half_scans(preset):
     watched = config(preset, "safety_supervisor", SupervisorConfig)
     for timeout_s in (timing.frame_timeout_s, *watched.sensor_timeouts_s):
         assert 2.45 * period_s <= timeout_s <= max(2.55 * period_s, 0.2)
+    useful_s = config(preset, "rollout_planner", PlannerConfig).validity_s - timing.min_use_s
+    assert 3.0 * period_s < useful_s, "a plan outlasts a scan that is missed"
 
 
 def test_a_preset_is_found_by_name_or_path_and_a_wrong_name_is_said(tmp_path):
