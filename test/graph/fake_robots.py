@@ -5,6 +5,7 @@ The figures are from the sources that the presets in config/robots/ name.
 
 from __future__ import annotations
 
+import array
 import math
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from tf2_msgs.msg import TFMessage
 from edge_worldmodel.core.geometry import compose, quaternion_from_yaw
 from edge_worldmodel.core.safety.motion.braking import arc_pose
 from edge_worldmodel.core.types import Floats, Pose
-from edge_worldmodel.nodes.ros.qos import SENSOR
+from edge_worldmodel.nodes.ros.qos import LATEST, SENSOR
 
 _STATIC = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _ROOM_M = 3.0
@@ -137,9 +138,8 @@ class FakeRobot:
         self._node, self._maker = node, maker
         self.pose: Pose = np.zeros(3)
         self.twist: Floats = np.zeros(3)
-        self.commands = 0
         kind = TwistStamped if maker.stamped else Twist
-        node.create_subscription(kind, "cmd_vel", self._obey, 10)
+        node.create_subscription(kind, "cmd_vel", self._obey, LATEST)
         self._odom = node.create_publisher(Odometry, maker.odom, SENSOR)
         self._scan = node.create_publisher(LaserScan, maker.scan, SENSOR)
         self._tf = node.create_publisher(TFMessage, maker.tf, 10)
@@ -161,7 +161,6 @@ class FakeRobot:
     def _obey(self, command: Twist | TwistStamped) -> None:
         twist = command.twist if isinstance(command, TwistStamped) else command
         self.twist = np.array([twist.linear.x, 0.0, twist.angular.z])
-        self.commands += 1
 
     def _move(self) -> None:
         self.pose = compose(self.pose, arc_pose(self.twist, 1.0 / self._maker.odom_hz))
@@ -187,7 +186,8 @@ class FakeRobot:
         message.time_increment = duration_s / maker.beams
         message.range_min, message.range_max = maker.range_m
         ranges = self._distances() + self._noise.normal(0.0, 0.005, maker.beams)
-        message.ranges = np.where(ranges > maker.range_m[1], maker.missing, ranges).tolist()
+        ranges = np.where(ranges > maker.range_m[1], maker.missing, ranges)
+        message.ranges = array.array("f", ranges.astype(np.float32).tobytes())
         self._scan.publish(message)
 
     def _distances(self) -> Floats:

@@ -13,6 +13,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 
 from edge_worldmodel import msg  # noqa: E402
 
@@ -63,6 +64,8 @@ class Robot:
         self.node, self.maker = rclpy.create_node("robot", namespace=name), maker
         self.fake, self.verdicts = FakeRobot(self.node, maker), []
         self.node.create_subscription(msg.Verdict, "supervisor/verdict", self.verdicts.append, 10)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
         self.goals = self.node.create_publisher(PoseStamped, "goal_pose", 10)
 
     def wait(self, condition, timeout_s: float) -> float:
@@ -71,7 +74,7 @@ class Robot:
         while not condition():
             waited_s = time.monotonic() - begin_s
             assert waited_s < timeout_s, [(verdict.state, verdict.reason) for verdict in self.verdicts[-1:]]
-            rclpy.spin_once(self.node, timeout_sec=0.1)
+            self.executor.spin_once(timeout_sec=0.1)
         return time.monotonic() - begin_s
 
     def all_nodes_are_up(self) -> bool:
