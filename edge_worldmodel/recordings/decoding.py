@@ -5,7 +5,6 @@ A topic that is not needed is not looked at, so that its definition may be anyth
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -76,13 +75,16 @@ class Decoder:
         raise UnreadableError(f"messages of '{channel.topic}' are no {channel.type_name}")
 
     def _is_sound(self, value: Value, channel: Channel) -> bool:
-        """Return whether a transform is one; one that is not would spoil all poses below it."""
-        if not isinstance(value, Transform):
+        """Return whether the pose in a record is one; a transform that is not would spoil all poses below it."""
+        if not isinstance(value, Transform | RecordedOdometry | RecordedPose):
             return True
-        pose = (*value.pose.translation, *value.pose.rotation)
-        if all(map(math.isfinite, pose)) and any(value.pose.rotation):
+        is_transform = isinstance(value, Transform)
+        # Odometry of a driver that leaves the rotation empty counts as not turned.
+        if value.pose.is_bounded() and (any(value.pose.rotation) or not is_transform):
             return True
-        remark = f"a transform from '{value.frame_id}' to '{value.child_frame_id}' of '{channel.topic}' is no pose"
+        remark = f"a pose of '{channel.topic}' is no pose"
+        if isinstance(value, Transform):
+            remark = f"a transform from '{value.frame_id}' to '{value.child_frame_id}' of '{channel.topic}' is no pose"
         if remark not in self._remarks:
             self._remarks.append(remark)
         return False

@@ -14,6 +14,9 @@ from transforms3d.quaternions import mat2quat, quat2mat
 from edge_worldmodel.core.geometry import yaw_from_quaternion
 from edge_worldmodel.core.types import Floats, Pose
 
+_LARGEST = 1e8
+"""In metres; far above any map, even in UTM coordinates."""
+
 
 @dataclass(frozen=True)
 class Pose3D:
@@ -21,6 +24,10 @@ class Pose3D:
 
     translation: tuple[float, float, float]
     rotation: tuple[float, float, float, float]
+
+    def is_bounded(self) -> bool:
+        """Return whether all numbers are finite and not so large that arithmetic with them overflows."""
+        return all(abs(number) <= _LARGEST for number in (*self.translation, *self.rotation))
 
     def matrix(self) -> Floats:
         """Return the pose as a (4, 4) matrix."""

@@ -1,49 +1,119 @@
-"""Hostile messages: good ones with a few fields spoiled, or every field at random, from a seed and the definitions."""
+"""Hostile messages as hypothesis strategies: valid ones with a few fields spoiled, any values, damaged bytes.
+
+They are derived from the fields of each message type, so a new field is spoiled without a line here.
+"""
 
 from __future__ import annotations
 
 import array
+import functools
 import math
 import re
 
 import numpy as np
-from rclpy.serialization import deserialize_message, serialize_message
+from hypothesis import strategies as st
+from rclpy.serialization import serialize_message
 from rosidl_runtime_py.utilities import get_message
 
-FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-30, 1e6, -1e6, math.nan, math.inf, -math.inf, 1e18, -1e18, 3.4e38, -3.4e38, 1e-310)
-TEXTS = ("", "map", "base_link", "odom", "laser", "x" * 3000, "äß\u4e2d", "/", "../..", "%s%n", "<f4", ">f8")
-FLOAT32_MAX = 3.3e38
-LONGEST = 3000
+FLOAT32_MAX = 3.4e38
+FLOATS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 1e300, -1e300, 5e-324, 1e-310, 1e-30, 1e18, -1e6, 1e9)
+TEXTS = (
+    "",
+    "map",
+    "base_link",
+    "odom",
+    "laser",
+    "x" * 3000,
+    "äß\u4e2d",
+    "/",
+    "/laser",
+    "../..",
+    "%s%n",
+    "<f4",
+    ">f8",
+    "16UC1",
+)
+LENGTHS = (0, 1, 2, 3, 9, 10, 63, 64, 65, 360, 4096)
+QUATERNIONS = (
+    *((size,) * 4 for size in (0.0, 1e300, math.nan, math.inf, 5e-324, 2.0)),
+    *((0.0, 0.0, 0.0, w) for w in (-1.0, 1.004, 0.5, 1e-3)),
+    (1.0, 0.0, 0.0, 0.0),
+)
 
 
-def spoiled(message, rng: np.random.Generator, most: int = 3):
-    """Return a copy of a good message with up to ``most`` values, anywhere in it, replaced."""
-    message = copied(message)
-    for _ in range(rng.integers(1, most + 1)):
-        _spoil_somewhere(message, rng)
-    return copied(message)
+@st.composite
+def arrivals(draw, make_good) -> bytes:
+    """Draw the bytes of a hostile message.
+
+    Args:
+        draw: of hypothesis.
+        make_good: returns a valid message.
+    """
+    how = draw(st.integers(0, 9))
+    message = make_good()
+    if how == 0:
+        return draw(damaged(serialize_message(message)))
+    if how < 3:
+        message = draw(anything(type(message)))
+    else:  # these come the furthest
+        for _ in range(draw(st.integers(1, 2))):
+            _spoil(draw, message)
+    return serialize_message(message)
 
 
-def anything(kind: type, rng: np.random.Generator):
-    """Return a message of a class with every field at random."""
-    message = kind()
-    for name, field in kind.get_fields_and_field_types().items():
-        setattr(message, name, _value(field, rng))
-    return copied(message)
+@st.composite
+def damaged(draw, data: bytes) -> bytes:
+    """Draw the bytes of a message cut, extended or exchanged in places."""
+    at = draw(st.integers(0, len(data)))
+    how = draw(st.sampled_from(["cut", "remove", "insert", "exchange", "size"]))
+    if how == "cut":
+        return data[:at]
+    if how == "remove":
+        return data[:at] + data[at + draw(st.integers(1, 9)) :]
+    if how == "size":
+        return data[:at] + draw(st.sampled_from([0, 1, 0x7FFFFFFF, 0xFFFFFFFF])).to_bytes(4, "little") + data[at + 4 :]
+    drawn = draw(st.binary(min_size=1, max_size=8))
+    return data[:at] + drawn + data[at + (0 if how == "insert" else len(drawn)) :]
+
+
+@functools.cache
+def anything(kind: type) -> st.SearchStrategy:
+    """Return the strategy of messages with every field at random."""
+    fields = kind.get_fields_and_field_types()
+    return st.builds(kind, **{name: values(field) for name, field in fields.items()})
+
+
+@functools.cache
+def values(field: str) -> st.SearchStrategy:
+    """Return the strategy of a field by its type, as in ``get_fields_and_field_types``."""
+    fixed, sequence = re.fullmatch(r"(.+)\[(\d+)\]", field), re.fullmatch(r"sequence<(.+?)(?:, \d+)?>", field)
+    if fixed:
+        return _items(fixed[1], st.just(int(fixed[2])))
+    if sequence:
+        return _items(sequence[1], st.sampled_from(LENGTHS))
+    if field == "geometry_msgs/Quaternion":
+        kind = get_message("geometry_msgs/msg/Quaternion")
+        return st.sampled_from(QUATERNIONS).map(lambda q: kind(x=q[0], y=q[1], z=q[2], w=q[3]))
+    if "/" in field:
+        package, name = field.split("/")
+        return anything(get_message(f"{package}/msg/{name}"))
+    if field == "boolean":
+        return st.booleans()
+    return st.sampled_from(TEXTS) if field.startswith(("string", "wstring")) else _numbers(field)
 
 
 def with_every_float(message, value: float):
-    """Return a copy in which every floating-point number, also in arrays, is ``value``."""
-    message = copied(message)
+    """Set every floating-point number of a message, also in arrays, and return it."""
     for name, field in message.get_fields_and_field_types().items():
         old = getattr(message, name)
         if field in ("float", "double"):
             setattr(message, name, value)
         elif hasattr(old, "get_fields_and_field_types"):
-            setattr(message, name, with_every_float(old, value))
+            with_every_float(old, value)
         elif isinstance(old, list):
-            items = [with_every_float(x, value) if hasattr(x, "get_fields_and_field_types") else x for x in old]
-            setattr(message, name, items)
+            for item in old:
+                if hasattr(item, "get_fields_and_field_types"):
+                    with_every_float(item, value)
         elif isinstance(old, array.array) and old.typecode in "fd":
             setattr(message, name, array.array(old.typecode, [value] * len(old)))
         elif isinstance(old, np.ndarray) and old.dtype.kind == "f":
@@ -51,74 +121,57 @@ def with_every_float(message, value: float):
     return message
 
 
-def copied(message):
-    """Return what arrives when a message is sent."""
-    return deserialize_message(serialize_message(message), type(message))
+def _items(item: str, lengths: st.SearchStrategy) -> st.SearchStrategy:
+    """Return the strategy of a sequence: the same item throughout, or a few that alternate."""
+    most = 12 if "/" in item else LENGTHS[-1]
+    drawn = st.lists(values(item), min_size=1, max_size=3)
+    return st.builds(lambda few, length: (few * length)[: min(length, most)], drawn, lengths)
 
 
-def _spoil_somewhere(message, rng: np.random.Generator) -> None:
-    """Walk down to some field and replace it, or for an array one element or its length."""
+@functools.cache
+def _numbers(field: str) -> st.SearchStrategy:
+    if field == "double":
+        return st.sampled_from(FLOATS) | st.floats(-10.0, 10.0)
+    if field == "float":
+        bounded = [
+            value if not abs(value) < math.inf else min(max(value, -FLOAT32_MAX), FLOAT32_MAX) for value in FLOATS
+        ]
+        return st.sampled_from(bounded) | st.floats(-10.0, 10.0, width=32)
+    if field in ("octet", "byte"):
+        return st.binary(min_size=1, max_size=1)
+    signed, bits = field.startswith("int"), int(re.sub(r"\D", "", field) or 8)
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    near = sorted({low, high, 0, 1, max(low, -1), min(high, 64), min(high, 999_999_999), min(high, 2**31 - 1)})
+    return st.sampled_from(near) | st.integers(max(low, -100), min(high, 5000))
+
+
+def _spoil(draw, message) -> None:
+    """Walk down to some field and replace it, or one element or the length of a sequence."""
     fields = message.get_fields_and_field_types()
     if not fields:
         return
-    name = str(rng.choice(list(fields)))
+    name = draw(st.sampled_from(sorted(fields)))
     value = getattr(message, name)
+    deeper = draw(st.integers(0, 3)) > 0
     if hasattr(value, "get_fields_and_field_types"):
-        if value.get_fields_and_field_types():
-            _spoil_somewhere(value, rng)
-    elif isinstance(value, list) and value and hasattr(value[0], "get_fields_and_field_types") and rng.random() < 0.7:
-        _spoil_somewhere(value[rng.integers(len(value))], rng)
-    elif isinstance(value, (array.array, list)) and len(value) and rng.random() < 0.7:
-        _spoil_sequence(message, name, value, rng)
+        if deeper and fields[name] != "geometry_msgs/Quaternion" and value.get_fields_and_field_types():
+            _spoil(draw, value)
+            return
+    elif deeper and isinstance(value, list) and value and hasattr(value[0], "get_fields_and_field_types"):
+        _spoil(draw, value[draw(st.integers(0, len(value) - 1))])
+        return
+    elif deeper and isinstance(value, array.array | list | np.ndarray) and len(value):
+        _spoil_sequence(draw, message, name, value, fields[name])
+        return
+    setattr(message, name, draw(values(fields[name])))
+
+
+def _spoil_sequence(draw, message, name: str, value, field: str) -> None:
+    fixed = re.fullmatch(r"(.+)\[(\d+)\]", field)
+    how = "element" if fixed else draw(st.sampled_from(["element", "shorter", "longer"]))
+    at = draw(st.integers(0, len(value) - 1))
+    if how == "element":
+        value[at] = draw(values(fixed[1] if fixed else re.fullmatch(r"sequence<(.+?)(?:, \d+)?>", field)[1]))
     else:
-        setattr(message, name, _value(fields[name], rng))
-
-
-def _spoil_sequence(message, name: str, value, rng: np.random.Generator) -> None:
-    how = rng.integers(4)
-    if how == 0:
-        value = value[: rng.integers(len(value))]
-    elif how == 1:
-        value = value + value[: rng.integers(1, len(value) + 1)]
-    elif isinstance(value, array.array) and value.typecode in "fd":
-        for _ in range(rng.integers(1, 1 + len(value)) if how == 2 else 1):
-            value[rng.integers(len(value))] = _number("double" if value.typecode == "d" else "float", rng)
-    elif isinstance(value, array.array):
-        value[rng.integers(len(value))] = array.array(value.typecode, bytes([rng.integers(128)] * value.itemsize))[0]
+        value = value[:at] if how == "shorter" else value + value[: at + 1]
     setattr(message, name, value)
-
-
-def _value(field: str, rng: np.random.Generator):
-    """Return a random value of a field's type, as in ``get_fields_and_field_types``."""
-    fixed, sequence = re.fullmatch(r"(.+)\[(\d+)\]", field), re.fullmatch(r"sequence<(.+?)(?:, \d+)?>", field)
-    if fixed or sequence:
-        count = int(fixed[2]) if fixed else int(rng.choice([0, 1, 2, 9, 10, 64, 360, 4096, rng.integers(LONGEST)]))
-        item = (fixed or sequence)[1]
-        return _items(item, count, rng)
-    if "/" in field:
-        package, name = field.split("/")
-        return anything(get_message(f"{package}/msg/{name}"), rng)
-    if field == "boolean":
-        return bool(rng.integers(2))
-    return str(rng.choice(TEXTS)) if field.startswith(("string", "wstring")) else _number(field, rng)
-
-
-def _items(item: str, count: int, rng: np.random.Generator):
-    if "/" in item:
-        return [_value(item, rng) for _ in range(min(count, 12))]
-    if item in ("float", "double"):
-        values = rng.choice(FLOATS, size=count) if rng.random() < 0.5 else rng.normal(0.0, 3.0, size=count)
-        return np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).tolist() if item == "float" else values.tolist()
-    return [_value(item, rng) for _ in range(count)]
-
-
-def _number(field: str, rng: np.random.Generator):
-    if field in ("float", "double"):
-        value = float(rng.choice(FLOATS)) if rng.random() < 0.7 else float(rng.normal(0.0, 3.0))
-        return value if field == "double" or not math.isfinite(value) else min(max(value, -FLOAT32_MAX), FLOAT32_MAX)
-    if field in ("octet", "byte"):
-        return bytes([rng.integers(256)])
-    signed, bits = field.startswith("int"), int(re.sub(r"\D", "", field) or 8)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    near = [low, high, 0, 1, max(low, -1), min(high, 64), min(high, 999_999_999), min(high, 2**31)]
-    return near[rng.integers(len(near))] if rng.random() < 0.7 else int(rng.integers(max(low, -100), min(high, 5000)))

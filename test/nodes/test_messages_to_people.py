@@ -19,6 +19,7 @@ from edge_worldmodel import msg  # noqa: E402
 from edge_worldmodel.nodes.recording.run_statistics import RunStatistics  # noqa: E402
 
 from .conftest import running  # noqa: E402
+from .good_messages import latent_msg  # noqa: E402
 from .safety_supervisor.supervised_graph import odom_msg, scan_msg  # noqa: E402
 from .words import library_words  # noqa: E402
 
@@ -118,8 +119,6 @@ def test_nodes_with_messages_that_are_cut(probe, node):
 
 def test_old_stamps_are_told_as_such_by_perception_and_planner(probe):
     """Frames that are older than a plan is valid: the stamps are the cause, never the backend."""
-    from .test_fuzz import latent_msg
-
     sender = Sender(probe)
     sender.send(msg.LatentFrame, "perception/latent", lambda ns: latent_msg(ns - int(OLD_S * 1e9)))
     sender.send(LaserScan, "scan", lambda ns: scan_msg(ns - int(OLD_S * 1e9)))

@@ -17,6 +17,7 @@ from edge_worldmodel.nodes.ros.managed_node import ManagedNode
 from edge_worldmodel.nodes.ros.qos import LATEST
 
 _MAX_POSES = 100_000
+_LONGEST_TEXT = 200
 
 
 class GoalInput:
@@ -37,17 +38,14 @@ class GoalInput:
         convert.pose_from_msg(message.pose)
         if not message.header.frame_id:
             raise InputError("goal_pose without a frame_id: set header.frame_id, for example 'odom'")
-        self._wanted, self._frame_id = message, message.header.frame_id
-        self.get_logger().info(
-            f"goal ({message.pose.position.x:.2f}, {message.pose.position.y:.2f}) m in '{message.header.frame_id}'"
-        )
+        x, y = message.pose.position.x, message.pose.position.y
+        self._follow(message, message.header.frame_id, f"goal ({x:.2f}, {y:.2f}) m in '{message.header.frame_id}'")
 
     @guarded
     def _on_path(self, message: Path) -> None:
         frame_id = message.header.frame_id
         if not message.poses:
-            self._wanted = None
-            self.get_logger().info("empty path: the robot holds its position")
+            self._follow(None, "", "empty path: the robot holds its position")
             return
         if not frame_id:
             raise InputError("path without a frame_id: set header.frame_id, for example 'map'")
@@ -57,8 +55,12 @@ class GoalInput:
         if others:
             raise InputError(f"path in '{frame_id}' with poses in {sorted(others)}: expected one frame for all poses")
         path = PathProgress(np.stack([convert.pose_from_msg(pose.pose)[:2] for pose in message.poses]), self._ahead_m)
-        self._wanted, self._frame_id = path, frame_id
-        self.get_logger().info(f"path of {len(message.poses)} poses, {path.length_m:.1f} m, in '{frame_id}'")
+        self._follow(path, frame_id, f"path of {len(message.poses)} poses, {path.length_m:.1f} m, in '{frame_id}'")
+
+    def _follow(self, wanted: PoseStamped | PathProgress | None, frame_id: str, text: str) -> None:
+        self._wanted, self._frame_id = wanted, frame_id
+        self.health.figures.update(goal=text[:_LONGEST_TEXT], goals=self.health.figures.get("goals", 0) + 1)
+        self.get_logger().info(text[:_LONGEST_TEXT])
 
     def in_odom(self, pose: Pose) -> Pose | None:
         """Return the present goal (3,) in the odometry frame, None without one.

@@ -99,6 +99,7 @@ class Frames:
         Raises:
             MissingTransformError: tf has no path between the two frames.
             LateTransformError: the mount moves, and tf does not reach this time.
+            InputError: the mount moves, and the time is negative.
             NotOnRobotError: the frame is neither a child of the base frame nor of a frame that is fixed to it.
         """
         if self._fixed is not None:
@@ -114,6 +115,8 @@ class Frames:
             self._mounts[sensor_frame] = _matrix(newest.transform)
             return self._mounts[sensor_frame]
         self._moving.add(sensor_frame)
+        if stamp_ns < 0:
+            raise InputError(f"stamp {stamp_ns} ns of a reading in '{sensor_frame}' is negative; look at its driver")
         return _matrix(self._lookup(self._base_frame, sensor_frame, Time(nanoseconds=stamp_ns)).transform)
 
     def with_mount(

@@ -11,6 +11,7 @@ from edge_worldmodel.core.safety.base_timeout import BaseTimeout
 from edge_worldmodel.core.safety.supervisor import Supervisor
 from edge_worldmodel.core.types import Verdict
 from edge_worldmodel.nodes.ros.health import Health
+from edge_worldmodel.nodes.ros.polling import subscribe
 from edge_worldmodel.nodes.ros.qos import LATEST
 from edge_worldmodel.nodes.safety_supervisor.supervisor_inputs import SupervisorInputs
 
@@ -43,7 +44,7 @@ class BaseTimeoutService:
             text = "Does the drive base stop when commands end? See docs/safety.md, then set drive_base_timeout_s."
             health.problem("drive_base", text, DiagnosticStatus.WARN)
         self._watchdog = ""
-        node.create_subscription(String, "watchdog/state", self._on_watchdog, LATEST)
+        subscribe(node, String, "watchdog/state", self._on_watchdog, LATEST, health.reject)
         node.create_service(Trigger, "supervisor/measure_base_timeout", self._on_ask)
 
     def before_tick(self) -> None:
