@@ -177,6 +177,7 @@ class Fuzzed:
                 max_examples=CASES,
                 deadline=None,
                 database=None,
+                derandomize="EDGE_WORLDMODEL_CASES" not in os.environ,  # the short form is the same in every run
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )

@@ -68,7 +68,8 @@ def sweep_from_depth(
 def _points(depth: NDArray[np.generic], intrinsics: Intrinsics, config: PerceptionConfig) -> Floats:
     """Return the measured points (n, 3) of the used pixels in the optical frame."""
     unit_m = config.depth_unit_m if np.issubdtype(depth.dtype, np.integer) else 1.0
-    z = depth[:: config.depth_stride, :: config.depth_stride].astype(np.float64) * unit_m
+    with np.errstate(invalid="ignore"):  # damaged data may have a signalling NaN
+        z = depth[:: config.depth_stride, :: config.depth_stride].astype(np.float64) * unit_m
     right, down = pixel_rays(intrinsics, (depth.shape[1], depth.shape[0]), config.depth_stride)
     measured = np.isfinite(z) & (z > 0.0)
     z_m = z[measured]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, PoseStamped, TransformStamped, Twist
+from numpy.typing import ArrayLike, NDArray
 
 import edge_worldmodel.msg as msg
 from edge_worldmodel.core import types
@@ -106,6 +107,12 @@ def _twist_values(message: Twist) -> tuple[float, float, float]:
     return _bounded("twist", message.linear.x, message.linear.y, message.angular.z)
 
 
+def as_floats(values: ArrayLike, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
+    """Return numbers as floats; without a warning for a signalling NaN, which damaged data may have."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values).astype(dtype, copy=False)
+
+
 def tensor_to_msg(message: Any, tensor: types.Tensor) -> None:
     """Write shape, dtype and bytes of ``tensor`` into a LatentFrame or WarmStart message."""
     message.shape = array.array("I", tensor.shape)
@@ -128,7 +135,7 @@ def tensor_from_msg(message: Any) -> types.Tensor:
     size = _BYTES_PER_NUMBER.get(message.dtype, 0)
     if not size or len(message.data) != size * count or size * count > _MAX_TENSOR_BYTES:
         raise InputError(f"tensor of dtype '{message.dtype}', shape {shape} in {len(message.data)} bytes is malformed")
-    tensor = np.frombuffer(message.data, dtype=message.dtype).astype(np.float32).reshape(shape)
+    tensor = as_floats(np.frombuffer(message.data, dtype=message.dtype), np.float32).reshape(shape)
     if not np.isfinite(tensor).all():
         raise InputError(f"tensor of shape {shape} has values that are not finite")
     return tensor
@@ -169,7 +176,7 @@ def latent_frame_from_msg(message: msg.LatentFrame) -> types.LatentFrame:
 
 
 def _points(coordinates: Any) -> types.Tensor:
-    values = np.asarray(coordinates, np.float32)
+    values = as_floats(coordinates, np.float32)
     if values.size % 2 or values.size > _MAX_COORDINATES or not np.isfinite(values).all():
         raise InputError(f"{values.size} coordinates of obstacles: expected finite pairs, at most {_MAX_COORDINATES}")
     return values.reshape(-1, 2)

@@ -24,6 +24,7 @@ from edge_worldmodel.core.sweep import Sweep, sweep_from_scan
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Tensor
 from edge_worldmodel.kernels.library import nearest_in_cloud
 from edge_worldmodel.nodes.ros.convert import (
+    as_floats,
     pose_from_msg,
     pose_to_msg,
     stamp_from_msg,
@@ -64,7 +65,7 @@ def sweep_from_scan_msg(
     """Return the sweep of a scan; for arguments and errors see ``sweep_from_scan``."""
     return sweep_from_scan(
         stamp_from_msg(message.header.stamp),
-        np.asarray(message.ranges, dtype=np.float64),
+        as_floats(message.ranges),
         message.angle_min,
         message.angle_increment,
         message.range_min,
@@ -179,7 +180,7 @@ def points_from_cloud_msg(
         chosen = nearest_in_cloud(records, mount, own_body, _OWN_PLACE_M, slab_m, CLOUD_DIRECTIONS)
         # With none the check of all points below says why.
         records = records[chosen] if chosen is not None and len(chosen) else records
-    x, y, z = (records[axis].astype(np.float64) for axis in "xyz")
+    x, y, z = (as_floats(records[axis]) for axis in "xyz")
     # A sum is finite only if all its parts are; asking for each point costs several times as much.
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.isfinite(x + y + z)
@@ -219,7 +220,7 @@ def _delays_s(message: PointCloud2, records: NDArray[np.void]) -> Floats | None:
     """
     if "time" not in (records.dtype.names or ()):
         return None
-    times = records["time"].astype(np.float64)
+    times = as_floats(records["time"])
     stamp_s = stamp_from_msg(message.header.stamp) * 1e-9
     if np.issubdtype(records["time"].dtype, np.integer):
         candidates = [(1e-9, 0.0)]
