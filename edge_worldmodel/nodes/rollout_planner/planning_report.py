@@ -41,7 +41,7 @@ class PlanningReport:
             text = f"frames come every {gap_s:.2f} s, and frame_timeout_s is {timeout_s:g} s, so plans are withdrawn"
             self._health.problem(
                 "slow frames",
-                f"{text} between them: if the sensor is so slow, set it to 2.5 of its periods, and control_period_s to one",
+                f"{text} between them: for a sensor that slow set it to 2.5 periods, and control_period_s to one",
                 DiagnosticStatus.WARN,
             )
         elif not self._late_frames:
