@@ -37,6 +37,13 @@ _MPPI: dict[str, tuple[Any, ...]] = {
     "align_weight": (14.0, 5.0, 10.0),
     "follow_weight": (5.0, 10.0, 20.0),
 }
+_ORCA: dict[str, tuple[Any, ...]] = {
+    "horizon_s": (3.0, 1.5, 5.0),
+    "wall_horizon_s": (1.0, 0.5, 2.0),
+    "margin_m": (0.08, 0.03, 0.15, 0.25),
+    "lookahead_m": (1.0, 0.7, 1.5),
+    "turn_gain_hz": (2.5, 1.5, 4.0),
+}
 SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
     "dwa": {
         "heading_weight": (2.0, 0.8, 4.0),
@@ -49,13 +56,14 @@ SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "mppi_static": _MPPI,
     "mppi_cv": _MPPI,
-    "orca": {
-        "horizon_s": (3.0, 1.5, 5.0),
-        "wall_horizon_s": (1.0, 0.5, 2.0),
-        "margin_m": (0.08, 0.03, 0.15, 0.25),
-        "lookahead_m": (1.0, 0.7, 1.5),
-        "turn_gain_hz": (2.5, 1.5, 4.0),
+    "dra_mppi": {
+        **_MPPI,
+        "risk_weight": (60.0, 15.0, 150.0),
+        "risk_limit": (0.35, 0.15, 0.6),
+        "velocity_std_mps": (0.25, 0.1, 0.4),
     },
+    "orca": _ORCA,
+    "orca_lidar": _ORCA,
     "pytorch_mppi": {
         "temperature": (0.3, 0.05, 1.0),
         "speed_std_mps": (0.2, 0.1, 0.4),

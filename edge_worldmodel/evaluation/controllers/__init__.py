@@ -47,7 +47,9 @@ _MODULES = {
     "dwa": "dwa",
     "mppi_static": "mppi",
     "mppi_cv": "mppi",
+    "dra_mppi": "dra_mppi",
     "orca": "orca",
+    "orca_lidar": "orca_lidar",
     "pytorch_mppi": "pytorch_mppi",
     "clairvoyant": "clairvoyant",
 }

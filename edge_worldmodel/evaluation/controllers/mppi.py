@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.evaluation.controllers import mppi_critics as critics
@@ -71,7 +72,7 @@ class Mppi(LocalPlanner):
         shift = max(round(CONTROL_PERIOD_S / self.config.model_dt_s), 1)
         self._controls = np.concatenate([self._controls[:, shift:], self._controls[:, -1:].repeat(shift, 1)], axis=1)
         rollouts = self._roll_out(state, self._controls[..., None] + self._noise)
-        costs, collides = critics.score(rollouts, self._critic_data(state), self.config)
+        costs, collides = self._score(rollouts, state)
         if collides.all():
             self.forget_controls()
             return STOP
@@ -84,6 +85,10 @@ class Mppi(LocalPlanner):
         """Forget the control sequence."""
         self._controls[:] = 0.0
         self._history[:] = 0.0
+
+    def _score(self, rollouts: Rollouts, state: NavigationState) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Return the costs (n,) of the rollouts and which of them collide (n,)."""
+        return critics.score(rollouts, self._critic_data(state), self.config)
 
     def _critic_data(self, state: NavigationState) -> CriticData:
         # As Nav2's guide asks, the pruned path reaches as far as the robot can drive within the horizon.

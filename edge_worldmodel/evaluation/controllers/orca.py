@@ -79,8 +79,11 @@ class Orca:
         # Agents of RVO2 are discs: a rectangle gets the radius of the discs that cover it.
         self._radius_m = footprint.radius_m + self.config.margin_m
         self._costmap, self._guidance = Costmap(footprint), Guidance(footprint)
-        self._people = 0
-        cfg = self.config
+        self._begin_simulation(walls)
+
+    def _begin_simulation(self, walls: Sequence[Floats]) -> None:
+        """Make a simulator with the robot among walls, each an outline (n, 2) or a line (2, 2)."""
+        cfg, self._people = self.config, 0
         self._simulator = self._library.RVOSimulator(
             _STEP_S, cfg.neighbour_m, cfg.neighbours, cfg.horizon_s, cfg.wall_horizon_s, self._radius_m,
             self._limits.forward_mps,
@@ -101,16 +104,21 @@ class Orca:
         Raises:
             ControllerError: the input contains no people.
         """
-        if inputs.people is None:
-            raise ControllerError("planner 'orca' needs the positions of the people, but the input has none")
         self._costmap.update(inputs.sweep, inputs.pose)
+        people = self._see(inputs)
         if np.hypot(*(inputs.goal - inputs.pose[:2])) < ARRIVED_M:
             return STOP
         path = self._guidance.path(self._costmap, inputs.pose[:2], inputs.goal)
         ahead = path[min(len(path) - 1, round(self.config.lookahead_m / SPACING_M))] - inputs.pose[:2]
         wanted = ahead * (self._limits.forward_mps / max(float(np.hypot(*ahead)), 1e-6))
-        self._place_people(inputs.people)
+        self._place_people(people)
         return self._drive(inputs, self._velocity(inputs, wanted))
+
+    def _see(self, inputs: ControllerInput) -> People:
+        """Return the people around the robot."""
+        if inputs.people is None:
+            raise ControllerError("planner 'orca' needs the positions of the people, but the input has none")
+        return inputs.people
 
     def _velocity(self, inputs: ControllerInput, wanted: Floats) -> Floats:
         simulator = self._simulator

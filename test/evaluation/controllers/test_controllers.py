@@ -30,7 +30,7 @@ from .conftest import BOX, drive_through, look_around, room
 CAP_MPS = 0.8
 PLANNERS = [name for name in NAMES if name != CLAIRVOYANT]
 FEWER = {"mppi_static": {"batch_size": 400}, "mppi_cv": {"batch_size": 400}, "pytorch_mppi": {"samples": 400}}
-NEEDS = {"orca": "pyrvo", "pytorch_mppi": "pytorch_mppi"}
+NEEDS = {"orca": "pyrvo", "orca_lidar": "pyrvo", "pytorch_mppi": "pytorch_mppi"}
 
 
 def controller_of(name: str) -> Controller:
