@@ -21,10 +21,10 @@ from edge_worldmodel.core.types import Floats
 class ClusterConfig(Config):
     """Thresholds of clustering, association and motion."""
 
-    gap_m: float = param(0.25, "neighbouring hits farther apart belong to two clusters", minimum=0.01, maximum=2.0)
+    gap_m: float = param(0.15, "neighbouring hits farther apart belong to two clusters", minimum=0.01, maximum=2.0)
     max_range_m: float = param(8.0, "hits farther away are ignored", minimum=1.0, maximum=100.0)
     min_hits: int = param(3, "smaller clusters are ignored", minimum=1, maximum=100)
-    max_size_m: float = param(0.9, "larger clusters are walls", minimum=0.1, maximum=5.0)
+    max_size_m: float = param(2.5, "larger clusters are walls", minimum=0.1, maximum=5.0)
     behind_m: float = param(0.12, "distance of the centre behind the visible surface", minimum=0.0, maximum=1.0)
     gate_m: float = param(0.5, "largest distance of a cluster from its predicted track", minimum=0.05, maximum=3.0)
     position_noise_m: float = param(0.06, "standard deviation of measured centres", minimum=0.001, maximum=1.0)
@@ -92,7 +92,7 @@ class _Track:
 
 
 def find_clusters(sweep: Sweep, config: ClusterConfig) -> Clusters:
-    """Return the clusters of a sweep (base frame), without those larger than a person."""
+    """Return the clusters of a sweep (base frame), without those larger than ``max_size_m``."""
     points = sweep.endpoints[sweep.hit]
     away = np.hypot(*(points - sweep.origin).T)
     points = points[away <= config.max_range_m]
