@@ -158,10 +158,13 @@ class Simulation:
         """Return the true twist (3,) of a robot in its base frame."""
         return self._twist(self._data.qpos, self._data.qvel, self._qpos_starts[robot])
 
-    def speed_before_step(self, robot: int = 0) -> float:
-        """Return the speed of a robot before the last step, because an impact in that step has already changed it."""
-        qpos, qvel = np.split(self._state_before, [len(self._data.qpos)])
-        return float(np.hypot(*self._twist(qpos, qvel, self._qpos_starts[robot])[:2]))
+    def velocity_before_step(self, robot: int = 0) -> Floats:
+        """Return the velocity (2,) of a robot in the world frame before the last step.
+
+        An impact in that step has already changed the present one.
+        """
+        at = len(self._data.qpos) + self._qpos_starts[robot]
+        return self._state_before[at : at + 2].copy()
 
     @staticmethod
     def _twist(qpos: Floats, qvel: Floats, at: int) -> Floats:

@@ -30,18 +30,15 @@ class FootprintClearance:
         self._half = np.array([robot.length_m, robot.width_m]) / 2
         self._round_m = robot.radius_m if robot.length_m == 0 else 0.0
 
-    def to_people(self, pose: Floats, positions: Floats) -> float:
-        """Return the distance in metres to the nearest person; inf if none is present.
+    def to_people(self, pose: Floats, positions: Floats) -> Floats:
+        """Return the distance (n,) in metres to each person; inf for who is absent.
 
         Args:
             pose: (3,) of the robot in the world frame.
             positions: (n, 2) of the people in the world frame, NaN where absent.
         """
-        present = ~np.isnan(positions[:, 0])
-        if not present.any():
-            return math.inf
-        distances_m = self._from_footprint(pose, positions[present]) - self._radii_m[present]
-        return float(distances_m.min())
+        distances_m = self._from_footprint(pose, positions) - self._radii_m
+        return np.where(np.isnan(distances_m), np.inf, distances_m)
 
     def to_solids(self, pose: Floats) -> float:
         """Return the distance in metres to the nearest solid; inf if there is none."""

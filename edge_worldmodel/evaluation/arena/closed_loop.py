@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -22,7 +23,8 @@ from edge_worldmodel.evaluation.arena.journal import Journal, code_digest, episo
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
 from edge_worldmodel.evaluation.arena.results import failures
-from edge_worldmodel.evaluation.arena.results.statistics import difference, plain, summarize
+from edge_worldmodel.evaluation.arena.results.pairs import compare
+from edge_worldmodel.evaluation.arena.results.statistics import plain, summarize
 from edge_worldmodel.evaluation.arena.scenario import Scenario, ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
 from edge_worldmodel.evaluation.arena.tasks import EpisodeTask, run_tasks
@@ -222,7 +224,9 @@ def summary(plan: RunPlan, journal: Journal, options: argparse.Namespace) -> dic
             skipped.append(Skipped(f"scenario {name}: episode {task.index} of {task.planner}", reason))
             continue
         outcomes.setdefault((name, task.planner), {})[task.index] = outcome
-        plain_outcome = {k: v for k, v in outcome.to_json().items() if k not in ("tick_bins", "cpu_s", "simulator_s")}
+        plain_outcome = {
+            k: v for k, v in outcome.to_json().items() if k not in ("tick_bins", "cpu_s", "simulator_s", "risk_counts")
+        }
         rows.append({"scenario": name, "planner": task.planner, "index": task.index, **plain_outcome})
     for (name, planner), by_index in outcomes.items():
         results.setdefault(name, {})[planner] = summarize(list(by_index.values()))
@@ -254,16 +258,13 @@ def _scenario_details(scenario: Scenario) -> dict[str, Any]:
 
 
 def _differences(outcomes: Mapping[tuple[str, str], Mapping[int, EpisodeOutcome]]) -> dict[str, Any]:
-    """Return the success of `ours` minus that of each other planner on the same episodes."""
+    """Return the comparison of `ours` with each other planner on the same episodes, see ``Comparison``."""
     found: dict[str, Any] = {}
     for (scenario, planner), theirs in outcomes.items():
         ours = outcomes.get((scenario, "ours"))
-        common = sorted(set(ours or ()) & set(theirs))
-        if ours is None or planner == "ours" or not common:
-            continue
-        hits = [[side[i].ending == "success" for i in common] for side in (ours, theirs)]
-        change, interval = difference(*hits)
-        found.setdefault(scenario, {})[planner] = {"success": change, "ci95": interval, "episodes": len(common)}
+        comparison = compare(ours, theirs) if ours is not None and planner != "ours" else None
+        if comparison is not None:
+            found.setdefault(scenario, {})[planner] = dataclasses.asdict(comparison)
     return found
 
 

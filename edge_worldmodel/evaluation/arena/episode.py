@@ -12,8 +12,12 @@ import numpy as np
 from edge_worldmodel.core.geometry import pose_matrix, relative, transform_points
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.types import Floats
-from edge_worldmodel.evaluation.arena.avoidable import avoidable
 from edge_worldmodel.evaluation.arena.clearance import FootprintClearance
+from edge_worldmodel.evaluation.arena.measures.avoidable import could_be_avoided
+from edge_worldmodel.evaluation.arena.measures.contact import contact_of
+from edge_worldmodel.evaluation.arena.measures.intrusion import IntrusionMeter
+from edge_worldmodel.evaluation.arena.measures.motion import freezing_s, mean_jerk, stops
+from edge_worldmodel.evaluation.arena.measures.risk import RiskCounts
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, Trace, barn_score, tick_bin
 from edge_worldmodel.evaluation.arena.scenario import EpisodeCase, Scenario
 from edge_worldmodel.evaluation.controllers import (
@@ -28,8 +32,6 @@ from edge_worldmodel.evaluation.controllers import (
 from edge_worldmodel.sim.sensors.scanner import SimulatedScan
 from edge_worldmodel.sim.simulation import Simulation
 
-INTRUSION_M = 0.45
-"""Nearer to a person than this counts as intrusion: Hall's intimate distance."""
 # Clearance is measured more often than commands are given: at 2 m/s a robot moves 0.2 m in a control period.
 _MEASURE_S = 0.05
 
@@ -42,9 +44,10 @@ class _EpisodeRecord:
     bins: dict[str, int] = field(default_factory=dict)
     nearest_m: float = math.inf
     nearest_person_m: float = math.inf
-    intrusion_s: float = 0.0
     path_m: float = 0.0
     planner_s: float = 0.0
+    risks: list[tuple[float, float]] = field(default_factory=list)
+    """Time on the clock and the planner's own risk, of each decision."""
 
 
 class Episode:
@@ -62,6 +65,7 @@ class Episode:
         goal = np.array(world.robots[0].goal)
         self._goal = relative(self._start, goal)[:2]
         self._record = _EpisodeRecord()
+        self._intrusion = IntrusionMeter(len(world.people))
         self._began_ns = self._simulation.stamp_ns
         walls = self._outlines() if controller.knows_people else ()
         self._steering = isinstance(controller, SteeringController)
@@ -76,9 +80,8 @@ class Episode:
         # The last moment shows where the episode ended; its command is never used.
         self._add_moment(self._simulation.scan(), Command(0.0, 0.0))
         outcome, trace = self._outcome(ending, error), self._trace()
-        if outcome.touched == "person":
-            braking = avoidable(trace, self._spec, self._radii_m, outcome.contact_speed_mps)
-            outcome = replace(outcome, avoidable=braking)
+        if outcome.touched:
+            outcome = replace(outcome, **self._contact_figures(trace))
         cpu_s, wall_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
         return replace(outcome, cpu_s=cpu_s, simulator_s=wall_s - self._record.planner_s), trace
 
@@ -123,6 +126,7 @@ class Episode:
         key = tick_bin(tick_s)
         self._record.planner_s += tick_s
         self._record.bins[key] = self._record.bins.get(key, 0) + 1
+        self._record.risks.append((self._elapsed_s(), float(getattr(self._controller, "risk", math.nan))))
         self._add_moment(scan, command)
         return command
 
@@ -161,11 +165,13 @@ class Episode:
     def _measure(self, duration_s: float) -> None:
         """Update clearances, intrusion and path length; ``duration_s`` is the time since the last call."""
         record, simulation = self._record, self._simulation
-        pose = simulation.pose()
-        to_person_m = self._clearance.to_people(pose, simulation.people().positions)
+        pose, people = simulation.pose(), simulation.people()
+        to_people_m = self._clearance.to_people(pose, people.positions)
+        to_person_m = float(to_people_m.min(initial=math.inf))
+        velocity = simulation.velocity_before_step()
+        self._intrusion.add(to_people_m, pose[:2], velocity, people.positions, people.velocities, duration_s)
         record.nearest_person_m = min(record.nearest_person_m, to_person_m)
         record.nearest_m = min(record.nearest_m, to_person_m, self._clearance.to_solids(pose))
-        record.intrusion_s += duration_s if to_person_m < INTRUSION_M else 0.0
         record.path_m += float(np.hypot(*simulation.twist()[:2])) * duration_s
 
     def _people(self) -> People:
@@ -202,6 +208,7 @@ class Episode:
         # A contact between two measurements would otherwise leave a positive clearance.
         near_m = 0.0 if event else record.nearest_m
         near_person_m = 0.0 if event and event.kind == "person" else record.nearest_person_m
+        twists = np.array([moment[3] for moment in record.moments])
         return EpisodeOutcome(
             ending=ending,
             label=self._case.drawn.label,
@@ -209,12 +216,18 @@ class Episode:
             path_m=record.path_m,
             min_distance_m=near_m,
             person_distance_m=near_person_m if len(self._radii_m) else math.nan,
-            intrusion_s=record.intrusion_s,
-            jerk=mean_jerk(np.array([moment[3] for moment in record.moments])),
+            intrusion_s=sum(self._intrusion.intimate_s.values()),
+            intrusion_by_robot_s=self._intrusion.intimate_s["robot"],
+            near_s=sum(self._intrusion.personal_s.values()),
+            near_by_robot_s=self._intrusion.personal_s["robot"],
+            jerk=mean_jerk(twists, CONTROL_PERIOD_S),
+            stops=stops(twists),
+            freezing_s=freezing_s(twists, CONTROL_PERIOD_S),
+            risk_counts=self._risk_counts(elapsed_s if event else None).to_json(),
             score=barn_score(ending == "success", elapsed_s, self._case.drawn.shortest_m),
             goal_distance_m=simulation.goal_distance(),
             touched=event.kind if event else "",
-            contact_speed_mps=simulation.speed_before_step() if event else math.nan,
+            contact_speed_mps=float(np.hypot(*simulation.velocity_before_step())) if event else math.nan,
             error=error,
             ticks=sum(record.bins.values()),
             tick_bins=record.bins,
@@ -223,22 +236,35 @@ class Episode:
             **self._regret(ending == "success", elapsed_s),
         )
 
-    def _regret(self, success: bool, elapsed_s: float) -> dict[str, float]:
+    def _contact_figures(self, trace: Trace) -> dict[str, Any]:
+        """Return who moved into whom, how fast and how hard, and whether the contact could have been avoided."""
+        simulation, event = self._simulation, self._simulation.contact_events[0]
+        is_person, people = event.kind == "person", simulation.people()
+        theirs = people.velocities[event.other] if is_person else np.zeros(2)
+        # A wall has no side of its own: the robot moved into it if it moved.
+        velocity = simulation.velocity_before_step()
+        towards = people.positions[event.other] - simulation.pose()[:2] if is_person else velocity
+        contact = contact_of(velocity, theirs, towards, self._spec.mass_kg, is_person=is_person)
+        world, cap_mps = self._case.drawn.world, self._scenario.max_speed_mps
+        avoidable = could_be_avoided(trace, world, cap_mps, event.other if is_person else None)
+        return {
+            "contact_by": contact.by,
+            "relative_mps": contact.relative_mps,
+            "energy_j": contact.energy_j,
+            "avoidable": float(avoidable),
+        }
+
+    def _risk_counts(self, contact_s: float | None) -> RiskCounts:
+        times_s, risks = np.array(self._record.risks).reshape(-1, 2).T
+        return RiskCounts.of_episode(times_s, risks, contact_s)
+
+    def _regret(self, success: bool, elapsed_s: float) -> dict[str, Any]:
         """Return the figures of the clairvoyant and by how much this episode is worse."""
         solution = self._case.solution
         if solution is None:
             return {}
         later_s = elapsed_s - solution.time_s if success else math.nan
         return {"clairvoyant_s": solution.time_s, "regret_s": later_s, "regret_success": 0.0 if success else 1.0}
-
-
-def mean_jerk(twists: Floats) -> float:
-    """Return the mean jerk [m/s^3] of twists (T, 3), one every 0.1 s, in the base frame."""
-    if len(twists) < 4:
-        return math.nan
-    # The last twist is left out: its interval may be shorter than a control period.
-    second = np.diff(twists[:-1, :2], n=2, axis=0) / CONTROL_PERIOD_S**2
-    return float(np.hypot(second[:, 0], second[:, 1]).mean())
 
 
 def run_episode(scenario: Scenario, index: int, controller: Controller) -> tuple[EpisodeOutcome, Trace]:

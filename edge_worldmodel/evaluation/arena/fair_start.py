@@ -6,6 +6,8 @@ episode does not run, and an episode is used only if nobody comes near this plac
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edge_worldmodel.evaluation.arena.clearance import FootprintClearance
@@ -30,7 +32,7 @@ def is_fair(world: World, seed: int, duration_s: float) -> bool:
     simulation, robot = Simulation(world, seed), world.robots[0]
     place, clearance = np.array(robot.start), FootprintClearance(world, robot.spec)
     for _ in range(round(duration_s / _LOOK_S)):
-        if clearance.to_people(place, simulation.people().positions) < REACH_M:
+        if clearance.to_people(place, simulation.people().positions).min(initial=math.inf) < REACH_M:
             return False
         simulation.advance(_LOOK_S)
         if simulation.contact_events:

@@ -20,8 +20,9 @@ _BARN_SPEED_MPS = 2.0
 class EpisodeOutcome:
     """The figures of one episode; all but the measured times are the same in every run with the same seed.
 
-    ``min_distance_m`` is the smallest clearance to anything; ``person_distance_m`` and ``intrusion_s`` are about
-    people only (NaN and 0 without any). ``tick_bins`` counts planner times, see ``tick_bin``.
+    ``min_distance_m`` is the smallest clearance to anything; ``person_distance_m``, ``intrusion_s`` (time within
+    0.45 m) and ``near_s`` (within 1.2 m) are about people only (NaN and 0 without any). ``tick_bins`` counts planner
+    times, see ``tick_bin``.
     """
 
     ending: str
@@ -38,7 +39,21 @@ class EpisodeOutcome:
     """Kind of the touched thing: "wall", "person" or "robot"."""
     contact_speed_mps: float = math.nan
     avoidable: float = math.nan
-    """1 if braking could have avoided the contact with a person, 0 if not, NaN without one; see ``avoidable.py``."""
+    """1 if a maneuver could have avoided the contact, 0 if not, NaN without one; see ``measures/avoidable.py``."""
+    contact_by: str = ""
+    """"robot" if it moved into the other, "other" if it was moved into, "" if neither moved or nothing was touched."""
+    relative_mps: float = math.nan
+    energy_j: float = math.nan
+    """Speed and energy of the relative motion in a contact."""
+    intrusion_by_robot_s: float = 0.0
+    near_by_robot_s: float = 0.0
+    """Parts of ``intrusion_s`` and ``near_s`` in which the robot had come near."""
+    near_s: float = 0.0
+    stops: int = 0
+    freezing_s: float = 0.0
+    """Time in which the robot stood for a second or longer."""
+    risk_counts: list[list[float]] = field(default_factory=list)
+    """The planner's own risks and what came of them, see ``RiskCounts``."""
     error: str = ""
     ticks: int = 0
     tick_bins: dict[str, int] = field(default_factory=dict)

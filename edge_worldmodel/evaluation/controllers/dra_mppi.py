@@ -57,7 +57,7 @@ class DraMppi(Mppi):
         costs = costs + np.float32(self.config.risk_weight) * risk.sum(axis=0)
         too_risky = risk.max(axis=0) > self.config.risk_limit
         # Where every rollout is too risky the least risky one is better than to give up.
-        return costs + np.float32(self.config.collision_cost) * too_risky, collides
+        return costs + (np.float32(self.config.collision_cost) * too_risky).astype(np.float32), collides
 
 
 def joint_risk(rollouts: Rollouts, people: ClusterTracks, radius_m: float, config: DraMppiConfig) -> Tensor:

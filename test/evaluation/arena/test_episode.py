@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_worldmodel.evaluation.arena.episode import mean_jerk, run_episode
+from edge_worldmodel.evaluation.arena.episode import run_episode
 from edge_worldmodel.evaluation.arena.outcome import barn_score
 from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario
 from edge_worldmodel.evaluation.controllers import Command
@@ -104,11 +104,3 @@ def test_the_score_is_that_of_barn():
     assert barn_score(True, 1.0, 10.0) == 0.5
     assert barn_score(True, 99.0, 10.0) == 0.125
     assert barn_score(False, 12.0, 10.0) == 0.0
-
-
-def test_jerk_is_zero_at_constant_acceleration():
-    speeds = np.arange(10) * 0.1
-    steady = np.stack([speeds, 0 * speeds, 0 * speeds], axis=-1)
-    assert mean_jerk(steady) == pytest.approx(0.0, abs=1e-9)
-    steady[4, 0] += 0.01
-    assert mean_jerk(steady) > 0.1

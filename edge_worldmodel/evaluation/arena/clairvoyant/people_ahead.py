@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.simulation import CROWD_PERIOD_S, seeded_crowd
 from edge_worldmodel.sim.world import World
+
+
+class PlacesAhead(Protocol):
+    """Where people will be: their radii (n,), and their positions (k, n, 2) at times (k,), NaN where absent."""
+
+    radii_m: Floats
+
+    def at(self, times_s: Floats) -> Floats:
+        """Return the positions."""
+        ...
 
 
 class PeopleAhead:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_worldmodel.core.geometry import wrap_angle
 from edge_worldmodel.core.types import Floats, Mask
 from edge_worldmodel.evaluation.arena.clairvoyant.goal_field import GoalField
-from edge_worldmodel.evaluation.arena.clairvoyant.people_ahead import PeopleAhead, StepOuts
+from edge_worldmodel.evaluation.arena.clairvoyant.people_ahead import PlacesAhead, StepOuts
 from edge_worldmodel.evaluation.controllers.command_limits import CommandLimits
 from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_discs
 from edge_worldmodel.sim.robots import RobotSpec
@@ -51,7 +51,7 @@ class Problem:
     goal_tolerance_m: float
     deadline_s: float
     field: GoalField
-    people: PeopleAhead
+    people: PlacesAhead
     step_outs: StepOuts
 
 
@@ -77,6 +77,8 @@ class BeamSearch:
         self._problem, self._width, self._margin_m = problem, width, margin_m
         self.expanded = 0
         """How many hypotheses were continued."""
+        self.outlasted = False
+        """Whether some hypothesis touched nothing up to the deadline."""
         limits = problem.limits
         forward = [(s * limits.forward_mps, t * limits.yaw_rate_radps) for s in _SPEEDS for t in _TURNS]
         slow = -min(limits.reverse_mps, _MOST_REVERSE_MPS)
@@ -114,6 +116,7 @@ class BeamSearch:
             history.append((parents, actions))
             states, started_s = paths[parents, actions, -1], started_s[parents, actions]
             now_s += SEGMENT_S
+        self.outlasted = True
         return None
 
     def _continued(self, states: Floats) -> Floats:

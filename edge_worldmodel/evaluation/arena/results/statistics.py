@@ -11,11 +11,17 @@ import numpy as np
 from scipy import stats
 
 from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.arena.measures.risk import RiskCounts
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, tick_quantiles
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000
 _SEED = 20240607
+_MEANS = (
+    "min_distance_m", "person_distance_m", "intrusion_s", "intrusion_by_robot_s", "near_s", "near_by_robot_s",
+    "relative_mps", "energy_j", "jerk", "stops", "freezing_s", "score", "regret_s", "regret_success",
+)  # fmt: skip
+"""Figures of which the mean over all episodes is given that have one; those of contacts over the contacts."""
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
@@ -40,18 +46,13 @@ def bootstrap(values: Floats) -> tuple[float, float]:
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, tuple[float, float]]:
-    """Return the mean difference of paired successes (same episodes) and its bootstrap interval."""
-    change = np.asarray(ours, float) - np.asarray(theirs, float)
-    return float(change.mean()), bootstrap(change)
-
-
 def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     """Return the figures of one planner on one scenario.
 
-    Endings and ``avoidable_contact`` are shares of all episodes; ``time_s``, ``path_m`` and ``regret_s`` are means over
-    successful episodes, the others means over all. ``unsolved_draws`` is the share of drawn worlds without a known
-    contact-free drive. ``ci95`` holds Wilson intervals of shares and bootstrap intervals of means.
+    Endings and contacts by whom, or avoidable, are shares of all episodes; ``time_s``, ``path_m`` and ``regret_s`` are
+    means over successful episodes, ``relative_mps`` and ``energy_j`` over contacts, the others over all.
+    ``unsolved_draws`` is the share of drawn worlds without a known contact-free drive. ``ci95`` holds Wilson intervals
+    of shares and bootstrap intervals of means.
     """
     count = len(outcomes)
     figures: dict[str, Any] = {}
@@ -60,12 +61,17 @@ def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
         hits = sum(o.ending == ending for o in outcomes)
         figures[ending] = hits / count if count else math.nan
         intervals[ending] = wilson(hits, count)
-    avoidable = sum(o.avoidable == 1.0 for o in outcomes)
-    figures["avoidable_contact"] = avoidable / count if count else math.nan
-    intervals["avoidable_contact"] = wilson(avoidable, count)
+    shares = {
+        "avoidable_contact": sum(o.avoidable == 1.0 for o in outcomes),
+        "contact_by_robot": sum(o.contact_by == "robot" for o in outcomes),
+        "contact_by_other": sum(o.contact_by == "other" for o in outcomes),
+    }
+    for name, hits in shares.items():
+        figures[name] = hits / count if count else math.nan
+        intervals[name] = wilson(hits, count)
     successful = [o for o in outcomes if o.ending == "success"]
     means: dict[str, list[float]] = {name: [getattr(o, name) for o in successful] for name in ("time_s", "path_m")}
-    for name in ("min_distance_m", "person_distance_m", "intrusion_s", "jerk", "score", "regret_s", "regret_success"):
+    for name in _MEANS:
         means[name] = [getattr(o, name) for o in outcomes]
     for name, listed in means.items():
         values = np.array([v for v in listed if math.isfinite(v)])
@@ -76,6 +82,8 @@ def summarize(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any]:
     p50_s, p99_s = tick_quantiles(_summed_bins(outcomes), (0.5, 0.99))
     figures["tick_s"] = {"p50": p50_s, "p99": p99_s}
     figures["episodes"] = count
+    risks = RiskCounts.total([RiskCounts.from_json(o.risk_counts) for o in outcomes if o.risk_counts])
+    figures["risk"] = {"calibration_error": risks.calibration_error, "counts": risks.to_json()}
     figures["touched"] = dict(sorted(Counter(o.touched for o in outcomes if o.touched).items()))
     simulated_s, cpu_s = sum(o.time_s for o in outcomes), sum(o.cpu_s for o in outcomes)
     simulator_s = sum(o.simulator_s for o in outcomes)

@@ -114,6 +114,11 @@ class Ours:
         """Return how often each reason to imagine anew was found; "reused" counts the ticks without one."""
         return self._deliberation.attention.reasons
 
+    @property
+    def risk(self) -> float:
+        """Return the probability of contact that the present plan was chosen with; NaN without a plan."""
+        return self._plan.risk if self._plan is not None else float("nan")
+
     def observe(self, look: ControllerInput) -> None:
         """Perceive while the robot stands without a goal; the supervisor runs, as in the graph."""
         self._perceive(look)

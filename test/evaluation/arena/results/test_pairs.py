@@ -31,3 +31,12 @@ def test_only_common_episodes_are_compared():
     assert found.episodes == 3 and found.success == pytest.approx(1 / 3) and found.contact == pytest.approx(-1 / 3)
     assert found.time_s == pytest.approx(-2.0) and found.p_value == 1.0
     assert compare({0: outcome("success")}, {1: outcome("success")}) is None
+
+
+def test_intervals_are_those_of_paired_differences():
+    ours = {index: outcome("success" if index < 60 else "contact") for index in range(100)}
+    theirs = {index: outcome("success" if index < 40 else "contact") for index in range(100)}
+    found = compare(ours, theirs)
+    assert found.success == pytest.approx(0.2) and found.p_value < 1e-5
+    low, high = found.success_ci95
+    assert 0.1 < low < 0.2 < high < 0.3

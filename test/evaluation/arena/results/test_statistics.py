@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, tick_bin, tick_quantiles
-from edge_worldmodel.evaluation.arena.results.statistics import bootstrap, difference, summarize, wilson
+from edge_worldmodel.evaluation.arena.results.statistics import bootstrap, summarize, wilson
 
 
 def outcome(ending="success", time_s=10.0, **values):
@@ -41,12 +41,6 @@ def test_bootstrap_covers_the_mean_as_often_as_it_says():
 def test_bootstrap_of_the_same_values_is_the_same():
     values = np.random.default_rng(1).normal(size=30)
     assert bootstrap(values) == bootstrap(values)
-
-
-def test_difference_is_paired():
-    change, (low, high) = difference([True] * 60 + [False] * 40, [True] * 40 + [False] * 60)
-    assert change == pytest.approx(0.2)
-    assert 0.1 < low < 0.2 < high < 0.3
 
 
 def test_times_are_those_of_successful_episodes_only():
