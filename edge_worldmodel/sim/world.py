@@ -16,7 +16,7 @@ from edge_worldmodel.sim.robots import RobotSpec, robot_spec, with_overrides
 from edge_worldmodel.sim.shapes import Box, Cylinder, Solid, clearance, enclosure, segment
 from edge_worldmodel.sim.wind import WindSpec
 
-CROWD_MODELS = ("waypoints", "jupedsim", "orca", "replay")
+CROWD_MODELS = ("waypoints", "jupedsim", "orca", "replay", "reacting_replay")
 _WALL_KINDS = ("segment", "box", "cylinder")
 
 Point = tuple[float, float]
@@ -27,7 +27,9 @@ class Person:
     """A person who repeats a route from start through waypoints, or walks between random points of an area.
 
     With ``waits_for_robot_m`` above 0 a person of the model "waypoints" waits until a robot is within that distance
-    and then walks through the waypoints once.
+    and then walks through the waypoints once. Where a crowd reacts to the robots, people who are not ``attentive`` do
+    not ("orca" and "reacting_replay"). People of the model "jupedsim" stop after ``walks_s`` on average, for
+    ``stops_s`` on average, and turn to another waypoint after ``changes_mind_s`` on average; 0: never.
     """
 
     start: Point
@@ -36,6 +38,10 @@ class Person:
     speed_mps: float = 1.0
     radius_m: float = 0.25
     waits_for_robot_m: float = 0.0
+    attentive: bool = True
+    walks_s: float = 0.0
+    stops_s: float = 0.0
+    changes_mind_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class CrowdSpec:
 
     ``model`` is "waypoints" (straight lines without avoidance), "jupedsim" (people avoid walls, each other and, with
     ``reacts_to_robot``, the robots), "orca" (reciprocal avoidance without walls) or "replay" (the recorded
-    ``tracks``, or those of ``file``, see tracks.py).
+    ``tracks``, or those of ``file``, see tracks.py). In a "reacting_replay" attentive people leave their tracks to
+    avoid the robots and return to them.
     """
 
     model: str = "waypoints"
@@ -53,6 +60,11 @@ class CrowdSpec:
     file: Path | None = None
     replay_radius_m: float = 0.25
     tracks: RecordedTracks | None = field(default=None, compare=False)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the people come from recorded tracks."""
+        return self.model in ("replay", "reacting_replay")
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ class World:
             self._check_free(f"robots[{i}].start", placement.start[:2], placement.spec.radius_m)
             if placement.goal is not None:
                 self._check_free(f"robots[{i}].goal", placement.goal[:2], placement.spec.radius_m)
-        if self.crowd.model == "replay":
+        if self.crowd.recorded:
             return  # recorded people may overlap walls and each other
         for i, person in enumerate(self.people):
             self._check_free(f"people[{i}].start", person.start, person.radius_m)
@@ -197,6 +209,10 @@ def _person(value: object, place: str) -> Person:
         speed_mps=fields.number("speed", 1.0, minimum=0.0, maximum=3.0),
         radius_m=fields.number("radius", 0.25, minimum=0.05, maximum=1.0),
         waits_for_robot_m=fields.number("waits_for_robot", 0.0, minimum=0.0, maximum=20.0),
+        attentive=fields.flag("attentive", True),
+        walks_s=fields.number("walks", 0.0, minimum=0.0, maximum=1e3),
+        stops_s=fields.number("stops", 0.0, minimum=0.0, maximum=1e3),
+        changes_mind_s=fields.number("changes_mind", 0.0, minimum=0.0, maximum=1e3),
     )
     fields.finish()
     if person.waypoints and person.area:
@@ -214,7 +230,7 @@ def _crowd(fields: Fields, path: Path) -> CrowdSpec:
         replay_radius_m=crowd.number("radius", 0.25, minimum=0.05, maximum=1.0),
     )
     crowd.finish()
-    if (spec.model == "replay") != (spec.file is not None):
+    if spec.recorded != (spec.file is not None):
         raise WorldError(f"{crowd.place('file')}: must be given with model: replay, and with no other model")
     return spec
 

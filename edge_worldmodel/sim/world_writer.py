@@ -60,6 +60,10 @@ def _person(person: Person) -> dict[str, Any]:
         "speed": float(person.speed_mps),
         "radius": float(person.radius_m),
         "waits_for_robot": float(person.waits_for_robot_m),
+        "attentive": person.attentive,
+        "walks": float(person.walks_s),
+        "stops": float(person.stops_s),
+        "changes_mind": float(person.changes_mind_s),
     }
     return tree if person.area is None else {**tree, "area": _plain(person.area)}
 

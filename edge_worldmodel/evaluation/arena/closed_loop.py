@@ -25,21 +25,20 @@ from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
 from edge_worldmodel.evaluation.arena.results import failures
 from edge_worldmodel.evaluation.arena.results.pairs import compare
 from edge_worldmodel.evaluation.arena.results.statistics import plain, summarize
-from edge_worldmodel.evaluation.arena.scenario import Scenario, ScenarioOverrides, load_scenario
+from edge_worldmodel.evaluation.arena.scenario import Scenario, ScenarioOverrides, built_in_scenarios, load_scenario
 from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
 from edge_worldmodel.evaluation.arena.tasks import EpisodeTask, run_tasks
 from edge_worldmodel.evaluation.controllers import CLAIRVOYANT, NAMES, make_controller, tuned_settings
 from edge_worldmodel.models.inventory import commit
 
 SCHEMA = 1
-_BUILT_IN = "crowd corridor crossing doorway circle tracks barn dynabarn gust stepout"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument(
         "--scenario", action="append", required=True, metavar="S",
-        help=f"scenario file, or one of {_BUILT_IN}; may be given several times",
+        help=f"scenario file, or one of {' '.join(built_in_scenarios())}; may be given several times",
     )  # fmt: skip
     parser.add_argument("--planner", action="append", required=True, choices=NAMES, help="may be given several times")
     parser.add_argument(

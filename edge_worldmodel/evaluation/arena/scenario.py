@@ -159,13 +159,18 @@ def load_scenario(name: str, seed: int, overrides: ScenarioOverrides | None = No
     return replace(scenario, digest=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16])
 
 
+def built_in_scenarios() -> list[str]:
+    """Return the names of the scenarios that are shipped."""
+    return sorted(path.stem for path in shipped("worlds/scenarios").glob("*.yaml"))
+
+
 def find_scenario(name: str) -> Path:
     """Return the file of a built-in scenario, or the path that was given."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     path = shipped("worlds/scenarios") / f"{name}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        names = ", ".join(built_in_scenarios())
         raise ScenarioError(f"scenario '{name}' does not exist: choose one of {names}, or give a .yaml file")
     return path
 

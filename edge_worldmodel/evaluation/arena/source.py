@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from edge_worldmodel.core.errors import EdgeWorldModelError
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.robots import RobotSpec
-from edge_worldmodel.sim.world import World
+from edge_worldmodel.sim.world import Person, World
 
 STEP_S = 0.01
 """Physics step of the arena: a robot at 2 m/s moves 2 cm in it, which bounds the error of a contact."""
@@ -113,6 +113,17 @@ def span(fields: Fields, key: str, default: tuple[float, float]) -> tuple[float,
     if not 0 < least <= most:
         raise ScenarioError(f"{fields.place(key)} = [{least:g}, {most:g}]: expected 0 < least <= most")
     return least, most
+
+
+def attentive(fields: Fields) -> float | None:
+    """Return the share of people who avoid the robot, ``attentive: 0.2``; None where the file does not say."""
+    return fields.number("attentive", minimum=0.0, maximum=1.0) if "attentive" in fields else None
+
+
+def with_attention(people: tuple[Person, ...], share: float, rng: np.random.Generator) -> tuple[Person, ...]:
+    """Return people of whom a random share is attentive, rounded to whole people."""
+    chosen = set(rng.permutation(len(people))[: round(share * len(people))].tolist())
+    return tuple(replace(person, attentive=i in chosen) for i, person in enumerate(people))
 
 
 def shuffled(count: int, index: int, seed: int) -> int:

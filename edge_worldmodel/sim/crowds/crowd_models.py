@@ -84,6 +84,10 @@ def make_crowd(world: World, rng: np.random.Generator) -> Crowd:
     """Return the crowd of a world."""
     if world.crowd.model == "replay":
         return ReplayedCrowd(_tracks(world))
+    if world.crowd.model == "reacting_replay":
+        from edge_worldmodel.sim.crowds.reacting_replay import ReactingReplay
+
+        return ReactingReplay(_tracks(world), world)
     # Imported only where needed: a robot or a small machine lacks these libraries.
     if world.crowd.model == "orca" and world.people:
         from edge_worldmodel.sim.crowds.orca_crowd import OrcaCrowd

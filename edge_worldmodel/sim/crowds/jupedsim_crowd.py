@@ -10,6 +10,7 @@ import shapely
 
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.sim.crowds.crowd import CrowdState, route
+from edge_worldmodel.sim.crowds.habits import Habits
 from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.world import Person, World
 
@@ -42,6 +43,7 @@ class JuPedSimCrowd:
         self._people = [self._add_person(world, person, rng) for person in world.people]
         self._robot_agents = self._add_robots(world) if world.crowd.reacts_to_robot else []
         self._blocked_s = np.zeros(len(self._people))
+        self._habits = Habits(world.people, rng)
         self._pending_s = 0.0
         starts = self._positions()
         self.state = CrowdState(starts, np.zeros_like(starts))
@@ -50,16 +52,23 @@ class JuPedSimCrowd:
         """Advance by ``dt_s``, preferably a multiple of 0.02 s, with the robots at (r, 4: x, y, vx, vy)."""
         self._pending_s += dt_s
         before = self.state.positions
+        self._follow_habits(dt_s)
         steps = int(self._pending_s / _STEP_S + 1e-6)
         self._pending_s -= steps * _STEP_S
         for k in range(steps):
             self._steer_robot_agents(robots[:, :2] + robots[:, 2:] * (k * _STEP_S))
-            self._sim.iterate()
+            self._iterate()
         positions = self._positions()
         velocities = (positions - before) / dt_s
         self._turn_blocked(velocities, dt_s)
         self.state = CrowdState(positions, velocities)
         return self.state
+
+    def _iterate(self) -> None:
+        try:
+            self._sim.iterate()
+        except RuntimeError as error:  # somebody was pushed into a wall
+            raise WorldError(f"JuPedSim cannot continue: {error}") from error
 
     def _positions(self) -> Floats:
         return np.array([self._sim.agent(agent).position for agent in self._people]).reshape(-1, 2)
@@ -114,12 +123,26 @@ class JuPedSimCrowd:
 
     def _turn_blocked(self, velocities: Floats, dt_s: float) -> None:
         slow = np.hypot(velocities[:, 0], velocities[:, 1]) < _BLOCKED_MPS
-        self._blocked_s = np.where(slow, self._blocked_s + dt_s, 0.0)
+        self._blocked_s = np.where(slow & ~self._habits.standing, self._blocked_s + dt_s, 0.0)
         for i in np.flatnonzero(self._blocked_s > _BLOCKED_S):
-            stages = self._stages[i]
-            now = stages.index(self._sim.agent(self._people[i]).stage_id)
-            self._sim.switch_agent_journey(self._people[i], self._journeys[i], stages[(now + 1) % len(stages)])
+            self._turn(i)
             self._blocked_s[i] = 0.0
+
+    def _turn(self, person: int) -> None:
+        """Send a person to the waypoint after the present one."""
+        stages = self._stages[person]
+        now = stages.index(self._sim.agent(self._people[person]).stage_id)
+        self._sim.switch_agent_journey(self._people[person], self._journeys[person], stages[(now + 1) % len(stages)])
+
+    def _follow_habits(self, dt_s: float) -> None:
+        """Let people stop, walk on and change their minds."""
+        stopping, walking, turning = self._habits.step(dt_s)
+        for person in stopping:
+            self._sim.agent(self._people[person]).model.desired_speed = 0.0
+        for person in walking:
+            self._sim.agent(self._people[person]).model.desired_speed = self._habits.speeds_mps[person]
+        for person in turning:
+            self._turn(person)
 
 
 def _walkable(world: World) -> shapely.Polygon:

@@ -36,12 +36,21 @@ class OrcaCrowd:
         self._radii = [person.radius_m + _EXTRA_RADIUS_M for person in world.people]
         margin_m = world.crowd.robot_margin_m
         self._robot_radii = [robot.spec.radius_m + margin_m for robot in world.robots]
-        self._reacts = world.crowd.reacts_to_robot
+        attentive = np.array([person.attentive for person in world.people], bool)
+        self._attentive = attentive & world.crowd.reacts_to_robot
         starts = np.array([person.start for person in world.people]).reshape(-1, 2)
         self.state = CrowdState(starts, np.zeros_like(starts))
 
     def step(self, dt_s: float, robots: Floats) -> CrowdState:
         """Advance by ``dt_s`` with the robots at (r, 4: x, y, vx, vy)."""
+        velocities = self._velocities(dt_s, robots if self._attentive.any() else None)
+        if self._attentive.any() and not self._attentive.all():
+            velocities = np.where(self._attentive[:, None], velocities, self._velocities(dt_s, None))
+        self.state = CrowdState(self.state.positions + velocities * dt_s, velocities)
+        return self.state
+
+    def _velocities(self, dt_s: float, robots: Floats | None) -> Floats:
+        """Return the velocities (n, 2) that the people choose; None: they see no robot."""
         # Robots move on their own, so every step uses a new simulator; it costs microseconds.
         sim = pyrvo.RVOSimulator()
         sim.set_time_step(dt_s)
@@ -50,14 +59,12 @@ class OrcaCrowd:
             self._add(sim, self.state.positions[person], self.state.velocities[person], radius_m)
             sim.set_agent_max_speed(person, float(self._speeds[person]))
             sim.set_agent_pref_velocity(person, tuple(self._preferred_velocity(person).tolist()))
-        if self._reacts:
+        if robots is not None:
             for robot, radius_m in zip(robots, self._robot_radii, strict=True):
                 agent = self._add(sim, robot[:2], robot[2:], radius_m)
                 sim.set_agent_pref_velocity(agent, tuple(robot[2:].tolist()))
         sim.do_step()
-        velocities = np.array([sim.get_agent_velocity(i).to_tuple() for i in range(len(self._radii))])
-        self.state = CrowdState(self.state.positions + velocities * dt_s, velocities)
-        return self.state
+        return np.array([sim.get_agent_velocity(i).to_tuple() for i in range(len(self._radii))])
 
     @staticmethod
     def _add(sim: pyrvo.RVOSimulator, position: Floats, velocity: Floats, radius_m: float) -> int:

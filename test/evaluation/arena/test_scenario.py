@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,12 @@ from edge_worldmodel.sim.simulation import Simulation
 _DRAWN = ("crowd_v1", "corridor_v1", "crossing_v1", "doorway_v1", "stepout_v1")
 
 
-@pytest.mark.parametrize("name", _DRAWN)
+_NEW = ("crowd_stops", "groups", "corridor_dense", "doorway", "junction", "carts", "circle_some", "stepout")
+
+
+@pytest.mark.parametrize("name", (*_DRAWN, *_NEW))
 def test_drawn_worlds_are_sound_and_differ(name):
-    scenario = load_scenario(name, 2)
+    scenario = replace(load_scenario(name, 2), solvable=False, observe_s=0.0, clear_s=0.0)
     cases = [scenario.case(index) for index in range(6)]
     assert len({case.drawn.world.robots[0].start for case in cases}) > 1 or len({repr(c.drawn) for c in cases}) > 1
     assert all(case.drawn.world.robots[0].spec == scenario.robot for case in cases)
@@ -27,6 +32,37 @@ def test_the_crowd_has_5_to_45_people():
     assert 38 < max(counts) <= 45
     many = load_scenario("crowd_v1", 0, ScenarioOverrides(people=(35, 35)))
     assert len(many.case(0).drawn.world.people) == 35
+
+
+def drawn(name, index=0, **overrides):
+    """The world of an episode, without the checks of its start and of a solution."""
+    scenario = load_scenario(name, 4, ScenarioOverrides(**overrides))
+    return replace(scenario, solvable=False, observe_s=0.0, clear_s=0.0).case(index).drawn.world
+
+
+def test_the_people_of_a_scenario_are_as_its_file_says(tracks_folder):
+    assert sum(person.attentive for person in drawn("circle_some").people) == 1
+    assert all(person.attentive for person in drawn("circle_attentive").people)
+    world = drawn("tracks_attentive", tracks=tracks_folder, time_limit_s=10.0)
+    assert world.crowd.model == "reacting_replay"
+    assert sum(person.attentive for person in world.people) == round(0.7 * len(world.people))
+    assert {person.walks_s for person in drawn("crowd_stops").people} == {2.0}
+    assert {person.changes_mind_s for person in drawn("junction").people} == {6.0}
+    assert min(person.radius_m for person in drawn("carts").people) >= 0.3
+    screens = [solid for solid in drawn("stepout").solids if solid.width_m == 1.2]
+    assert len(screens) == 2 * len(drawn("stepout").people) == 6
+
+
+def test_members_of_a_group_walk_side_by_side():
+    people = drawn("groups").people
+    starts = np.array([person.start for person in people])
+    apart = np.hypot(*np.moveaxis(starts[:, None] - starts, -1, 0)) + 10 * np.eye(len(people))
+    pairs = np.argwhere((apart < 0.71) & (apart > 0.69))
+    assert len(pairs) >= 0.4 * len(people)
+    for a, b in pairs[:3]:
+        np.testing.assert_allclose(
+            np.subtract(people[a].waypoints, people[a].start), np.subtract(people[b].waypoints, people[b].start)
+        )
 
 
 def test_nobody_waits_where_the_robot_could_see_it():

@@ -34,7 +34,7 @@ class EpisodeSetup:
     @property
     def people_react(self) -> bool:
         """Return whether the people walk otherwise if the robot drives otherwise; step-outs do not count."""
-        return bool(self.world.people) and self.world.crowd.reacts_to_robot
+        return self.world.crowd.reacts_to_robot and any(person.attentive for person in self.world.people)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from edge_worldmodel.evaluation.arena.clairvoyant.search import DT_S, BeamSearch
 from edge_worldmodel.evaluation.controllers.command_limits import command_limits
 from edge_worldmodel.evaluation.controllers.controller import CONTROL_PERIOD_S
 from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_discs
+from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.simulation import CROWD_PERIOD_S
 
 _SEARCHES = ((96, 0.1), (96, 0.1), (96, 0.06), (96, 0.06), (200, 0.06), (200, 0.04), (400, 0.04), (400, 0.02))
@@ -43,7 +44,14 @@ class Solution:
 
 
 def solve(setup: EpisodeSetup) -> Solution | None:
-    """Return a drive to the goal, or None if none was found."""
+    """Return a drive to the goal, or None if none was found or the crowd model fails in this world."""
+    try:
+        return _solve(setup)
+    except WorldError:
+        return None
+
+
+def _solve(setup: EpisodeSetup) -> Solution | None:
     problem, kept = _problem(setup), PlayedDrive.nothing(setup.world)
     if not problem.field.reachable:
         return None

@@ -11,6 +11,8 @@ _MAKERS = {
     "corridor": "streets.make_corridor",
     "crossing": "streets.make_crossing",
     "doorway": "streets.make_doorway",
+    "junction": "streets.make_junction",
+    "aisles": "streets.make_aisles",
     "circle": "circle.CircleSource",
     "stepout": "stepout.StepoutSource",
     "gust": "gust.GustSource",

@@ -1,4 +1,8 @@
-"""The circle crossing of CrowdNav (Chen et al., ICRA 2019): people walk to the opposite side and ignore the robot."""
+"""The circle crossing of CrowdNav (Chen et al., ICRA 2019): people avoid each other and walk to the opposite side.
+
+CrowdNav tests with a robot that nobody sees; its authors also train with one that all see. ``attentive`` is the share
+of the people who see it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ from edge_worldmodel.evaluation.arena.source import (
     ScenarioError,
     Skipped,
     SourceInputs,
+    attentive,
     whole_range,
+    with_attention,
 )
 from edge_worldmodel.sim.fields import Fields
 from edge_worldmodel.sim.world import CrowdSpec, Person, RobotPlacement, World
@@ -27,10 +33,11 @@ class CircleSource:
     skipped: tuple[Skipped, ...] = ()
 
     def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
-        """Read the radius, the number of people and whether they see the robot."""
+        """Read the radius, the number of people and how many of them see the robot."""
         self._circle_m = fields.number("radius", 4.0, minimum=2.0, maximum=20.0)
         self._people = inputs.people or whole_range(fields, "people", (5, 5), 40)
         self._visible = fields.flag("robot_visible", False)
+        self._attentive = attentive(fields)
         self._robot = inputs.robot
 
     def draw(self, index: int, rng: np.random.Generator) -> DrawnWorld:
@@ -48,8 +55,8 @@ class CircleSource:
             name=f"circle{index}",
             seed=0,
             bounds=(-half_m, -half_m, half_m, half_m),
-            people=tuple(people),
-            crowd=CrowdSpec("orca", self._visible, robot_margin_m=0.01),
+            people=tuple(people) if self._attentive is None else with_attention(tuple(people), self._attentive, rng),
+            crowd=CrowdSpec("orca", self._visible or self._attentive is not None, robot_margin_m=0.01),
             robots=(RobotPlacement(self._robot, start, goal),),
             step_s=STEP_S,
         )

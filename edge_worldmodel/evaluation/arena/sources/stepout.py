@@ -29,8 +29,10 @@ class StepoutSource:
     skipped: tuple[Skipped, ...] = ()
 
     def __init__(self, fields: Fields, inputs: SourceInputs) -> None:
-        """Read how many people step out, how fast, and at which distance of the robot."""
-        self._count = inputs.people or whole_range(fields, "people", (1, 3), len(_SPOTS_M))
+        """Read the number of screens, how many people step out, how fast, and at which distance of the robot."""
+        screens = int(fields.number("screens", len(_SPOTS_M), minimum=1, maximum=8))
+        self._spots_m = _SPOTS_M if screens == len(_SPOTS_M) else np.linspace(-4.5, 5.0, screens).tolist()
+        self._count = inputs.people or whole_range(fields, "people", (1, 3), screens)
         self._speeds_mps = span(fields, "speeds", (1.0, 1.8))
         self._trigger_m = span(fields, "trigger", (1.8, 3.0))
         self._inputs = inputs
@@ -39,10 +41,10 @@ class StepoutSource:
         """Return the world of an episode."""
         bounds = (-_HALF_LENGTH_M, -_HALF_WIDTH_M, _HALF_LENGTH_M, _HALF_WIDTH_M)
         solids: list[Solid] = list(enclosure(bounds, 0.2, _HEIGHT_M))
-        count = min(int(rng.integers(self._count[0], self._count[1] + 1)), len(_SPOTS_M))
-        hiding = rng.permutation(len(_SPOTS_M))[:count]
+        count = min(int(rng.integers(self._count[0], self._count[1] + 1)), len(self._spots_m))
+        hiding = rng.permutation(len(self._spots_m))[:count]
         people = []
-        for i, spot_m in enumerate(_SPOTS_M):
+        for i, spot_m in enumerate(self._spots_m):
             side = float(rng.choice([-1.0, 1.0]))
             x = spot_m + rng.uniform(-0.5, 0.5)
             # The screen hides the person behind it from an approaching robot.

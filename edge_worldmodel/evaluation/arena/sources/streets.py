@@ -1,9 +1,14 @@
-"""Random squares, corridors, crossings and doorways with people who avoid each other."""
+"""Random squares, corridors, crossings, junctions, doorways and aisles with people who avoid each other.
+
+People walk by JuPedSim's anticipation velocity model (Xu et al., 2021). A file may ask for groups of two or three who
+walk side by side (Moussaid et al., PLoS ONE 2010), for stops, for changes of mind, and for other sizes and speeds, as
+of carts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +36,7 @@ _CLEAR_OF_ROBOT_M = 1.5
 """Distance of people from the start of the robot, so that no contact is unavoidable."""
 _APART_M = 0.7
 _RADII_M = (0.2, 0.3)
+_SIDE_BY_SIDE_M = 0.7
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,9 @@ class StreetSource:
         drawn = whole_range(fields, "people", people)
         self._count = inputs.people or drawn
         self._speeds_mps = span(fields, "speeds", (0.6, 1.4))
+        self._radii_m = span(fields, "radii", _RADII_M)
+        self._groups = fields.number("groups", 0.0, minimum=0.0, maximum=1.0)
+        self._habits = _habits(fields)
         self._reacts = fields.flag("reacts_to_robot", True)
         self._robot, self._layout = inputs.robot, layout
 
@@ -68,7 +77,7 @@ class StreetSource:
             seed=0,
             bounds=plan.bounds,
             solids=solids,
-            people=self._people(plan, solids, count, rng),
+            people=self._grouped(self._people(plan, solids, count, rng), plan, solids, rng),
             crowd=CrowdSpec("jupedsim", self._reacts),
             robots=(RobotPlacement(self._robot, start, (*plan.goal, 0.0)),),
             step_s=STEP_S,
@@ -82,7 +91,7 @@ class StreetSource:
 
         def free(points: Floats) -> Floats:
             away_m = np.hypot(*(points - start).T)
-            return np.asarray((clearance(solids, points) > _RADII_M[1] + 0.05) & (away_m > _CLEAR_OF_ROBOT_M))
+            return np.asarray((clearance(solids, points) > self._radii_m[1] + 0.05) & (away_m > _CLEAR_OF_ROBOT_M))
 
         ways = rng.integers(len(plan.areas), size=count)
         begin: list[Point] = [(0.0, 0.0)] * count
@@ -101,9 +110,42 @@ class StreetSource:
     def _person(
         self, begin: Point, way: tuple[Bounds, Bounds], free: Callable[[Floats], Floats], rng: np.random.Generator
     ) -> Person:
-        radius_m, speed_mps = float(rng.uniform(*_RADII_M)), float(rng.uniform(*self._speeds_mps))
+        radius_m, speed_mps = float(rng.uniform(*self._radii_m)), float(rng.uniform(*self._speeds_mps))
         targets = [scatter(rng, 1, area, 0.0, free)[0].tolist() for area in (way[1], way[0], way[1])]
-        return Person(begin, tuple((x, y) for x, y in targets), None, speed_mps, radius_m)
+        return Person(begin, tuple((x, y) for x, y in targets), None, speed_mps, radius_m, **self._habits)
+
+    def _grouped(
+        self, people: tuple[Person, ...], plan: StreetPlan, solids: tuple[Solid, ...], rng: np.random.Generator
+    ) -> tuple[Person, ...]:
+        """Let a share of the people walk beside another one instead of on their own, where there is room."""
+        if not self._groups:
+            return people
+        grouped: list[Person] = []
+        for person in people:
+            beside = _beside(grouped[-1], float(rng.choice([-1.0, 1.0]))) if grouped else person
+            others = np.array([other.start for other in (*grouped, *people)])
+            points = np.array([beside.start, *beside.waypoints])
+            inside = (points > plan.bounds[:2]).all() and (points < plan.bounds[2:]).all()
+            room = inside and (clearance(solids, points) > beside.radius_m + 0.05).all()
+            apart = np.hypot(*(others - beside.start).T).min() > 2 * self._radii_m[1]
+            joins = rng.uniform() < self._groups and room and apart
+            grouped.append(beside if joins else person)
+        return tuple(grouped)
+
+
+def _habits(fields: Fields) -> dict[str, float]:
+    """Return how people walk: ``stops: [walks, stops]`` and ``changes_mind: after``, mean times in seconds."""
+    walks_s, stops_s = span(fields, "stops", (0.0, 0.0)) if "stops" in fields else (0.0, 0.0)
+    mind_s = fields.number("changes_mind", 0.0, minimum=0.0, maximum=1e3)
+    return {"walks_s": walks_s, "stops_s": stops_s, "changes_mind_s": mind_s}
+
+
+def _beside(leader: Person, side: float) -> Person:
+    """Return a person who walks beside another one, with the same speed."""
+    way = np.subtract(leader.waypoints[0], leader.start)
+    across = side * _SIDE_BY_SIDE_M * np.array([-way[1], way[0]]) / max(float(np.hypot(*way)), 1e-9)
+    moved = [(float(x), float(y)) for x, y in np.array([leader.start, *leader.waypoints]) + across]
+    return replace(leader, start=moved[0], waypoints=tuple(moved[1:]))
 
 
 Layout = Callable[[np.random.Generator], StreetPlan]
@@ -184,3 +226,52 @@ def make_doorway(fields: Fields, inputs: SourceInputs) -> StreetSource:
         return StreetPlan((-half_m, -h, half_m, h), walls, start, goal, ((right, left), (left, right)))
 
     return StreetSource(fields, inputs, (1, 5), layout)
+
+
+def make_junction(fields: Fields, inputs: SourceInputs) -> StreetSource:
+    """Make a T-junction: a corridor and a second one that ends in it; people may come from and go to all three arms."""
+    half_m = fields.number("length", 14.0, minimum=8.0, maximum=100.0) / 2
+    widths_m = span(fields, "width", (2.4, 3.4))
+
+    def layout(rng: np.random.Generator) -> StreetPlan:
+        """Draw the walls, the robot's start and goal, and the areas of the people."""
+        w = rng.uniform(*widths_m) / 2
+        block_m = half_m - w
+        centre_m = w + block_m / 2
+        blocks = tuple(Box(side * centre_m, -w - block_m / 2, block_m, block_m) for side in (-1, 1))
+        west, east = (-half_m + 0.4, -w, -w - 0.3, w), (w + 0.3, -w, half_m - 0.4, w)
+        south = (-w, -half_m + 0.4, w, -w - 0.3)
+        areas = ((south, west), (south, east), (east, south), (east, west), (west, east))
+        start, goal = (-half_m + 1.0, rng.uniform(-0.4, 0.4)), (half_m - 1.0, rng.uniform(-0.4, 0.4))
+        if rng.uniform() < 0.5:
+            goal = (rng.uniform(-0.4, 0.4), -half_m + 1.0)
+        return StreetPlan((-half_m, -half_m, half_m, w), blocks, start, goal, areas)
+
+    return StreetSource(fields, inputs, (3, 8), layout)
+
+
+def make_aisles(fields: Fields, inputs: SourceInputs) -> StreetSource:
+    """Make the aisles of a warehouse: one along the robot's way and three across it, between blocks of shelves."""
+    half_m = fields.number("length", 16.0, minimum=12.0, maximum=100.0) / 2
+    widths_m = span(fields, "width", (2.4, 3.2))
+    depth_m = 5.0
+
+    def layout(rng: np.random.Generator) -> StreetPlan:
+        """Draw the shelves, the robot's start and goal, and the areas of the carts."""
+        w = rng.uniform(*widths_m)
+        aisles_m = (-0.5 * half_m, 0.0, 0.5 * half_m)
+        edges = [-half_m, *(x + side * w / 2 for x in aisles_m for side in (-1, 1)), half_m]
+        shelves = tuple(
+            Box((a + b) / 2, side * (w / 2 + depth_m / 2), b - a, depth_m)
+            for a, b in zip(edges[::2], edges[1::2], strict=True)
+            for side in (-1, 1)
+        )
+        top_m, side_m = w / 2 + depth_m, w / 2
+        up = [(x - side_m, side_m + 1.0, x + side_m, top_m - 0.4) for x in aisles_m]
+        down = [(x - side_m, -top_m + 0.4, x + side_m, -side_m - 1.0) for x in aisles_m]
+        east, west = (half_m - 5.0, -side_m, half_m - 0.4, side_m), (-half_m + 0.4, -side_m, -half_m + 5.0, side_m)
+        areas = (*zip(up, down, strict=True), *zip(down, up, strict=True), (east, west))
+        start, goal = (-half_m + 1.0, rng.uniform(-0.4, 0.4)), (half_m - 1.0, rng.uniform(-0.4, 0.4))
+        return StreetPlan((-half_m, -top_m, half_m, top_m), shelves, start, goal, areas)
+
+    return StreetSource(fields, inputs, (4, 8), layout)

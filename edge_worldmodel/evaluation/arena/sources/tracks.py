@@ -1,4 +1,8 @@
-"""Recorded pedestrian tracks (ETH/UCY text format); the replayed people do not react to the robot."""
+"""Recorded pedestrian tracks (ETH/UCY text format: Pellegrini et al., ICCV 2009; Lerner et al., 2007).
+
+The replayed people walk as they did. With ``attentive: 0.7`` that share of them avoids the robot and returns to its
+track (``reacting_replay.py``).
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,12 @@ from edge_worldmodel.evaluation.arena.source import (
     ScenarioError,
     Skipped,
     SourceInputs,
+    attentive,
     heading_to,
     shuffled,
     span,
     straight_distance_m,
+    with_attention,
 )
 from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.fields import Fields
@@ -56,6 +62,7 @@ class TracksSource:
         if folder is None:
             raise ScenarioError("scenario tracks needs recordings: give --tracks DIR (ETH/UCY text files)")
         self._distance_m = span(fields, "distance", (8.0, 12.0))
+        self._attentive = attentive(fields)
         self._inputs = inputs
         self.skipped: list[Skipped] = []
         self._scenes: list[RecordedScene] = []
@@ -111,6 +118,7 @@ class TracksSource:
         points = np.vstack([window[~np.isnan(window[..., 0])], start, goal])
         low, high = points.min(axis=0) - _AROUND_M, points.max(axis=0) + _AROUND_M
         radii = rng.uniform(*_RADII_M, size=(window.shape[1],))
+        people = tuple(Person((0.0, 0.0), radius_m=float(radius)) for radius in radii)
         (x, y), (goal_x, goal_y) = start.tolist(), goal.tolist()
         robot = RobotPlacement(self._inputs.robot, (x, y, heading_to((x, y), (goal_x, goal_y))), (goal_x, goal_y, 0.0))
         return World(
@@ -118,8 +126,12 @@ class TracksSource:
             seed=0,
             bounds=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
             solids=scene.solids,
-            people=tuple(Person((0.0, 0.0), radius_m=float(radius)) for radius in radii),
-            crowd=CrowdSpec("replay", reacts_to_robot=False, tracks=RecordedTracks(window, TRACK_STEP_S)),
+            people=people if self._attentive is None else with_attention(people, self._attentive, rng),
+            crowd=CrowdSpec(
+                "replay" if self._attentive is None else "reacting_replay",
+                reacts_to_robot=self._attentive is not None,
+                tracks=RecordedTracks(window, TRACK_STEP_S),
+            ),
             robots=(robot,),
             step_s=STEP_S,
         )
