@@ -124,7 +124,7 @@ class JuPedSimCrowd:
     def _turn_blocked(self, velocities: Floats, dt_s: float) -> None:
         slow = np.hypot(velocities[:, 0], velocities[:, 1]) < _BLOCKED_MPS
         self._blocked_s = np.where(slow & ~self._habits.standing, self._blocked_s + dt_s, 0.0)
-        for i in np.flatnonzero(self._blocked_s > _BLOCKED_S):
+        for i in np.flatnonzero(self._blocked_s > _BLOCKED_S).tolist():
             self._turn(i)
             self._blocked_s[i] = 0.0
 
@@ -137,11 +137,11 @@ class JuPedSimCrowd:
     def _follow_habits(self, dt_s: float) -> None:
         """Let people stop, walk on and change their minds."""
         stopping, walking, turning = self._habits.step(dt_s)
-        for person in stopping:
+        for person in stopping.tolist():
             self._sim.agent(self._people[person]).model.desired_speed = 0.0
-        for person in walking:
+        for person in walking.tolist():
             self._sim.agent(self._people[person]).model.desired_speed = self._habits.speeds_mps[person]
-        for person in turning:
+        for person in turning.tolist():
             self._turn(person)
 
 

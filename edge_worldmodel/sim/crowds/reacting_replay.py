@@ -45,7 +45,7 @@ class ReactingReplay:
         before, recorded = self.state, self._recorded.step(dt_s, robots)
         positions, velocities = recorded.positions.copy(), recorded.velocities.copy()
         present = np.isfinite(recorded.positions[:, 0]) & np.isfinite(before.positions[:, 0])
-        for person in np.flatnonzero(self._attentive & present):
+        for person in np.flatnonzero(self._attentive & present).tolist():
             here, wanted = before.positions[person], recorded.positions[person]
             near = np.hypot(*(robots[:, :2] - here).T) < _SEEN_M
             if not near.any() and np.hypot(*(wanted - here)) < _FASTEST_MPS * dt_s + _ON_TRACK_M:

@@ -46,7 +46,7 @@ def test_the_people_of_a_scenario_are_as_its_file_says(tracks_folder):
     world = drawn("tracks_attentive", tracks=tracks_folder, time_limit_s=10.0)
     assert world.crowd.model == "reacting_replay"
     assert sum(person.attentive for person in world.people) == round(0.7 * len(world.people))
-    assert {person.walks_s for person in drawn("crowd_stops").people} == {2.0}
+    assert {person.walks_s for person in drawn("crowd_stops").people} == {4.0}
     assert {person.changes_mind_s for person in drawn("junction").people} == {6.0}
     assert min(person.radius_m for person in drawn("carts").people) >= 0.3
     screens = [solid for solid in drawn("stepout").solids if solid.width_m == 1.2]

@@ -16,6 +16,7 @@ from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.source import (
     STEP_S,
     DrawnWorld,
+    ScenarioError,
     Skipped,
     SourceInputs,
     heading_to,
@@ -62,7 +63,11 @@ class StreetSource:
         self._speeds_mps = span(fields, "speeds", (0.6, 1.4))
         self._radii_m = span(fields, "radii", _RADII_M)
         self._groups = fields.number("groups", 0.0, minimum=0.0, maximum=1.0)
-        self._habits = _habits(fields)
+        # Mean times: walking, standing, and until a change of mind.
+        self._stops_s = fields.numbers("stops", "walks stops", (0.0, 0.0))
+        if min(self._stops_s) < 0.0:
+            raise ScenarioError(f"{fields.place('stops')} = {list(self._stops_s)}: expected times of at least 0 s")
+        self._mind_s = fields.number("changes_mind", 0.0, minimum=0.0, maximum=1e3)
         self._reacts = fields.flag("reacts_to_robot", True)
         self._robot, self._layout = inputs.robot, layout
 
@@ -112,7 +117,15 @@ class StreetSource:
     ) -> Person:
         radius_m, speed_mps = float(rng.uniform(*self._radii_m)), float(rng.uniform(*self._speeds_mps))
         targets = [scatter(rng, 1, area, 0.0, free)[0].tolist() for area in (way[1], way[0], way[1])]
-        return Person(begin, tuple((x, y) for x, y in targets), None, speed_mps, radius_m, **self._habits)
+        return Person(
+            start=begin,
+            waypoints=tuple((x, y) for x, y in targets),
+            speed_mps=speed_mps,
+            radius_m=radius_m,
+            walks_s=self._stops_s[0],
+            stops_s=self._stops_s[1],
+            changes_mind_s=self._mind_s,
+        )
 
     def _grouped(
         self, people: tuple[Person, ...], plan: StreetPlan, solids: tuple[Solid, ...], rng: np.random.Generator
@@ -131,13 +144,6 @@ class StreetSource:
             joins = rng.uniform() < self._groups and room and apart
             grouped.append(beside if joins else person)
         return tuple(grouped)
-
-
-def _habits(fields: Fields) -> dict[str, float]:
-    """Return how people walk: ``stops: [walks, stops]`` and ``changes_mind: after``, mean times in seconds."""
-    walks_s, stops_s = span(fields, "stops", (0.0, 0.0)) if "stops" in fields else (0.0, 0.0)
-    mind_s = fields.number("changes_mind", 0.0, minimum=0.0, maximum=1e3)
-    return {"walks_s": walks_s, "stops_s": stops_s, "changes_mind_s": mind_s}
 
 
 def _beside(leader: Person, side: float) -> Person:
