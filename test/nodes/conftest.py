@@ -17,6 +17,7 @@ rclpy = pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/
 from ament_index_python.packages import get_package_prefix  # noqa: E402
 from lifecycle_msgs.msg import State  # noqa: E402
 from lifecycle_msgs.srv import GetState  # noqa: E402
+from rclpy.impl.rcutils_logger import RcutilsLogger  # noqa: E402
 
 from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import watchdog_arguments  # noqa: E402
 
@@ -25,6 +26,19 @@ from edge_worldmodel.nodes.safety_supervisor.watchdog_arguments import watchdog_
 def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the nodes of each test an empty state folder, so that none finds what another test latched."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything that nodes of this process log."""
+    texts, log = [], RcutilsLogger.log
+
+    def record(self, message, *args, **kwargs):
+        texts.append(str(message))
+        return log(self, message, *args, **kwargs)
+
+    monkeypatch.setattr(RcutilsLogger, "log", record)
+    return texts
 
 
 class Probe:

@@ -92,6 +92,18 @@ SUBSCRIPTIONS = {
 """Every subscription of every node; a new one fails its test until it has a row here, and with that is fuzzed."""
 
 
+def storm_settings():
+    """Return the settings of a test that gives a node messages; the short form is the same in every run."""
+    return settings(
+        max_examples=CASES,
+        deadline=None,
+        database=None,
+        derandomize="EDGE_WORLDMODEL_CASES" not in os.environ,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 class CountingDict(dict):
     """Counts how often something is set."""
 
@@ -173,14 +185,7 @@ class Fuzzed:
                 continue
             strategy = arrivals(functools.partial(lambda make: make(time.time_ns()), GOOD[kind]))
 
-            @settings(
-                max_examples=CASES,
-                deadline=None,
-                database=None,
-                derandomize="EDGE_WORLDMODEL_CASES" not in os.environ,  # the short form is the same in every run
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
+            @storm_settings()
             @given(data=strategy)
             def case(data):
                 self.case(subscription, topic, data)  # noqa: B023

@@ -107,7 +107,7 @@ def _twist_values(message: Twist) -> tuple[float, float, float]:
     return _bounded("twist", message.linear.x, message.linear.y, message.angular.z)
 
 
-def as_floats(values: ArrayLike, dtype: type[np.floating] = np.float64) -> NDArray[np.floating]:
+def as_floats(values: ArrayLike, dtype: type[np.floating] = np.float64) -> NDArray[Any]:
     """Return numbers as floats; without a warning for a signalling NaN, which damaged data may have."""
     with np.errstate(invalid="ignore"):
         return np.asarray(values).astype(dtype, copy=False)

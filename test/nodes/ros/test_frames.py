@@ -15,7 +15,7 @@ from std_msgs.msg import Header  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 from transforms3d.euler import euler2quat  # noqa: E402
 
-from edge_worldmodel.core.errors import ConfigError  # noqa: E402
+from edge_worldmodel.core.errors import ConfigError, InputError  # noqa: E402
 from edge_worldmodel.core.safety.inputs.intake import OdometrySample  # noqa: E402
 from edge_worldmodel.nodes.ros.convert import stamp_to_msg  # noqa: E402
 from edge_worldmodel.nodes.ros.convert_sensors import ignored_times, sweep_from_scan_msg  # noqa: E402
@@ -168,6 +168,25 @@ def test_the_base_pose_is_passed_on_as_often_as_tf_has_a_newer_one(frames):
     assert poses == [(0, 1.0), (20 * MS, 2.0)]
     with pytest.raises(MissingTransformError, match="from 'base_link' to 'world'"):
         frames.newest_base_pose("world")
+
+
+@pytest.mark.parametrize("size", [0.0, 1e300, math.nan, math.inf, 0.9])
+def test_a_transform_that_is_no_pose_is_rejected_before_tf2_sees_it(frames, size):
+    frames, send = frames
+    bad = transform("base_link", "lens", T0_NS)
+    bad.transform.rotation.w = size
+    send(bad, transform("base_link", "pan", T0_NS, size if size > 1.0 or size != size else 1e300))
+    send(transform("pan", "pan", T0_NS), transform("", "pan", T0_NS), transform("pan", "", T0_NS))
+    assert frames._health.rejected["bad_transform"] == 5
+    with pytest.raises(MissingTransformError, match="tf has no frame 'lens'"):
+        frames.mount("lens", T0_NS)
+
+
+def test_a_negative_stamp_on_a_moving_mount_is_refused(frames):
+    frames, send = frames
+    send(transform("base_link", "pan", T0_NS))
+    with pytest.raises(InputError, match="is negative"):
+        frames.mount("pan", -1)
 
 
 def test_a_base_that_is_bolted_to_the_floor_has_stamp_zero(frames):
