@@ -12,6 +12,7 @@ import numpy as np
 from edge_worldmodel.core.geometry import pose_matrix, relative, transform_points
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.arena.clairvoyant.people_ahead import TrueFuture
 from edge_worldmodel.evaluation.arena.clearance import FootprintClearance
 from edge_worldmodel.evaluation.arena.measures.avoidable import could_be_avoided
 from edge_worldmodel.evaluation.arena.measures.contact import contact_of
@@ -30,7 +31,7 @@ from edge_worldmodel.evaluation.controllers import (
     SteeringController,
 )
 from edge_worldmodel.sim.sensors.scanner import SimulatedScan
-from edge_worldmodel.sim.simulation import Simulation
+from edge_worldmodel.sim.simulation import START_NS, Simulation
 
 # Clearance is measured more often than commands are given: at 2 m/s a robot moves 0.2 m in a control period.
 _MEASURE_S = 0.05
@@ -70,6 +71,8 @@ class Episode:
         walls = self._outlines() if controller.knows_people else ()
         self._steering = isinstance(controller, SteeringController)
         controller.reset(self._spec, self._goal, case.planner_seed, walls)
+        knows_future = getattr(controller, "knows_future", False)
+        self._future = TrueFuture(world, case.simulation_seed) if knows_future else None
         if isinstance(controller, PlaybackController) and case.solution is not None:
             controller.load(case.solution.commands)
 
@@ -115,7 +118,8 @@ class Episode:
             scan.range_max_m, pose_matrix((mount.mount_x_m, mount.mount_y_m, mount.mount_yaw_rad)),
         )  # fmt: skip
         people = self._people() if self._controller.knows_people else None
-        return ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people)
+        ahead = self._people_ahead if self._future is not None else None
+        return ControllerInput(scan.stamp_ns, sweep, odometry.pose, odometry.twist, self._goal, people, ahead)
 
     def _decide(self) -> Command:
         scan = self._simulation.scan()
@@ -181,6 +185,14 @@ class Episode:
         to_odom = np.array([[c, -s], [s, c]])
         positions = (state.positions - self._start[:2]) @ to_odom
         return People(positions, state.velocities @ to_odom, self._radii_m)
+
+    def _people_ahead(self, ahead_s: Floats) -> Floats:
+        """Return where everybody will be, as (k, n, 2) in the odom frame at times (k,) from now."""
+        assert self._future is not None
+        simulation = self._simulation
+        pose, velocity = simulation.pose(), simulation.velocity_before_step()
+        places = self._future.at((simulation.stamp_ns - START_NS) * 1e-9, ahead_s, pose[:2], velocity)
+        return transform_points(relative(self._start, np.zeros(3)), places.reshape(-1, 2)).reshape(places.shape)
 
     def _outlines(self) -> tuple[Floats, ...]:
         from_world = relative(self._start, np.zeros(3))

@@ -76,7 +76,11 @@ def run_task(task: EpisodeTask) -> EpisodeResult:
     except ScenarioError as error:
         return EpisodeResult(task, None, skipped=str(error))
     controller = _controller(task.planner, task.scenario, task.seed, task.overrides, task.settings)
-    outcome, trace = Episode(scenario, case, controller).run()
+    try:
+        episode = Episode(scenario, case, controller)
+    except ScenarioError as error:
+        return EpisodeResult(task, None, skipped=str(error))
+    outcome, trace = episode.run()
     keep = task.keep_trace and outcome.ending != "success"
     return EpisodeResult(task, outcome, "", trace, case) if keep else EpisodeResult(task, outcome)
 

@@ -45,7 +45,8 @@ class ControllerInput:
     """The input of a controller in one control period.
 
     ``sweep`` is in the base frame, ``pose`` (3,) in the odom frame, ``twist`` (3,) in the base frame, ``goal`` (2,)
-    in the odom frame. ``people`` is None for controllers without ``knows_people``.
+    in the odom frame. ``people`` is None for controllers without ``knows_people``; ``people_ahead`` returns positions
+    (k, n, 2) in the odom frame at times (k,) from now, and is None for controllers without ``knows_future``.
     """
 
     stamp_ns: int
@@ -54,6 +55,7 @@ class ControllerInput:
     twist: Floats
     goal: Floats
     people: People | None = None
+    people_ahead: Callable[[Floats], Floats] | None = None
 
 
 @runtime_checkable

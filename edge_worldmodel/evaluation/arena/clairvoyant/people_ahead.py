@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from edge_worldmodel.core.types import Floats
+from edge_worldmodel.evaluation.arena.source import ScenarioError
 from edge_worldmodel.sim.simulation import CROWD_PERIOD_S, seeded_crowd
 from edge_worldmodel.sim.world import World
 
@@ -38,21 +39,22 @@ class PeopleAhead:
                 simulation; after the last one it stands.
         """
         walking = np.array([person.waits_for_robot_m == 0.0 for person in world.people], bool)
-        self._walking = np.flatnonzero(walking)
-        self.radii_m = np.array([world.people[i].radius_m for i in self._walking])
+        self.walking = np.flatnonzero(walking)
+        """Indices of these people in the world."""
+        self.radii_m = np.array([world.people[i].radius_m for i in self.walking])
         self._crowd = seeded_crowd(world, seed)
         self._robot = np.concatenate([robot_states, np.append(robot_states[-1, :2], (0.0, 0.0))[None]])
-        self._positions = [self._crowd.state.positions[self._walking]]
+        self._positions = [self._crowd.state.positions[self.walking]]
 
     def at(self, times_s: Floats) -> Floats:
         """Return positions (k, n, 2) at times (k,) since the beginning of the simulation, NaN where absent."""
-        if not len(self._walking):
+        if not len(self.walking):
             return np.empty((len(times_s), 0, 2))
         steps = np.floor(times_s / CROWD_PERIOD_S + 1e-9).astype(int)
         while len(self._positions) < steps.max() + 2:
             robot = self._robot[min(len(self._positions) - 1, len(self._robot) - 1)]
             state = self._crowd.step(CROWD_PERIOD_S, robot[None])
-            self._positions.append(state.positions[self._walking])
+            self._positions.append(state.positions[self.walking])
         before = np.array([self._positions[step] for step in steps])
         after = np.array([self._positions[step + 1] for step in steps])
         share = (times_s / CROWD_PERIOD_S - steps)[:, None, None]
@@ -95,3 +97,47 @@ class StepOuts:
         walked_m = np.maximum(times_s[:, None] - started_s[..., None, :], 0.0) * self._speeds_mps
         walked_m = np.minimum(walked_m, self._lengths_m)
         return np.asarray(self._starts + walked_m[..., None] * self._directions)
+
+
+class TrueFuture:
+    """Where everybody will be if the robot goes on at its present velocity, for worlds whose people do not react to it.
+
+    Only people who step out as soon as the robot is near depend on its way.
+    """
+
+    def __init__(self, world: World, seed: int) -> None:
+        """Prepare the crowd.
+
+        Args:
+            world: of the episode.
+            seed: of its simulation.
+
+        Raises:
+            ScenarioError: people react to the robot, so there is not one future.
+        """
+        self._step_outs = StepOuts(world)
+        if world.crowd.reacts_to_robot and len(world.people) > len(self._step_outs):
+            raise ScenarioError("people react to the robot here, so nobody can know where they will be")
+        self._people = PeopleAhead(world, seed, np.array([[*world.robots[0].start[:2], 0.0, 0.0]]))
+        self._started_s = np.full(len(self._step_outs), np.inf)
+        self._count = len(world.people)
+
+    def at(self, now_s: float, ahead_s: Floats, place: Floats, velocity: Floats) -> Floats:
+        """Return positions (k, n, 2) in the world frame at times (k,) after ``now_s``, NaN where absent.
+
+        Args:
+            now_s: time since the beginning of the simulation; it must not decrease from call to call.
+            ahead_s: times (k,) from now.
+            place: (2,) of the robot in the world frame.
+            velocity: (2,) of the robot in the world frame.
+        """
+        times_s = now_s + ahead_s
+        places = np.empty((len(times_s), self._count, 2))
+        places[:, self._people.walking] = self._people.at(times_s)
+        if len(self._step_outs):
+            waiting = np.setdiff1d(np.arange(self._count), self._people.walking)
+            self._started_s = self._step_outs.started_s(self._started_s, place[None], np.array([now_s]))
+            path = place + ahead_s[:, None] * velocity
+            started_s = self._step_outs.started_s(self._started_s, path, times_s)
+            places[:, waiting] = self._step_outs.at(started_s, times_s)
+        return places

@@ -28,9 +28,18 @@ from edge_worldmodel.core.planner.planner_config import PlannerConfig
 from edge_worldmodel.core.planner.request import PlanningRequest
 from edge_worldmodel.core.rejection import RejectedInputError
 from edge_worldmodel.core.safety.inputs.intake import Instant, OdometrySample
+from edge_worldmodel.core.safety.limits import MotionLimits, limit_velocity
+from edge_worldmodel.core.safety.motion.plan_follower import follow
 from edge_worldmodel.core.safety.supervisor import Supervisor
+from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Floats, Plan
-from edge_worldmodel.evaluation.controllers.controller import Command, ControllerError, ControllerInput, configured
+from edge_worldmodel.evaluation.controllers.controller import (
+    STOP,
+    Command,
+    ControllerError,
+    ControllerInput,
+    configured,
+)
 from edge_worldmodel.evaluation.controllers.ours.parameters import (
     MODEL,
     disturbance_config,
@@ -55,6 +64,7 @@ class OursConfig(Config):
         0.00035, "time from a verdict until the watchdog passes its command on", minimum=0.0, maximum=0.02
     )
     threads: int = param(1, "threads of the network runtime", minimum=1, maximum=64)
+    supervised: bool = param(True, "False: plans are followed within the robot's limits, without the supervisor")
 
 
 class Ours:
@@ -73,6 +83,7 @@ class Ours:
         attention: AttentionConfig | None = None,
         disturbances: Mapping[str, Any] | None = None,
         watchdog_delay_s: float = OursConfig.watchdog_delay_s,
+        supervised: bool = True,
     ) -> None:
         """Drive a robot with a loaded world model.
 
@@ -85,17 +96,18 @@ class Ours:
             attention: configuration.
             disturbances: values that replace those of the robot's parameters.
             watchdog_delay_s: time from a verdict until the base hears its command.
+            supervised: whether the supervisor turns plans into commands.
         """
         self._world_model, self._planner_config = world_model, planner or PlannerConfig()
         self._attention_config, self._disturbances = attention, disturbances or {}
         self._max_speed_mps, self._latency_ns = max_speed_mps, round(latency_s * 1e9)
-        self._watchdog_delay_s = watchdog_delay_s
+        self._watchdog_delay_s, self._supervised = watchdog_delay_s, supervised
         self.reset(robot, np.zeros(2), 0)
 
     def reset(self, robot: RobotSpec, goal: Floats, seed: int, walls: Sequence[Floats] = ()) -> None:
         """Begin an episode without any memory of the last."""
         parameters = graph_parameters(robot, self._max_speed_mps)
-        config = supervisor_config(parameters)
+        self._config = config = supervisor_config(parameters)
         self.steer_period_s = 1.0 / config.rate_hz
         self._frames = config.odom_frame, config.base_frame
         self._supervisor = Supervisor(config)
@@ -144,6 +156,7 @@ class Ours:
 
     def _move(self, stamp_ns: int, pose: Floats, twist: Floats) -> None:
         odom_frame, base_frame = self._frames
+        self._pose = pose
         self._perception.add_pose(stamp_ns, pose, twist)
         odometry = OdometrySample(stamp_ns, odom_frame, base_frame, pose, twist)
         self._supervisor.inputs.receive_odometry(odometry, Instant(stamp_ns, stamp_ns))
@@ -176,6 +189,8 @@ class Ours:
         if self._pending is not None and clock.ros_ns >= self._pending.stamp_ns + self._latency_ns:
             self._plan, self._pending = self._pending, None
             self._supervisor.inputs.imagined.receive(*self._pending_occupancy)
+        if not self._supervised:
+            return self._follow(clock)
         # In every tick, as the planner node repeats its plan.
         if self._plan is not None and clock.ros_ns < self._plan.valid_until_ns:
             self._supervisor.inputs.receive_plan(self._plan, clock)
@@ -184,6 +199,15 @@ class Ours:
         # The base hears the old command a little longer. The simulator's step is longer than that, so it gets the mean.
         heard = command + (before - command) * (self._watchdog_delay_s / self.steer_period_s)
         return Command(float(heard[0]), float(heard[2]))
+
+    def _follow(self, clock: Instant) -> Command:
+        """Return the command that follows the present plan within the robot's limits; stop without one."""
+        plan = self._plan
+        if plan is None or clock.ros_ns >= plan.valid_until_ns:
+            return STOP
+        twist, _ = follow(plan.trajectory, to_seconds(clock.ros_ns - plan.stamp_ns), self._pose, self._config)
+        twist = limit_velocity(twist, MotionLimits.from_config(self._config))
+        return Command(float(twist[0]), float(twist[2]))
 
 
 WorldModelFactory = Callable[[Backend, str], WorldModel]
@@ -210,6 +234,7 @@ def open_ours(
     max_speed_mps: float,
     settings: Mapping[str, Any],
     world: WorldModelFactory = WorldModel,
+    make: type[Ours] = Ours,
 ) -> Ours:
     """Return the controller.
 
@@ -218,6 +243,7 @@ def open_ours(
         max_speed_mps: speed cap.
         settings: values of OursConfig, AttentionConfig, DisturbanceConfig or PlannerConfig, by name.
         world: makes its world model.
+        make: class of the controller.
     """
     own, attention, disturbances = (
         {name: value for name, value in settings.items() if name in part.__dataclass_fields__}
@@ -228,8 +254,16 @@ def open_ours(
     rest = {name: value for name, value in settings.items() if name not in {*own, *attention, *disturbances}}
     planner = configured(PlannerConfig, rest)
     model = open_world_model(config, world)
-    return Ours(
-        robot, max_speed_mps, model, planner, config.latency_s, attention_config, disturbances, config.watchdog_delay_s
+    return make(
+        robot,
+        max_speed_mps,
+        model,
+        planner,
+        config.latency_s,
+        attention_config,
+        disturbances,
+        config.watchdog_delay_s,
+        config.supervised,
     )
 
 

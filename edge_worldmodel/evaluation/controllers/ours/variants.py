@@ -59,14 +59,15 @@ _NOWHERE = np.array([tensors.OFF_GRID_M, tensors.OFF_GRID_M, 0.0])
 
 
 @lru_cache(maxsize=2)
-def _fitted(name: str) -> Baseline:
+def fitted(name: str) -> Baseline:
+    """Return the baseline of ``ours_frozen`` or ``ours_cv``, calibrated on validation clips."""
     baseline = Baseline(_RAW[name])
     baseline.fit((each.history, each.truth) for each in examples(simulated_clips("val", _CLIPS)))
     return baseline
 
 
 def _extrapolated(name: str, backend: Backend, model_id: str) -> WorldModel:
-    return Extrapolated(backend, model_id, _fitted(name), with_motion=name == "ours_cv")
+    return Extrapolated(backend, model_id, fitted(name), with_motion=name == "ours_cv")
 
 
 def _open(name: str, robot: RobotSpec, max_speed_mps: float, settings: Mapping[str, Any]) -> Ours:

@@ -154,18 +154,6 @@ def test_the_tip_of_a_long_tail_creeps_where_nobody_looks():
     assert decide((0.0, 0.0, 1.5), has_seen=only_right_of(-9.0), footprint_m=tail).limits == ()
 
 
-def test_a_new_plan_with_another_turn_makes_no_point_faster_than_it_creeps():
-    outline = (0.4, 0.3, -0.4, 0.3, -0.4, -0.3, 0.4, -0.3)
-    gate = PathGate(SupervisorConfig(footprint_m=outline, max_yaw_acceleration_radps2=8.0, max_yaw_jerk_radps3=100.0))
-    motion = Motion(np.array([0.15, 0.0, 0.0]), np.zeros(3))
-    look = ObstaclePoints(NOTHING, NOTHING, lambda places: np.zeros(len(places), dtype=bool))
-    for planned in ((0.0, 0.0, 1.5), (0.5, 0.0, -1.5), (0.05, 0.0, 0.05), (0.4, 0.0, 0.0)):
-        for _ in range(50):
-            motion = gate.decide(np.array(planned), np.zeros(3), motion, look, None, 0.02).motion
-            assert abs(motion.twist[0]) + abs(motion.twist[2]) * 0.5 <= 0.15 + 1e-9
-    assert motion.twist[0] == pytest.approx(0.15, abs=1e-3)
-
-
 def test_it_stops_before_what_nobody_has_seen_rather_than_creep_up_to_it():
     far = lambda places: places[:, 0] < 0.6  # noqa: E731
     decision = decide((1.0, 0.0, 0.0), has_seen=far)
