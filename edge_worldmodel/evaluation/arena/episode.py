@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from edge_worldmodel.core.geometry import pose_matrix, relative, transform_points
+from edge_worldmodel.core.geometry import compose, pose_matrix, relative, transform_points
 from edge_worldmodel.core.sweep import sweep_from_scan
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.clairvoyant.people_ahead import TrueFuture
@@ -26,6 +27,8 @@ from edge_worldmodel.evaluation.controllers import (
     Command,
     Controller,
     ControllerInput,
+    ImaginedScene,
+    ImaginingController,
     People,
     PlaybackController,
     SteeringController,
@@ -47,6 +50,8 @@ class _EpisodeRecord:
     nearest_person_m: float = math.inf
     path_m: float = 0.0
     planner_s: float = 0.0
+    imagined: list[ImaginedScene | None] = field(default_factory=list)
+    """One for each moment if the controller imagines."""
     risks: list[tuple[float, float]] = field(default_factory=list)
     """Time on the clock and the planner's own risk, of each decision."""
 
@@ -204,13 +209,15 @@ class Episode:
             scan.stamp_ns, simulation.pose(), simulation.odom().pose, simulation.twist(), tuple(command),
             simulation.people().positions, scan.ranges,
         )  # fmt: skip
+        if isinstance(self._controller, ImaginingController):
+            self._record.imagined.append(self._controller.imagined)
         self._record.moments.append(moment)
 
     def _trace(self) -> Trace:
         stamps, poses, odometry, twists, commands, people, ranges = zip(*self._record.moments, strict=True)
         return Trace(
             np.array(stamps, np.int64), np.array(poses), np.array(odometry), np.array(twists), np.array(commands),
-            np.array(people), np.array(ranges, np.float32),
+            np.array(people), np.array(ranges, np.float32), **_imagined(self._record.imagined, poses, odometry),
         )  # fmt: skip
 
     def _outcome(self, ending: str, error: str) -> EpisodeOutcome:
@@ -277,6 +284,26 @@ class Episode:
             return {}
         later_s = elapsed_s - solution.time_s if success else math.nan
         return {"clairvoyant_s": solution.time_s, "regret_s": later_s, "regret_success": 0.0 if success else 1.0}
+
+
+def _imagined(
+    scenes: Sequence[ImaginedScene | None], poses: Sequence[Floats], odometry: Sequence[Floats]
+) -> dict[str, Any]:
+    """Return the fields of a trace about the imagined scenes at poses in the world and in the odom frame."""
+    first = next((scene for scene in scenes if scene is not None), None)
+    if first is None:
+        return {}
+    cells = np.zeros((len(scenes), *first.futures.shape[1:]), np.uint8)
+    centres, plans = np.full((len(scenes), 3), np.nan), np.full((len(scenes), *first.path.shape), np.nan)
+    for i, scene in enumerate(scenes):
+        if scene is None:
+            continue
+        same = i > 0 and scenes[i - 1] is scene
+        cells[i] = cells[i - 1] if same else np.rint(255.0 * scene.futures.max(axis=0))
+        # Seen from the robot, so that the drift of the odometry does not shift the picture.
+        to_world = compose(poses[i], relative(odometry[i], np.zeros(3)))
+        centres[i], plans[i] = compose(to_world, scene.pose), transform_points(to_world, scene.path)
+    return {"imagined": cells, "imagined_poses": centres, "plans": plans}
 
 
 def run_episode(scenario: Scenario, index: int, controller: Controller) -> tuple[EpisodeOutcome, Trace]:

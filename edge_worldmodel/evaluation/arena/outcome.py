@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_worldmodel.core.types import Floats, Tensor
 
@@ -124,7 +125,10 @@ class Trace:
     """An episode as time series, one entry per control period of 0.1 s and a last one at the end.
 
     ``poses`` (T, 3) and ``people`` (T, n, 2) in the world frame, ``odometry`` (T, 3) in the odom frame, ``twists``
-    (T, 3) in the base frame, ``commands`` (T, 2), ``ranges`` (T, beams).
+    (T, 3) in the base frame, ``commands`` (T, 2), ``ranges`` (T, beams). A planner that imagines adds the newest scene
+    that it imagined: ``imagined`` (T, cells, cells) the highest occupancy over the imagined times, 255 being certain;
+    ``imagined_poses`` (T, 3) the centre of that grid and ``plans`` (T, n, 2) the planned positions, both in the world
+    frame and NaN before the first. They are empty without.
     """
 
     stamps_ns: Tensor
@@ -134,3 +138,6 @@ class Trace:
     commands: Floats
     people: Floats
     ranges: Tensor
+    imagined: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8))
+    imagined_poses: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+    plans: Floats = field(default_factory=lambda: np.zeros((0, 0, 2)))

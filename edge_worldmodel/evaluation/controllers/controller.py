@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 from edge_worldmodel.core.config import Config, param_infos
 from edge_worldmodel.core.errors import ConfigError, EdgeWorldModelError
 from edge_worldmodel.core.sweep import Sweep
-from edge_worldmodel.core.types import Floats
+from edge_worldmodel.core.types import Floats, Tensor
 from edge_worldmodel.sim.robots import RobotSpec
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -56,6 +56,29 @@ class ControllerInput:
     goal: Floats
     people: People | None = None
     people_ahead: Callable[[Floats], Floats] | None = None
+
+
+@dataclass(frozen=True)
+class ImaginedScene:
+    """The scene that a plan was chosen for.
+
+    Attributes:
+        pose: (3,) centre of the grid in the odom frame.
+        futures: (H, cells, cells) occupancy probability at each imagined time, rows along y.
+        path: (n, 2) planned positions in the odom frame.
+    """
+
+    pose: Floats
+    futures: Tensor
+    path: Floats
+
+
+@runtime_checkable
+class ImaginingController(Protocol):
+    """A controller that shows what it imagines, for animations."""
+
+    imagined: ImaginedScene | None
+    """The newest imagined scene; None before the first."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ import pytest
 from edge_worldmodel.evaluation.arena.episode import run_episode
 from edge_worldmodel.evaluation.arena.outcome import barn_score
 from edge_worldmodel.evaluation.arena.scenario import ScenarioOverrides, load_scenario
-from edge_worldmodel.evaluation.controllers import Command
+from edge_worldmodel.evaluation.controllers import Command, ImaginedScene
 
 from .conftest import Straight
 
@@ -65,6 +65,23 @@ def test_the_same_seed_gives_the_same_episode_to_the_last_bit():
 def test_nobody_drives_faster_than_the_cap(open_floor):
     _, trace = run_episode(open_floor, 0, Straight(5.0))
     assert trace.twists[:, 0].max() <= open_floor.max_speed_mps + 0.01
+
+
+class Imagining(Straight):
+    """Imagines an obstacle near the start at the second of two imagined times."""
+
+    imagined = ImaginedScene(np.zeros(3), np.zeros((2, 4, 4), np.float32), np.zeros((1, 2)))
+    imagined.futures[1, 0, 3] = 0.5
+
+
+def test_imagined_scenes_are_kept_in_the_world_frame(open_floor):
+    _, trace = run_episode(open_floor, 0, Imagining())
+    assert trace.imagined.shape == (len(trace.stamps_ns), 4, 4)
+    np.testing.assert_array_equal(np.argwhere(trace.imagined), [(t, 0, 3) for t in range(len(trace.stamps_ns))])
+    assert trace.imagined.max() == 128
+    np.testing.assert_allclose(trace.imagined_poses[0], trace.poses[0], atol=1e-3)
+    np.testing.assert_allclose(trace.plans[:, 0], trace.imagined_poses[:, :2])
+    assert len(run_episode(open_floor, 0, Straight())[1].imagined) == 0
 
 
 def test_a_planner_that_breaks_down_costs_its_episode_only(open_floor):

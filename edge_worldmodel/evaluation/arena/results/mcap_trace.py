@@ -12,6 +12,7 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
 from edge_worldmodel.core.geometry import compose, quaternion_from_yaw, relative
+from edge_worldmodel.core.grid import EGO_GRID
 from edge_worldmodel.core.types import Floats
 from edge_worldmodel.evaluation.arena.outcome import Trace
 from edge_worldmodel.evaluation.arena.scenario import EpisodeCase
@@ -74,7 +75,7 @@ class _Messages:
 
 
 def write_mcap(path: Path, trace: Trace, case: EpisodeCase) -> None:
-    """Write the scans, odometry, transforms, commands, people and walls of an episode.
+    """Write the scans, odometry, transforms, commands, people and walls of an episode, and what the planner imagined.
 
     Frames: map (the world frame), odom (origin at the start), base_link, scan.
 
@@ -150,8 +151,30 @@ def _send_moment(
         for i, radius_m in enumerate(radii_m)
         if math.isfinite(trace.people[moment, i, 0])
     ]
+    if len(trace.imagined) and not np.isnan(trace.imagined_poses[moment]).any():
+        _send_imagined(send, messages, trace, moment)
     gone = [_marker(messages, stamp_ns, ("people", 0, _BLUE), (0.0, 0.0, 0.0), 3, (1.0, 1.0, 1.0), action=3)]
     send("people", stamp_ns, "visualization_msgs/MarkerArray", markers=gone + people)
+
+
+def _send_imagined(send: Send, messages: _Messages, trace: Trace, moment: int) -> None:
+    """Send the imagined occupancy and the plan when they are new."""
+    known_before = moment > 0 and not np.isnan(trace.imagined_poses[moment - 1]).any()
+    if known_before and np.array_equal(trace.imagined[moment], trace.imagined[moment - 1]):
+        return
+    stamp_ns, cells, centre = int(trace.stamps_ns[moment]), trace.imagined[moment], trace.imagined_poses[moment]
+    corner = compose(centre, np.array([-EGO_GRID.extent_m / 2, -EGO_GRID.extent_m / 2, 0.0]))
+    info = messages.make(
+        "nav_msgs/MapMetaData", map_load_time=messages.make("builtin_interfaces/Time", sec=0, nanosec=0),
+        resolution=EGO_GRID.cell_size_m, width=cells.shape[1], height=cells.shape[0], origin=messages.pose(corner),
+    )  # fmt: skip
+    header, percent = messages.header(stamp_ns, "map"), np.rint(cells * (100.0 / 255.0)).astype(np.int8)
+    send("imagined", stamp_ns, "nav_msgs/OccupancyGrid", header=header, info=info, data=percent.reshape(-1))
+    poses = [
+        messages.make("geometry_msgs/PoseStamped", header=header, pose=messages.pose((x, y, 0.0)))
+        for x, y in trace.plans[moment].tolist()
+    ]
+    send("plan", stamp_ns, "nav_msgs/Path", header=header, poses=poses)
 
 
 def _solid(messages: _Messages, stamp_ns: int, index: int, solid: Solid) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -12,6 +13,8 @@ from scipy import stats
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
 from edge_worldmodel.evaluation.arena.results.statistics import bootstrap
 
+KeyT = TypeVar("KeyT", int, tuple[str, int])
+"""Names an episode: its index, or scenario and index."""
 _SIGNIFICANCE, _POWER = 0.05, 0.8
 
 
@@ -43,8 +46,8 @@ class Comparison:
     time_ci95: tuple[float, float]
 
 
-def compare(ours: Mapping[int, EpisodeOutcome], theirs: Mapping[int, EpisodeOutcome]) -> Comparison | None:
-    """Compare the outcomes of two planners by the index of the episode; None without a common one."""
+def compare(ours: Mapping[KeyT, EpisodeOutcome], theirs: Mapping[KeyT, EpisodeOutcome]) -> Comparison | None:
+    """Compare the outcomes of two planners by the key of the episode; None without a common one."""
     common = sorted(set(ours) & set(theirs))
     if not common:
         return None

@@ -38,6 +38,7 @@ from edge_worldmodel.evaluation.controllers.controller import (
     Command,
     ControllerError,
     ControllerInput,
+    ImaginedScene,
     configured,
 )
 from edge_worldmodel.evaluation.controllers.ours.parameters import (
@@ -120,6 +121,7 @@ class Ours:
         self._verdict_command = np.zeros(3)
         self._plan: Plan | None = None
         self._pending: Plan | None = None
+        self.imagined: ImaginedScene | None = None
 
     @property
     def reasons(self) -> Counter[str]:
@@ -181,6 +183,8 @@ class Ours:
         decision = self._deliberation.decide(request)
         if decision.output is not None:
             self._cache.remember(dataclasses.replace(frame, tensor=decision.output.solution))
+            path = decision.plan.trajectory.poses[:, :2]
+            self.imagined = ImaginedScene(pose=frame.pose, futures=decision.output.imagined, path=path)
         occupancy = decision.expected.stamp_ns, decision.expected.pose, decision.expected.probability
         self._perception.add_imagined(*occupancy)
         self._pending, self._pending_occupancy = decision.plan, occupancy
