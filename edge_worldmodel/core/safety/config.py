@@ -184,6 +184,12 @@ class SupervisorConfig(Config):
         minimum=0.0,
         maximum=0.5,
     )
+    approach_speed_mps: float = param(
+        1.6,
+        "Standard deviation of the velocity of what has come to a place seen free before, until it is measured.",
+        minimum=0.5,
+        maximum=5.0,
+    )
     open_country: bool = param(
         False, "Believe scans without a single reading within range, as in fields; else they do not prove free space."
     )

@@ -70,7 +70,7 @@ class Inputs:
         """Sine of the slope along the base's x and y axis, averaged; a drone tilts to accelerate, so it has none."""
         self._clock_watch = ClockWatch(config.clock_timeout_s)
         self._footprint = footprint
-        self._coverage = Coverage(footprint, config.open_country)
+        self._coverage = Coverage(footprint, config.open_country, config.approach_speed_mps)
         self._frozen: set[str] = set()
         # The newest sweeps as seen from one place each; the intakes keep them as measured, to notice repetitions.
         self._seen: dict[str, Sweep] = {}
@@ -164,6 +164,8 @@ class Inputs:
             hits=np.concatenate(hits),
             imagined=self.imagined.points(now.ros_ns, pose),
             has_seen=partial(self._coverage.has_seen, now_ns=now.ros_ns) if self.sensors else None,
+            # The tracked movers of perception are to be joined here.
+            movers=self._coverage.movers(now.ros_ns),
         )
 
     def _watch_clock(self, now: Instant) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from edge_worldmodel.core.safety.limits import (
     limit_velocity,
     tip_speed_mps,
 )
+from edge_worldmodel.core.safety.motion.approach import Movers, approach_share
 from edge_worldmodel.core.safety.motion.axis_braking import BesideArc, BrakingFan, beside_arc, leaves_arc
 from edge_worldmodel.core.safety.motion.braking import (
     CLOSER_M,
@@ -70,11 +71,13 @@ class ObstaclePoints:
         hits: obstacles (n, 2) that the sensors see.
         imagined: obstacles (k, 2) that the world model imagines.
         has_seen: tells for places (n, 2) whether a sensor has looked at them; None without sensors.
+        movers: everything that may come into the robot's way.
     """
 
     hits: Points
     imagined: Points
     has_seen: Callable[[Points], Mask] | None
+    movers: Movers = field(default_factory=Movers)
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,10 @@ class PathGate:
             return allowed, (), Fault(FaultKind.OBSTACLE, "an obstacle is in the braking path")
         if share < 1.0:
             names.append("braking_path")
+        approach = self._approach_share(allowed * share, obstacles.movers)
+        if approach < 1.0:
+            share *= approach
+            names.append("approach")
         imagined_share = self._imagined_share(allowed, obstacles)
         if imagined_share < share:
             names.append("imagined")
@@ -187,6 +194,15 @@ class PathGate:
         reaction_s, braking_s = self.brakes.reaction_s, self.brakes.braking_s(twist)
         free_s = seen_s(twist, reaction_s + braking_s, self.footprint, has_seen)
         return max(allowed_share(free_s, reaction_s, braking_s), self._config.unseen_speed_mps / tip_mps)
+
+    def _approach_share(self, twist: Twist, movers: Movers) -> float:
+        """Return the share of a twist at which no mover touches the robot while it moves."""
+        # The command is slowed down no faster than its limits allow; that of jerk delays the deceleration.
+        deceleration_mps2 = min(self.brakes.deceleration_mps2, self._config.max_acceleration_mps2)
+        delay_s = 0.5 * deceleration_mps2 / self._config.max_jerk_mps3
+        reaction_s = self.brakes.reaction_s + delay_s
+        brakes = replace(self.brakes, reaction_s=reaction_s, deceleration_mps2=deceleration_mps2)
+        return approach_share(twist, movers, brakes, self.footprint, self._config.sensor_noise_m)
 
     def _imagined_share(self, twist: Twist, obstacles: ObstaclePoints) -> float:
         """Return the share of a twist that suits the obstacles that are only imagined."""

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_worldmodel.core.geometry import compose, relative, transform_points
+from edge_worldmodel.core.safety.motion.approach import Movers
 from edge_worldmodel.core.safety.motion.braking import RobotFootprint, arc_pose, points_in_turned, turned
+from edge_worldmodel.core.safety.sight.approaching import Approaching
 from edge_worldmodel.core.safety.sight.bearings import BIN_STARTS, BINS, Rays, bearing_bins
 from edge_worldmodel.core.safety.sight.blind_ring import BlindRing
+from edge_worldmodel.core.safety.sight.static_returns import StaticReturns
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
@@ -47,11 +50,13 @@ class _View:
 
 
 class _Sensor:
-    """The newest views of one sensor, and its blind ring."""
+    """The newest views of one sensor, its blind ring, and what approaches in its sweeps."""
 
-    def __init__(self) -> None:
+    def __init__(self, approach_speed_mps: float) -> None:
         self.views: deque[_View] = deque(maxlen=_MAX_VIEWS)
         self.ring = BlindRing()
+        self.static_returns = StaticReturns()
+        self.approaching = Approaching(approach_speed_mps)
 
     def recent(self, now_ns: int) -> list[_View]:
         """Return the views that still count, the newest first."""
@@ -68,10 +73,12 @@ class Coverage:
     Args:
         footprint: footprint of the robot.
         open_country: whether a sweep without any echo is believed.
+        approach_speed_mps: standard deviation of the velocity of what has just come into sight.
     """
 
-    def __init__(self, footprint: RobotFootprint, open_country: bool) -> None:
+    def __init__(self, footprint: RobotFootprint, open_country: bool, approach_speed_mps: float) -> None:
         self._footprint, self._open_country = footprint, open_country
+        self._approach_speed_mps = approach_speed_mps
         self.forget()
 
     def forget(self) -> None:
@@ -91,11 +98,13 @@ class Coverage:
 
     def look(self, topic: str, sweep: Sweep, twist: Twist) -> None:
         """Take a sweep of a sensor, and the twist (3,) of the robot around its time."""
-        sensor = self._sensors.setdefault(topic, _Sensor())
+        sensor = self._sensors.setdefault(topic, _Sensor(self._approach_speed_mps))
         since_s = float(np.clip(to_seconds(sweep.stamp_ns - self._at_ns), -1.0, 1.0)) if self._at_ns else 0.0
         place = compose(self._place, arc_pose(twist, since_s))
         rays = Rays.of(sweep)
         sensor.ring.look(sweep, rays, relative(sensor.views[-1].place, place) if sensor.views else np.zeros(3))
+        returns = sensor.static_returns.look(sweep, rays.lengths_m, place)
+        sensor.approaching.look(returns, transform_points(place, sweep.origin), sweep.stamp_ns)
         reach_m = self._reach_m(sweep, rays)
         look = np.concatenate((turned(place[None])[0], sweep.origin, (reach_m.max(),), reach_m))
         sensor.views.append(_View(sweep.stamp_ns, place, look))
@@ -103,6 +112,11 @@ class Coverage:
     def remembered(self, topic: str) -> Points:
         """Return the obstacles (k, 2) in the blind ring of a sensor, in the base frame at its newest sweep."""
         return self._sensors[topic].ring.points if topic in self._sensors else np.empty((0, 2))
+
+    def movers(self, now_ns: int) -> Movers:
+        """Return what may approach the robot, in the present base frame."""
+        rows = [sensor.approaching.movers(self._place, now_ns) for sensor in self._sensors.values()]
+        return Movers(np.concatenate(rows)) if rows else Movers()
 
     def has_seen(self, points: Points, now_ns: int) -> Mask:
         """Return whether each of some places (n, 2) in the present base frame was looked at, or is beside the body."""

@@ -30,7 +30,7 @@ def scan(stamp_ns=START_NS, ranges=None, fov_rad=2 * math.pi, mount=(0.0, 0.0, 0
 
 
 def coverage(*sweeps, open_country=False, footprint=DISC):
-    found = Coverage(footprint, open_country)
+    found = Coverage(footprint, open_country, 1.6)
     found.move(REST, START_NS)
     for sweep in sweeps:
         found.look("scan", sweep, REST)
@@ -101,7 +101,7 @@ def test_a_scan_without_any_reading_is_believed_in_open_country_only(echoes, ope
 
 
 def test_what_the_body_has_come_out_of_counts_for_two_seconds():
-    found = Coverage(DISC, False)
+    found = Coverage(DISC, False, 1.6)
     forward = np.array([0.5, 0.0, 0.0])
     for step in range(100):
         found.move(forward, START_NS + step * 20 * MS)
