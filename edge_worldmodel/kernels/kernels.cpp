@@ -433,3 +433,29 @@ int32_t edge_looked_at(const EdgeFootprint* footprint, const EdgeBins* bins, con
     }
     return 0;
 }
+
+int32_t edge_compare_views(const EdgeBins* bins, const EdgeViews* views, const double* places, int64_t count,
+                           uint8_t* occupied, uint8_t* seen_free) {
+    if (!fits(*bins) || views->count < 0 || views->around < 0 || views->around > bins->count || count < 0) {
+        return 1;
+    }
+    const int64_t padded = bins->count + 2 * views->around, row = 6 + 2 * padded + bins->count;
+    for (int64_t v = 0; v < views->count; ++v) {
+        const double* view = views->views + v * row;
+        const double *low_m = view + 6, *high_m = low_m + padded, *passed_m = high_m + padded;
+        const Frame frame{view[0], view[1], view[2], view[3]};
+        for (int64_t i = 0; i < count; ++i) {
+            const Vec local = frame.local({places[2 * i], places[2 * i + 1]});
+            const Vec offset{local.x - view[4], local.y - view[5]};
+            const double range_m = std::sqrt(offset.x * offset.x + offset.y * offset.y);
+            const int64_t bin = bin_of(*bins, offset);
+            bool found = false;
+            for (int64_t beside = bin; beside <= bin + 2 * views->around; ++beside) {
+                found = found || (low_m[beside] <= range_m && range_m <= high_m[beside]);
+            }
+            occupied[v * count + i] = found ? 1 : 0;
+            seen_free[v * count + i] = !found && range_m < passed_m[bin] ? 1 : 0;
+        }
+    }
+    return 0;
+}

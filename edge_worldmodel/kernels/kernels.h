@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 // Changes with every change of this interface, so that an old library is never called.
-#define EDGE_WORLDMODEL_KERNELS_VERSION 3
+#define EDGE_WORLDMODEL_KERNELS_VERSION 4
 
 enum { EDGE_MAX_CORNERS = 64, EDGE_MAX_POSES = 256, EDGE_MAX_DIRECTIONS = 4096, EDGE_MAX_BINS = 360 };
 
@@ -100,6 +100,19 @@ typedef struct {
 // Returns 0, or 1 if a size is out of range.
 int32_t edge_looked_at(const EdgeFootprint* footprint, const EdgeBins* bins, const EdgeLooks* looks,
                        const double* places, int64_t count, uint8_t* seen);
+
+// Views (count, 6 + 2 * (bins + 2 * around) + bins): x, y, cos(yaw), sin(yaw) of the base, position x, y of the sensor in
+// it; nearest and farthest range of what lies in each bin, beginning around bins before the first; range up to which the
+// rays passed each bin.
+typedef struct {
+    const double* views;
+    int64_t count, around;
+} EdgeViews;
+
+// Whether places (count, 2) were occupied or seen free in each view, as (views, count): occupied if something lies at
+// their range in their bin or in one of around bins to either side. Returns 0, or 1 if a size is out of range.
+int32_t edge_compare_views(const EdgeBins* bins, const EdgeViews* views, const double* places, int64_t count,
+                           uint8_t* occupied, uint8_t* seen_free);
 
 #ifdef __cplusplus
 }

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_worldmodel.kernels.build import LIBRARY, NoKernelsError, checkout_library
 
-VERSION = 3
+VERSION = 4
 """EDGE_WORLDMODEL_KERNELS_VERSION of kernels.h."""
 _Floats = NDArray[np.float64]
 _Rows = NDArray[np.int64]
@@ -58,6 +58,10 @@ class _Looks(ctypes.Structure):
         ("body_count", ctypes.c_int64),
         ("body_tolerance_m", ctypes.c_double),
     )
+
+
+class _Views(ctypes.Structure):
+    _fields_ = (("views", ctypes.c_void_p), ("count", ctypes.c_int64), ("around", ctypes.c_int64))
 
 
 class _Cloud(ctypes.Structure):
@@ -108,6 +112,7 @@ def _open(path: Path) -> ctypes.CDLL:
     )  # fmt: skip
     library.edge_rays.argtypes = (pointer, pointer, pointer, integer, pointer, pointer, pointer)
     library.edge_looked_at.argtypes = (pointer, pointer, pointer, pointer, integer, pointer)
+    library.edge_compare_views.argtypes = (pointer, pointer, pointer, integer, pointer, pointer)
     return library
 
 
@@ -339,6 +344,37 @@ def looked_at(
     ):
         return None
     return seen
+
+
+def compare_views(bin_starts: _Floats, views: _Floats, around: int, places: _Floats) -> tuple[_Mask, _Mask] | None:
+    """Tell which places were occupied or seen free in earlier views; twin: ``core.safety.sight.static_returns``.
+
+    Args:
+        bin_starts: (bins,) as for ``rays``.
+        views: (v, 6 + 2 * (bins + 2 * around) + bins) as x, y, cos(yaw), sin(yaw) of the base, position x, y of the
+            sensor in it, nearest and farthest range of what lies in each bin, beginning ``around`` bins before the
+            first, and the range up to which the rays passed each bin.
+        around: bins to either side that are compared, too.
+        places: (n, 2).
+
+    Returns:
+        (v, n) whether a place was occupied, and whether it was seen free.
+    """
+    library = load().library
+    if library is None:
+        return None
+    bin_starts, views, places = _contiguous(bin_starts), _contiguous(views), _contiguous(places)
+    occupied, seen_free = (np.zeros((len(views), len(places)), dtype=np.bool_) for _ in range(2))
+    if library.edge_compare_views(
+        ctypes.byref(_Bins(bin_starts.ctypes.data, len(bin_starts))),
+        ctypes.byref(_Views(views.ctypes.data, len(views), around)),
+        places.ctypes.data,
+        len(places),
+        occupied.ctypes.data,
+        seen_free.ctypes.data,
+    ):
+        return None
+    return occupied, seen_free
 
 
 def _contiguous(values: _Floats) -> _Floats:

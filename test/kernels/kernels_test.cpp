@@ -125,6 +125,15 @@ void look(std::mt19937& random, int64_t count, int64_t bin_count, int64_t corner
     for (const uint8_t flag : seen) {
         expect(looked == 1 || flag < 2, "each place is told");
     }
+    const int64_t around = kind == 0 ? bin_count + 1 : std::min<int64_t>(kind, bin_count);
+    std::vector<double> rows(static_cast<size_t>(2 * (6 + 2 * (bin_count + 2 * around) + bin_count)), 0.5);
+    const EdgeViews views{rows.data(), 2, around};
+    std::vector<uint8_t> occupied(static_cast<size_t>(2 * count), 2), seen_free(occupied);
+    const int32_t compared = edge_compare_views(&bins, &views, ends.data(), count, occupied.data(), seen_free.data());
+    expect(compared == (fits && kind != 0 ? 0 : 1), "bins around are checked");
+    for (size_t i = 0; i < occupied.size(); ++i) {
+        expect(compared == 1 || occupied[i] + seen_free[i] < 2, "no place is occupied and free");
+    }
 }
 
 } // namespace

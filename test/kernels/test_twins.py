@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from edge_worldmodel.core.safety.inputs import cloud_slab
 from edge_worldmodel.core.safety.motion import braking, path_gate
 from edge_worldmodel.core.safety.motion.braking import RobotFootprint, check_path, turned
-from edge_worldmodel.core.safety.sight import bearings, coverage
+from edge_worldmodel.core.safety.sight import bearings, coverage, static_returns
 from edge_worldmodel.core.safety.sight.bearings import BIN_STARTS, BINS, Rays
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.kernels import library
@@ -113,6 +113,26 @@ def test_places_looked_at(places, footprint, seed, looks, bodies):
     np.testing.assert_array_equal(compiled, coverage._looked_at(footprint, rows, places_of_body, places))
 
 
+@settings(max_examples=200, deadline=None)
+@given(POINTS, st.integers(0, 2**32 - 1), st.integers(0, 6))
+def test_places_in_earlier_views(places, seed, views):
+    draw = np.random.default_rng(seed)
+    bins, padded = static_returns._BINS, static_returns._BINS + 2 * static_returns._AROUND
+    low_m = draw.uniform(0.0, 3.0, (views, padded))
+    low_m[draw.random(low_m.shape) < 0.3] = np.inf
+    parts = (
+        turned(draw.normal(0.0, 1.0, (views, 3))),
+        draw.normal(0.0, 0.3, (views, 2)),
+        low_m,
+        low_m + draw.uniform(0.0, 0.5, low_m.shape),
+        draw.uniform(0.0, 4.0, (views, bins)) * (draw.random((views, bins)) < 0.7),
+    )
+    rows = np.concatenate(parts, axis=1)
+    compiled = library.compare_views(static_returns._BIN_STARTS, rows, static_returns._AROUND, places)
+    for mask, twin in zip(compiled, static_returns._compare_views(rows, places), strict=True):
+        np.testing.assert_array_equal(mask, twin)
+
+
 def test_sizes_beyond_the_bounds_go_to_the_twin():
     outline = polygon(65, 0.5, 1.0)
     point = np.array([[1.0, 0.0]])
@@ -124,6 +144,8 @@ def test_sizes_beyond_the_bounds_go_to_the_twin():
     assert library.mark_near(point, np.array([0, 1]), point, np.zeros(2), 1, 0.3) is None
     assert library.rays(np.zeros(2), point, np.zeros(361)) is None
     assert library.looked_at(outline, 0.3, BIN_STARTS, np.zeros((0, 187)), 0.1, poses, 0.05, point) is None
+    assert library.compare_views(np.zeros(361), np.zeros((0, 1089)), 0, point) is None
+    assert library.compare_views(BIN_STARTS, np.zeros((0, 1089)), 181, point) is None
     check = check_path(np.array([1.0, 0.0, 0.0]), 1.0, point, RobotFootprint(outline, 0.25), 0.05)
     assert check.free_s < 1.0
 

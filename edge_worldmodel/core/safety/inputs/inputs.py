@@ -119,6 +119,7 @@ class Inputs:
         """Note that the time has passed."""
         self._watch_clock(now)
         self._coverage.move(self.measured_twist(now), now.ros_ns)
+        self._coverage.find_approaching()
 
     def clock_fault(self, now: Instant) -> Fault | None:
         """Return the fault of the ROS clock; a jump is reported once."""

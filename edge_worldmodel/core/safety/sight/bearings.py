@@ -12,10 +12,15 @@ from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.types import Floats, Points
 from edge_worldmodel.kernels.library import rays
 
+
+def bin_starts(bins: int) -> Floats:
+    """Return the diamond angle (bins,), counted from the direction -x, at which each of so many bins begins."""
+    angles = np.arange(bins) * (2.0 * np.pi / bins)
+    return diamond_angle(np.stack((np.cos(angles), np.sin(angles)), axis=-1))
+
+
 BINS = 180
-_ANGLES = np.arange(BINS) * (2.0 * np.pi / BINS)
-BIN_STARTS = diamond_angle(np.stack((np.cos(_ANGLES), np.sin(_ANGLES)), axis=-1))
-"""Diamond angle (BINS,), counted from the direction -x, at which each bin begins."""
+BIN_STARTS = bin_starts(BINS)
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class Rays:
         return cls(*(rays(sweep.origin, sweep.endpoints, BIN_STARTS) or _rays(sweep.endpoints - sweep.origin)))
 
 
-def bearing_bins(offsets: Points) -> NDArray[np.int64]:
-    """Return the bin (...) of the direction of each offset (..., 2)."""
-    return np.searchsorted(BIN_STARTS, diamond_angle(-offsets), side="right") - 1
+def bearing_bins(offsets: Points, starts: Floats = BIN_STARTS) -> NDArray[np.int64]:
+    """Return the bin (...) of the direction of each offset (..., 2), for bins that begin at ``starts``."""
+    return np.searchsorted(starts, diamond_angle(-offsets), side="right") - 1
 
 
 def _rays(offsets: Points) -> tuple[Floats, NDArray[np.int64], Floats]:

@@ -55,8 +55,17 @@ class _Sensor:
     def __init__(self, approach_speed_mps: float) -> None:
         self.views: deque[_View] = deque(maxlen=_MAX_VIEWS)
         self.ring = BlindRing()
-        self.static_returns = StaticReturns()
+        self._static_returns = StaticReturns()
         self.approaching = Approaching(approach_speed_mps)
+        self.waiting: tuple[Sweep, Floats, Pose] | None = None
+        """The newest sweep in which nobody has looked for what approaches yet, lengths of its rays, and its place."""
+
+    def find_approaching(self) -> None:
+        """Look for what approaches in the sweep that waits."""
+        if self.waiting is not None:
+            (sweep, lengths_m, place), self.waiting = self.waiting, None
+            returns = self._static_returns.look(sweep, lengths_m, place)
+            self.approaching.look(returns, transform_points(place, sweep.origin), sweep.stamp_ns)
 
     def recent(self, now_ns: int) -> list[_View]:
         """Return the views that still count, the newest first."""
@@ -103,11 +112,16 @@ class Coverage:
         place = compose(self._place, arc_pose(twist, since_s))
         rays = Rays.of(sweep)
         sensor.ring.look(sweep, rays, relative(sensor.views[-1].place, place) if sensor.views else np.zeros(3))
-        returns = sensor.static_returns.look(sweep, rays.lengths_m, place)
-        sensor.approaching.look(returns, transform_points(place, sweep.origin), sweep.stamp_ns)
+        sensor.waiting = sweep, rays.lengths_m, place
         reach_m = self._reach_m(sweep, rays)
         look = np.concatenate((turned(place[None])[0], sweep.origin, (reach_m.max(),), reach_m))
         sensor.views.append(_View(sweep.stamp_ns, place, look))
+
+    def find_approaching(self) -> None:
+        """Look for what approaches in the oldest sweep that waits: one in a tick, which bounds the work of a tick."""
+        waiting = [sensor for sensor in self._sensors.values() if sensor.waiting is not None]
+        if waiting:
+            min(waiting, key=lambda sensor: sensor.waiting[0].stamp_ns if sensor.waiting else 0).find_approaching()
 
     def remembered(self, topic: str) -> Points:
         """Return the obstacles (k, 2) in the blind ring of a sensor, in the base frame at its newest sweep."""

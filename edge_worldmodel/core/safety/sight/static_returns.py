@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_worldmodel.core.geometry import transform_points
-from edge_worldmodel.core.safety.motion.braking import points_in_frames
+from edge_worldmodel.core.safety.motion.braking import points_in_turned, turned
+from edge_worldmodel.core.safety.sight.bearings import bearing_bins, bin_starts
 from edge_worldmodel.core.sweep import Sweep
 from edge_worldmodel.core.time_units import to_seconds
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose
+from edge_worldmodel.kernels.library import compare_views, rays
 
 _BINS = 360
+_BIN_STARTS = bin_starts(_BINS)
 _NEAR_M = 6.0
 """Returns farther away than this cannot reach the robot's way before it stands."""
 _SPACING_S, _MAX_VIEWS, _OLDEST_S = 0.09, 6, 1.5
@@ -50,24 +54,11 @@ class Returns:
     moved_in: Mask
 
 
-@dataclass(frozen=True)
-class _View:
-    """Ranges of an earlier sweep by direction.
-
-    Attributes:
-        place: (3,) of the base.
-        origin: (2,) of the sensor in the base frame.
-        low_m, high_m: (_BINS + 2 * _AROUND,) surface between the nearest return of a bin and that of the next, inf
-            without one; beginning ``_AROUND`` bins before the first.
-        passed_m: (_BINS,) range up to which all rays around a bin passed; 0 without rays to both sides.
-    """
+class _View(NamedTuple):
+    """An earlier sweep: its stamp, and its row of ``compare_views``."""
 
     stamp_ns: int
-    place: Pose
-    origin: Points
-    low_m: Floats
-    high_m: Floats
-    passed_m: Floats
+    row: Floats
 
 
 class StaticReturns:
@@ -84,7 +75,8 @@ class StaticReturns:
             lengths_m: (n,) of its rays.
             place: (3,) of the base at this sweep in the frame of the summed motion.
         """
-        bins = _bins(sweep.endpoints - sweep.origin)
+        measured = rays(sweep.origin, sweep.endpoints, _BIN_STARTS)
+        bins = bearing_bins(sweep.endpoints - sweep.origin, _BIN_STARTS) if measured is None else measured[1]
         hits = np.flatnonzero(sweep.hit)
         nearest_m = np.full(_BINS, np.inf)
         np.minimum.at(nearest_m, bins[hits], lengths_m[hits])
@@ -104,19 +96,13 @@ class StaticReturns:
         if not compared:
             nothing = np.zeros(len(places), dtype=np.bool_)
             return Returns(places, nothing, nothing)
-        occupied, free = _looked_at(places, [self._views[index] for index in compared])
+        rows = np.array([self._views[index].row for index in compared])
+        occupied, free = compare_views(_BIN_STARTS, rows, _AROUND, places) or _compare_views(rows, places)
         # The views are in the order of time, so the old ones come first.
         old = sum(ages_s[index] >= _STATIC_S for index in compared)
         occupied_count, free_count = occupied.sum(axis=0), free.sum(axis=0)
         static = occupied[:old].any(axis=0) & (occupied_count >= free_count)
         return Returns(places, static, free_count > occupied_count)
-
-
-def _bins(offsets: Points) -> _Rows:
-    """Return the direction (...) of each offset (..., 2), in steps of a degree."""
-    turns = np.arctan2(offsets[..., 1], offsets[..., 0]) * (_BINS / (2.0 * np.pi)) + 0.5 * _BINS
-    bins: _Rows = np.minimum(turns.astype(np.intp), _BINS - 1)
-    return bins
 
 
 def _view(sweep: Sweep, lengths_m: Floats, bins: _Rows, place: Pose, nearest_m: Floats) -> _View:
@@ -132,26 +118,20 @@ def _view(sweep: Sweep, lengths_m: Floats, bins: _Rows, place: Pose, nearest_m: 
     # Where all rays lie to one side, as at the edge of the field of view, a thing beside it may lie between.
     left_m, right_m = windows_m[:, : _AROUND + 1].min(axis=1), windows_m[:, _AROUND:].min(axis=1)
     is_between = np.isfinite(np.maximum(left_m, right_m))
-    return _View(
-        stamp_ns=sweep.stamp_ns,
-        place=place,
-        origin=sweep.origin,
-        low_m=np.where(one_surface, np.minimum(this_m, next_m), this_m) - _SAME_PLACE_M,
-        high_m=np.where(one_surface, np.maximum(this_m, next_m), this_m) + _SAME_PLACE_M,
-        passed_m=np.where(is_between, np.minimum(left_m, right_m) - _SAME_PLACE_M, 0.0),
-    )
+    low_m = np.where(one_surface, np.minimum(this_m, next_m), this_m) - _SAME_PLACE_M
+    high_m = np.where(one_surface, np.maximum(this_m, next_m), this_m) + _SAME_PLACE_M
+    passed_m = np.where(is_between, np.minimum(left_m, right_m) - _SAME_PLACE_M, 0.0)
+    return _View(sweep.stamp_ns, np.concatenate((turned(place[None])[0], sweep.origin, low_m, high_m, passed_m)))
 
 
-def _looked_at(places: Points, views: list[_View]) -> tuple[Mask, Mask]:
-    """Return (v, n) for each view and place (n, 2) whether it was occupied, and whether it was seen free."""
-    offsets = points_in_frames(np.array([view.place for view in views]), places)
-    offsets -= np.array([view.origin for view in views])[:, None]
-    range_m, bins = np.hypot(offsets[..., 0], offsets[..., 1]), _bins(offsets)
-    low_m, high_m = np.array([view.low_m for view in views]), np.array([view.high_m for view in views])
-    first = bins + np.arange(len(views))[:, None] * low_m.shape[1]
+def _compare_views(views: Floats, places: Points) -> tuple[Mask, Mask]:
+    """Do the same as the kernel, its twin."""
+    offsets = points_in_turned(views[:, :4], places) - views[:, None, 4:6]
+    range_m, bins = np.sqrt((offsets * offsets).sum(axis=-1)), bearing_bins(offsets, _BIN_STARTS)
+    padded = _BINS + 2 * _AROUND
+    low_m, high_m, passed_m = np.split(views[:, 6:], (padded, 2 * padded), axis=1)
     occupied = np.zeros(range_m.shape, dtype=np.bool_)
     for beside in range(2 * _AROUND + 1):
-        there = first + beside
-        occupied |= (low_m.take(there) <= range_m) & (range_m <= high_m.take(there))
-    passed_m = np.take_along_axis(np.array([view.passed_m for view in views]), bins, axis=1)
-    return occupied, ~occupied & (range_m < passed_m)
+        lows_m, highs_m = (np.take_along_axis(bound, bins + beside, axis=1) for bound in (low_m, high_m))
+        occupied |= (lows_m <= range_m) & (range_m <= highs_m)
+    return occupied, ~occupied & (range_m < np.take_along_axis(passed_m, bins, axis=1))
