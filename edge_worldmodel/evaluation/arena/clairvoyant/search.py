@@ -30,6 +30,9 @@ _MOST_REVERSE_MPS = 0.5
 _TURNING_M_PER_RAD = 0.15
 """Facing away from the way counts as so many metres."""
 _CELL_M, _CELL_RAD, _CELL_MPS = 0.15, math.pi / 6, 0.34
+_WALL_MARGIN_M = 0.06
+_NEAR_MARGIN_M, _MARGIN_GROWS_MPS = 0.02, 0.15
+"""A search may begin beside a person, so the margin to people grows from this with the time ahead."""
 _MOTOR_LAG_S = 0.04
 """The motors follow the speeds of the drive by so much later."""
 
@@ -72,9 +75,10 @@ class BeamSearch:
         Args:
             problem: the episode.
             width: hypotheses that are kept.
-            margin_m: distance to keep from everything.
+            margin_m: distance to keep from people; from solids at most _WALL_MARGIN_M of it.
         """
         self._problem, self._width, self._margin_m = problem, width, margin_m
+        self._wall_margin_m = min(margin_m, _WALL_MARGIN_M)
         self.expanded = 0
         """How many hypotheses were continued."""
         self.outlasted = False
@@ -124,7 +128,8 @@ class BeamSearch:
         limits, shape = self._problem.limits, (len(states), len(self._actions))
         v, w = (np.broadcast_to(states[:, axis, None], shape) for axis in (3, 4))
         x, y, yaw = (np.broadcast_to(states[:, axis, None], shape) for axis in (0, 1, 2))
-        found = np.empty((*shape, _STEPS, 5))
+        # Contiguous per coordinate, because that is how they are read.
+        found = np.moveaxis(np.empty((5, _STEPS, *shape)), (0, 1), (-1, -2))
         for step in range(_STEPS):
             change = self._actions[:, 0] - v
             most = np.where(v * change < 0.0, limits.deceleration_mps2, limits.acceleration_mps2) * DT_S
@@ -144,18 +149,20 @@ class BeamSearch:
     def _free(self, states: Floats, paths: Floats, started_s: Floats, times_s: Floats) -> Mask:
         """Return whether each state (n, actions, steps) keeps the margin to solids and people."""
         problem = self._problem
-        centres = self._discs.discs(paths[..., :3])
-        free: Mask = (problem.field.clearance_m(centres) >= self._discs.radius_m + self._margin_m).all(axis=-1)
+        centres = paths[..., None, :2] if self._round_m else self._discs.discs(paths[..., :3])
+        free: Mask = (problem.field.clearance_m(centres) >= self._discs.radius_m + self._wall_margin_m).all(axis=-1)
+        ahead_s = times_s - problem.start_s
+        margins_m = np.minimum(self._margin_m, _NEAR_MARGIN_M + _MARGIN_GROWS_MPS * ahead_s)
         if len(problem.step_outs):
             places = problem.step_outs.at(started_s, times_s)
             gaps_m = self._gaps(paths[..., None, :3], places) - problem.step_outs.radii_m
-            free &= (gaps_m >= self._margin_m).all(axis=-1)
+            free &= (gaps_m >= margins_m[:, None]).all(axis=-1)
         people = problem.people.at(times_s)
         if people.shape[1]:
-            self._remove_touching(free, states, paths, people)
+            self._remove_touching(free, states, paths, people, margins_m)
         return free
 
-    def _remove_touching(self, free: Mask, states: Floats, paths: Floats, people: Floats) -> None:
+    def _remove_touching(self, free: Mask, states: Floats, paths: Floats, people: Floats, margins_m: Floats) -> None:
         """Clear ``free`` where a person is too near; only those whom a hypothesis can reach are compared."""
         problem = self._problem
         reach_m = np.abs(states[:, 3]).max() * SEGMENT_S + problem.robot.radius_m + self._margin_m
@@ -166,7 +173,7 @@ class BeamSearch:
         places = people[:, whom].swapaxes(0, 1)[:, None]
         gaps_m = self._gaps(paths[who, ..., :3], places) - problem.people.radii_m[whom, None, None]
         # Absent people (NaN) are no obstacle.
-        pair, action, step = np.nonzero(gaps_m < self._margin_m)
+        pair, action, step = np.nonzero(gaps_m < margins_m)
         free[who[pair], action, step] = False
 
     def _gaps(self, poses: Floats, points: Floats) -> Floats:

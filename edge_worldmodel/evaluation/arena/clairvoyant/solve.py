@@ -23,9 +23,15 @@ from edge_worldmodel.evaluation.controllers.costmap.footprint import footprint_d
 from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.simulation import CROWD_PERIOD_S
 
-_SEARCHES = ((96, 0.1), (96, 0.1), (96, 0.06), (96, 0.06), (200, 0.06), (200, 0.04), (400, 0.04), (400, 0.02))
-"""Width and margin of one search after the other, until a drive is played with success."""
-_MOST_EXPANDED = 40_000
+_LEVELS = (96, 0.1), (96, 0.06), (200, 0.04), (400, 0.02)
+"""Width and margin of the searches; the next level follows where one finds no drive, and after failed plays."""
+_LEVELS_AMONG_REACTING = (96, 0.1), (96, 0.2), (96, 0.15), (96, 0.1), (200, 0.08), (200, 0.06), (400, 0.04)
+"""The same where people react: they may come nearer than to the drive before."""
+_PLAYS_PER_LEVEL = 2
+"""So many plays may fail at each level but the first."""
+_HORIZON_S = 30.0
+"""Where people react, a search looks no farther ahead, because they will walk otherwise by then."""
+_MOST_EXPANDED = 60_000
 """No other search begins after so many hypotheses, which take some seconds."""
 _EARLY_M = 0.05
 """The search arrives so far within the goal tolerance."""
@@ -55,19 +61,20 @@ def _solve(setup: EpisodeSetup) -> Solution | None:
     problem, kept = _problem(setup), PlayedDrive.nothing(setup.world)
     if not problem.field.reachable:
         return None
-    back, farthest, expanded = _BACK_TICKS, 0, 0
-    for width, margin_m in _SEARCHES:
-        if expanded > _MOST_EXPANDED:
-            return None
-        search = BeamSearch(problem, width, margin_m)
+    levels = _LEVELS_AMONG_REACTING if setup.people_react else _LEVELS
+    level, plays, back, farthest, expanded = 0, 0, _BACK_TICKS, 0, 0
+    while level < len(levels) and expanded < _MOST_EXPANDED:
+        search = BeamSearch(problem, *levels[level])
         drive = search.run()
         expanded += search.expanded
         if drive is None:
-            back *= 2
+            level, plays, back = level + 1, 0, 2 * back
         else:
             played = play(setup, kept.commands, drive)
             if played.arrived:
                 return Solution(played.commands, played.time_s, played.path_m)
+            plays += 1
+            level, plays = (level + 1, 0) if plays == _PLAYS_PER_LEVEL or level == 0 else (level, plays)
             back = _BACK_TICKS if played.ticks > farthest + _GAIN_TICKS else 2 * back
             farthest, kept = max(farthest, played.ticks), played
             if setup.people_react:
@@ -90,7 +97,7 @@ def _problem(setup: EpisodeSetup) -> Problem:
         start_s=setup.observe_s,
         goal=np.array(placement.goal[:2]),
         goal_tolerance_m=setup.goal_tolerance_m - _EARLY_M,
-        deadline_s=setup.observe_s + setup.time_limit_s,
+        deadline_s=_deadline_s(setup, setup.observe_s),
         field=GoalField(world, footprint_discs(placement.spec).radius_m),
         people=PeopleAhead(world, setup.seed, np.array([[*placement.start[:2], 0.0, 0.0]])),
         step_outs=step_outs,
@@ -103,7 +110,13 @@ def _continued(problem: Problem, setup: EpisodeSetup, kept: PlayedDrive) -> Prob
     times_s = np.asarray(setup.observe_s + CONTROL_PERIOD_S * np.arange(kept.ticks + 1), np.float64)
     waiting_s = np.full(len(problem.step_outs), np.inf)
     started_s = problem.step_outs.started_s(waiting_s, kept.states[:, :2], times_s)
-    return replace(problem, start=kept.states[-1], start_s=start_s, started_s=started_s)
+    deadline_s = _deadline_s(setup, start_s)
+    return replace(problem, start=kept.states[-1], start_s=start_s, started_s=started_s, deadline_s=deadline_s)
+
+
+def _deadline_s(setup: EpisodeSetup, start_s: float) -> float:
+    end_s = setup.observe_s + setup.time_limit_s
+    return min(end_s, start_s + _HORIZON_S) if setup.people_react else end_s
 
 
 def _people_beside(setup: EpisodeSetup, played: PlayedDrive, drive: PlannedDrive) -> PeopleAhead:
