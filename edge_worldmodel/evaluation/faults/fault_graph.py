@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.evaluation.live.live_graph import LiveGraph, LiveGraphError, share
 
 GOALS = ((3.2, 0.0), (3.2, 6.4), (-3.2, 6.4), (-3.2, 0.0))
@@ -28,7 +27,6 @@ _REPEAT_GOAL_S = 1.0
 _POLL_S = 0.03
 _CONNECT_S = 30.0
 _DRIVING_MPS = 0.15
-_FOOTPRINT_M = SupervisorConfig().footprint_radius_m
 _LANDING = 6
 """Verdict.LANDING."""
 _PRESS_S = 0.3
@@ -44,15 +42,16 @@ class ObservedCommand(NamedTuple):
     twist: tuple[float, float, float]
 
     @property
-    def tip_mps(self) -> float:
-        """Speed of the fastest point of the footprint; NaN if the command is not finite."""
-        vx, vy, rate = self.twist
-        return math.hypot(vx, vy) + abs(rate) * _FOOTPRINT_M
-
-    @property
     def is_moving(self) -> bool:
         """Return whether the command is not zero."""
-        return self.tip_mps != 0.0  # true for NaN
+        return any(value != 0.0 for value in self.twist)  # true for NaN
+
+    def keeps(self, limit_mps: float) -> bool:
+        """Return whether the robot is not faster than a limit; zero: whether it does not move at all.
+
+        A robot that is a circle, as that of the campaign, reaches nothing new by turning.
+        """
+        return math.hypot(*self.twist[:2]) <= limit_mps if limit_mps > 0.0 else not self.is_moving
 
 
 class FaultGraph:

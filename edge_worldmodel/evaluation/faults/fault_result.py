@@ -141,9 +141,9 @@ def _stop(case: FaultCase, observed: Observations) -> tuple[int | None, int | No
     since_ns = observed.action_ns if case.begin is EffectStart.ACTION else observed.last_good_ns
     during = [command for command in observed.commands if since_ns <= command.at_ns <= observed.ended_ns]
     before = [command for command in observed.commands if command.at_ns < since_ns]
-    if not before or before[-1].tip_mps <= case.allowed_mps:
+    if not before or before[-1].keeps(case.allowed_mps):
         return None, None
-    too_fast = (command.at_ns for command in during if not command.tip_mps <= case.allowed_mps)
+    too_fast = (command.at_ns for command in during if not command.keeps(case.allowed_mps))
     last_moving_ns = max(too_fast, default=since_ns)
     stop_ns = min((command.at_ns for command in during if command.at_ns > last_moving_ns), default=None)
     begin_ns = since_ns

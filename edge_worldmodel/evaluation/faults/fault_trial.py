@@ -84,7 +84,7 @@ def _wait_until(graph: FaultGraph, action_ns: int, after_s: float) -> None:
 def _has_reacted(case: FaultCase, graph: FaultGraph) -> bool:
     since_ns = graph.now_ns - round(_HOLD_S * 1e9)
     recent = [command for command in graph.commands if command.at_ns >= since_ns]
-    return bool(recent) and all(command.tip_mps <= case.allowed_mps for command in recent)
+    return bool(recent) and all(command.keeps(case.allowed_mps) for command in recent)
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def test_without_a_watchdog_the_base_has_to_stand_in_time():
 def test_a_robot_that_may_creep_has_to_be_slow_in_time():
     case = BY_NAME["blind_stripe:scan"]
     fast, slow = (0.5, 0.0, 0.0), (0.1, 0.0, 0.1)
-    for twist, missed in ((slow, False), ((0.15, 0.0, 0.1), True)):
+    for twist, missed in ((slow, False), ((0.18, 0.0, 0.1), True)):
         spans = ((500, 1120, fast), (1120, 1700, twist))
         received = [ObservedCommand(t * MS, 0, sent) for begin, end, sent in spans for t in range(begin, end, 20)]
         result = judge(case, observed(commands=received))

@@ -131,7 +131,7 @@ def only_right_of(x):
 @pytest.mark.parametrize(
     ("planned", "has_seen", "passed"),
     [
-        ((0.6, 0.0, 0.3), only_right_of(9.0), (0.6 * 0.15 / 0.675, 0.0, 0.3 * 0.15 / 0.675)),
+        ((0.6, 0.0, 0.3), only_right_of(9.0), (0.15, 0.0, 0.075)),
         ((0.1, 0.0, 0.1), only_right_of(9.0), (0.1, 0.0, 0.1)),
         ((0.0, 0.0, 1.0), only_right_of(9.0), (0.0, 0.0, 1.0)),
         ((0.6, 0.0, 0.3), only_right_of(-0.1), (0.6, 0.0, 0.3)),
