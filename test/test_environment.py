@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.live
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 WITH_ROS = REPOSITORY / "scripts" / "with-ros"
 SHELL_TOOLS = ("bash", "dirname", "readlink", "cat", "cksum", "df", "awk", "sed", "grep", "ls")

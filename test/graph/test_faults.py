@@ -10,6 +10,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.live
+
 pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros pytest")
 
 STOPS = (

@@ -24,6 +24,8 @@ from edge_worldmodel import msg  # noqa: E402
 
 from .recording import record  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 RECORDED_S = 8.0
 FOLLOWED_M = 0.15
 """How far from its plan a robot may be for the plan to be used again (attention.max_off_m)."""

@@ -19,6 +19,8 @@ from edge_worldmodel import msg  # noqa: E402
 
 from .fake_robots import MAKERS, FakeRobot, Maker  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 ACTIVE_WITHIN_S = 5.0
 """After the first data, with all nodes up."""
 OVERRIDES = {"turtlebot3_waffle": ("command_type:=twist",)}

@@ -30,9 +30,10 @@ NAMESPACE = "r1"
 NOTHING = {"estop": False, "reset": False, "delete_all": False, "plan": False}
 STARTED_S = 120.0
 
-pytestmark = pytest.mark.skipif(
-    "rmw_cyclonedds_cpp" not in get_packages_with_prefixes(), reason="needs rmw_cyclonedds_cpp"
-)
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif("rmw_cyclonedds_cpp" not in get_packages_with_prefixes(), reason="needs rmw_cyclonedds_cpp"),
+]
 
 
 def make_keys(folder: Path) -> Path:

@@ -10,6 +10,8 @@ import pytest
 
 from edge_worldmodel.nodes.discovery import PROFILES, RANGE, discovery_variables
 
+pytestmark = pytest.mark.live
+
 CONFIG = Path(__file__).parents[2] / "config"
 LOCAL, WIDE = str(CONFIG / "fastdds_localhost.xml"), str(CONFIG / "fastdds.xml")
 CYCLONE = {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}

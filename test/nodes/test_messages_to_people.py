@@ -23,6 +23,8 @@ from .good_messages import latent_msg  # noqa: E402
 from .safety_supervisor.supervised_graph import odom_msg, scan_msg  # noqa: E402
 from .words import library_words  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 FIXED = {"sensor_pose": "[0.0, 0.0, 0.0]"}
 UNREADABLE = (
     r"topic '/{}': \d+ messages? could not be read \(the publisher's message type differs from {}, or the data was"

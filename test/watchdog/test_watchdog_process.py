@@ -26,6 +26,8 @@ from edge_worldmodel import msg  # noqa: E402
 from ..nodes.conftest import Probe  # noqa: E402
 from .fake_supervisor import PERIOD_S, SPEED_MPS, FakeSupervisor, seal  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 LATE_S = 3 * PERIOD_S + PERIOD_S + 0.03
 """Three periods, one tick, and what a crowded machine adds."""
 

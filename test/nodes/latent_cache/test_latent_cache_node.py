@@ -23,6 +23,8 @@ from edge_worldmodel.nodes.ros.qos import LATEST  # noqa: E402
 
 from ..conftest import Probe, running  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 PATIENCE_S = 30.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import OccupancyGrid, Odometry
@@ -21,6 +22,8 @@ from edge_worldmodel.nodes.ros.convert_sensors import occupancy_from_msg
 from edge_worldmodel.nodes.ros.qos import LATCHED
 
 from ..conftest import Probe, running
+
+pytestmark = pytest.mark.live
 
 STEP_NS = 100_000_000
 FIXED = {"backend": "deterministic", "ego_motion": "fixed", "sensor_pose": "[0.0, 0.0, 0.0]"}

@@ -21,6 +21,8 @@ from edge_worldmodel.nodes.ros.qos import LATCHED  # noqa: E402
 
 from ..conftest import running  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 START_S = 60.0
 SCANS, PERIOD_S, BEGIN_S = 20, 0.1, 1000.0
 

@@ -25,6 +25,8 @@ from edge_worldmodel.recordings.records import Scan  # noqa: E402
 
 from ..conftest import running  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 START_S = 60.0
 
 

@@ -20,6 +20,8 @@ from edge_worldmodel.nodes.ros.qos import LATEST  # noqa: E402
 from ..conftest import stop  # noqa: E402
 from .test_rollout_planner_node import Frames, status  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 SCRIPT = Path(__file__).with_name("faulty_planner.py")
 VALIDITY_S = 0.6
 REUSE_S = 0.4

@@ -21,6 +21,8 @@ from edge_worldmodel.nodes.ros.qos import LATEST  # noqa: E402
 
 from ..conftest import running  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 NODE = "rollout_planner"
 FRAME_TIMEOUT_S = 0.17
 TRANSPORT_S = 0.1

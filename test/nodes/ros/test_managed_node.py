@@ -14,6 +14,8 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 
 from ..conftest import Probe, running, stop
 
+pytestmark = pytest.mark.live
+
 NODE = "perception"
 
 

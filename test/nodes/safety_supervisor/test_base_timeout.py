@@ -19,6 +19,8 @@ from ..conftest import running, watched  # noqa: E402
 from .supervised_graph import Source  # noqa: E402
 from .test_safety_supervisor_node import NODE  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 MEASURE = "supervisor/measure_base_timeout"
 
 

@@ -16,6 +16,8 @@ from ament_index_python.packages import get_package_prefix  # noqa: E402
 from ..conftest import Probe  # noqa: E402
 from .supervised_graph import Source  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 END_S = 3.0
 START_S = 20.0
 PARAMETERS = {

@@ -38,6 +38,8 @@ from edge_worldmodel.nodes.safety_supervisor.command_output import (  # noqa: E4
 from ..conftest import running, watched  # noqa: E402
 from .supervised_graph import Source, odom_msg, plan_msg  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 NODE = "safety_supervisor"
 STANDING_STILL = {"sensor_pose": "[0.0, 0.0, 0.0]", "drive_base_timeout_s": 0.2}
 NORTH_RAD = math.pi / 2

@@ -14,6 +14,8 @@ from edge_worldmodel.nodes.safety_supervisor.command_type import command_type_pr
 
 from ..conftest import running  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 
 @pytest.mark.parametrize(
     ("heard", "problem"),

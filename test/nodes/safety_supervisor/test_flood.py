@@ -26,6 +26,8 @@ from edge_worldmodel import msg  # noqa: E402
 
 from ..conftest import running, stop  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 FLOOD_S = float(os.environ.get("EDGE_WORLDMODEL_FLOOD_S", "2.0"))
 LONGEST_GAP_S = 0.06
 CHECKED = r"a tick took|slower than planned|all checks pass"

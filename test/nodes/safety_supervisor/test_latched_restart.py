@@ -20,6 +20,8 @@ from ..conftest import running, stop, watched  # noqa: E402
 from .supervised_graph import Source  # noqa: E402
 from .test_safety_supervisor_node import NODE, STANDING_STILL, Watch  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 
 def test_a_supervisor_killed_under_a_pressed_stop_starts_under_a_pressed_stop(probe):
     Source(probe.node)

@@ -17,6 +17,8 @@ from ..conftest import running  # noqa: E402
 from .supervised_graph import Source  # noqa: E402
 from .test_safety_supervisor_node import NODE, STANDING_STILL, Watch  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 
 def test_a_short_press_on_the_topic_stops_until_a_person_resets(probe):
     Source(probe.node)

@@ -15,6 +15,8 @@ from edge_worldmodel.nodes.safety_supervisor.safety_supervisor_node import Safet
 
 from .supervised_graph import plan_msg  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture
 def node():

@@ -12,6 +12,8 @@ from std_msgs.msg import Bool  # noqa: E402
 from edge_worldmodel.nodes.ros.qos import LATEST, PROMISED, SENSOR  # noqa: E402
 from edge_worldmodel.nodes.safety_supervisor.supervisor_inputs import QosWatch  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 
 def test_a_missed_deadline_and_a_vanished_publisher_are_told(probe):
     told, heard = [], [probe.listen(Bool, "topic", qos) for qos in (LATEST, SENSOR, 10)]

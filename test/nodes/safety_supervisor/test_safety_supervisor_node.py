@@ -30,6 +30,8 @@ from edge_worldmodel.nodes.ros.qos import LATEST, SENSOR  # noqa: E402
 from ..conftest import Probe, running, stop  # noqa: E402
 from .supervised_graph import Source, plan_msg, scan_msg  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 NODE = "safety_supervisor"
 STOP_LIMIT_S = 0.25
 """Worst time from the last message to a stopped output; see docs/safety.md."""

@@ -6,6 +6,8 @@ pytest.importorskip("rclpy", reason="needs the ROS environment: scripts/with-ros
 
 from edge_worldmodel.nodes.safety_supervisor.supervisor_report import TickTimes  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 
 def test_jitter_is_the_distance_from_the_period():
     ticks = TickTimes(0.02)

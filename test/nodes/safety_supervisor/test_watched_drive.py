@@ -23,6 +23,8 @@ from ..conftest import running, watched  # noqa: E402
 from .supervised_graph import Source, plan_msg  # noqa: E402
 from .test_safety_supervisor_node import NODE, STANDING_STILL, Watch  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 WRONG = ("CRC", "order", "often", "finite", "limits", "another command", "state", "readable")
 
 

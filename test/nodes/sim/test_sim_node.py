@@ -25,6 +25,8 @@ from edge_worldmodel.nodes.ros.qos import LATCHED  # noqa: E402
 
 from ..conftest import Probe, running, stop  # noqa: E402
 
+pytestmark = pytest.mark.live
+
 START_S = 30.0
 
 
