@@ -253,6 +253,7 @@ def _scenario_details(scenario: Scenario) -> dict[str, Any]:
     return {
         "about": scenario.about, "robot": scenario.robot.name, "max_speed_mps": scenario.max_speed_mps,
         "time_limit_s": scenario.time_limit_s, "goal_tolerance_m": scenario.goal_tolerance_m, "digest": scenario.digest,
+        "observe_s": scenario.observe_s, "clear_s": scenario.clear_s, "solvable": scenario.solvable,
     }  # fmt: skip
 
 
