@@ -243,3 +243,9 @@ def commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return found.stdout.strip() + ("-dirty" if changes.stdout.strip() else "")
+
+
+def committed() -> str:
+    """Return the date of the commit of this package's sources as ISO 8601; '' outside of git."""
+    folder = Path(edge_worldmodel.__file__).resolve().parent
+    return run_command(["git", "-C", str(folder), "show", "--no-patch", "--format=%cI", "HEAD"]).strip()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
+from edge_worldmodel.evaluation.arena.forms import Form, load_form
 from edge_worldmodel.evaluation.arena.journal import Journal, code_digest, episode_key
 from edge_worldmodel.evaluation.arena.live_episode import LIVE
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome
@@ -29,25 +28,37 @@ from edge_worldmodel.evaluation.arena.scenario import Scenario, ScenarioOverride
 from edge_worldmodel.evaluation.arena.source import ScenarioError, Skipped
 from edge_worldmodel.evaluation.arena.tasks import EpisodeTask, run_tasks
 from edge_worldmodel.evaluation.controllers import CLAIRVOYANT, NAMES, make_controller, tuned_settings
-from edge_worldmodel.models.inventory import commit
+from edge_worldmodel.models.doctor import this_machine
+from edge_worldmodel.models.inventory import commit, committed, device_name
 
 SCHEMA = 1
+_DEFAULT_EPISODES = 100
+_DEFAULT_JSON, _HISTORY = Path("out/arena.json"), Path("out/history")
+_LOG_PERIOD_S = 60.0
+"""How often progress is written where nobody watches a terminal."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument(
-        "--scenario", action="append", required=True, metavar="S",
+        "--scenario", action="append", default=[], metavar="S",
         help=f"scenario file, or one of {' '.join(built_in_scenarios())}; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--planner", action="append", required=True, choices=NAMES, help="may be given several times")
+    parser.add_argument("--planner", action="append", default=[], choices=NAMES, help="may be given several times")
+    form = parser.add_mutually_exclusive_group()
+    for name, text in (("short", "about 20 minutes on two cores"), ("tiny", "about 90 seconds")):
+        form.add_argument(
+            f"--{name}", dest="form", action="store_const", const=name, default="",
+            help=f"the fixed scenarios, seed, episodes and planners of worlds/forms/{name}.yaml: {text}",
+        )  # fmt: skip
     parser.add_argument(
-        "--episodes", type=int, default=100, metavar="N", help="per planner and scenario (default: %(default)s)"
+        "--episodes", type=int, metavar="N", help=f"per planner and scenario (default: {_DEFAULT_EPISODES})"
     )
+    parser.add_argument("--seed", type=int, metavar="K", help="seed of all randomness (default: 0)")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="K", help="seed of all randomness (default: %(default)s)"
-    )
-    parser.add_argument("--json", type=Path, default=Path("out/arena.json"), metavar="F", help="(default: %(default)s)")
+        "--json", type=Path, metavar="F",
+        help=f"(default: {_DEFAULT_JSON}; of a form, one file for each commit in {_HISTORY})",
+    )  # fmt: skip
     parser.add_argument(
         "--worlds",
         type=Path,
@@ -112,8 +123,9 @@ def _settings(planner: str, options: argparse.Namespace) -> tuple[tuple[str, Any
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All episodes of a run: usable scenarios, key and task of every episode, and skipped inputs."""
+    """All episodes of a run: what was asked for, usable scenarios, key and task of every episode, skipped inputs."""
 
+    form: Form
     scenarios: Mapping[str, Scenario]
     episodes: Sequence[tuple[str, EpisodeTask]]
     skipped: Sequence[Skipped]
@@ -121,17 +133,19 @@ class RunPlan:
 
 def run(options: argparse.Namespace) -> int:
     """Drive all episodes; return 0 if all were driven, 1 if something was skipped or a planner failed."""
+    options.json = options.json or _json_path(options.form)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     plan = make_plan(options)
     path = options.json.with_suffix(".episodes.jsonl")
     if options.fresh:
         path.unlink(missing_ok=True)
     journal = Journal(path)
-    begin_s = time.monotonic()
+    begin_s, missing = time.monotonic(), len(journal.missing(plan.episodes))
     keeper = failures.FailureKeeper(options, journal)
     interrupted = _drive(plan, journal, keeper, options)
     report = summary(plan, journal, options)
     report["wall_s"] = round(time.monotonic() - begin_s, 1)
+    report["driven"] = missing - len(journal.missing(plan.episodes))
     options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     kept = 0 if interrupted else keeper.complete(plan.episodes)
     _print_summary(report, options.json, kept)
@@ -144,36 +158,60 @@ def make_plan(options: argparse.Namespace) -> RunPlan:
 
     Raises:
         ControllerError: a planner cannot be made.
+        ScenarioError: options contradict each other, or a number is too small.
     """
-    if options.episodes < 1 or options.processes < 1:
-        raise ScenarioError(f"--episodes {options.episodes} --processes {options.processes}: expected at least 1 each")
+    if options.processes < 1:
+        raise ScenarioError(f"--processes {options.processes}: expected at least 1")
     overrides = ScenarioOverrides(
         tuple(options.worlds), options.tracks, tuple(options.people) if options.people else None,
         options.max_speed, options.time_limit,
     )  # fmt: skip
+    form = _form(options, overrides)
     scenarios: dict[str, Scenario] = {}
     episodes, skipped = [], []
-    for name in dict.fromkeys(options.scenario):
+    for name, indices in form.episodes.items():
         try:
-            scenario = load_scenario(name, options.seed, overrides)
+            scenario = load_scenario(name, form.seed, overrides)
         except ScenarioError as error:
             skipped.append(Skipped(f"scenario {name}", str(error)))
             continue
         skipped += [replace(entry, subject=f"scenario {name}: {entry.subject}") for entry in scenario.source.skipped]
         scenarios[name] = scenario
-        for planner in dict.fromkeys([*options.planner, *_also(options)]):
+        for planner in dict.fromkeys([*form.planners, *_also(options)]):
             # So that a wrong setting is reported before any episode runs; the live graph checks its settings itself.
             settings = _settings(planner, options)
             changed = None if settings is None else dict(settings)
             make_controller("ours" if planner == LIVE else planner, scenario.robot, scenario.max_speed_mps, changed)
-            tasks = [
-                EpisodeTask(name, options.seed, overrides, planner, index, settings)
-                for index in range(options.episodes)
-            ]
+            tasks = [EpisodeTask(name, form.seed, overrides, planner, index, settings) for index in indices]
             episodes += [(episode_key(task, scenario.digest), task) for task in tasks]
     for entry in skipped:
         print(f"skipped: {entry.subject}: {entry.reason}", file=sys.stderr)
-    return RunPlan(scenarios, episodes, skipped)
+    return RunPlan(form, scenarios, episodes, skipped)
+
+
+def _form(options: argparse.Namespace, overrides: ScenarioOverrides) -> Form:
+    """Return the episodes of the form, or those that the options name."""
+    if options.form:
+        others = ("scenario", "episodes", "seed", "people", "max_speed", "time_limit")
+        given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name)]
+        if given:
+            raise ScenarioError(f"--{options.form} fixes scenarios, seed and episodes: leave out {', '.join(given)}")
+        form = load_form(options.form, overrides)
+        return replace(form, planners=options.planner) if options.planner else form
+    if not options.scenario or not options.planner:
+        raise ScenarioError("give --scenario and --planner, or one of --short and --tiny")
+    count = _DEFAULT_EPISODES if options.episodes is None else options.episodes
+    if count < 1:
+        raise ScenarioError(f"--episodes {count}: expected at least 1")
+    return Form("", options.seed or 0, options.planner, dict.fromkeys(options.scenario, range(count)))
+
+
+def _json_path(form: str) -> Path:
+    """Return the default place of the results; those of a form are kept for each commit."""
+    if not form:
+        return _DEFAULT_JSON
+    revision, _, changed = commit().partition("-")
+    return _HISTORY / f"{form}-{revision[:12] or 'unknown'}{'-dirty' * bool(changed)}.json"
 
 
 def _also(options: argparse.Namespace) -> list[str]:
@@ -197,13 +235,21 @@ def _drive(plan: RunPlan, journal: Journal, keeper: failures.FailureKeeper, opti
     # Live episodes run alone: the graph needs all processors to keep real time.
     live, fast = ([task for task in keys if (task.planner == LIVE) == wanted] for wanted in (True, False))
     results = chain(run_tasks(fast, options.processes, options.ray), run_tasks(live))
+    watched = sys.stderr.isatty()
+    # The time left is that of the mean episode so far: planners differ much, but take turns.
+    bar = tqdm(total=len(missing), unit="episode", smoothing=0.0, mininterval=0.1 if watched else _LOG_PERIOD_S)
     try:
-        for result in tqdm(results, total=len(missing), unit="episode", disable=not sys.stderr.isatty()):
+        for result in results:
             journal.add(keys[result.task], result)
             keeper.add(keys[result.task], result)
+            ending = result.outcome.ending if result.outcome else "skipped"
+            bar.set_postfix_str(f"{result.task.planner} on {Path(result.task.scenario).stem}: {ending}", refresh=False)
+            bar.update()
     except KeyboardInterrupt:
         print("closed-loop: interrupted; the figures are those so far, the same command continues", file=sys.stderr)
         return True
+    finally:
+        bar.close()
     return False
 
 
@@ -234,10 +280,12 @@ def summary(plan: RunPlan, journal: Journal, options: argparse.Namespace) -> dic
         "kind": "closed_loop",
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
+        "committed": committed(),
         "code": code_digest(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "seed": options.seed,
-        "episodes": options.episodes,
+        "machine": _machine(),
+        "form": plan.form.name,
+        "seed": plan.form.seed,
+        "episodes": max(map(len, plan.form.episodes.values())),
         "unfinished": unfinished,
         "processes": options.processes,
         "settings": {f"{planner}.{key}": value for planner, key, value in options.set},
@@ -247,6 +295,12 @@ def summary(plan: RunPlan, journal: Journal, options: argparse.Namespace) -> dic
         "skipped": [{"what": entry.subject, "why": entry.reason} for entry in skipped],
         "episode_list": rows,
     }
+
+
+def _machine() -> str:
+    """Return the processor, its cores and the instruction sets on which the time of a tick depends."""
+    found = this_machine(lambda _: "")
+    return ", ".join([device_name(found), *found.cpu_features])
 
 
 def _scenario_details(scenario: Scenario) -> dict[str, Any]:

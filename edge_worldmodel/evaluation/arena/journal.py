@@ -20,8 +20,8 @@ from edge_worldmodel.models.shipped import shipped
 
 _CODE_OF_EPISODES = ("backends", "core", "evaluation/arena", "evaluation/controllers", "models", "sim")
 _CODE_OF_LIVE_EPISODES = (*_CODE_OF_EPISODES, "nodes")
-_WITHOUT_EFFECT = ("evaluation/arena/results/", "evaluation/arena/closed_loop.py")
-"""Code of the arena that shows results and does not change how an episode goes."""
+_WITHOUT_EFFECT = ("evaluation/arena/results/", "evaluation/arena/closed_loop.py", "evaluation/arena/forms.py")
+"""Code of the arena that chooses episodes or shows results and does not change how an episode goes."""
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,8 @@ function fits(values) {
 function applyFilter() {
   for (const element of document.querySelectorAll("[data-scenario], [data-planner], [data-ending]"))
     element.hidden = !fits(element.dataset);
+  const chosen = filters[0][1].value;
+  for (const details of document.querySelectorAll(".scenario")) if (details.dataset.scenario === chosen) details.open = true;
   for (const report of document.querySelectorAll(".report")) {
     const shown = report.querySelectorAll("figure:not([hidden])").length;
     const none = report.querySelector(".none");

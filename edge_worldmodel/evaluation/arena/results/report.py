@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from edge_worldmodel.evaluation.arena.results import failures
+from edge_worldmodel.evaluation.arena.results.history import history_page
+from edge_worldmodel.evaluation.arena.results.page import render
 from edge_worldmodel.evaluation.arena.results.replay import replay
 from edge_worldmodel.evaluation.arena.results.result_file import ALL, ReportError, ResultFile, load, role
 from edge_worldmodel.evaluation.controllers import CLAIRVOYANT
@@ -61,7 +61,8 @@ _ANIMATIONS = 40
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("files", type=Path, nargs="*", metavar="F", help="results of evaluate closed-loop (JSON)")
-    parser.add_argument("--out", type=Path, metavar="HTML", help="page to write (default: beside the first file)")
+    parser.add_argument("--history", type=Path, metavar="DIR", help="draw all results of a folder over their commits")
+    parser.add_argument("--out", type=Path, metavar="HTML", help="page to write (default: beside the results)")
     parser.add_argument(
         "--animations", type=int, default=_ANIMATIONS, metavar="N", help="failures to show (default: %(default)s)"
     )
@@ -69,10 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
-    if not options.files:
-        raise ReportError("no result file was given")
-    out = options.out or options.files[0].with_suffix(".html")
-    text = page([load(path) for path in options.files], options.animations)
+    if bool(options.files) == bool(options.history):
+        raise ReportError("give either result files, or --history with a folder of them")
+    if options.history:
+        out, text = options.out or options.history / "history.html", history_page(options.history)
+    else:
+        out = options.out or options.files[0].with_suffix(".html")
+        text = page([load(path) for path in options.files], options.animations)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
     print(f"report: {out}, {len(text) / 1e6:.1f} MB")
@@ -99,17 +103,7 @@ def page(reports: Sequence[ResultFile], animations: int = _ANIMATIONS) -> str:
     )
 
 
-def render(template: str, **values: Any) -> str:
-    """Return a page made from a template of this folder."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    return environment.get_template(template).render(**values)
-
-
 def _best(planners: Mapping[str, Any]) -> float | None:
-    """Return the highest share of success of those that do not know the future; None if all of them have the same."""
-    shares = {figures["success"] for planner, figures in planners.items() if planner != CLAIRVOYANT}
+    """Return the highest share of success of planners that could run on a robot; None if all of them have the same."""
+    shares = {figures["success"] for planner, figures in planners.items() if role(planner) != "privileged"}
     return max(shares) if len(shares) > 1 else None

@@ -21,6 +21,7 @@ ALL = "all scenarios"
 _PRIVILEGED = frozenset({CLAIRVOYANT, "orca"})
 """Planners that know where people are; no incumbent for a robot that has to see them."""
 _ROLES = "ours", "incumbent", "privileged"
+_NEEDED = ("results", "commit", "code", "created", "machine", "seed", "episodes", "skipped")
 _MAX_EPISODES_LISTED = 20_000
 
 
@@ -49,9 +50,9 @@ class Replayed(NamedTuple):
 
 def role(planner: str) -> str:
     """Return whether a planner is "ours", an "incumbent", or "privileged" because it knows more than a robot can."""
-    if planner.startswith(OURS):
-        return "ours"
-    return "privileged" if planner in _PRIVILEGED else "incumbent"
+    if planner in _PRIVILEGED or "oracle" in planner:
+        return "privileged"
+    return "ours" if planner.startswith(OURS) else "incumbent"
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,24 @@ class ResultFile:
         return whole[:12] + ("-dirty" if whole.endswith("-dirty") else "")
 
     @property
+    def scenarios(self) -> Mapping[str, Any]:
+        """Details of the scenarios by name."""
+        details: Mapping[str, Any] = self.content.get("scenarios", {})
+        return details
+
+    @property
     def unfinished(self) -> int:
         """Number of missing episodes; 0 for old files, which do not record it."""
         return int(self.content.get("unfinished", 0))
 
     @property
     def cost(self) -> str:
-        """What the last run took."""
+        """Time of the run that drove the episodes, in words; empty for old files and runs that drove nothing."""
         wall_s, driven = self.content.get("wall_s"), self.content.get("driven")
         if not wall_s or not driven:
             return ""
         processes = self.content.get("processes", 1)
-        return f", {driven} episodes in {wall_s / 60:.1f} min with {processes} process{'es' * (processes > 1)}"
+        return f"{driven} episodes in {wall_s / 60:.1f} min with {processes} process{'es' * (processes > 1)}"
 
     @cached_property
     def outcomes(self) -> Mapping[tuple[str, str], Mapping[int, EpisodeOutcome]]:
@@ -225,4 +232,7 @@ def load(path: Path) -> ResultFile:
         raise ReportError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("kind") != "closed_loop" or content.get("schema") != 1:
         raise ReportError(f"{path}: not a result of 'evaluate closed-loop' (kind closed_loop, schema 1)")
+    missing = [key for key in _NEEDED if key not in content]
+    if missing:
+        raise ReportError(f"{path}: incomplete: {', '.join(missing)} missing; write it again with evaluate closed-loop")
     return ResultFile(path, content)

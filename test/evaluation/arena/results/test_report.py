@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from dataclasses import replace
 
@@ -15,7 +14,8 @@ from edge_worldmodel.evaluation.arena.results import report, result_file
 from edge_worldmodel.evaluation.arena.results.failures import Failure, severity
 from edge_worldmodel.evaluation.arena.results.pairs import compare
 from edge_worldmodel.evaluation.arena.results.replay import replay
-from edge_worldmodel.evaluation.arena.results.statistics import summarize
+
+from .conftest import write_result
 
 SUCCESS = EpisodeOutcome(
     ending="success", label="", time_s=9.0, path_m=8.0, min_distance_m=0.3, person_distance_m=0.4, intrusion_s=0.0,
@@ -27,34 +27,18 @@ CONTACT = replace(
 TIMEOUT = replace(SUCCESS, ending="timeout")
 
 
-def result(path, **cells):
-    """Return a result file from outcomes, by "scenario__planner"."""
-    results, rows = {}, []
-    for name, outcomes in cells.items():
-        scenario, planner = name.split("__")
-        results.setdefault(scenario, {})[planner] = summarize(outcomes)
-        rows += [{"scenario": scenario, "planner": planner, "index": i, **o.to_json()} for i, o in enumerate(outcomes)]
-    content = {
-        "kind": "closed_loop", "schema": 1, "results": results, "episode_list": rows, "episodes": 4, "seed": 0,
-        "commit": "<i>", "code": "", "machine": "", "created": "", "scenarios": {},
-        "skipped": [{"what": "<script>", "why": "&"}],
-    }  # fmt: skip
-    path.write_text(json.dumps(content))
-    return result_file.load(path)
-
-
 @pytest.fixture
 def results(tmp_path):
-    return result(
-        tmp_path / "f.json",
-        crowd__dwa=[SUCCESS, CONTACT, CONTACT, TIMEOUT],
-        crowd__ours=[SUCCESS, SUCCESS, SUCCESS, TIMEOUT],
-        crowd__orca=[SUCCESS] * 4,
-        crowd__clairvoyant=[SUCCESS] * 4,
-        circle__ours=[CONTACT, CONTACT],
-        circle__dwa=[SUCCESS, CONTACT],
-        circle__mppi_cv=[SUCCESS, SUCCESS],
-    )
+    cells = {
+        ("crowd", "dwa"): [SUCCESS, CONTACT, CONTACT, TIMEOUT],
+        ("crowd", "ours"): [SUCCESS, SUCCESS, SUCCESS, TIMEOUT],
+        ("crowd", "orca"): [SUCCESS] * 4,
+        ("crowd", "clairvoyant"): [SUCCESS] * 4,
+        ("circle", "ours"): [CONTACT, CONTACT],
+        ("circle", "dwa"): [SUCCESS, CONTACT],
+        ("circle", "mppi_cv"): [SUCCESS, SUCCESS],
+    }
+    return write_result(tmp_path / "f.json", cells, commit="<i>", skipped=[{"what": "<script>", "why": "&"}])
 
 
 def test_ours_is_compared_with_the_best_incumbent_that_has_to_see(results):
@@ -90,19 +74,21 @@ def test_texts_of_a_result_are_not_taken_as_html(results):
 
 
 def test_a_file_without_results_gives_a_page(tmp_path):
-    assert "Closed-loop arena" in report.page([result(tmp_path / "f.json")])
+    assert "Closed-loop arena" in report.page([write_result(tmp_path / "f.json", {})])
 
 
 def test_another_file_is_refused(tmp_path):
     path = tmp_path / "other.json"
-    path.write_text("{}")
-    with pytest.raises(result_file.ReportError, match="other.json"):
-        result_file.load(path)
+    for text, reason in (("{}", "not a result"), ('{"kind": "closed_loop", "schema": 1}', "results, commit")):
+        path.write_text(text)
+        with pytest.raises(result_file.ReportError, match=f"other.json.*{reason}"):
+            result_file.load(path)
 
 
 def test_nobody_is_marked_best_where_all_are_equal():
     assert report._best({"a": {"success": 0.5}, "b": {"success": 0.25}}) == 0.5
     assert report._best({"a": {"success": 0.0}, "b": {"success": 0.0}}) is None
+    assert report._best({"a": {"success": 0.5}, "b": {"success": 0.2}, "ours_oracle": {"success": 0.9}}) == 0.5
 
 
 def test_the_worst_failure_is_an_avoidable_contact_with_much_energy():
