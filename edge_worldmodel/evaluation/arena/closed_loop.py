@@ -193,7 +193,7 @@ def _form(options: argparse.Namespace, overrides: ScenarioOverrides) -> Form:
     """Return the episodes of the form, or those that the options name."""
     if options.form:
         others = ("scenario", "episodes", "seed", "people", "max_speed", "time_limit")
-        given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name)]
+        given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name) not in (None, [])]
         if given:
             raise ScenarioError(f"--{options.form} fixes scenarios, seed and episodes: leave out {', '.join(given)}")
         form = load_form(options.form, overrides)

@@ -50,7 +50,7 @@ def test_a_form_can_drive_other_planners(straight):
 
 def test_what_a_form_fixes_is_not_given_beside_it():
     with pytest.raises(ScenarioError, match="--scenario, --seed"):
-        closed_loop.make_plan(options("--short", "--scenario", "crowd", "--seed", "3"))
+        closed_loop.make_plan(options("--short", "--scenario", "crowd", "--seed", "0"))
     with pytest.raises(ScenarioError, match="--short"):
         closed_loop.make_plan(options("--scenario", "crowd"))
 

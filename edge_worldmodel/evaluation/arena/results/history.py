@@ -81,7 +81,9 @@ def _load(path: Path) -> ResultFile | str:
 
 
 def _form(file: ResultFile) -> str:
-    return str(file.content.get("form", ""))
+    """Return the form of a run, with the settings that differ from those of the commit."""
+    settings = ", ".join(f"{name}={value}" for name, value in file.content.get("settings", {}).items())
+    return ", ".join(part for part in (str(file.content.get("form", "")), settings) if part)
 
 
 def _date(file: ResultFile) -> str:
@@ -95,13 +97,22 @@ def _section(form: str, files: Sequence[ResultFile]) -> Section:
     }
     ordered = sorted(newest.values(), key=_date)
     colours = {name: i % _COLOURS for i, name in enumerate(dict.fromkeys(n for file in ordered for n in file.planners))}
-    names = list(dict.fromkeys(name for file in ordered for name in file.results))
-    everywhere = [name for name in names if all(name in file.results for file in ordered)]
-    plots = {name: _plots([file.results.get(name, {}) for file in ordered], ordered, colours) for name in names}
+    # Results of an earlier version of a scenario are left out.
+    versions = {name: _version(file, name) for file in ordered for name in file.results}
+    current = {
+        name: [file.results.get(name, {}) if _version(file, name) == version else {} for file in ordered]
+        for name, version in versions.items()
+    }
+    everywhere = [name for name, figures in current.items() if all(figures)]
+    plots = {name: _plots(figures, ordered, colours) for name, figures in current.items()}
     if len(everywhere) > 1:
         totals = [_totals(_restricted(file, everywhere)) for file in ordered]
         plots = {ALL: _plots(totals, ordered, colours), **plots}
     return Section(form, [f"{_date(file)[:10]} {file.commit}" for file in ordered], colours, plots)
+
+
+def _version(file: ResultFile, scenario: str) -> Any:
+    return file.scenarios.get(scenario, {}).get("digest")
 
 
 def _restricted(file: ResultFile, scenarios: Sequence[str]) -> ResultFile:

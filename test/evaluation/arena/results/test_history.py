@@ -54,6 +54,19 @@ def test_all_scenarios_are_those_that_every_result_has(folder):
     assert [dot[1] for dot in dots] == [pytest.approx(200 / 3, abs=0.01), 100.0]
 
 
+def test_results_of_an_earlier_version_of_a_scenario_are_left_out(folder):
+    cells = {("crowd", "ours"): [SUCCESS], ("circle", "ours"): [SUCCESS]}
+    more = {"commit": "next", "committed": "2026-03-03", "created": "3", "form": "short"}
+    write_result(folder / "next-0.json", cells, **more, scenarios={"crowd": {"digest": "another"}})
+    plots = section_of(folder).plots
+    assert [len(plots[name][0].lines[0].dots) for name in ("crowd", "circle")] == [1, 3]
+
+
+def test_results_with_other_settings_are_another_form(tmp_path):
+    file = write_result(tmp_path / "a.json", {}, form="short", settings={"dwa.margin_m": 0.1})
+    assert history._form(file) == "short, dwa.margin_m=0.1"
+
+
 def test_forms_have_sections_of_their_own_and_other_files_are_named(folder):
     write_result(folder / "x.json", {("crowd", "dwa"): [SUCCESS]}, created="9", form="tiny")
     page = history.history_page(folder)
