@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_worldmodel.core.types import Floats, Mask
 from edge_worldmodel.sim.crowds.crowd import CrowdState
-from edge_worldmodel.sim.crowds.crowd_models import ReplayedCrowd
+from edge_worldmodel.sim.crowds.replay import ReplayedCrowd
 from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.fields import WorldError
 from edge_worldmodel.sim.world import World

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge_worldmodel.sim.crowds.crowd_models import ReplayedCrowd, WaypointCrowd, make_crowd
+from edge_worldmodel.sim.crowds.crowd_models import WaypointCrowd, make_crowd
+from edge_worldmodel.sim.crowds.replay import ReplayedCrowd
 from edge_worldmodel.sim.crowds.tracks import RecordedTracks
 from edge_worldmodel.sim.shapes import Box, Cylinder
 from edge_worldmodel.sim.simulation import Simulation
