@@ -162,6 +162,9 @@ class Supervisor:
         """Decide the command of this tick. A failed check commands zero in the same tick."""
         self.inputs.begin_tick(now)
         self.guards.watch_panels(now)
+        if self._tick_length.was_held_up(now):
+            # The watchdog has stopped the base meanwhile, and speeds it up from there.
+            self._command(REST)
         dt_s = self._tick_length.take_s(now)
         faults = self._input_faults(now)
         decision = GateDecision() if faults else self._gated_command(now, dt_s)

@@ -85,3 +85,17 @@ def test_a_polygon_may_replace_the_circle():
     robot = SupervisedRobot(config, obstacles=[(2.0, 0.15)])
     robot.run(8.0)
     assert 0.05 < 2.0 - robot.pose[0] - 0.6 < 0.4
+
+
+def test_a_supervisor_that_was_frozen_speeds_up_from_rest_as_its_watchdog_does():
+    robot = driving()
+    robot.drives, robot.moves = False, np.zeros(3)
+    # It is frozen for 0.8 s; the watchdog commands zero.
+    robot.ros_ns, robot.steady_ns = robot.ros_ns + 800_000_000, robot.steady_ns + 800_000_000
+    commands = []
+    for tick in range(60):
+        robot.moves[0] = min(0.04 * tick, 0.5)
+        commands.append(robot.step().command[0])
+        assert robot.supervisor.state is not State.LATCHED, robot.supervisor.faults
+    moving = [speed for speed in commands if speed > 0.0]
+    assert moving[0] < 0.05 and moving[-1] == pytest.approx(0.5, abs=0.02)

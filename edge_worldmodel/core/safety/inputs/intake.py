@@ -13,7 +13,7 @@ from edge_worldmodel.core.safety.config import SupervisorConfig
 from edge_worldmodel.core.safety.faults import Fault, FaultKind
 from edge_worldmodel.core.safety.motion.braking import RobotFootprint
 from edge_worldmodel.core.sweep import Sweep
-from edge_worldmodel.core.time_units import to_seconds
+from edge_worldmodel.core.time_units import to_nanoseconds, to_seconds
 from edge_worldmodel.core.types import Floats, Plan, Pose, Twist
 
 ValueT = TypeVar("ValueT")
@@ -37,6 +37,8 @@ _OTHER_CLOCK_S = 1.0
 _CLOCK_ADVICE = "; synchronise the clocks of the computers (chrony, PTP), or set use_sim_time for a recording"
 MIN_TICK_S = 1e-3
 """A shorter time between two ticks counts as this long."""
+SILENT_PERIODS = 3.0
+"""After a longer silence of the supervisor the watchdog commands zero."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,11 @@ class TickLength:
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s
         self._last_ns: int | None = None
+
+    def was_held_up(self, now: Instant) -> bool:
+        """Return whether so much time has passed since the last tick that the watchdog has commanded zero."""
+        last_ns = now.steady_ns if self._last_ns is None else self._last_ns
+        return now.steady_ns - last_ns > to_nanoseconds(SILENT_PERIODS * self._period_s)
 
     def take_s(self, now: Instant) -> float:
         """Return the time since the last call in seconds, from ``MIN_TICK_S`` to one period."""
