@@ -91,6 +91,22 @@ def _has_reacted(case: FaultCase, graph: FaultGraph) -> bool:
 def _kill(case: FaultCase, graph: FaultGraph) -> Iterator[None]:
     os.kill(graph.graph.processes()[case.target], signal.SIGKILL)
     yield
+    if case.target == "watchdog":
+        _reset_at_rest(graph)
+
+
+@contextlib.contextmanager
+def _pause(case: FaultCase, graph: FaultGraph) -> Iterator[None]:
+    with paused(graph.graph.processes()[case.target]):
+        yield
+    if case.target == "watchdog":
+        _reset_at_rest(graph)
+
+
+def _reset_at_rest(graph: FaultGraph) -> None:
+    """Do what a person does after the measured motion contradicted the commands, as without the watchdog."""
+    graph.wait(lambda: False, _COMES_TO_REST_S)
+    graph.ask("reset")
 
 
 def _spoil(case: FaultCase, graph: FaultGraph) -> AbstractContextManager[None]:
@@ -102,13 +118,12 @@ def _spoil_motion(case: FaultCase, graph: FaultGraph) -> Iterator[None]:
     """Make the measured motion contradict the commands. A person has to reset the robot after that."""
     with _spoil(case, graph):
         yield
-    graph.wait(lambda: False, _COMES_TO_REST_S)
-    graph.ask("reset")
+    _reset_at_rest(graph)
 
 
 ACTIONS: dict[str, Callable[[FaultCase, FaultGraph], AbstractContextManager[None]]] = {
     "kill": _kill,
-    "pause": lambda case, graph: paused(graph.graph.processes()[case.target]),
+    "pause": _pause,
     "load": lambda case, graph: all_cores_busy(),
     "fill disk": lambda case, graph: disk_full(list(graph.graph.processes().values())),
     "flood": lambda case, graph: asked(graph, "flood", topic=case.target, **case.settings),

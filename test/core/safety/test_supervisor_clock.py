@@ -99,3 +99,19 @@ def test_a_supervisor_that_was_frozen_speeds_up_from_rest_as_its_watchdog_does()
         assert robot.supervisor.state is not State.LATCHED, robot.supervisor.faults
     moving = [speed for speed in commands if speed > 0.0]
     assert moving[0] < 0.05 and moving[-1] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("paused_s", [0.14, 0.2, 0.3, 0.5, 1.0])
+def test_a_simulation_that_was_paused_goes_on_braking_where_it_stopped(paused_s):
+    robot = driving()
+    robot.before = {name: lambda _: None for name in ("plan", "scan", "odometry")}
+    robot.before["clock"] = lambda now_ns: now_ns
+    moved, robot.drives = robot.moves.copy(), False
+    robot.run(paused_s)
+    robot.before = {}
+    for tick in range(40):
+        robot.moves[0] = max(moved[0] - 0.02 * tick, 0.0)
+        robot.step()
+        assert robot.supervisor.state is not State.LATCHED, robot.supervisor.faults
+        if robot.moves[0] == 0.0:
+            break

@@ -30,14 +30,17 @@ class _Axis:
         self.reset()
 
     def reset(self) -> None:
-        """Begin at rest."""
+        """Begin at the next measured speed."""
         self._high = self._low = self._most = self._least = self._moving = 0.0
+        self._begins = True
 
     def move(self, lowest: float, highest: float, speed: float, step: float) -> None:
         """Take the range of the commands that may be in force, the measured speed, and the least braking in this tick.
 
         Braking begins at the measured speed, as far as slip explains it.
         """
+        if self._begins:
+            self._high, self._low, self._begins = max(speed, 0.0), min(speed, 0.0), False
         most, least = max(highest, 0.0) * self._share, min(lowest, 0.0) * self._share
         self._high = max(min(max(speed, highest, 0.0), most), self._high - step)
         self._low = min(max(min(speed, lowest, 0.0), least), self._low + step)
@@ -88,7 +91,7 @@ class MotionMonitor:
         self.reset()
 
     def reset(self) -> None:
-        """Begin at rest, after a time in which the robot was not watched."""
+        """Begin at the next measured motion, after a time in which the robot was not watched."""
         self._problem, self._since_ns, self._stamp_ns, self._samples, self._tick_ns = "", 0, 0, 0, 0
         for _, axis in self._axes:
             axis.reset()
