@@ -44,11 +44,8 @@ ARGUMENTS = {
     "max-sink-mps": 0.0, "max-acceleration-mps2": 1.8, "max-yaw-acceleration-radps2": 3.6,
 }  # fmt: skip
 TOPICS = {
-    "command": "supervisor/command",
-    "verdict": "supervisor/verdict",
-    "drive": "cmd_vel",
-    "state": "watchdog/state",
-}
+    "command": "supervisor/command", "verdict": "supervisor/verdict", "drive": "cmd_vel", "state": "watchdog/state",
+}  # fmt: skip
 
 
 @pytest.fixture
