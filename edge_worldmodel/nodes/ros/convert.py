@@ -19,6 +19,7 @@ from edge_worldmodel.core.errors import InputError
 from edge_worldmodel.core.geometry import quaternion_from_yaw
 from edge_worldmodel.core.time_units import NS_PER_S
 
+_MAX_DIMENSIONS = 8
 _MAX_TENSOR_BYTES = 16 * 1024 * 1024
 _MAX_COORDINATES = 1 << 18
 MAX_COORDINATE = 1e8
@@ -131,9 +132,10 @@ def tensor_from_msg(message: Any) -> types.Tensor:
         InputError: unknown dtype, sizes that do not match or are too large, or values that are not finite.
     """
     shape = tuple(int(size) for size in message.shape)
-    count = math.prod(shape) if shape else 0
+    count = math.prod(shape)
     size = _BYTES_PER_NUMBER.get(message.dtype, 0)
-    if not size or len(message.data) != size * count or size * count > _MAX_TENSOR_BYTES:
+    is_sized = len(message.data) == size * count <= _MAX_TENSOR_BYTES and 0 < len(shape) <= _MAX_DIMENSIONS
+    if not size or not is_sized:
         raise InputError(f"tensor of dtype '{message.dtype}', shape {shape} in {len(message.data)} bytes is malformed")
     tensor = as_floats(np.frombuffer(message.data, dtype=message.dtype), np.float32).reshape(shape)
     if not np.isfinite(tensor).all():

@@ -21,7 +21,8 @@ _DEPTH = 100
 """Messages that wait, as of tf2_ros' own listener."""
 _UNIT_TOLERANCE = 0.01
 """How far the squared norm of a quaternion may be from 1; tf2 takes no other."""
-_MAX_FRAMES = 1000
+_MAX_FRAMES, _MAX_TRANSFORMS = 500, 200
+"""Frames in all, and transforms of one message: more than robots have, few enough to be read in some milliseconds."""
 _LONGEST_NAME = 256
 
 
@@ -83,8 +84,11 @@ class TfInput:
 
     def _sound(self, message: TFMessage) -> list[TransformStamped]:
         """Return the transforms of a message that are poses; reject the others."""
-        sound = []
-        for transform in message.transforms:
+        sound: list[TransformStamped] = []
+        if len(message.transforms) > _MAX_TRANSFORMS:
+            text = f"{len(message.transforms)} transforms in one message: only the first {_MAX_TRANSFORMS} are read"
+            self._health.reject(BadTransformError(f"{text}; check the publishers of tf"))
+        for transform in message.transforms[:_MAX_TRANSFORMS]:
             if problem := transform_problem(transform) or self._too_many(transform.child_frame_id):
                 names = f"from '{transform.header.frame_id[:60]}' to '{transform.child_frame_id[:60]}'"
                 self._health.reject(BadTransformError(f"transform {names}: {problem}; check its publisher"))
@@ -93,8 +97,9 @@ class TfInput:
         return sound
 
     def _too_many(self, frame: str) -> str:
-        known = self._gates.keys() | self._static.keys()
-        return f"over {_MAX_FRAMES} frames" if len(known) >= _MAX_FRAMES and frame not in known else ""
+        if frame in self._gates or frame in self._static or len(self._gates) + len(self._static) < _MAX_FRAMES:
+            return ""
+        return f"over {_MAX_FRAMES} frames"
 
     def _jumped_back(self, transform: TransformStamped) -> bool:
         gate = self._gates.setdefault(transform.child_frame_id, StampGate())

@@ -131,6 +131,14 @@ def test_tensor_with_a_huge_shape_is_refused_before_memory_is_taken():
         convert.latent_frame_from_msg(message)
 
 
+@pytest.mark.parametrize(("shape", "data"), [([], b""), ([0] * 360, b""), ([1] * 65, b"\x00\x00")])
+def test_a_tensor_without_dimensions_or_with_hundreds_is_refused(shape, data):
+    message = convert.latent_frame_to_msg(frame())
+    message.shape, message.data = array.array("I", shape), data
+    with pytest.raises(InputError, match="malformed"):
+        convert.latent_frame_from_msg(message)
+
+
 def test_tensor_with_nan_is_refused():
     broken = dataclasses.replace(frame(), tensor=np.full((1, 2), np.nan, np.float32))
     with pytest.raises(InputError, match="not finite"):

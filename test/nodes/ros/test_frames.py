@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -253,3 +254,17 @@ def test_a_twist_in_the_odom_frame_is_turned_into_the_base_frame(frames):
         stamped = replace(sample("base_link", pose, (0.0, 0.5, 0.0)), stamp_ns=T0_NS + step * 20 * MS)
         odometry = frames.odometry_of_base(stamped)
     np.testing.assert_allclose(odometry.twist, [0.5, 0.0, 0.0], atol=1e-9)
+
+
+def test_the_work_of_a_tf_message_is_bounded_however_many_transforms_it_holds(frames):
+    frames, send = frames
+    many = [transform("base_link", f"link_{index}", T0_NS) for index in range(3000)]
+    begin_s = time.thread_time()
+    for first in range(0, 3000, 300):
+        send(*many[first : first + 300])
+        # The same again, with a stamp that jumped back, so that all that is known is put in once more.
+        send(*(transform("base_link", each.child_frame_id, MS) for each in many[first : first + 300]))
+    assert (time.thread_time() - begin_s) / 20 < 0.06
+    rejected = frames._health.rejected
+    assert rejected["bad_transform"] > 2000, rejected
+    assert frames.mount("link_0", T0_NS)[0, 3] == 0.0
