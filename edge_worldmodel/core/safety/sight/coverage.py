@@ -29,7 +29,7 @@ _MAX_VIEWS = 12
 _BODY_S, _BODY_STEP_S = 2.0, 0.2
 _TOLERANCE_M = 0.1
 """A ray looks at places up to this far beyond its end; smaller obstacles than that are seen by their hits."""
-_BODY_TOLERANCE_M = 0.04
+_BODY_TOLERANCE_M = 0.03
 """Less than the way in which a robot stops from the speed allowed where no sensor has looked."""
 _MIN_ECHOES = 3
 """With fewer echoes than this a sweep may be that of a covered or failed sensor, which reports nothing in range."""
