@@ -66,6 +66,7 @@ function hundredths(text) {
 class Replay {
   constructor(figure) {
     this.canvas = figure.querySelector("canvas");
+    this.touchedPerson = figure.dataset.touched === "person";
     [this.button, this.slider, this.clock] = ["button", "input", "output"].map(name => figure.querySelector(name));
     const data = this.data = JSON.parse(figure.querySelector("script").textContent);
     data.robot = hundredths(data.robot);
@@ -143,17 +144,21 @@ class Replay {
     data.walls.forEach(outline);
     c.fillStyle = colour("good");
     disc(...data.goal, 0.18);
-    c.fillStyle = colour("incumbent");
+    const [x, y, yaw] = data.robot.slice(3 * moment, 3 * moment + 3).map(value => value / 100);
+    const reach = Math.max(...data.footprint.map(corner => Math.hypot(...corner))) + 0.1;
     data.radii.forEach((radius, i) => {
       const at = 2 * (moment * data.radii.length + i);
-      if (data.people[at] !== ABSENT) disc(data.people[at] / 100, data.people[at + 1] / 100, radius);
+      if (data.people[at] === ABSENT) return;
+      const [px, py] = [data.people[at] / 100, data.people[at + 1] / 100];
+      const touches = this.touchedPerson && moment === this.last && Math.hypot(px - x, py - y) < radius + reach;
+      c.fillStyle = colour(touches ? "bad" : "incumbent");
+      disc(px, py, radius);
     });
     c.strokeStyle = colour("ours");
     c.lineWidth = 0.06;
     c.beginPath();
     for (let i = 0; i <= moment; i++) c.lineTo(data.robot[3 * i] / 100, data.robot[3 * i + 1] / 100);
     c.stroke();
-    const [x, y, yaw] = data.robot.slice(3 * moment, 3 * moment + 3).map(value => value / 100);
     c.translate(x, y);
     c.rotate(yaw);
     c.fillStyle = colour(moment === this.last ? "bad" : "ours");
@@ -188,12 +193,20 @@ class Replay {
   }
 }
 
+for (const button of document.querySelectorAll(".play-all"))
+  button.addEventListener("click", () => {
+    const playing = [...replays.values()].some(replay => replay.playing);
+    for (const replay of replays.values()) if (playing) replay.pause(); else if (replay.inSight) replay.play();
+  });
+
 // A replay is unpacked when it comes into sight and pauses out of sight.
 const replays = new Map();
 const seen = new IntersectionObserver(entries => {
   for (const {target, isIntersecting} of entries) {
     if (isIntersecting && !replays.has(target)) replays.set(target, new Replay(target));
-    else if (!isIntersecting) replays.get(target)?.pause();
+    const replay = replays.get(target);
+    if (replay) replay.inSight = isIntersecting;
+    if (replay && !isIntersecting) replay.pause();
   }
 }, {rootMargin: "200px"});
 for (const figure of document.querySelectorAll("figure")) seen.observe(figure);

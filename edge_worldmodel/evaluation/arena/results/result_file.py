@@ -45,6 +45,7 @@ class Replayed(NamedTuple):
     planner: str
     episode: int
     ending: str
+    touched: str
     about: str
 
 
@@ -72,7 +73,7 @@ class ResultFile:
     def commit(self) -> str:
         """Short hash of the commit, marked where files had been changed."""
         whole = str(self.content["commit"])
-        return whole[:12] + ("-dirty" if whole.endswith("-dirty") else "")
+        return (whole[:12] or "unknown") + ("-dirty" if whole.endswith("-dirty") else "")
 
     @property
     def scenarios(self) -> Mapping[str, Any]:
@@ -188,7 +189,15 @@ class ResultFile:
             scenario, planner, number = file.stem.rsplit("-", 2)
             outcome = self.outcomes.get((scenario, planner), {}).get(int(number))
             if outcome is not None:
-                shown = Replayed(file, scenario, planner, int(number), outcome.ending, _about(outcome, int(number)))
+                shown = Replayed(
+                    file=file,
+                    scenario=scenario,
+                    planner=planner,
+                    episode=int(number),
+                    ending=outcome.ending,
+                    touched=outcome.touched,
+                    about=_about(outcome, int(number)),
+                )
                 found.append((failures.severity(outcome), shown))
         found.sort(key=lambda entry: entry[0], reverse=True)
         places: dict[tuple[str, str], int] = {}
