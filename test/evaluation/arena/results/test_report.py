@@ -11,7 +11,7 @@ from PIL import Image
 
 from edge_worldmodel.evaluation.arena.outcome import EpisodeOutcome, Trace
 from edge_worldmodel.evaluation.arena.results import report, result_file
-from edge_worldmodel.evaluation.arena.results.failures import Failure, severity
+from edge_worldmodel.evaluation.arena.results.failures import Failure, folder_of, severity
 from edge_worldmodel.evaluation.arena.results.pairs import compare
 from edge_worldmodel.evaluation.arena.results.replay import replay
 
@@ -96,6 +96,21 @@ def test_the_worst_failure_is_an_avoidable_contact_with_much_energy():
     unavoidable, unknown = replace(CONTACT, avoidable=0.0), replace(CONTACT, avoidable=0.0, energy_j=math.nan)
     ordered = sorted([TIMEOUT, mild, hit, CONTACT, unknown, unavoidable], key=severity, reverse=True)
     assert ordered == [CONTACT, mild, hit, unavoidable, unknown, TIMEOUT]
+
+
+def test_the_worst_of_every_planner_and_scenario_is_shown_before_the_second_worst_of_any(results):
+    folder = folder_of(results.path)
+    folder.mkdir()
+    recorded = "crowd-dwa-0001 crowd-dwa-0002 crowd-ours-0003 circle-ours-0000 circle-dwa-0001 x-dwa-0000"
+    for name in recorded.split():
+        (folder / f"{name}.npz").touch()
+    shown = [f"{entry.scenario}-{entry.planner}-{entry.episode}" for entry in results.replays(4)]
+    assert shown[:2] == ["circle-ours-0", "crowd-ours-3"], "ours first, the contact before the timeout"
+    assert shown[2:] == ["circle-dwa-1", "crowd-dwa-1"]
+    assert [entry.file.stem for entry in results.replays(9)][4:] == ["crowd-dwa-0002"], "x was not driven"
+    assert (
+        results.replays(1)[0].about == "episode 0, contact with a person, robot moved in, avoidable, 20 J after 9.0 s"
+    )
 
 
 def numbers(text, *shape):
