@@ -108,7 +108,7 @@ def test_places_looked_at(places, footprint, seed, looks, bodies):
     rows = np.concatenate((place, sensor_m, reach_m.max(axis=1, keepdims=True), reach_m), axis=1)
     places_of_body = turned(draw.normal(0.0, 1.0, (bodies, 3)))
     compiled = library.looked_at(
-        footprint.outline, footprint.radius_m, BIN_STARTS, rows, 0.1, places_of_body, 0.05, places
+        footprint.outline, footprint.radius_m, BIN_STARTS, rows, 0.1, places_of_body, coverage._BODY_TOLERANCE_M, places
     )
     np.testing.assert_array_equal(compiled, coverage._looked_at(footprint, rows, places_of_body, places))
 
