@@ -1,4 +1,4 @@
-"""The transforms of tf: read, checked and put into a buffer. What is no pose is rejected before tf2 sees it."""
+"""The transforms of tf: read, checked and put into a buffer. Transforms that are no pose are rejected before that."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _COLUMNS = 6
 
 @dataclass(frozen=True)
 class Movers:
-    """What may come into the robot's way: discs whose centres move and whose radii grow.
+    """Movers that may come into the robot's way: discs whose centres move and whose radii grow.
 
     Attributes:
         rows: (n, 6), for each disc x and y of its centre in the present base frame; its velocity over the ground along

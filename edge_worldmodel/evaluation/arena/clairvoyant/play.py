@@ -22,7 +22,7 @@ _MOTOR_LAG_S = 0.04
 
 @dataclass(frozen=True)
 class EpisodeSetup:
-    """What a drive depends on: world and seed, the cap, and the rules of the scenario."""
+    """Everything that a drive depends on: world and seed, the speed cap, and the rules of the scenario."""
 
     world: World
     seed: int

@@ -1,4 +1,4 @@
-"""Who moved into whom in a contact, how fast and how hard.
+"""Figures of a contact: which of the two moved into the other, how fast and how hard.
 
 Contacts are split as in SEAN (Tsoi et al., 2022) and in the principles of Francis et al. (2023): the robot moved into
 the other, or the other into the robot. The energy is that of the relative motion, as in ISO/TS 15066, A.3.4.
