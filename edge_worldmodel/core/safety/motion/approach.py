@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge_worldmodel.core.safety.limits import tip_speed_mps
 from edge_worldmodel.core.safety.motion.braking import Brakes, RobotFootprint, arc_poses
 from edge_worldmodel.core.types import Floats, Mask, Points, Pose, Twist
 
@@ -72,8 +73,7 @@ def approach_share(twist: Twist, movers: Movers, brakes: Brakes, footprint: Robo
     Returns:
         From ``TOUCH_MPS`` as a share of the fastest point's speed, to 1.
     """
-    turning_mps = abs(float(twist[2])) * footprint.reach_m if len(footprint.outline) else 0.0
-    speed_mps = math.hypot(twist[0], twist[1]) + turning_mps
+    speed_mps = tip_speed_mps(twist, footprint.turning_reach_m)
     if speed_mps <= TOUCH_MPS or not len(movers.rows):
         return 1.0
     slowest = TOUCH_MPS / speed_mps

@@ -24,8 +24,7 @@ def leaves_arc(twist: Twist, brakes: Brakes, footprint: RobotFootprint) -> bool:
     sideways_m = 0.5 * math.hypot(twist[0], twist[1]) * braking_s
     # Two axes of translation that stop one after the other bend the path, too.
     bend_m = min(abs(float(twist[0])), abs(float(twist[1]))) * braking_s
-    reach_m = footprint.reach_m if len(footprint.outline) else 0.0
-    return min(turn_rad, math.pi) * (sideways_m + reach_m) + bend_m > _SAME_PATH_M
+    return min(turn_rad, math.pi) * (sideways_m + footprint.turning_reach_m) + bend_m > _SAME_PATH_M
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,11 @@ class RobotFootprint:
         return float(np.hypot(*self.outline.T).max()) if len(self.outline) else self.radius_m
 
     @cached_property
+    def turning_reach_m(self) -> float:
+        """Distance of the farthest point that comes to a new place when the robot turns on the spot; 0 for a circle."""
+        return self.reach_m if len(self.outline) else 0.0
+
+    @cached_property
     def inner_radius_m(self) -> float:
         """Radius of the largest circle around the base that the footprint holds."""
         return float(-self.clearance(np.zeros((1, 2)))[0])

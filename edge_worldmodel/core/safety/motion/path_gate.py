@@ -107,8 +107,6 @@ class PathGate:
         self.limits = MotionLimits.from_config(config)
         self._level_brakes = self.brakes = Brakes.from_config(config)
         self.footprint = RobotFootprint(config.footprint, config.footprint_radius_m)
-        # A circle that turns on the spot reaches nowhere new.
-        self._turning_m = self.footprint.reach_m if len(self.footprint.outline) else 0.0
         self._fence = config.geofence
         correction = (config.max_correction_mps, config.max_correction_mps, config.max_correction_radps)
         self._correction = np.array(correction) + 1e-6
@@ -144,9 +142,9 @@ class PathGate:
         if fault is not None:
             return GateDecision(fault=fault)
         motion, shaping = limit_change(allowed, previous, self.limits, dt_s)
-        creep_mps = max(tip_speed_mps(allowed, self._turning_m), self._config.unseen_speed_mps)
+        creep_mps = max(tip_speed_mps(allowed, self.footprint.turning_reach_m), self._config.unseen_speed_mps)
         if "unseen" in names or creep_mps == self._config.unseen_speed_mps:
-            motion = limit_tip_speed(motion, previous.twist, creep_mps, self._turning_m, dt_s)
+            motion = limit_tip_speed(motion, previous.twist, creep_mps, self.footprint.turning_reach_m, dt_s)
         # On its way from the command before, it may point where the robot cannot brake.
         if problem := self.brakes.slope_problem(motion.twist):
             return GateDecision(fault=Fault(FaultKind.SLOPE, problem))
@@ -190,7 +188,7 @@ class PathGate:
 
         The share is not below that at which no point of the footprint is faster than ``unseen_speed_mps``.
         """
-        tip_mps = tip_speed_mps(twist, self._turning_m)
+        tip_mps = tip_speed_mps(twist, self.footprint.turning_reach_m)
         if has_seen is None or tip_mps <= self._config.unseen_speed_mps:
             return 1.0
         reaction_s, braking_s = self.brakes.reaction_s, self.brakes.braking_s(twist)
